@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+# Every target says in one line what it does: make help.
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+GO ?= go
+# Root is needed for namespaces and BPF; everything else runs as whoever called make.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env PATH="$$PATH")
+EXEC := $(if $(SUDO),-exec "$(SUDO)",)
+
+# Pinned tools.
+CLANG ?= clang-14
+LLVM_STRIP ?= llvm-strip-14
+GOLANGCI_VERSION := v2.15.0
+TOOLS ?= $(HOME)/.cache/vipd-tools
+GOLANGCI := $(TOOLS)/golangci-lint
+
+# What must not be skipped when the whole of "make test" runs.
+REQUIRE := bpf,netns,ucarp,tcpdump,promtool
+# Packages that need nothing of the machine; loader and tests need root.
+UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
+FUZZTIME ?= 20s
+BENCHTIME ?= 1s
+
+.PHONY: help build generate check-generate lint fmt test test-unit test-program test-integration race fuzz bench demo setup clean FORCE
+
+help: ## list every target
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
+
+build: bin/vipd bin/vipctl ## static bin/vipd and bin/vipctl; needs only Go
+
+bin/vipd bin/vipctl: bin/%: FORCE
+	CGO_ENABLED=0 $(GO) build -trimpath -o $@ ./cmd/$*
+
+FORCE:
+
+generate: ## rebuild the BPF objects and their Go side with the pinned clang
+	@command -v $(CLANG) >/dev/null || { echo "generate: $(CLANG) is missing: run 'make setup', or name another with CLANG=... (the committed objects are built with clang-14)" >&2; exit 1; }
+	@$(CLANG) --version | head -n 1
+	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(LLVM_STRIP) $(GO) generate ./...
+
+check-generate: ## fail when the committed BPF objects are not what generate makes
+	CLANG=$(CLANG) tests/check-generate.sh
+
+lint: $(GOLANGCI) ## golangci-lint, pinned, over the whole tree
+	$(GOLANGCI) run ./...
+
+fmt: $(GOLANGCI) ## format the Go code
+	$(GOLANGCI) fmt ./...
+
+$(GOLANGCI):
+	@echo "building golangci-lint $(GOLANGCI_VERSION) into $(TOOLS), once; this takes a few minutes"
+	GOFLAGS= GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+setup: ## install what the tests need on Debian 12 (apt-get), mount bpffs
+	tests/setup.sh
+
+test: setup ## everything: set-up, generate-is-clean, unit with race detector, programs, integration; then looks for left-overs
+	$(MAKE) check-generate
+	$(MAKE) race
+	$(MAKE) test-program test-integration VIPD_TEST_REQUIRE=$(REQUIRE)
+	$(SUDO) tests/leftovers.sh
+
+test-unit: ## unit tests alone; need nothing but Go
+	$(GO) test $(UNIT)
+
+race: ## unit tests under the race detector; needs gcc
+	CGO_ENABLED=1 $(GO) test -race $(UNIT)
+
+test-program: ## the BPF programs by BPF_PROG_TEST_RUN; needs root
+	VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) ./loader/...
+
+test-integration: build ## real daemons in network namespaces; needs root
+	VIPD_BIN=$(CURDIR)/bin VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) -count=1 -timeout 12m ./tests/...
+
+fuzz: ## every fuzz target for FUZZTIME each
+	FUZZTIME=$(FUZZTIME) tests/fuzz.sh
+
+bench: ## every benchmark for BENCHTIME each; root for the BPF ones
+	$(GO) test $(EXEC) -run '^$$' -bench . -benchtime $(BENCHTIME) $(UNIT) ./loader/...
+
+demo: build ## a failover between two nodes in namespaces, with the gap a client sees; needs root
+	@mkdir -p bin
+	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./tests/demo
+	@exec $(SUDO) bin/demo -bin bin
+
+clean: ## remove bin/
+	rm -rf bin

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the tests need on Debian 12 and mounts bpffs. Does nothing where it is all there.
+set -euo pipefail
+
+# command (or file) that must be there -> Debian package that brings it
+needs=(
+  "ip iproute2" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
+  "ucarp ucarp" "promtool prometheus" "git git" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
+  "clang-14 clang-14" "llvm-strip-14 llvm-14" "/usr/include/bpf/bpf_helpers.h libbpf-dev"
+  "/usr/include/linux/bpf.h linux-libc-dev"
+)
+PATH=$PATH:/usr/sbin:/sbin
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+have() {
+  case $1 in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null ;; esac
+}
+
+missing=()
+for need in "${needs[@]}"; do
+  read -r what package <<<"$need"
+  have "$what" || missing+=("$package")
+done
+
+if [ ${#missing[@]} -gt 0 ]; then
+  if ! command -v apt-get >/dev/null; then
+    echo "setup: missing: ${missing[*]}; this script knows only apt-get, install them by hand" >&2
+    exit 1
+  fi
+  echo "setup: installing ${missing[*]}"
+  # The packages of prometheus and ucarp would start their services: forbid it for the time of the install.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    trap 'as_root rm -f '$policy EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+    as_root chmod 755 $policy
+  fi
+  as_root apt-get update -q </dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+fi
+
+if ! grep -q ' /sys/fs/bpf bpf ' /proc/mounts; then
+  echo "setup: mounting bpffs at /sys/fs/bpf"
+  as_root mount -t bpf bpf /sys/fs/bpf
+fi
