@@ -11,9 +11,9 @@ import (
 const (
 	// AdvertSize is the length of a CARP advertisement in bytes; it has no trailer.
 	AdvertSize = 36
-	// AdvertAuthLen is what a sender puts into AuthLen: counter and digest in 32-bit
+	// AuthLen is what a sender puts into Advert.AuthLen: counter and digest in 32-bit
 	// words. No receiver checks it.
-	AdvertAuthLen = 7
+	AuthLen = 7
 	// GoodbyeValue in both AdvBase and AdvSkew is the bow-out of OpenBSD and NetBSD.
 	GoodbyeValue = 255
 )
@@ -32,7 +32,7 @@ type Advert struct {
 	AdvSkew uint8 // 1/256 s
 	Demote  uint8 // OpenBSD's demotion count; FreeBSD, NetBSD and ucarp send 0 and ignore it
 	AdvBase uint8 // seconds
-	AuthLen uint8 // AdvertAuthLen from every known sender
+	AuthLen uint8 // the constant AuthLen from every known sender
 	Counter uint64
 	Digest  [20]byte
 }

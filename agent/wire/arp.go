@@ -88,9 +88,14 @@ func ParseARP(frame []byte) (ARPFrame, error) {
 
 // GratuitousARP is the frame that announces an IPv4 VIP: a broadcast request with the
 // virtual MAC as sender and, other than FreeBSD's, as Ethernet source too, so that
-// switches learn its port at once. The target MAC is zero.
-func GratuitousARP(vhid uint8, vip netip.Addr) ([]byte, error) {
+// switches learn its port at once. The target MAC is zero. It is nil for an address
+// that is not IPv4: those are announced by ND.
+func GratuitousARP(vhid uint8, vip netip.Addr) []byte {
 	mac := VirtualMAC(vhid)
 	a := ARP{Op: ARPRequest, SenderMAC: mac, SenderIP: vip, TargetIP: vip}
-	return AppendARP(make([]byte, 0, ARPFrameSize), a, mac, Broadcast())
+	frame, err := AppendARP(make([]byte, 0, ARPFrameSize), a, mac, Broadcast)
+	if err != nil {
+		return nil
+	}
+	return frame
 }

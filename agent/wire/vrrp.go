@@ -78,16 +78,15 @@ func (v VRRP) AppendPayload(b []byte, src, dst netip.Addr) ([]byte, error) {
 // family, virtual MAC as source for both families, TTL 255, DSCP 56.
 func (v VRRP) AppendFrame(b []byte, src netip.Addr) ([]byte, error) {
 	src = src.Unmap()
-	dst := MulticastV4()
+	dst := MulticastV4
 	if src.Is6() {
-		dst = MulticastV6()
+		dst = MulticastV6
 	}
-	dstMAC, _ := MulticastMAC(dst) // both groups are multicast
 	payload, err := v.AppendPayload(nil, src, dst)
 	if err != nil {
 		return b, err
 	}
-	e := envelope{srcMAC: VirtualMAC(v.VRID), dstMAC: dstMAC, src: src, dst: dst, dscp: 56, ttl: 255}
+	e := envelope{srcMAC: VirtualMAC(v.VRID), dstMAC: MulticastMAC(dst), src: src, dst: dst, dscp: 56, ttl: 255}
 	b, err = e.append(b, len(payload))
 	if err != nil {
 		return b, err
