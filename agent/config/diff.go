@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+// Changes is what a reload has to do. A group that is in none of the lists must not
+// be touched.
+type Changes struct {
+	Added, Removed []Group
+	Changed        []GroupChange
+	// Global are changed keys outside the groups that can be put in force at once,
+	// such as carp.preempt.
+	Global []string
+	// NeedRestart are changed keys that only a restart puts in force, such as
+	// control.socket.
+	NeedRestart []string
+}
+
+// GroupChange is a group of the same name with other values.
+type GroupChange struct {
+	Old, New Group
+	// Fields are the changed keys in the order of the reference config.
+	Fields []string
+}
+
+// Empty is true when there is nothing to do.
+func (c Changes) Empty() bool {
+	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Global)+len(c.NeedRestart) == 0
+}
+
+// Diff compares two configs. Groups are matched by name; their order in the file, the
+// order of addresses and of peers mean nothing.
+func Diff(before, after *Config) Changes {
+	var c Changes
+	for _, g := range before.Groups {
+		now, ok := after.Group(g.Name())
+		if !ok {
+			c.Removed = append(c.Removed, g)
+			continue
+		}
+		if fields := groupDiff(g, now); len(fields) > 0 {
+			c.Changed = append(c.Changed, GroupChange{Old: g, New: now, Fields: fields})
+		}
+	}
+	for _, g := range after.Groups {
+		if _, ok := before.Group(g.Name()); !ok {
+			c.Added = append(c.Added, g)
+		}
+	}
+	c.Global, c.NeedRestart = globalDiff(before, after)
+	return c
+}
+
+// field is one comparison.
+type field struct {
+	key     string
+	changed bool
+}
+
+func changedKeys(fields []field) []string {
+	var keys []string
+	for _, f := range fields {
+		if f.changed {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
+func groupDiff(a, b Group) []string {
+	return changedKeys([]field{
+		{"addresses", !sameSet(a.Addresses, b.Addresses)},
+		{"advbase", a.AdvBase != b.AdvBase},
+		{"advskew", a.AdvSkew != b.AdvSkew},
+		{"description", a.Description != b.Description},
+		{"password", a.Password != b.Password},
+		{"peers", !sameSet(a.Peers, b.Peers)},
+		{"hook", a.Hook != b.Hook},
+	})
+}
+
+func globalDiff(a, b *Config) (live, restart []string) {
+	live = changedKeys([]field{
+		{"carp.preempt", a.Carp.Preempt != b.Carp.Preempt},
+		{"carp.dead_ratio", a.Carp.DeadRatio != b.Carp.DeadRatio},
+		{"carp.send_demote", a.Carp.SendDemote != b.Carp.SendDemote},
+		{"carp.ifdown_demotion", a.Carp.IfdownDemotion != b.Carp.IfdownDemotion},
+		{"carp.senderr_demotion", a.Carp.SenderrDemotion != b.Carp.SenderrDemotion},
+		{"carp.dscp", a.Carp.DSCP != b.Carp.DSCP},
+	})
+	restart = changedKeys([]field{
+		{"node.name", a.Node.Name != b.Node.Name},
+		{"node.state_dir", a.Node.StateDir != b.Node.StateDir},
+		{"node.runtime_dir", a.Node.RuntimeDir != b.Node.RuntimeDir},
+		{"node.bpf_dir", a.Node.BPFDir != b.Node.BPFDir},
+		{"control.socket", a.Control.Socket != b.Control.Socket},
+		{"control.group", a.Control.Group != b.Control.Group},
+		{"http.listen", a.HTTP.Listen != b.HTTP.Listen},
+		{"xdp.mode", a.XDP.Mode != b.XDP.Mode},
+	})
+	return live, restart
+}
+
+// sameSet compares without order; lists of a config have no duplicates.
+func sameSet[T comparable](a, b []T) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	in := make(map[T]struct{}, len(a))
+	for _, v := range a {
+		in[v] = struct{}{}
+	}
+	for _, v := range b {
+		if _, ok := in[v]; !ok {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package api holds the types and the client of vipd's control API: HTTP/1.1 and
+// JSON over a unix socket. It is all that vipctl imports of the agent.
+package api
+
+import "time"
+
+// DefaultSocket is where vipd listens unless the config says otherwise.
+const DefaultSocket = "/run/vipd/vipd.sock"
+
+// States of a group as they appear in [Group.State].
+const (
+	StateMaster = "MASTER"
+	StateBackup = "BACKUP"
+	StateInit   = "INIT"
+)
+
+// ReasonDisabled is the reason of a group in INIT because the operator switched
+// the node off; people are shown DISABLED for it.
+const ReasonDisabled = "disabled"
+
+// MaintenanceDemotion is the name of the demotion that maintenance mode is.
+const MaintenanceDemotion = "maintenance"
+
+// Status is the answer to GET /v1/status. Field names are a contract; fields are
+// only ever added.
+type Status struct {
+	Version     string `json:"version"`
+	Node        string `json:"node"`
+	Enabled     bool   `json:"enabled"`
+	Maintenance bool   `json:"maintenance"`
+	Preempt     bool   `json:"preempt"`
+	// Demotion is the sum of Demotions, in units of advskew (1/256 s).
+	Demotion  int        `json:"demotion"`
+	Demotions []Demotion `json:"demotions"`
+	Groups    []Group    `json:"groups"`
+	// Warnings are sentences about the running config or the host, such as a
+	// control group that does not exist. Empty when all is well.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Demotion is one named contribution to the node's demotion.
+type Demotion struct {
+	Name   string    `json:"name"`
+	Value  int       `json:"value"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
+// Group is one redundancy group (one VHID on one interface), the answer to
+// GET /v1/groups/{name} and an element of [Status.Groups].
+type Group struct {
+	// Name is written interface@vhid, for example eth0@1.
+	Name      string `json:"group"`
+	Interface string `json:"interface"`
+	VHID      int    `json:"vhid"`
+	// State is MASTER, BACKUP or INIT.
+	State string `json:"state"`
+	// Reason is the transition reason that led into State.
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	// Detail is one sentence for people: why INIT, and what to do about it.
+	Detail      string `json:"detail,omitempty"`
+	Description string `json:"description,omitempty"`
+	// Addresses are prefixes in the order of the config.
+	Addresses  []string `json:"addresses"`
+	VirtualMAC string   `json:"virtual_mac"`
+	// AdvBase is in seconds, AdvSkew in 1/256 s.
+	AdvBase          int `json:"advbase"`
+	AdvSkew          int `json:"advskew"`
+	EffectiveAdvSkew int `json:"effective_advskew"`
+	// Master is the last foreign speaker, also while this node is MASTER; null
+	// when none was heard.
+	Master     *Master   `json:"master"`
+	Dataplane  Dataplane `json:"dataplane"`
+	Generation uint64    `json:"generation"`
+	// LeaseRemainingSeconds is how long this node may go on answering without
+	// another successful advertisement; 0 when it may not.
+	LeaseRemainingSeconds float64  `json:"lease_remaining_seconds"`
+	Counters              Counters `json:"counters"`
+	// VIPs are the counters of each address.
+	VIPs []VIP `json:"vips,omitempty"`
+}
+
+// Master is the last foreign speaker of a group.
+type Master struct {
+	Address  string    `json:"address"`
+	AdvBase  int       `json:"advbase"`
+	AdvSkew  int       `json:"advskew"`
+	Demote   int       `json:"demote"`
+	LastSeen time.Time `json:"last_seen"`
+}
+
+// Dataplane says how the interface is attached and whether the kernel speaks for
+// the group now.
+type Dataplane struct {
+	// Mode is native or generic, and empty while not attached.
+	Mode string `json:"mode"`
+	// Egress is tcx or clsact, and empty while not attached.
+	Egress string `json:"egress,omitempty"`
+	// Answering is the kernel's own verdict: MASTER, lease fresh, not yielded.
+	Answering bool `json:"answering"`
+}
+
+// Counters of a group. They start at 0 with the group.
+type Counters struct {
+	AdvertisementsSent     uint64 `json:"advertisements_sent"`
+	AdvertisementsReceived uint64 `json:"advertisements_received"`
+	// AdvertisementsRejected has every reject reason, also those at 0.
+	AdvertisementsRejected map[string]uint64 `json:"advertisements_rejected"`
+	// FramesDropped has the frames for the group that the kernel dropped, by reason.
+	FramesDropped map[string]uint64 `json:"frames_dropped,omitempty"`
+	ARPRequests   uint64            `json:"arp_requests"`
+	ARPReplies    uint64            `json:"arp_replies"`
+	Packets       uint64            `json:"packets"`
+	Bytes         uint64            `json:"bytes"`
+	EventsLost    uint64            `json:"events_lost"`
+}
+
+// VIP has the counters of one address.
+type VIP struct {
+	Address          string `json:"address"`
+	ARPRequests      uint64 `json:"arp_requests"`
+	ARPReplies       uint64 `json:"arp_replies"`
+	NDSolicitations  uint64 `json:"nd_solicitations"`
+	NDAdvertisements uint64 `json:"nd_advertisements"`
+}
+
+// Change is the answer to the verbs disable, enable and maintenance enter/leave,
+// and to GET /v1/maintenance: the node's switches after the request.
+type Change struct {
+	// Changed is false when the node was in the wanted state already.
+	Changed     bool `json:"changed"`
+	Enabled     bool `json:"enabled"`
+	Maintenance bool `json:"maintenance"`
+	// Message is a sentence worth telling the operator, such as that nobody was
+	// heard who could take over. May be empty.
+	Message string `json:"message,omitempty"`
+}
+
+// Reload is the answer to POST /v1/reload: what the new config changed, by group
+// name. All lists are empty when nothing did.
+type Reload struct {
+	Added   []string `json:"added"`
+	Removed []string `json:"removed"`
+	Changed []string `json:"changed"`
+	// Global lists changed keys outside the groups that are in force now.
+	Global []string `json:"global"`
+	// NeedRestart lists changed keys that only a restart puts in force.
+	NeedRestart []string `json:"need_restart"`
+	Warnings    []string `json:"warnings"`
+}

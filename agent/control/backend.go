@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package control serves vipd's control API: HTTP and JSON over a unix socket whose
+// file mode decides who may connect and whose peer credentials decide who may change.
+package control
+
+import (
+	"context"
+
+	"vipd/agent/control/api"
+)
+
+// Backend is what the server asks of the agent. All methods may be called by several
+// goroutines at once. An error that is (or wraps) an [*api.Error] reaches the client
+// with its code; any other is answered as internal, with its text.
+//
+// The verbs get a context that lives on when the client hangs up: what was begun is
+// finished. They return once the effect is there: the intent is on disk and the
+// agent acts on it.
+type Backend interface {
+	Status(ctx context.Context) (api.Status, error)
+	// Group returns an [*api.Error] with [api.CodeNoSuchGroup] for an unknown name.
+	Group(ctx context.Context, name string) (api.Group, error)
+	SetEnabled(ctx context.Context, enabled bool) (api.Change, error)
+	SetMaintenance(ctx context.Context, on bool) (api.Change, error)
+	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
+	// when the new config is refused, and then has changed nothing.
+	Reload(ctx context.Context) (api.Reload, error)
+}

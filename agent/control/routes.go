@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"vipd/agent/control/api"
+)
+
+// endpoint answers one method of one path with a value to be sent as JSON.
+type endpoint func(ctx context.Context, r *http.Request) (any, error)
+
+// route is a path with what may be done there. A verb changes something.
+type route struct {
+	path string
+	get  endpoint
+	verb endpoint
+}
+
+func (s *Server) routes() []route {
+	enabled := func(on bool) endpoint {
+		return func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetEnabled(ctx, on) }
+	}
+	maintenance := func(on bool) endpoint {
+		return func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, on) }
+	}
+	return []route{
+		{path: "/v1/status", get: s.status},
+		{path: "/v1/groups/{name}", get: s.group},
+		{path: "/v1/disable", verb: enabled(false)},
+		{path: "/v1/enable", verb: enabled(true)},
+		{path: "/v1/maintenance", get: s.maintenance},
+		{path: "/v1/maintenance/enter", verb: maintenance(true)},
+		{path: "/v1/maintenance/leave", verb: maintenance(false)},
+		{path: "/v1/reload", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Reload(ctx) }},
+	}
+}
+
+func (s *Server) status(ctx context.Context, _ *http.Request) (any, error) {
+	st, err := s.backend.Status(ctx)
+	if err == nil {
+		fillStatus(&st)
+	}
+	return st, err
+}
+
+func (s *Server) group(ctx context.Context, r *http.Request) (any, error) {
+	g, err := s.backend.Group(ctx, r.PathValue("name"))
+	if err == nil {
+		fillGroup(&g)
+	}
+	return g, err
+}
+
+func (s *Server) maintenance(ctx context.Context, _ *http.Request) (any, error) {
+	st, err := s.backend.Status(ctx)
+	return api.Change{Enabled: st.Enabled, Maintenance: st.Maintenance}, err
+}
+
+// fillStatus makes lists of nothing [] and not null, which clients need not know.
+func fillStatus(st *api.Status) {
+	if st.Demotions == nil {
+		st.Demotions = []api.Demotion{}
+	}
+	if st.Groups == nil {
+		st.Groups = []api.Group{}
+	}
+	for i := range st.Groups {
+		fillGroup(&st.Groups[i])
+	}
+}
+
+func fillGroup(g *api.Group) {
+	if g.Addresses == nil {
+		g.Addresses = []string{}
+	}
+	if g.Counters.AdvertisementsRejected == nil {
+		g.Counters.AdvertisementsRejected = map[string]uint64{}
+	}
+}
+
+// Handler serves the API without a socket. Callers it knows nothing of may read.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, rt := range s.routes() {
+		mux.HandleFunc(rt.path, func(w http.ResponseWriter, r *http.Request) { s.serve(rt, w, r) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.refuse(w, r, api.Errorf(api.CodeNotFound, "there is no %.100q here; GET /v1/status is a start", r.URL.Path))
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(api.VersionHeader, s.opts.Version)
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		// Only a browser sends Origin, and a browser has no business here. The Host
+		// is made up by every client of a unix socket, so it says nothing.
+		if r.Header.Get("Origin") != "" {
+			s.refuse(w, r, api.Errorf(api.CodeForbidden, "requests from web pages are refused"))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// serve does every check before the backend is asked: a refused request changes
+// nothing.
+func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
+	var do endpoint
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		do = rt.get
+	case http.MethodPost:
+		do = rt.verb
+	}
+	if do == nil {
+		allow := http.MethodGet
+		if rt.get == nil {
+			allow = http.MethodPost
+		}
+		w.Header().Set("Allow", allow)
+		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s is not for %s; use %s", r.URL.Path, r.Method, allow))
+		return
+	}
+	verb := r.Method == http.MethodPost
+	if verb && !callerOf(r.Context()).mayWrite() {
+		s.refuse(w, r, api.Errorf(api.CodeForbidden, "only root may change vipd; you may read: run the command with sudo"))
+		return
+	}
+	if err := emptyBody(w, r); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	ctx, cancel := r.Context(), func() {}
+	if verb { // what was begun is finished, also when the client has gone
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), verbTimeout)
+		caller := callerOf(ctx)
+		s.log.Info("control request", "path", r.URL.Path, "uid", caller.UID, "pid", caller.PID)
+	}
+	defer cancel()
+	v, err := do(ctx, r)
+	if err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	s.answer(w, http.StatusOK, v)
+}
+
+// emptyBody accepts no body or an empty JSON object: no request has options yet, and
+// one that was meant for a newer daemon must not be half understood.
+func emptyBody(w http.ResponseWriter, r *http.Request) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return api.Errorf(api.CodeTooLarge, "the request body is larger than %d bytes", maxBodyBytes)
+		}
+		return api.Errorf(api.CodeBadRequest, "read the request body: %v", err)
+	}
+	if strings.TrimSpace(string(body)) == "" {
+		return nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(body, &fields); err != nil {
+		return api.Errorf(api.CodeBadRequest, "the request body is no JSON object: %v", err)
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	names := make([]string, 0, len(fields))
+	for n := range fields {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return api.Errorf(api.CodeBadRequest, "unknown fields in the request body: %.200s; none are known here", strings.Join(names, ", "))
+}
+
+// refuse answers with an error of ours, or with internal for any other.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	e, ok := errors.AsType[*api.Error](err)
+	switch {
+	case ok:
+	case errors.Is(err, context.DeadlineExceeded):
+		e = api.Errorf(api.CodeTimeout, "vipd did not finish in time: %v; look at its log", err)
+	default:
+		e = api.Errorf(api.CodeInternal, "%v", err)
+		s.log.Error("control request failed", "path", r.URL.Path, "err", err)
+	}
+	status := e.Status
+	if status == 0 {
+		status = statusOf(e.Code)
+	}
+	s.answer(w, status, api.ErrorBody{Error: e})
+}
+
+func statusOf(code string) int {
+	switch code {
+	case api.CodeBadRequest:
+		return http.StatusBadRequest
+	case api.CodeForbidden:
+		return http.StatusForbidden
+	case api.CodeNotFound, api.CodeNoSuchGroup:
+		return http.StatusNotFound
+	case api.CodeMethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case api.CodeTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case api.CodeInvalidConfig:
+		return http.StatusUnprocessableEntity
+	case api.CodeBusy, api.CodeStopping:
+		return http.StatusServiceUnavailable
+	case api.CodeTimeout:
+		return http.StatusGatewayTimeout
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+func (s *Server) answer(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // only a time beyond year 9999 or a NaN could do that
+		s.log.Error("control answer cannot be written as JSON", "err", err)
+		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":"internal","message":"the answer cannot be written as JSON"}}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if _, err := w.Write(append(body, '\n')); err != nil {
+		s.log.Debug("control client went away", "err", err)
+	}
+}

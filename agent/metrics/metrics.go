@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// maxScrapes bounds the scrapes that run at once; more are told 503.
+const maxScrapes = 4
+
+// Options of [New].
+type Options struct {
+	// Version and GoVersion are what vipd_build_info says.
+	Version, GoVersion string
+	// Log gets the errors of scrapes; nil discards them.
+	Log *slog.Logger
+}
+
+// Metrics owns a registry of its own, so that nothing else can add to it.
+type Metrics struct {
+	registry    *prometheus.Registry
+	handler     http.Handler
+	transitions *prometheus.CounterVec
+	lag         prometheus.Histogram
+}
+
+// New registers every metric. The source is read at each scrape.
+func New(src Source, opts Options) *Metrics {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	m := &Metrics{
+		registry: prometheus.NewPedanticRegistry(),
+		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: nameTransitions,
+			Help: "Transitions of a group by old state, new state and reason.",
+		}, []string{"interface", "vhid", "from", "to", "reason"}),
+		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    nameWakeupLag,
+			Help:    "How late the agent's loop woke for a deadline.",
+			Buckets: lagBuckets(),
+		}),
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        nameBuildInfo,
+		Help:        "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": opts.Version, "go_version": opts.GoVersion},
+	})
+	build.Set(1)
+	m.registry.MustRegister(m.transitions, m.lag, build, newCollector(src),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorLog:            slog.NewLogLogger(opts.Log.Handler(), slog.LevelError),
+		ErrorHandling:       promhttp.HTTPErrorOnError, // a scrape that lacks groups would read as all well
+		MaxRequestsInFlight: maxScrapes,
+	})
+	return m
+}
+
+// Handler serves the metrics in Prometheus' formats.
+func (m *Metrics) Handler() http.Handler { return m.handler }
+
+// ObserveTransition counts one transition; states and reason as in the status JSON.
+func (m *Metrics) ObserveTransition(ifname string, vhid uint8, from, to, reason string) {
+	m.transitions.WithLabelValues(ifname, vhidLabel(vhid), from, to, reason).Inc()
+}
+
+// ObserveWakeupLag records how late the loop woke for a deadline; early is 0.
+func (m *Metrics) ObserveWakeupLag(d time.Duration) {
+	m.lag.Observe(max(d, 0).Seconds())
+}
+
+// ForgetGroup drops the transitions of a group that was taken out of the config.
+func (m *Metrics) ForgetGroup(ifname string, vhid uint8) {
+	m.transitions.DeletePartialMatch(prometheus.Labels{"interface": ifname, "vhid": vhidLabel(vhid)})
+}
+
+func vhidLabel(vhid uint8) string { return strconv.Itoa(int(vhid)) }

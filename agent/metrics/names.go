@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+// Names of all metrics. They are a contract with dashboards and alerts.
+const (
+	nameGroupState       = "vipd_group_state"
+	nameTransitions      = "vipd_transitions_total"
+	nameSent             = "vipd_advertisements_sent_total"
+	nameReceived         = "vipd_advertisements_received_total"
+	nameRejected         = "vipd_advertisements_rejected_total"
+	nameLastAge          = "vipd_last_advertisement_age_seconds"
+	nameARPRequests      = "vipd_arp_requests_total"
+	nameARPReplies       = "vipd_arp_replies_total"
+	nameNDSolicitations  = "vipd_nd_solicitations_total"
+	nameNDAdvertisements = "vipd_nd_advertisements_total"
+	namePackets          = "vipd_packets_total"
+	nameBytes            = "vipd_bytes_total"
+	nameLease            = "vipd_lease_remaining_seconds"
+	nameDemotion         = "vipd_demotion"
+	nameEnabled          = "vipd_enabled"
+	nameMaintenance      = "vipd_maintenance"
+	nameDropped          = "vipd_frames_dropped_total"
+	nameXDPInfo          = "vipd_xdp_info"
+	nameEventsLost       = "vipd_events_lost_total"
+	nameWakeupLag        = "vipd_agent_wakeup_lag_seconds"
+	nameBuildInfo        = "vipd_build_info"
+)
+
+// groupReasons are the reject reasons of a group, interfaceReasons those of an
+// interface; all exist with 0 from the start, so that a rate over them is never
+// missing its first step.
+func groupReasons() []string {
+	return []string{
+		"bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac",
+		"loop", "replay", "rate_limited", "wrong_family",
+	}
+}
+
+func interfaceReasons() []string { return []string{"bad_vhid", "foreign_vrrp"} }
+
+func states() []string { return []string{"MASTER", "BACKUP", "INIT"} }
+
+// lagBuckets span an idle machine's timer slack to a starved agent.
+func lagBuckets() []float64 {
+	return []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+}

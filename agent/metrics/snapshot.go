@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package metrics exposes vipd to Prometheus. The state and the kernel's counters
+// are read at scrape from a [Source]; transitions and wake-up lags are pushed by the
+// agent's loop when they happen.
+package metrics
+
+import "time"
+
+// Source is read once a scrape. It must be safe for use by several goroutines.
+type Source interface {
+	Snapshot() Snapshot
+}
+
+// Snapshot is the node at one moment.
+type Snapshot struct {
+	Enabled     bool
+	Maintenance bool
+	// Demotion is the sum of all demotions, in units of advskew (1/256 s).
+	Demotion   int
+	Groups     []Group
+	Interfaces []Interface
+	// Err fails the scrape: better no numbers than wrong ones.
+	Err error
+}
+
+// Group is one redundancy group in a [Snapshot].
+type Group struct {
+	Interface string
+	VHID      uint8
+	// State is MASTER, BACKUP or INIT.
+	State    string
+	Sent     uint64
+	Received uint64
+	// Rejected is by reject reason; reasons that are missing count as 0.
+	Rejected map[string]uint64
+	// Dropped is frames for the group that the kernel dropped, by reason.
+	Dropped        map[string]uint64
+	Packets, Bytes uint64
+	EventsLost     uint64
+	// Heard is false while no foreign advertisement was heard; then there is no age.
+	Heard bool
+	// LastAdvertAge is the time since the last authentic foreign advertisement.
+	LastAdvertAge time.Duration
+	// LeaseRemaining is negative or 0 when the group may not answer.
+	LeaseRemaining time.Duration
+	VIPs           []VIP
+}
+
+// VIP is one address in a [Group].
+type VIP struct {
+	// Address is without prefix length.
+	Address                           string
+	ARPRequests, ARPReplies           uint64
+	NDSolicitations, NDAdvertisements uint64
+}
+
+// Interface is what belongs to an interface and to none of its groups.
+type Interface struct {
+	Name string
+	// Mode is native or generic, and empty while not attached.
+	Mode string
+	// Rejected is bad_vhid and foreign_vrrp; reasons that are missing count as 0.
+	Rejected map[string]uint64
+	// Dropped is frames that the kernel dropped, by reason. May be nil.
+	Dropped map[string]uint64
+}
