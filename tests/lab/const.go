@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	afBridge     = unix.AF_BRIDGE
+	ifaFlagNoDAD = unix.IFA_F_NODAD
+	nftTimeout   = 10 * time.Second
+)

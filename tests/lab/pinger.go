@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pinger pings an address from a host at a fixed spacing and remembers when each request left and when its first
+// answer came, by the kernel's stamp.
+type Pinger struct {
+	host    *Host
+	target  netip.Addr
+	spacing time.Duration
+	id      uint16
+	fd      int
+
+	mu       sync.Mutex
+	sent     []time.Time
+	answered []time.Time // zero while there is no answer
+	doubles  int
+	err      error
+
+	quiet chan struct{} // closed: send no more
+	stop  chan struct{} // closed: listen no more
+	wg    sync.WaitGroup
+	once  sync.Once
+}
+
+const (
+	pingGrace = 300 * time.Millisecond // how long an answer may take after the last request
+	pingLimit = 5 * time.Minute        // a forgotten pinger ends by itself
+)
+
+// Ping starts pinging; the pinger ends with Stop or with the lab.
+func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
+	h.lab.Helper()
+	fd, err := h.socketIn(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)
+	h.lab.check(err, "ping from %s", h.Name)
+	p := &Pinger{
+		host: h, target: target, spacing: spacing, id: uint16(os.Getpid()) ^ uint16(fd), fd: fd,
+		quiet: make(chan struct{}), stop: make(chan struct{}),
+	}
+	p.wg.Go(p.send)
+	p.wg.Go(p.receive)
+	h.lab.Cleanup(p.end)
+	return p
+}
+
+func (p *Pinger) send() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	to := &unix.SockaddrInet4{Addr: p.target.As4()}
+	start := time.Now()
+	for next := start; time.Since(start) < pingLimit; {
+		select {
+		case <-p.quiet:
+			return
+		default:
+		}
+		p.mu.Lock()
+		seq := len(p.sent)
+		p.sent, p.answered = append(p.sent, time.Now().Round(0)), append(p.answered, time.Time{})
+		p.mu.Unlock()
+		err := unix.Sendto(p.fd, p.echo(uint32(seq)), 0, to)
+		// What the stack cannot send (no neighbour, buffers full while it is asked for) is a lost ping, not an error.
+		if err != nil && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EAGAIN) {
+			p.fail(fmt.Errorf("send ping: %w", err))
+			return
+		}
+		if next = next.Add(p.spacing); time.Until(next) < -p.spacing {
+			next = time.Now() // we were not run in time: no burst to make up for it
+		}
+		time.Sleep(time.Until(next))
+	}
+}
+
+func (p *Pinger) echo(seq uint32) []byte {
+	b := []byte{8, 0, 0, 0}
+	b = binary.BigEndian.AppendUint16(b, p.id)
+	b = binary.BigEndian.AppendUint16(b, uint16(seq))
+	b = binary.BigEndian.AppendUint32(b, seq)
+	binary.BigEndian.PutUint16(b[2:], internetChecksum(b))
+	return b
+}
+
+func (p *Pinger) receive() {
+	buf, oob := make([]byte, 2048), make([]byte, 256)
+	for {
+		n, oobn, _, _, err := unix.Recvmsg(p.fd, buf, oob, 0)
+		if err == nil {
+			p.take(buf[:n], stamp(oob[:oobn]))
+		} else if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EHOSTUNREACH) {
+			p.fail(fmt.Errorf("receive ping: %w", err))
+			return
+		}
+		select {
+		case <-p.stop:
+			return
+		default:
+		}
+	}
+}
+
+func (p *Pinger) take(packet []byte, at time.Time) {
+	if len(packet) < 20 {
+		return
+	}
+	b := packet[int(packet[0]&15)*4:]
+	if len(b) < 12 || b[0] != 0 || binary.BigEndian.Uint16(b[4:]) != p.id || netip.AddrFrom4([4]byte(packet[12:16])) != p.target {
+		return
+	}
+	seq := int(binary.BigEndian.Uint32(b[8:]))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case seq >= len(p.answered):
+	case p.answered[seq].IsZero():
+		p.answered[seq] = at
+	default:
+		p.doubles++
+	}
+}
+
+func (p *Pinger) fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.err = errors.Join(p.err, err)
+}
+
+func (p *Pinger) end() {
+	p.once.Do(func() {
+		close(p.quiet)
+		time.Sleep(pingGrace)
+		close(p.stop)
+		p.wg.Wait()
+		unix.Close(p.fd)
+	})
+}
+
+// AwaitAnswer waits for an answer to a request sent after since, and gives back when it came.
+func (p *Pinger) AwaitAnswer(since time.Time, timeout time.Duration) time.Time {
+	p.host.lab.Helper()
+	var at time.Time
+	p.host.lab.Eventually(timeout, 2*time.Millisecond, func() (bool, string) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		first := len(p.sent)
+		for first > 0 && p.sent[first-1].After(since) {
+			first--
+		}
+		for _, a := range p.answered[first:] {
+			if !a.IsZero() {
+				at = a
+				return true, ""
+			}
+		}
+		return false, fmt.Sprintf("%s gets an answer from %v", p.host.Name, p.target)
+	})
+	return at
+}
+
+// PingReport is what a client saw.
+type PingReport struct {
+	Sent, Lost, Doubles int
+	// Gap is the longest time between two answers following each other, From when it began.
+	Gap  time.Duration
+	From time.Time
+	// Stall is the longest time between two requests: how much of the gap may be the pinger's own.
+	Stall time.Duration
+}
+
+// String is one line for logs.
+func (r PingReport) String() string {
+	return fmt.Sprintf("%d pings, %d lost, longest gap %v (pinger's own longest stall %v), %d answered twice", r.Sent, r.Lost, r.Gap.Round(10*time.Microsecond), r.Stall.Round(10*time.Microsecond), r.Doubles)
+}
+
+// Stop ends the pinging and reports on the whole of it.
+func (p *Pinger) Stop() PingReport {
+	p.host.lab.Helper()
+	p.end()
+	p.host.lab.check(p.err, "pinger on %s", p.host.Name)
+	r := PingReport{Sent: len(p.sent), Doubles: p.doubles}
+	var answers []time.Time
+	for i, a := range p.answered {
+		if i > 0 {
+			r.Stall = max(r.Stall, p.sent[i].Sub(p.sent[i-1]))
+		}
+		if a.IsZero() {
+			r.Lost++
+		} else {
+			answers = append(answers, a)
+		}
+	}
+	slices.SortFunc(answers, time.Time.Compare)
+	for i := 1; i < len(answers); i++ {
+		if gap := answers[i].Sub(answers[i-1]); gap > r.Gap {
+			r.Gap, r.From = gap, answers[i-1]
+		}
+	}
+	if len(answers) == 0 {
+		p.host.lab.Fatalf("%s got no answer from %v to %d pings", p.host.Name, p.target, r.Sent)
+	}
+	return r
+}
+
+func internetChecksum(b []byte) uint16 {
+	var sum uint32
+	for i := 0; i+1 < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+)
+
+// Host is a network namespace with a loopback interface and a veth for each segment it joined.
+type Host struct {
+	Name string
+
+	lab *Lab
+	ns  netns.NsHandle
+	nl  *netlink.Handle
+}
+
+// Segment is one Ethernet segment: a bridge in a namespace of its own.
+type Segment struct {
+	host   *Host
+	bridge netlink.Link
+}
+
+// Port is the place where a host is plugged into a segment.
+type Port struct {
+	Host    *Host
+	IfName  string // the interface on the host
+	MAC     [6]byte
+	Segment *Segment
+	Name    string // the bridge port on the segment
+}
+
+// NewHost makes a host that is not plugged in anywhere.
+func (l *Lab) NewHost(name string) *Host {
+	l.Helper()
+	full := l.name + "-" + name
+	ns, err := newNamespace(full)
+	l.check(err, "host %s", name)
+	l.Cleanup(func() {
+		ns.Close()
+		if err := netns.DeleteNamed(full); err != nil {
+			l.Errorf("remove namespace %s: %v", full, err)
+		}
+	})
+	nl, err := netlink.NewHandleAt(ns)
+	l.check(err, "host %s: open netlink", name)
+	l.Cleanup(nl.Close)
+	h := &Host{Name: name, lab: l, ns: ns, nl: nl}
+	h.SetUp("lo")
+	return h
+}
+
+// NewSegment makes a segment without a host.
+func (l *Lab) NewSegment(name string) *Segment {
+	l.Helper()
+	h := l.NewHost(name)
+	la := netlink.NewLinkAttrs()
+	la.Name = "br0"
+	l.check(h.nl.LinkAdd(&netlink.Bridge{LinkAttrs: la}), "segment %s: add bridge", name)
+	h.SetUp("br0")
+	return &Segment{host: h, bridge: h.link("br0")}
+}
+
+// Join plugs a host's new interface into the segment and gives it addresses ("192.0.2.11/24").
+func (s *Segment) Join(h *Host, ifname string, addresses ...string) *Port {
+	l := h.lab
+	l.Helper()
+	l.macs++
+	p := &Port{Host: h, IfName: ifname, Segment: s, MAC: [6]byte{2, 0, 0, 0, 0, byte(l.macs)}}
+	p.Name = h.Name
+	if ifname != "eth0" {
+		p.Name += "-" + ifname
+	}
+	la := netlink.NewLinkAttrs()
+	la.Name = p.Name
+	l.check(s.host.nl.LinkAdd(&netlink.Veth{
+		LinkAttrs: la, PeerName: ifname, PeerNamespace: netlink.NsFd(int(h.ns)), PeerHardwareAddr: net.HardwareAddr(p.MAC[:]),
+	}), "plug %s of %s in", ifname, h.Name)
+	port := s.host.link(p.Name)
+	l.check(s.host.nl.LinkSetMaster(port, s.bridge), "make %s a bridge port", p.Name)
+	s.host.SetUp(p.Name)
+	h.SetUp(ifname)
+	for _, a := range addresses {
+		h.AddAddress(ifname, a)
+	}
+	return p
+}
+
+// SetCarrier takes the link of the host's interface away or gives it back, as a pulled cable does.
+func (p *Port) SetCarrier(up bool) {
+	p.Host.lab.Helper()
+	if up {
+		p.Segment.host.SetUp(p.Name)
+	} else {
+		p.Segment.host.SetDown(p.Name)
+	}
+}
+
+// SetConnected takes the port out of the bridge or puts it back: the host keeps its link and hears nobody.
+func (p *Port) SetConnected(connected bool) {
+	h := p.Segment.host
+	h.lab.Helper()
+	if connected {
+		h.lab.check(h.nl.LinkSetMaster(h.link(p.Name), p.Segment.bridge), "connect %s", p.Name)
+	} else {
+		h.lab.check(h.nl.LinkSetNoMaster(h.link(p.Name)), "disconnect %s", p.Name)
+	}
+}
+
+// Unplug removes the interface from the host altogether.
+func (p *Port) Unplug() {
+	h := p.Segment.host
+	h.lab.Helper()
+	h.lab.check(h.nl.LinkDel(h.link(p.Name)), "unplug %s", p.Name)
+}
+
+// SetUp sets an interface administratively up.
+func (h *Host) SetUp(ifname string) {
+	h.lab.Helper()
+	h.lab.check(h.nl.LinkSetUp(h.link(ifname)), "%s: set %s up", h.Name, ifname)
+}
+
+// SetDown sets an interface administratively down.
+func (h *Host) SetDown(ifname string) {
+	h.lab.Helper()
+	h.lab.check(h.nl.LinkSetDown(h.link(ifname)), "%s: set %s down", h.Name, ifname)
+}
+
+// AddAddress adds an address with its prefix length; IPv6 addresses skip duplicate address detection.
+func (h *Host) AddAddress(ifname, address string) {
+	h.lab.Helper()
+	a, err := netlink.ParseAddr(address)
+	h.lab.check(err, "address %s", address)
+	if a.IP.To4() == nil {
+		a.Flags |= ifaFlagNoDAD
+	}
+	h.lab.check(h.nl.AddrAdd(h.link(ifname), a), "%s: add %s to %s", h.Name, address, ifname)
+}
+
+// DelAddress removes an address.
+func (h *Host) DelAddress(ifname, address string) {
+	h.lab.Helper()
+	a, err := netlink.ParseAddr(address)
+	h.lab.check(err, "address %s", address)
+	h.lab.check(h.nl.AddrDel(h.link(ifname), a), "%s: remove %s from %s", h.Name, address, ifname)
+}
+
+// HasAddress says whether the interface carries the address, whatever its prefix length.
+func (h *Host) HasAddress(ifname string, address netip.Addr) bool {
+	h.lab.Helper()
+	list, err := h.nl.AddrList(h.link(ifname), netlink.FAMILY_ALL)
+	h.lab.check(err, "%s: list addresses of %s", h.Name, ifname)
+	for _, a := range list {
+		if got, ok := netip.AddrFromSlice(a.IP); ok && got.Unmap() == address {
+			return true
+		}
+	}
+	return false
+}
+
+// UnicastFilter lists the unicast addresses in the interface's hardware filter, besides its own.
+func (h *Host) UnicastFilter(ifname string) []string {
+	h.lab.Helper()
+	link := h.link(ifname)
+	list, err := h.nl.NeighListExecute(netlink.Ndmsg{Family: afBridge, Index: uint32(link.Attrs().Index)})
+	h.lab.check(err, "%s: list the filter of %s", h.Name, ifname)
+	var macs []string
+	for _, n := range list {
+		mac := n.HardwareAddr
+		if n.LinkIndex == link.Attrs().Index && len(mac) == 6 && mac[0]&1 == 0 && mac.String() != link.Attrs().HardwareAddr.String() {
+			macs = append(macs, mac.String())
+		}
+	}
+	return macs
+}
+
+// Neighbour is the hardware address the host's stack holds for an IP address, "" when it holds none.
+func (h *Host) Neighbour(ifname string, address netip.Addr) string {
+	h.lab.Helper()
+	list, err := h.nl.NeighList(h.link(ifname).Attrs().Index, netlink.FAMILY_ALL)
+	h.lab.check(err, "%s: list neighbours of %s", h.Name, ifname)
+	for _, n := range list {
+		if got, ok := netip.AddrFromSlice(n.IP); ok && got.Unmap() == address {
+			return n.HardwareAddr.String()
+		}
+	}
+	return ""
+}
+
+// XDPProgram is the id of the XDP program on the interface, 0 when there is none.
+func (h *Host) XDPProgram(ifname string) uint32 {
+	h.lab.Helper()
+	if xdp := h.link(ifname).Attrs().Xdp; xdp != nil && xdp.Attached {
+		return xdp.ProgId
+	}
+	return 0
+}
+
+// Within runs f on a thread in the host's namespace.
+func (h *Host) Within(f func() error) error { return within(h.ns, f) }
+
+// IfIndex of an interface of the host.
+func (h *Host) IfIndex(ifname string) int {
+	h.lab.Helper()
+	return h.link(ifname).Attrs().Index
+}
+
+func (h *Host) link(name string) netlink.Link {
+	h.lab.Helper()
+	link, err := h.nl.LinkByName(name)
+	h.lab.check(err, "%s: find interface %s", h.Name, name)
+	return link
+}
+
+// Learned is the bridge port behind which the segment's bridge believes a hardware address to be, "" when it does not know it.
+func (s *Segment) Learned(mac [6]byte) string {
+	h := s.host
+	h.lab.Helper()
+	list, err := h.nl.NeighListExecute(netlink.Ndmsg{Family: afBridge})
+	h.lab.check(err, "list the bridge's addresses")
+	for _, n := range list {
+		if n.HardwareAddr.String() != net.HardwareAddr(mac[:]).String() || n.MasterIndex != s.bridge.Attrs().Index {
+			continue
+		}
+		if link, err := h.nl.LinkByIndex(n.LinkIndex); err == nil {
+			return link.Attrs().Name
+		}
+	}
+	return ""
+}
+
+// NFT runs nft commands in the host's namespace.
+func (h *Host) NFT(commands ...string) {
+	h.lab.Helper()
+	h.MustRun(nftTimeout, "nft", strings.Join(commands, "; "))
+}
+
+// String is the host's name and namespace, for messages.
+func (h *Host) String() string {
+	return fmt.Sprintf("%s (namespace %s-%s)", h.Name, h.lab.name, h.Name)
+}

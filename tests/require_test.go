@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"vipd/tests/lab"
+)
+
+// need is something of the machine that a test cannot do without.
+type need string
+
+const (
+	needNetNS    need = "netns"
+	needBPF      need = "bpf"
+	needUCARP    need = "ucarp"
+	needTCPDump  need = "tcpdump"
+	needPromtool need = "promtool"
+)
+
+// missing says why the machine does not have it; nil when it does.
+func (n need) missing() error {
+	switch n {
+	case needNetNS:
+		return lab.NetNSAllowed()
+	case needBPF:
+		if os.Geteuid() != 0 {
+			return fmt.Errorf("needs root for BPF")
+		}
+		_, err := os.Stat("/sys/kernel/btf/vmlinux")
+		return err
+	case needUCARP, needTCPDump, needPromtool:
+		_, err := exec.LookPath(string(n))
+		return err
+	default:
+		return fmt.Errorf("no such need: %q", n)
+	}
+}
+
+// require is the one place where a test is skipped. VIPD_TEST_REQUIRE names needs (comma-separated) whose absence is a
+// failure: where they are promised, a skip would be a lie.
+func require(t *testing.T, needs ...need) {
+	t.Helper()
+	required := strings.Split(os.Getenv("VIPD_TEST_REQUIRE"), ",")
+	for _, n := range needs {
+		err := n.missing()
+		switch {
+		case err == nil:
+		case slices.Contains(required, string(n)):
+			t.Fatalf("VIPD_TEST_REQUIRE promises %s: %v", n, err)
+		default:
+			t.Skipf("%s: %v", n, err)
+		}
+	}
+}
+
+// binaries is the directory with vipd and vipctl: VIPD_BIN, or one built here, once for all tests.
+var binaries = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv("VIPD_BIN"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.MkdirTemp("", "vipd-bin-")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"vipd", "vipctl"} {
+		cmd := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, name), "../cmd/"+name)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return dir, fmt.Errorf("build %s: %w\n%s", name, err, out)
+		}
+	}
+	return dir, nil
+})
+
+func bin(t *testing.T) string {
+	t.Helper()
+	dir, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	swept, err := lab.Sweep()
+	for _, path := range swept {
+		fmt.Fprintln(os.Stderr, "removed what an earlier run left:", path)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	code := m.Run()
+	if os.Getenv("VIPD_BIN") == "" {
+		if dir, _ := binaries(); dir != "" { // a failed build has failed the tests already
+			os.RemoveAll(dir)
+		}
+	}
+	if left := lab.Leftovers(); len(left) > 0 && code == 0 {
+		fmt.Fprintln(os.Stderr, "the tests left behind:", left)
+		return 1
+	}
+	return code
+}
