@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+import "time"
+
+// backup is what a group in BACKUP waits for.
+type backup struct {
+	from     Instant       // evidence from before belongs to a former state
+	base     Instant       // the down time counts from here
+	due      Instant       // the master is down then
+	pending  bool          // m.heard has not been decided on
+	extended bool          // again is set
+	again    Instant       // a late decision is looked at again then
+	tie      time.Duration // added to the down time after yielding to an equal
+	tieUntil Instant       // an advert after this comes from an established master
+}
+
+// listen begins BACKUP with evidence from that moment on.
+func (m *Machine) listen(from Instant, tie time.Duration) {
+	m.backup = backup{from: from, base: m.now, tie: tie, tieUntil: m.now.Add(m.cfg.interval())}
+	m.rearm()
+}
+
+func (m *Machine) rearm() {
+	b := &m.backup
+	b.due = b.base.Add(m.cfg.downTime(m.heard, m.known) + b.tie)
+}
+
+// hear takes the newest advert as evidence. Every valid advert restarts the timer; what
+// else it means, Tick decides.
+func (m *Machine) hear(a Advert) {
+	b := &m.backup
+	if a.At < b.from {
+		return
+	}
+	b.pending, b.extended, m.extensions = true, false, 0
+	if a.At > b.tieUntil {
+		b.tie = 0
+	}
+	b.base = max(b.base, a.At)
+	m.rearm()
+}
+
+func (m *Machine) tickBackup(out []Action) []Action {
+	b := &m.backup
+	due, reason := b.due, ReasonMasterTimeout
+	var cause *Advert
+	if b.pending {
+		if r := m.verdict(m.heard); r != 0 {
+			heard := m.heard
+			due, reason, cause = heard.At, r, &heard
+		} else {
+			b.pending, b.extended = false, false
+		}
+	}
+	if b.extended {
+		due = b.again
+	}
+	if m.now < due {
+		return out
+	}
+	if m.putOff(due) {
+		b.extended, b.again = true, m.now.Add(m.cfg.interval())
+		return out
+	}
+	return m.promote(reason, cause, due, out)
+}
+
+// putOff reports whether a decision due then must wait: the clock was not watched, so
+// that silence and old adverts are no evidence. Bounded, so that a node that is always
+// late still takes over from a dead one.
+func (m *Machine) putOff(due Instant) bool {
+	if m.extensions >= maxExtensions || !m.tooLate(due) {
+		return false
+	}
+	m.extensions++
+	return true
+}
+
+// verdict is the reason to take over from the sender of a, or 0.
+func (m *Machine) verdict(a Advert) Reason {
+	theirs, mine := a.Priority, m.effective
+	if Superior(theirs, mine, a.Aware) {
+		return 0 // we would yield to its next advert
+	}
+	preempts := m.cfg.Preempt && mine.micros() < theirs.micros()
+	timesOut := m.cfg.willTimeOut(theirs, mine)
+	switch {
+	case theirs.Goodbye():
+		if preempts || timesOut {
+			return ReasonGoodbye
+		}
+		return 0
+	case a.Aware && theirs.Demote > demoteByte(m.demotion):
+		// Also when our demotion is not on the wire: a demoted node takes nothing over.
+		return ReasonDemoted
+	case preempts:
+		return ReasonPreempt
+	case timesOut:
+		return ReasonMasterTimeout
+	default:
+		return 0
+	}
+}

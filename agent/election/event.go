@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+import "net/netip"
+
+// Event is something that happened: one of the types of this file.
+type Event interface{ event() }
+
+// Up says that all the group needs is there: interface, link, address, data plane,
+// permission. INIT becomes BACKUP; elsewhere it has no effect.
+type Up struct{ Reason Reason }
+
+// Down says that something is missing. The group is in INIT at once, silently.
+type Down struct{ Reason Reason }
+
+// Advert is an authentic foreign advertisement. It never promotes by itself: the next
+// Tick decides, on the newest one.
+type Advert struct {
+	At  Instant // kernel receive time
+	Src netip.Addr
+	Priority
+	Aware      bool   // the source is known to mean its demote byte; see Superior
+	DemoteEver bool   // the source has ever sent a demote byte other than 0
+	Yielded    bool   // the kernel yielded because of it
+	Generation uint64 // of the kernel's role entry when it was received
+}
+
+// Yielded says that the kernel's record shows a yield of this generation (or a later
+// one) that no Advert explained.
+type Yielded struct{ Generation uint64 }
+
+// Tick asks for decisions on time: after each drained batch and at Deadline.
+type Tick struct{}
+
+// Sent is the outcome of the SendAdvert before it.
+type Sent struct {
+	T0      Instant // before the first of its packets was handed to the kernel
+	Goodbye bool    // as in the SendAdvert
+	OK      bool    // every family was accepted by the kernel
+}
+
+// Demotion tells the sum of all demotions, which may be negative.
+type Demotion struct{ Total int }
+
+// Release asks to give the group up in good order: a MASTER says goodbye and speaks on
+// until its successor does or its lease ends, at most 5 s. Ends with Released in INIT.
+type Release struct{ Reason Reason }
+
+// Reconfigure changes the configuration and keeps the state.
+type Reconfigure struct{ Config }
+
+func (Up) event()          {}
+func (Down) event()        {}
+func (Advert) event()      {}
+func (Yielded) event()     {}
+func (Tick) event()        {}
+func (Sent) event()        {}
+func (Demotion) event()    {}
+func (Release) event()     {}
+func (Reconfigure) event() {}

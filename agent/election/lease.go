@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+// expire is for a MASTER that finds its lease over: it was stopped, starved or paused,
+// and somebody may have taken over. It is silent until that is ruled out.
+func (m *Machine) expire(out []Action) []Action {
+	s := &m.master
+	if m.heardSinceSent() {
+		return m.stepDown(ReasonLeaseExpired, m.cause(), s.lease, 0, out)
+	}
+	m.phase, m.extensions, s.inFlight = phaseExpired, 0, false
+	s.resumeAt = m.now.Add(m.effective.Interval())
+	return out
+}
+
+func (m *Machine) tickExpired(out []Action) []Action {
+	s := &m.master
+	if m.now < s.resumeAt {
+		return out
+	}
+	if m.putOff(s.resumeAt) {
+		s.resumeAt = m.now.Add(m.effective.Interval())
+		return out
+	}
+	s.announcements = max(s.announcements, 1)
+	return m.claim(out)
+}
+
+// heardSinceSent reports whether anybody advertised since we last did.
+func (m *Machine) heardSinceSent() bool {
+	return m.known && m.heard.At > m.master.lastSent
+}
+
+func (m *Machine) cause() *Advert {
+	if !m.known {
+		return nil
+	}
+	heard := m.heard
+	return &heard
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+import "time"
+
+// Machine is the election of one group on one node. Use New. Not safe for concurrent use.
+type Machine struct {
+	cfg       Config
+	demotion  int
+	effective Priority // what the next advert states
+
+	now        Instant
+	state      State
+	phase      phase
+	reason     Reason
+	since      Instant
+	generation uint64
+
+	heard      Advert // the newest foreign advert, in any state
+	known      bool   // heard is one
+	extensions int    // how often a late decision was put off
+
+	backup backup
+	master master
+}
+
+// New makes a Machine in INIT, reason startup. generation is the highest one this group
+// has used in the data plane; the first promotion is the next.
+func New(cfg Config, at Instant, generation uint64) *Machine {
+	m := &Machine{
+		cfg: cfg.normal(), now: at, state: Init, reason: ReasonStartup,
+		since: at, generation: generation,
+	}
+	m.effective = m.cfg.effective(0)
+	return m
+}
+
+// Step tells the machine that ev happened and that it is now at. It appends what to do
+// to out. An at before that of an earlier call counts as the latest so far.
+func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
+	m.now = max(m.now, at)
+	switch ev := ev.(type) {
+	case Up:
+		return m.up(ev.Reason, out)
+	case Down:
+		return m.down(ev.Reason, out)
+	case Advert:
+		return m.advert(ev, out)
+	case Yielded:
+		return m.yielded(ev.Generation, out)
+	case Tick:
+		return m.tick(out)
+	case Sent:
+		return m.sent(ev, out)
+	case Demotion:
+		m.demotion = min(max(ev.Total, -demotionLimit), demotionLimit)
+		m.effective = m.cfg.effective(m.demotion)
+		return m.restate(out)
+	case Release:
+		return m.release(ev.Reason, out)
+	case Reconfigure:
+		return m.reconfigure(ev.Config.normal(), out)
+	}
+	return out
+}
+
+// Deadline is when the machine next wants a Tick. It reports false when only an event
+// can change anything. It may lie in the past: then a Tick is due at once.
+func (m *Machine) Deadline() (Instant, bool) {
+	at, why := m.next()
+	return at, why != WaitNone
+}
+
+func (m *Machine) up(reason Reason, out []Action) []Action {
+	if m.state != Init {
+		return out
+	}
+	m.listen(m.now, 0)
+	out = append(out, SetRole{State: Backup, Generation: m.generation})
+	return m.enter(Backup, reason, nil, m.now, out)
+}
+
+func (m *Machine) down(reason Reason, out []Action) []Action {
+	switch {
+	case m.state == Init:
+		m.restamp(reason)
+		return out
+	case m.phase == phaseLeaving:
+		return m.released(nil, m.now, out)
+	default:
+		return m.retire(reason, nil, m.now, out)
+	}
+}
+
+func (m *Machine) tick(out []Action) []Action {
+	switch m.state {
+	case Backup:
+		return m.tickBackup(out)
+	case Master:
+		return m.tickMaster(out)
+	default:
+		return out
+	}
+}
+
+// advert records what was heard and, while MASTER, yields to it.
+func (m *Machine) advert(a Advert, out []Action) []Action {
+	a.At = min(a.At, m.now) // two clocks read in the wrong order are no evidence from the future
+	newest := !m.known || a.At >= m.heard.At
+	if newest {
+		m.heard, m.known = a, true
+	}
+	switch m.state {
+	case Backup:
+		if newest {
+			m.hear(a)
+		}
+	case Master:
+		return m.challenge(a, out)
+	case Init: // passes all checks, changes nothing
+	}
+	return out
+}
+
+func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
+	before := m.span(m.effective)
+	m.cfg = cfg
+	m.effective = cfg.effective(m.demotion)
+	if m.state == Master {
+		// Peers that have not heard the new values yet wait as the old ones said.
+		m.master.cap = min(before, m.span(m.effective))
+	}
+	return m.restate(out)
+}
+
+// span is D for an advert stating p, see Config.span.
+func (m *Machine) span(p Priority) time.Duration {
+	d := m.cfg.span(p)
+	if m.state == Master && m.master.cap > 0 {
+		d = min(d, m.master.cap)
+	}
+	return d
+}
+
+// retire leaves BACKUP or MASTER for INIT. The kernel is told first.
+func (m *Machine) retire(reason Reason, cause *Advert, due Instant, out []Action) []Action {
+	out = append(out, SetRole{State: Init, Generation: m.generation})
+	if m.state == Master {
+		out = append(out, RemoveVIPs{})
+	}
+	return m.enter(Init, reason, cause, due, out)
+}
+
+// enter changes the state; what fences the change is in out already.
+func (m *Machine) enter(to State, reason Reason, cause *Advert, due Instant, out []Action) []Action {
+	from := m.state
+	m.state, m.extensions = to, 0
+	if to != Master {
+		m.phase = phaseNone
+		m.master = master{}
+	}
+	m.restamp(reason)
+	return append(out, Transition{
+		From: from, To: to, Reason: reason, At: m.now, Cause: cause,
+		Lag: max(m.now.Sub(due), 0),
+	})
+}
+
+func (m *Machine) restamp(reason Reason) {
+	m.reason, m.since = reason, m.now
+}

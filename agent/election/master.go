@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+import "time"
+
+// master is what a group in MASTER has said and owes.
+type master struct {
+	recorded  Priority // what the data plane compares with
+	stated    Priority // of the last SendAdvert
+	inFlight  bool     // its outcome is not known yet
+	failing   bool     // the last send failed
+	lease     Instant
+	sendUntil Instant
+	lastSent  Instant // T0 of the last successful send
+	nextSend  Instant
+	pace      Instant       // adverts out of turn are spaced by it
+	cap       time.Duration // D is no longer than this until the next transition; 0 = no cap
+
+	announcements int     // owed, one with each successful send
+	rival         bool    // a foreign master was heard
+	rivalAt       Instant // last
+	resumeAt      Instant // phaseExpired: claim again then
+
+	leaving     Reason  // phaseLeaving: why
+	leaveAt     Instant // and no later than this
+	saidGoodbye bool
+}
+
+// promote claims mastership. Nothing answers before the first lease.
+func (m *Machine) promote(reason Reason, cause *Advert, due Instant, out []Action) []Action {
+	m.generation++
+	m.phase = phaseClaiming
+	m.master = master{recorded: m.effective, announcements: 3, pace: m.now}
+	out = append(out, SetPriority{m.effective})
+	out = m.claim(out)
+	return m.enter(Master, reason, cause, due, out)
+}
+
+// claim lets one advert out under send_until; its success brings the lease.
+func (m *Machine) claim(out []Action) []Action {
+	m.phase = phaseClaiming
+	m.master.sendUntil = m.now.Add(min(claimTime, m.span(m.effective)))
+	out = append(out, m.role(), AddVIPs{})
+	return m.send(out)
+}
+
+func (m *Machine) role() SetRole {
+	return SetRole{State: Master, Generation: m.generation, Lease: m.master.lease, SendUntil: m.master.sendUntil}
+}
+
+// send states the effective priority; if it is worse than what was stated, the kernel
+// learns it first (I2).
+func (m *Machine) send(out []Action) []Action {
+	s := &m.master
+	out = m.record(worst(s.recorded, m.effective), out)
+	s.stated, s.inFlight = m.effective, true
+	s.nextSend = m.now.Add(m.retryTime()) // should the outcome never come
+	s.pace = max(s.pace, m.now).Add(m.retryTime())
+	return append(out, SendAdvert{Priority: m.effective})
+}
+
+func (m *Machine) record(p Priority, out []Action) []Action {
+	if p == m.master.recorded {
+		return out
+	}
+	m.master.recorded = p
+	return append(out, SetPriority{p})
+}
+
+func (m *Machine) retryTime() time.Duration { return m.effective.Interval() / retryPart }
+
+// sendTime is the time between two adverts: the interval, unless the lease would end
+// before the one after next.
+func (m *Machine) sendTime() time.Duration {
+	return min(m.effective.Interval(), m.span(m.effective)*2/3)
+}
+
+// sent renews the lease, or not.
+func (m *Machine) sent(ev Sent, out []Action) []Action {
+	s := &m.master
+	if m.state != Master || !s.inFlight || ev.Goodbye != (m.phase == phaseLeaving) {
+		return out
+	}
+	s.inFlight = false
+	switch {
+	case m.phase == phaseLeaving:
+		s.saidGoodbye = ev.OK
+		return out
+	case !ev.OK && m.phase == phaseClaiming:
+		return m.stepDown(ReasonSendFailed, nil, m.now, 0, out)
+	case !ev.OK:
+		s.failing = true
+		s.nextSend = m.now.Add(m.retryTime())
+		return out
+	}
+	return m.renew(min(ev.T0, m.now), out)
+}
+
+func (m *Machine) renew(t0 Instant, out []Action) []Action {
+	s := &m.master
+	claimed := m.phase == phaseClaiming
+	m.phase, s.failing = phaseOwning, false
+	s.lastSent = t0
+	s.lease = leaseFrom(t0, m.span(s.stated))
+	s.nextSend = t0.Add(m.sendTime())
+	if s.stated != m.effective {
+		s.nextSend = m.now // changed while the advert was on its way
+	}
+	out = m.record(s.stated, out)
+	out = append(out, m.role())
+	if !claimed {
+		out = append(out, RenewVIPs{})
+	}
+	if s.announcements > 0 {
+		s.announcements--
+		out = append(out, Announce{})
+	}
+	return out
+}
+
+// restate advertises a changed priority at once. The kernel learns a worse one even if
+// the advert has to wait for its turn.
+func (m *Machine) restate(out []Action) []Action {
+	s := &m.master
+	if m.phase != phaseOwning && m.phase != phaseClaiming {
+		return out
+	}
+	out = m.record(worst(s.recorded, m.effective), out)
+	if m.phase == phaseClaiming || s.inFlight || m.now >= s.lease {
+		return out // the outcome, or the next Tick, takes it from here
+	}
+	s.nextSend = min(s.nextSend, s.lastSent.Add(m.sendTime()))
+	if s.stated == m.effective {
+		return out
+	}
+	if turn := s.pace.Add(-(sendBurst - 1) * m.retryTime()); turn > m.now {
+		s.nextSend = min(s.nextSend, turn)
+		return out
+	}
+	return m.send(out)
+}
+
+func (m *Machine) tickMaster(out []Action) []Action {
+	s := &m.master
+	switch m.phase {
+	case phaseClaiming:
+		if m.now >= s.sendUntil {
+			return m.stepDown(ReasonSendFailed, nil, s.sendUntil, 0, out)
+		}
+	case phaseOwning:
+		return m.tickOwning(out)
+	case phaseExpired:
+		return m.tickExpired(out)
+	case phaseLeaving:
+		return m.tickLeaving(out)
+	case phaseNone:
+	}
+	return out
+}
+
+func (m *Machine) tickOwning(out []Action) []Action {
+	s := &m.master
+	if m.now >= s.lease {
+		if s.failing {
+			return m.stepDown(ReasonSendFailed, nil, s.lease, 0, out)
+		}
+		return m.expire(out)
+	}
+	if m.now >= s.nextSend {
+		out = m.send(out)
+	}
+	if s.rival && m.now >= m.rivalGone() {
+		s.rival = false
+		out = append(out, Announce{})
+	}
+	return out
+}
+
+// rivalGone is when a foreign master that was heard counts as silent: what it taught
+// switches and neighbours has to be put right.
+func (m *Machine) rivalGone() Instant {
+	return m.master.rivalAt.Add(m.cfg.downTime(m.heard, m.known))
+}

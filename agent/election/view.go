@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+// Wait says what the next deadline is for.
+type Wait uint8
+
+// What a machine waits for.
+const (
+	WaitNone         Wait = iota // nothing: only an event changes anything
+	WaitMasterDown               // BACKUP: the master counts as down
+	WaitDecision                 // BACKUP: an advert was heard and not decided on
+	WaitExtension                // a late decision is looked at again
+	WaitClaim                    // MASTER: the outcome of the first advert
+	WaitAdvert                   // MASTER: the next advert
+	WaitRetry                    // MASTER: the next try of a failed send
+	WaitLease                    // MASTER: the lease ends
+	WaitResume                   // MASTER with an expired lease: claim again
+	WaitHandover                 // MASTER, leaving: no successor will come
+	WaitAnnouncement             // MASTER: a foreign master fell silent
+)
+
+// String is for people.
+func (w Wait) String() string {
+	if w > WaitAnnouncement {
+		return "invalid"
+	}
+	return [...]string{
+		"nothing", "master down", "decision", "extension", "claim", "advert",
+		"retry", "lease end", "resume", "handover", "announcement",
+	}[w]
+}
+
+// View is a copy of what a machine knows, for status and tests. Views are comparable.
+type View struct {
+	State      State
+	Reason     Reason  // why it is in this state
+	Since      Instant // of State, or of Reason while in INIT
+	Generation uint64
+	Lease      Instant // MASTER: speaks until then; 0 = no lease
+	SendUntil  Instant // MASTER: may advertise until then without a lease
+	Effective  Priority
+	Recorded   Priority // MASTER: what the data plane compares with
+
+	Master Advert // the newest foreign advert, in any state; see Heard
+	Heard  bool   // Master is one
+
+	Claiming   bool // MASTER, before its first lease or resuming
+	Expired    bool // MASTER with a lease that ended; nothing is sent
+	Leaving    bool // MASTER, in a planned handover
+	Failing    bool // MASTER, the last send failed
+	Extensions int  // how often a late decision was put off
+
+	Next    Instant // as Deadline; meaningless if Waiting is WaitNone
+	Waiting Wait
+}
+
+// View is the present state of m.
+func (m *Machine) View() View {
+	v := View{
+		State: m.state, Reason: m.reason, Since: m.since, Generation: m.generation,
+		Lease: m.master.lease, SendUntil: m.master.sendUntil,
+		Effective: m.effective, Recorded: m.master.recorded,
+		Master: m.heard, Heard: m.known,
+		Claiming: m.phase == phaseClaiming, Expired: m.phase == phaseExpired,
+		Leaving: m.phase == phaseLeaving, Failing: m.master.failing,
+		Extensions: m.extensions,
+	}
+	v.Next, v.Waiting = m.next()
+	return v
+}
+
+// next is the next deadline and what it is for.
+func (m *Machine) next() (Instant, Wait) {
+	switch m.state {
+	case Backup:
+		return m.nextBackup()
+	case Master:
+		return m.nextMaster()
+	default:
+		return 0, WaitNone
+	}
+}
+
+func (m *Machine) nextBackup() (Instant, Wait) {
+	b := &m.backup
+	switch {
+	case b.extended:
+		return b.again, WaitExtension
+	case b.pending:
+		return m.now, WaitDecision
+	default:
+		return b.due, WaitMasterDown
+	}
+}
+
+func (m *Machine) nextMaster() (Instant, Wait) {
+	s := &m.master
+	switch m.phase {
+	case phaseClaiming:
+		return s.sendUntil, WaitClaim
+	case phaseExpired:
+		return s.resumeAt, WaitResume
+	case phaseLeaving:
+		if !s.saidGoodbye && s.nextSend < s.leaveAt {
+			return s.nextSend, WaitRetry
+		}
+		return s.leaveAt, WaitHandover
+	default:
+		return m.nextOwning()
+	}
+}
+
+func (m *Machine) nextOwning() (Instant, Wait) {
+	s := &m.master
+	at, why := s.nextSend, WaitAdvert
+	if s.failing {
+		why = WaitRetry
+	}
+	if s.lease < at {
+		at, why = s.lease, WaitLease
+	}
+	if gone := m.rivalGone(); s.rival && gone < at {
+		at, why = gone, WaitAnnouncement
+	}
+	return at, why
+}

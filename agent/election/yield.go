@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+import "time"
+
+// challenge is an advert heard while MASTER.
+func (m *Machine) challenge(a Advert, out []Action) []Action {
+	s := &m.master
+	fenced := a.Yielded && a.Generation == m.generation
+	beaten := Superior(a.Priority, s.recorded, a.Aware)
+	if m.phase == phaseLeaving {
+		if fenced || beaten {
+			return m.released(&a, a.At, out)
+		}
+		return out
+	}
+	// Without a lease the kernel yields to anybody, and so do we; an advert from before
+	// our own last one is not news.
+	outlived := m.phase != phaseClaiming && a.At >= max(s.lease, s.sendUntil) || m.phase == phaseExpired && a.At > s.lastSent
+	if !fenced && !beaten && !outlived {
+		if a.At >= m.since {
+			s.rival, s.rivalAt = true, max(s.rivalAt, a.At)
+		}
+		return out
+	}
+	reason := m.yieldReason(a, beaten && !outlived)
+	var tie time.Duration
+	if beaten && tied(a.Priority, s.recorded, a.Aware) {
+		tie = tieDelay(s.recorded.Interval(), m.cfg.NodeName, a.Src)
+	}
+	return m.stepDown(reason, &a, a.At, tie, out)
+}
+
+func (m *Machine) yieldReason(a Advert, beaten bool) Reason {
+	recorded := m.master.recorded
+	switch {
+	case !beaten:
+		return ReasonLeaseExpired
+	case !Superior(a.Priority, m.cfg.effective(0), a.Aware):
+		return ReasonDemoted
+	case tied(a.Priority, recorded, a.Aware):
+		return ReasonEqualAdvert
+	default:
+		return ReasonBetterAdvert
+	}
+}
+
+// yielded is a yield of the kernel that no advert explains.
+func (m *Machine) yielded(generation uint64, out []Action) []Action {
+	if m.state != Master || generation < m.generation {
+		return out
+	}
+	if m.phase == phaseLeaving {
+		return m.released(nil, m.now, out)
+	}
+	reason := ReasonBetterAdvert
+	if m.now >= max(m.master.lease, m.master.sendUntil) {
+		reason = ReasonLeaseExpired
+	}
+	return m.stepDown(reason, nil, m.now, 0, out)
+}
+
+// stepDown leaves MASTER for BACKUP. The kernel is told first. Adverts count as evidence
+// from the causing one on: later ones of the same batch are still to come.
+func (m *Machine) stepDown(reason Reason, cause *Advert, due Instant, tie time.Duration, out []Action) []Action {
+	from := m.now
+	if cause != nil {
+		from = cause.At
+	}
+	out = append(out, SetRole{State: Backup, Generation: m.generation}, RemoveVIPs{})
+	out = m.enter(Backup, reason, cause, due, out)
+	m.listen(from, tie)
+	return out
+}
