@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package netio
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// RouteProtocol marks the connected routes that are vipd's (the IP
+	// protocol number of CARP; rt_protos leaves it free), so that they can be
+	// told from everybody else's.
+	RouteProtocol = 112
+	// routeMetric is high: a route of the operator's to the same prefix wins.
+	routeMetric = 4_000_000
+)
+
+// SetVIP adds the virtual address to the interface, or renews it. It is
+// always a /32 or /128 so that the host's own addresses keep their places, in
+// scope host so that the kernel never picks it as a source address by itself,
+// and it lives for valid (rounded up to a second): the kernel takes the address
+// of an agent that is gone away by itself.
+func (h *Host) SetVIP(ifindex int, ip netip.Addr, valid time.Duration) error {
+	a := &netlink.Addr{
+		IPNet:    hostNet(ip),
+		Scope:    unix.RT_SCOPE_HOST,
+		ValidLft: int((valid + time.Second - 1) / time.Second),
+	}
+	if ip.Is4() {
+		a.PreferedLft = a.ValidLft
+	} else {
+		// Deprecated from the start: usable, never chosen. No DAD: the other
+		// node's copy of this very address is the point of the exercise.
+		a.Scope = unix.RT_SCOPE_UNIVERSE
+		a.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
+	}
+	if err := h.nl.AddrReplace(linkRef(ifindex), a); err != nil {
+		return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
+	}
+	return nil
+}
+
+// DelVIP takes the virtual address off the interface. An address that is not
+// there is no error.
+func (h *Host) DelVIP(ifindex int, ip netip.Addr) error {
+	a := &netlink.Addr{IPNet: hostNet(ip)}
+	err := h.nl.AddrDel(linkRef(ifindex), a)
+	if err == nil || errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return fmt.Errorf("remove %s from interface %d: %w", ip, ifindex, err)
+}
+
+// OnLink says whether the host reaches the address directly through an address
+// of its own on that interface. own is the interface's address list.
+func OnLink(vip netip.Prefix, own []netip.Prefix) bool {
+	return slices.ContainsFunc(own, func(p netip.Prefix) bool {
+		return !p.IsSingleIP() && p.Contains(vip.Addr())
+	})
+}
+
+// AddConnectedRoute makes the VIP's prefix reachable on the interface, for a
+// VIP in a prefix of its own.
+func (h *Host) AddConnectedRoute(ifindex int, vip netip.Prefix) error {
+	if err := h.nl.RouteReplace(connectedRoute(ifindex, vip)); err != nil {
+		return fmt.Errorf("add route to %s through interface %d: %w", vip.Masked(), ifindex, err)
+	}
+	return nil
+}
+
+// DelConnectedRoute takes the route of AddConnectedRoute away. A route that is
+// not there is no error.
+func (h *Host) DelConnectedRoute(ifindex int, vip netip.Prefix) error {
+	err := h.nl.RouteDel(connectedRoute(ifindex, vip))
+	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
+		return nil
+	}
+	return fmt.Errorf("remove route to %s through interface %d: %w", vip.Masked(), ifindex, err)
+}
+
+func connectedRoute(ifindex int, vip netip.Prefix) *netlink.Route {
+	p := vip.Masked()
+	return &netlink.Route{
+		LinkIndex: ifindex,
+		Dst:       &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())},
+		Protocol:  RouteProtocol,
+		Priority:  routeMetric,
+		Scope:     netlink.SCOPE_LINK,
+	}
+}
+
+// DelOwnRoutes removes every route of ours through the interface: what an
+// agent that was killed left behind.
+func (h *Host) DelOwnRoutes(ifindex int) error {
+	routes, err := h.nl.RouteListFiltered(netlink.FAMILY_ALL,
+		&netlink.Route{LinkIndex: ifindex, Protocol: RouteProtocol},
+		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return fmt.Errorf("list routes of interface %d: %w", ifindex, err)
+	}
+	var errs []error
+	for i := range routes {
+		if err := h.nl.RouteDel(&routes[i]); err != nil && !errors.Is(err, unix.ESRCH) {
+			errs = append(errs, fmt.Errorf("remove route %s: %w", routes[i], err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func hostNet(ip netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: ip.AsSlice(), Mask: net.CIDRMask(ip.BitLen(), ip.BitLen())}
+}
