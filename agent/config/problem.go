@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Problem is one fault of a config, or one warning about it.
@@ -62,16 +63,35 @@ func Strings(ps []Problem) []string {
 // report collects what is found in one file.
 type report struct {
 	file     string
+	rename   map[string]string // what the keys are called here, if not as in the file
 	problems []Problem
 	warnings []Problem
 }
 
 func (r *report) problem(line int, key, format string, args ...any) {
-	r.problems = append(r.problems, Problem{r.file, line, key, fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, r.make(line, key, format, args))
 }
 
 func (r *report) warn(line int, key, format string, args ...any) {
-	r.warnings = append(r.warnings, Problem{r.file, line, key, fmt.Sprintf(format, args...)})
+	r.warnings = append(r.warnings, r.make(line, key, format, args))
+}
+
+func (r *report) make(line int, key, format string, args []any) Problem {
+	if name, ok := r.rename[key]; ok {
+		key = name
+	}
+	return Problem{r.file, line, printable(key), printable(fmt.Sprintf(format, args...))}
+}
+
+// printable keeps a problem on its one line, and what a file says from being an order
+// to the terminal.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return unicode.ReplacementChar
+	}, s)
 }
 
 // result sorts by line, stable, so that the output reads like the file.

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const (
+	// maxPassword is what a peer's 20 byte key holds beside its NUL.
+	maxPassword = 19
+	// maxSkewSent is the highest advskew that FreeBSD and we put on the wire
+	// (CARP_MAXSKEW, ip_carp.h).
+	maxSkewSent = 240
+	// maxDemotion is what OpenBSD's demote byte holds.
+	maxDemotion = 255
+	// maxInterface is IFNAMSIZ less its NUL.
+	maxInterface = 15
+	// maxSocketPath is sun_path less its NUL.
+	maxSocketPath = 107
+	// maxGroups and maxVIPs are the sizes of the kernel's maps.
+	maxGroups = 4096
+	maxVIPs   = 16384
+	// maxText bounds names and descriptions, which go into every status.
+	maxText = 255
+)
+
+// checkInterface holds dev_valid_name (net/core/dev.c). Whether there is such an
+// interface is not asked here: it may come later.
+func checkInterface(r *report, d *draft) bool {
+	name := d.group.Interface
+	bad := ""
+	switch {
+	case name == "":
+		bad = "is empty"
+	case len(name) > maxInterface:
+		bad = "is " + strconv.Itoa(len(name)) + " bytes long"
+	case name == "." || name == ".." || strings.ContainsFunc(name, func(c rune) bool {
+		return c == '/' || c == ':' || c == utf8.RuneError || unicode.IsSpace(c) || unicode.IsControl(c)
+	}):
+		bad = "is no name that the kernel allows"
+	case name == "lo":
+		bad = "is the loopback interface, on which there are no peers"
+	}
+	if bad != "" {
+		r.problem(d.line("interface"), "interface", "%q %s; allowed is the name of a network interface, 1..%d bytes without blanks, / and :", name, bad, maxInterface)
+	}
+	return bad == ""
+}
+
+func checkAddresses(r *report, d *draft, items []item) {
+	const key = "addresses"
+	if len(items) == 0 {
+		r.problem(d.line(key), key, "missing in this [[vip]]; at least one address is needed, such as addresses = [\"192.0.2.100/24\"]")
+		return
+	}
+	seen := make(map[netip.Addr]bool, len(items))
+	for _, it := range items {
+		p, why := parseVIP(it.text)
+		if why != "" {
+			r.problem(it.line, key, "%q %s", it.text, why)
+			continue
+		}
+		if seen[p.Addr()] {
+			r.problem(it.line, key, "%s is there twice; keep one", p.Addr())
+			continue
+		}
+		seen[p.Addr()] = true
+		d.group.Addresses = append(d.group.Addresses, p)
+		d.addrLines = append(d.addrLines, it.line)
+	}
+}
+
+// parseVIP returns why the text cannot be a virtual IP.
+func parseVIP(text string) (netip.Prefix, string) {
+	const allowed = "allowed is a unicast address with the prefix length of its network, such as 192.0.2.100/24"
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		a, addrErr := netip.ParseAddr(text)
+		switch {
+		case addrErr == nil && a.Zone() != "":
+			return p, "has a zone; the interface is named by interface"
+		case addrErr == nil && a.Is4():
+			return p, "has no prefix length; write that of its network, such as " + text + "/24"
+		case addrErr == nil:
+			return p, "has no prefix length; write that of its network, such as " + text + "/64"
+		}
+		return p, "is no address; " + allowed
+	}
+	a := p.Addr()
+	if a.Is4In6() {
+		return p, "is an IPv4 address in IPv6 clothes; write " + a.Unmap().String() + " with its IPv4 prefix length"
+	}
+	if why := unicastFault(a); why != "" {
+		return p, why + "; " + allowed
+	}
+	if p.Bits() == 0 {
+		return p, "has prefix length 0; " + allowed
+	}
+	if a.BitLen()-p.Bits() >= 2 { // a /31 or /32, /127 or /128 has no such addresses
+		if a == p.Masked().Addr() {
+			return p, "is the address of the network itself; choose one for a host in it"
+		}
+		if a.Is4() && a == broadcast(p) {
+			return p, "is the broadcast address of its network; choose one for a host in it"
+		}
+	}
+	return p, ""
+}
+
+// unicastFault says why a host cannot have the address.
+func unicastFault(a netip.Addr) string {
+	switch {
+	case a.IsUnspecified():
+		return "is the unspecified address"
+	case a.IsLoopback():
+		return "is a loopback address"
+	case a.IsMulticast():
+		return "is a multicast address"
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return "is the broadcast address"
+	case a.Is4() && a.As4()[0] == 0:
+		return "is in 0.0.0.0/8, which no host can have"
+	}
+	return ""
+}
+
+// broadcast is the last address of an IPv4 network.
+func broadcast(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	for i := p.Bits(); i < 32; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return netip.AddrFrom4(b)
+}
+
+// checkInterval refuses an interval of nothing.
+func checkInterval(r *report, d *draft) {
+	if d.group.AdvBase == 0 && d.group.AdvSkew == 0 {
+		key := "advbase"
+		r.problem(d.line(key), key, "0 needs advskew >= 1, for the interval is advbase seconds + advskew/256 s; allowed is 1..254, or 0 with advskew 1..254")
+	}
+	if d.group.AdvSkew > maxSkewSent {
+		r.warn(d.line("advskew"), "advskew", "%d is sent as %d, as FreeBSD does", d.group.AdvSkew, maxSkewSent)
+	}
+}
+
+func checkDescription(r *report, d *draft) {
+	if why := textFault(d.group.Description); why != "" {
+		r.problem(d.line("description"), "description", "%s; allowed is one line of at most %d bytes", why, maxText)
+	}
+}
+
+func checkNodeName(s *section, name string) {
+	why := textFault(name)
+	if name == "" {
+		why = "is empty"
+	}
+	if why != "" {
+		s.r.problem(s.line("name"), "name", "%s; allowed is one line of 1..%d bytes, or leave it out for the host's name", why, maxText)
+	}
+}
+
+// textFault is for what is printed on terminals: control characters would be orders
+// to the terminal there.
+func textFault(s string) string {
+	switch {
+	case len(s) > maxText:
+		return "is " + strconv.Itoa(len(s)) + " bytes long"
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }):
+		return "has a character that cannot be printed"
+	}
+	return ""
+}
+
+func checkPeers(r *report, d *draft, items []item) {
+	const key = "peers"
+	for _, it := range items {
+		a, err := netip.ParseAddr(it.text)
+		why := ""
+		switch {
+		case err != nil:
+			why = "is no address"
+		case a.Is4In6():
+			why = "is an IPv4 address in IPv6 clothes"
+		case a.Zone() != "" && !a.IsLinkLocalUnicast():
+			why = "has a zone"
+		default:
+			why = unicastFault(a)
+		}
+		for _, p := range d.group.Addresses {
+			if err == nil && p.Addr() == a {
+				why = "is one of this group's own addresses"
+			}
+		}
+		for _, p := range d.group.Peers {
+			if err == nil && p == a {
+				why = "is there twice"
+			}
+		}
+		if why != "" {
+			r.problem(it.line, key, "%q %s; allowed is the unicast address of another node, without prefix length", it.text, why)
+			continue
+		}
+		d.group.Peers = append(d.group.Peers, a)
+	}
+}
+
+// path reads an absolute path.
+func (s *section) path(key string, dst *string) bool {
+	var p string
+	if !s.str(key, &p) || !checkPath(s.r, s.line(key), key, p) {
+		return false
+	}
+	*dst = filepath.Clean(p)
+	return true
+}
+
+func checkPath(r *report, line int, key, path string) bool {
+	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) || filepath.Clean(path) == "/" {
+		r.problem(line, key, "%q is not allowed; an absolute path is, one that begins with /", path)
+		return false
+	}
+	return true
+}
+
+// validGroupName is what groupadd accepts, read generously; "" is root only.
+func validGroupName(name string) bool {
+	return len(name) <= 32 && !strings.ContainsFunc(name, func(c rune) bool {
+		return c == ':' || c == ',' || c == '/' || !unicode.IsPrint(c) || unicode.IsSpace(c)
+	})
+}
+
+// listenFault says why the text is no address to listen on.
+func listenFault(listen string) string {
+	if listen == "" {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "is not ADDRESS:PORT"
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
+		return "has no port of 0..65535"
+	}
+	if host == "" || host == "localhost" {
+		return ""
+	}
+	if _, err := netip.ParseAddr(host); err != nil {
+		return "has no address before the port"
+	}
+	return ""
+}

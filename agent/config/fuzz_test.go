@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// FuzzParse holds: no panic; a config or problems and never both; every problem is one
+// line within the file; what is accepted is TOML to the library too and within range.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(vip))
+	f.Add([]byte("a.b.c = {x=[1, 'a', [2]], y=1979-05-27}\n[[vip]]\n[vip.x]\n[[vip]]\nvhid=0x1\n"))
+	f.Add([]byte("[carp]\r\ndead_ratio = inf\n[carp.x]\n[[carp]]\n\"\\n\" = 1e99\n"))
+	if ref, err := os.ReadFile("../../packaging/vipd.toml"); err == nil {
+		f.Add(ref)
+	}
+	opts := testOptions()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg, warnings, err := Parse("f", data, opts)
+		if (cfg == nil) == (err == nil) {
+			t.Fatalf("config %v with error %v", cfg, err)
+		}
+		lines := strings.Count(string(data), "\n") + 1
+		all, problems := (*Error)(nil), warnings
+		if errors.As(err, &all) {
+			problems = append(problems, all.Problems...)
+		}
+		for _, p := range problems {
+			if p.Line < 0 || p.Line > lines || strings.ContainsAny(p.String(), "\r\n\x1b") {
+				t.Errorf("problem %q in a file of %d lines", p, lines)
+			}
+		}
+		if err != nil {
+			return
+		}
+		var doc map[string]any
+		if err := toml.Unmarshal(data, &doc); err != nil {
+			t.Fatalf("accepted what is no TOML: %v", err)
+		}
+		names := map[string]bool{}
+		for _, g := range cfg.Groups {
+			if g.VHID == 0 || g.AdvBase > 254 || g.AdvSkew > 254 || len(g.Addresses) == 0 || len(g.Password.Bytes()) > maxPassword || names[g.Name()] {
+				t.Errorf("accepted %+v", g)
+			}
+			names[g.Name()] = true
+		}
+		if c := Diff(cfg, cfg); !c.Empty() {
+			t.Errorf("differs from itself: %+v", c)
+		}
+	})
+}

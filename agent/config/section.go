@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// section reads the keys of one table. A key of the wrong type is a problem and
+// counts as absent; what nobody asked for is unknown.
+type section struct {
+	r     *report
+	title string // [carp] or [[vip]], for messages
+	n     *node
+	known []string
+	bad   map[string]bool
+}
+
+func newSection(r *report, title string, n *node) *section {
+	return &section{r: r, title: title, n: n, bad: map[string]bool{}}
+}
+
+// get returns nil if the key is absent.
+func (s *section) get(key string) *node {
+	s.known = append(s.known, key)
+	return s.n.fields[key]
+}
+
+// tried is true if the key was written, rightly or wrongly.
+func (s *section) tried(key string) bool { return s.n.fields[key] != nil }
+
+// line is where the key stands, or the table if it does not.
+func (s *section) line(key string) int {
+	if v := s.n.fields[key]; v != nil {
+		return v.line
+	}
+	return s.n.line
+}
+
+func (s *section) wrong(key string, v *node, want string) {
+	s.bad[key] = true
+	s.r.problem(v.line, key, "must be %s, not %s", want, v.kind)
+}
+
+func (s *section) str(key string, dst *string) bool {
+	v := s.get(key)
+	if v == nil {
+		return false
+	}
+	if v.kind != kindString {
+		s.wrong(key, v, "a string in quotes")
+		return false
+	}
+	*dst = v.str
+	return true
+}
+
+func (s *section) boolean(key string, dst *bool) {
+	v := s.get(key)
+	if v == nil {
+		return
+	}
+	if v.kind != kindBool {
+		s.wrong(key, v, "true or false")
+		return
+	}
+	*dst = v.bool
+}
+
+// integer reads a number in lo..hi.
+func (s *section) integer(key string, lo, hi int, dst *int) bool {
+	v := s.get(key)
+	if v == nil {
+		return false
+	}
+	if v.kind != kindInteger {
+		s.wrong(key, v, "an integer "+rangeText(lo, hi))
+		return false
+	}
+	if v.over || v.num < int64(lo) || v.num > int64(hi) {
+		s.bad[key] = true
+		s.r.problem(v.line, key, "%s is out of range, allowed is %s", v.raw, rangeText(lo, hi))
+		return false
+	}
+	*dst = int(v.num)
+	return true
+}
+
+// octet is integer for fields of the wire.
+func (s *section) octet(key string, lo, hi int, dst *uint8) bool {
+	n := int(*dst)
+	ok := s.integer(key, lo, hi, &n)
+	if ok {
+		*dst = uint8(n) //nolint:gosec // integer held it within lo..hi, which callers keep within 0..255
+	}
+	return ok
+}
+
+func (s *section) float(key string, lo, hi float64, dst *float64) {
+	v := s.get(key)
+	if v == nil {
+		return
+	}
+	if v.kind != kindFloat && v.kind != kindInteger {
+		s.wrong(key, v, "a number")
+		return
+	}
+	if v.over || !(v.flt >= lo && v.flt <= hi) { // written so that NaN is refused
+		s.r.problem(v.line, key, "%s is out of range, allowed is %v to %v", v.raw, lo, hi)
+		return
+	}
+	*dst = v.flt
+}
+
+// item is one element of an array of strings.
+type item struct {
+	text string
+	line int
+}
+
+func (s *section) list(key, of string) []item {
+	v := s.get(key)
+	if v == nil {
+		return nil
+	}
+	if v.kind != kindArray {
+		s.wrong(key, v, "an array of "+of)
+		return nil
+	}
+	var items []item
+	for _, e := range v.items {
+		if e.kind != kindString {
+			s.bad[key] = true
+			s.r.problem(e.line, key, "must be an array of %s, but an element is %s", of, e.kind)
+			continue
+		}
+		items = append(items, item{e.str, e.line})
+	}
+	return items
+}
+
+// table opens an inner table; nil if there is none.
+func (s *section) table(key string) *section {
+	v := s.get(key)
+	if v == nil {
+		return nil
+	}
+	if v.kind != kindTable {
+		s.wrong(key, v, "a table, written ["+key+"]")
+		return nil
+	}
+	return newSection(s.r, "["+key+"]", v)
+}
+
+// tables opens an array of tables.
+func (s *section) tables(key string) []*section {
+	v := s.get(key)
+	if v == nil {
+		return nil
+	}
+	title := "[[" + key + "]]"
+	if v.kind != kindTables && v.kind != kindArray {
+		s.wrong(key, v, "an array of tables, each written "+title)
+		return nil
+	}
+	var out []*section
+	for _, e := range v.items {
+		if e.kind != kindTable {
+			s.r.problem(e.line, key, "must be an array of tables, each written %s, but an element is %s", title, e.kind)
+			continue
+		}
+		out = append(out, newSection(s.r, title, e))
+	}
+	return out
+}
+
+// done reports the keys that nobody asked for.
+func (s *section) done() {
+	for _, key := range s.n.keys {
+		if slices.Contains(s.known, key) {
+			continue
+		}
+		where := "in " + s.title
+		if s.title == "" {
+			where = "at the top"
+		}
+		hint := ""
+		if near := nearest(key, s.known); near != "" {
+			hint = "did you mean " + near + "? "
+		}
+		s.r.problem(s.n.fields[key].line, key, "unknown key %s; %sallowed are %s", where, hint, strings.Join(s.known, ", "))
+	}
+}
+
+func rangeText(lo, hi int) string { return strconv.Itoa(lo) + ".." + strconv.Itoa(hi) }
+
+func parseFloat(raw string) float64 {
+	f, err := strconv.ParseFloat(strings.ReplaceAll(raw, "_", ""), 64)
+	if err != nil {
+		return math.NaN()
+	}
+	return f
+}
+
+// nearest returns the word that is at most two edits away, or "".
+func nearest(word string, words []string) string {
+	best, bestAt := "", 3
+	for _, w := range words {
+		if d := edits(word, w); d < bestAt && d < len(w) {
+			best, bestAt = w, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance; words that differ much in length, or are very
+// long, count as far apart without looking.
+func edits(a, b string) int {
+	if len(a) > 64 || len(a)-len(b) > 2 || len(b)-len(a) > 2 {
+		return math.MaxInt
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost++
+			}
+			diag = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
