@@ -41,6 +41,7 @@ type NodeConfig struct {
 type Node struct {
 	*Host
 	Config NodeConfig
+	Env    []string // for the daemon, besides the test's own
 
 	bin  string
 	dir  string
@@ -145,7 +146,7 @@ func (g Group) withDefaults() Group {
 // Launch starts the daemon and does not wait for it.
 func (n *Node) Launch() *Proc {
 	n.lab.Helper()
-	n.proc = n.Spawn("vipd", filepath.Join(n.bin, "vipd"), "--config", n.ConfigFile())
+	n.proc = n.SpawnEnv(n.Env, "vipd", filepath.Join(n.bin, "vipd"), "--config", n.ConfigFile())
 	return n.proc
 }
 

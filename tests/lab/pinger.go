@@ -90,7 +90,7 @@ func (p *Pinger) echo(seq uint32) []byte {
 	b = binary.BigEndian.AppendUint16(b, p.id)
 	b = binary.BigEndian.AppendUint16(b, uint16(seq))
 	b = binary.BigEndian.AppendUint32(b, seq)
-	binary.BigEndian.PutUint16(b[2:], internetChecksum(b))
+	binary.BigEndian.PutUint16(b[2:], Checksum(b))
 	return b
 }
 
@@ -170,10 +170,10 @@ func (p *Pinger) AwaitAnswer(since time.Time, timeout time.Duration) time.Time {
 	return at
 }
 
-// PingReport is what a client saw.
+// PingReport is what a client saw from the first answer on.
 type PingReport struct {
 	Sent, Lost, Doubles int
-	// Gap is the longest time between two answers following each other, From when it began.
+	// Gap is the longest time without an answer, From when it began. Silence until the last request counts.
 	Gap  time.Duration
 	From time.Time
 	// Stall is the longest time between two requests: how much of the gap may be the pinger's own.
@@ -190,11 +190,16 @@ func (p *Pinger) Stop() PingReport {
 	p.host.lab.Helper()
 	p.end()
 	p.host.lab.check(p.err, "pinger on %s", p.host.Name)
-	r := PingReport{Sent: len(p.sent), Doubles: p.doubles}
+	first := slices.IndexFunc(p.answered, func(a time.Time) bool { return !a.IsZero() })
+	if first < 0 {
+		p.host.lab.Fatalf("%s got no answer from %v to %d pings", p.host.Name, p.target, len(p.sent))
+	}
+	sent, answered := p.sent[first:], p.answered[first:]
+	r := PingReport{Sent: len(sent), Doubles: p.doubles}
 	var answers []time.Time
-	for i, a := range p.answered {
+	for i, a := range answered {
 		if i > 0 {
-			r.Stall = max(r.Stall, p.sent[i].Sub(p.sent[i-1]))
+			r.Stall = max(r.Stall, sent[i].Sub(sent[i-1]))
 		}
 		if a.IsZero() {
 			r.Lost++
@@ -203,18 +208,17 @@ func (p *Pinger) Stop() PingReport {
 		}
 	}
 	slices.SortFunc(answers, time.Time.Compare)
+	answers = append(answers, sent[len(sent)-1])
 	for i := 1; i < len(answers); i++ {
 		if gap := answers[i].Sub(answers[i-1]); gap > r.Gap {
 			r.Gap, r.From = gap, answers[i-1]
 		}
 	}
-	if len(answers) == 0 {
-		p.host.lab.Fatalf("%s got no answer from %v to %d pings", p.host.Name, p.target, r.Sent)
-	}
 	return r
 }
 
-func internetChecksum(b []byte) uint16 {
+// Checksum is the Internet checksum of b, which must be of even length.
+func Checksum(b []byte) uint16 {
 	var sum uint32
 	for i := 0; i+1 < len(b); i += 2 {
 		sum += uint32(binary.BigEndian.Uint16(b[i:]))

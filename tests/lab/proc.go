@@ -79,6 +79,12 @@ type Proc struct {
 // Spawn starts a program in the host's namespace; its output goes to a file that a failed test shows.
 func (h *Host) Spawn(name, program string, args ...string) *Proc {
 	h.lab.Helper()
+	return h.SpawnEnv(nil, name, program, args...)
+}
+
+// SpawnEnv is Spawn with more environment than the test's own.
+func (h *Host) SpawnEnv(env []string, name, program string, args ...string) *Proc {
+	h.lab.Helper()
 	l := h.lab
 	p := &Proc{Name: h.Name + "/" + name, lab: l, exited: make(chan struct{})}
 	p.output = filepath.Join(l.dir, fmt.Sprintf("%s-%s-%d.log", h.Name, name, len(l.procs)))
@@ -87,7 +93,7 @@ func (h *Host) Spawn(name, program string, args ...string) *Proc {
 	defer out.Close()
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.Env = append(os.Environ(), "VIPD_LAB="+l.name)
+	p.cmd.Env = append(append(os.Environ(), "VIPD_LAB="+l.name), env...)
 	p.cmd.Dir = l.dir
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	p.Started = time.Now()

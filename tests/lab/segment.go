@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -89,7 +90,19 @@ func (s *Segment) Join(h *Host, ifname string, addresses ...string) *Port {
 	for _, a := range addresses {
 		h.AddAddress(ifname, a)
 	}
+	p.awaitCarrier()
 	return p
+}
+
+// awaitCarrier waits until both ends are running: the kernel announces a carrier from a work queue, up to a second late,
+// and the bridge drops what comes before.
+func (p *Port) awaitCarrier() {
+	h, bridge := p.Host, p.Segment.host
+	h.lab.Helper()
+	h.lab.Eventually(5*time.Second, time.Millisecond, func() (bool, string) {
+		return h.link(p.IfName).Attrs().OperState == netlink.OperUp && bridge.link(p.Name).Attrs().OperState == netlink.OperUp,
+			fmt.Sprintf("link of %s on %s", p.IfName, h.Name)
+	})
 }
 
 // SetCarrier takes the link of the host's interface away or gives it back, as a pulled cable does.
@@ -244,4 +257,14 @@ func (h *Host) NFT(commands ...string) {
 // String is the host's name and namespace, for messages.
 func (h *Host) String() string {
 	return fmt.Sprintf("%s (namespace %s-%s)", h.Name, h.lab.name, h.Name)
+}
+
+// ClsactFilters counts the egress filters of an interface's clsact qdisc.
+func (h *Host) ClsactFilters(ifname string) int {
+	h.lab.Helper()
+	filters, err := h.nl.FilterList(h.link(ifname), netlink.HANDLE_MIN_EGRESS)
+	if err != nil {
+		return 0 // no clsact qdisc
+	}
+	return len(filters)
 }

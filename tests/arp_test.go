@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// One ARP request for the VIP gets one answer, from the MASTER, sent by and naming the virtual MAC; BACKUP is silent for
+// the VIP, and both nodes answer for their own addresses from their own MAC.
+func TestARPIsAnsweredOnceFromTheVirtualMAC(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	sniffer := p.portB.Sniff()
+	const asked = 5
+	before := p.a.Group(group).Counters
+	for range asked {
+		replies := p.clientPort.AskARP(addrClient, vip, 100*time.Millisecond)
+		if len(replies) != 1 {
+			t.Fatalf("want one answer for the VIP, got:\n%v", replies)
+		}
+		a, _ := replies[0].ARP()
+		if a.SenderMAC != vmac || replies[0].Src() != vmac || a.TargetMAC != p.clientPort.MAC || a.TargetIP != addrClient {
+			t.Errorf("answer %v", replies[0])
+		}
+	}
+	after := p.a.Group(group).Counters
+	if got, want := [2]uint64{after.ARPRequests - before.ARPRequests, after.ARPReplies - before.ARPReplies}, [2]uint64{asked, asked}; got != want {
+		t.Errorf("counted requests and replies %v, want %v", got, want)
+	}
+	for addr, port := range map[netip.Addr]*lab.Port{addrA: p.portA, addrB: p.portB} {
+		replies := p.clientPort.AskARP(addrClient, addr, 100*time.Millisecond)
+		if len(replies) != 1 {
+			t.Fatalf("want one answer for %v, got:\n%v", addr, replies)
+		}
+		if a, _ := replies[0].ARP(); a.SenderMAC != port.MAC {
+			t.Errorf("%v answers %v, want its own MAC", addr, replies[0])
+		}
+	}
+	frames := sniffer.Frames()
+	requests := frames.ToHost().Where(func(f lab.Frame) bool { a, ok := f.ARP(); return ok && a.Op == 1 && a.TargetIP == vip })
+	if len(requests) < asked {
+		t.Errorf("only %d requests reached the BACKUP: the witness is missing", len(requests))
+	}
+	if spoken := frames.FromHost().Speaking(vip, vmac); len(spoken) > 0 {
+		t.Errorf("BACKUP spoke for the VIP:\n%v", spoken)
+	}
+	if got := p.segment.Learned(vmac); got != p.portA.Name {
+		t.Errorf("the bridge believes the virtual MAC behind %q, want %q", got, p.portA.Name)
+	}
+}
+
+// BACKUP does not speak for the VIP even when somebody has put the address on its interface, and programs on it cannot
+// send from the VIP.
+func TestBackupStackCannotSpeakForTheVIP(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	sniffer := p.portB.Sniff()
+	p.b.AddAddress("eth0", vip.String()+"/32")
+	for range 10 {
+		if n := len(p.clientPort.AskARP(addrClient, vip, 30*time.Millisecond)); n != 1 {
+			t.Errorf("%d answers for the VIP, want 1", n)
+		}
+		sendUDP(t, p.b.Host, vip, addrClient)
+		sendUDP(t, p.b.Host, addrB, addrClient) // the witness
+	}
+	frames := sniffer.Frames()
+	if spoken := frames.FromHost().Speaking(vip, vmac); len(spoken) > 0 {
+		t.Errorf("BACKUP spoke for the VIP:\n%v", spoken)
+	}
+	own := frames.FromHost().Where(func(f lab.Frame) bool { src, _, _, _, ok := f.IPv4(); return ok && src == addrB })
+	if len(own) < 10 {
+		t.Errorf("only %d packets from its own address left BACKUP: the witness is missing", len(own))
+	}
+}
+
+// What MASTER's stack sends by ARP from the VIP carries the virtual MAC, inside and outside: without it the client's
+// entry flips to the NIC's MAC within a few pings.
+func TestMasterSendsARPFromTheVIPWithTheVirtualMAC(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	sniffer := s.port.Sniff()
+	pinger := s.client.Ping(vip, 20*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	// The node has to resolve a host while it sends from the VIP.
+	quiet := netip.MustParseAddr("192.0.2.77")
+	for range 3 {
+		sendUDP(t, s.node.Host, vip, quiet)
+		time.Sleep(300 * time.Millisecond)
+	}
+	s.node.MustRun(5*time.Second, "ip", "neigh", "flush", "dev", "eth0")
+	pinger.AwaitAnswer(time.Now(), 3*time.Second)
+	sent := sniffer.Frames().FromHost().Where(func(f lab.Frame) bool { a, ok := f.ARP(); return ok && a.SenderIP == vip })
+	asked := sent.Where(func(f lab.Frame) bool { a, _ := f.ARP(); return a.TargetIP == quiet })
+	if len(asked) == 0 {
+		t.Errorf("the node never asked for %v from the VIP: the witness is missing; ARP from the VIP:\n%v", quiet, sent)
+	}
+	for _, f := range sent {
+		if a, _ := f.ARP(); a.SenderMAC != vmac || f.Src() != vmac {
+			t.Errorf("ARP from the VIP without the virtual MAC: %v", f)
+		}
+	}
+	if got, want := s.client.Neighbour("eth0", vip), net.HardwareAddr(vmac[:]).String(); got != want {
+		t.Errorf("the client's entry for the VIP is %s, want %s", got, want)
+	}
+	if r := pinger.Stop(); r.Lost > 0 {
+		t.Errorf("client: %v", r)
+	}
+}
+
+// Gratuitous ARP on promotion: at once, and again after one and after two further adverts; the virtual MAC is in the
+// NIC's filter while the group is configured.
+func TestGratuitousARPAtOnceAndAfterOneAndTwoAdverts(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	sniffer := s.port.Sniff()
+	s.startMaster()
+	if got := s.node.UnicastFilter("eth0"); !slices.Contains(got, net.HardwareAddr(vmac[:]).String()) {
+		t.Errorf("the NIC's filter has %v, want the virtual MAC in it", got)
+	}
+	time.Sleep(3500 * time.Millisecond)
+	frames := sniffer.Frames().FromHost()
+	adverts, garps := frames.Adverts(vhid), frames.GratuitousARP(vip)
+	if len(adverts) < 4 || len(garps) != 3 {
+		t.Fatalf("%d adverts and %d gratuitous ARPs, want at least 4 and 3:\n%v%v", len(adverts), len(garps), adverts, garps)
+	}
+	for i, g := range garps {
+		a, _ := g.ARP()
+		if g.Dst() != lab.Broadcast || g.Src() != vmac || a.SenderMAC != vmac || a.Op != 1 || a.TargetMAC != [6]byte{} {
+			t.Errorf("gratuitous ARP %v", g)
+		}
+		if after := g.At.Sub(adverts[i].At); after < 0 || after > 100*time.Millisecond {
+			t.Errorf("gratuitous ARP %d came %v after advert %d, want within 100 ms", i+1, after, i+1)
+		}
+	}
+	for _, f := range adverts {
+		ad, _ := f.Advert()
+		if f.Src() != vmac || f.Dst() != [6]byte{1, 0, 0x5e, 0, 0, 0x12} || ad.TTL != 255 {
+			t.Errorf("advert %v TTL %d", f, ad.TTL)
+		}
+	}
+	if groups := strings.Join(s.node.Snapshot().Groups, "\n"); !strings.Contains(groups, "01005e000012") {
+		t.Errorf("224.0.0.18 is not joined:\n%s", groups)
+	}
+}

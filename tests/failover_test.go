@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+const pingSpacing = 2 * time.Millisecond
+
+// Two nodes, advbase 1: the client's longest gap is at most the master-down time of the backup plus 100 ms, whether the
+// master's daemon is killed or its cable is pulled. These two run alone: they measure.
+
+func TestGapAfterKill9IsAtMostMasterDownPlus100ms(t *testing.T) {
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	pinger := p.client.Ping(vip, pingSpacing)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	time.Sleep(1500 * time.Millisecond) // pinged before, so that the client's neighbour entry is in order
+	killed := p.a.Kill9()
+	p.b.WaitAnswering(group, 8*time.Second)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	assertGap(t, pinger.Stop(), killed, skewed(10)+100*time.Millisecond)
+}
+
+func TestGapAfterLinkLossIsAtMostMasterDownPlus100ms(t *testing.T) {
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	pinger := p.client.Ping(vip, pingSpacing)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	time.Sleep(1500 * time.Millisecond)
+	pulled := time.Now()
+	p.portA.SetCarrier(false)
+	g := p.a.WaitState(group, lab.Init, 2*time.Second)
+	if g.Reason != "link_down" {
+		t.Errorf("a without link is INIT for the reason %q, want link_down", g.Reason)
+	}
+	p.b.WaitAnswering(group, 8*time.Second)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	r := pinger.Stop()
+	assertGap(t, r, pulled, skewed(10)+100*time.Millisecond)
+	if r.Gap < time.Second {
+		t.Errorf("the pulled cable cost the client only %v: was it pulled?", r.Gap)
+	}
+	if p.a.HasAddress("eth0", vip) {
+		t.Error("a without link still has the address")
+	}
+
+	// And back: a preempts when its cable is in again.
+	p.portA.SetCarrier(true)
+	p.a.WaitAnswering(group, 8*time.Second)
+	p.b.WaitState(group, lab.Backup, 2*time.Second)
+}
+
+func assertGap(t *testing.T, r lab.PingReport, event time.Time, limit time.Duration) {
+	t.Helper()
+	t.Logf("client: %v; it began %v after the event; allowed %v", r, r.From.Sub(event).Round(time.Millisecond), limit)
+	if r.Gap > limit {
+		t.Errorf("longest gap %v, want at most %v", r.Gap, limit)
+	}
+	if r.Doubles > 0 {
+		t.Errorf("%d pings were answered twice", r.Doubles)
+	}
+}
+
+// Cold start alone: MASTER after the master-down time, not before (the upper bound is the machine's load's to break).
+func TestColdStartAloneWaitsTheMasterDownTime(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []int{0, 100} {
+		s := newSingle(t, oneVIP(skew))
+		sniffer := s.port.Sniff()
+		started := s.node.Start()
+		s.node.WaitAnswering(group, upTimeout)
+		first := sniffer.FirstSpeaking(started, time.Second, vip, vmac)
+		took := first.At.Sub(started)
+		t.Logf("skew %d: first word for the address %v after the start", skew, took)
+		if ad, ok := first.Advert(); !ok {
+			t.Errorf("skew %d: the first word is not an advert: %v", skew, first)
+		} else if ad.TTL != 255 || ad.AdvBase != 1 || int(ad.AdvSkew) != skew || ad.Src != addrA {
+			t.Errorf("skew %d: first advert says %+v", skew, ad)
+		}
+		if took < skewed(skew) || took > skewed(skew)+3*time.Second {
+			t.Errorf("skew %d: took %v, want %v and a little", skew, took, skewed(skew))
+		}
+	}
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+const (
+	group = "eth0@1"
+	vhid  = 1
+	// masterDown is the master-down time of an unskewed node with advbase 1; a skew adds 1/256 s each.
+	masterDown = 3 * time.Second
+	// upTimeout is how long a node may take from its start to MASTER.
+	upTimeout = 12 * time.Second
+)
+
+var (
+	vip  = netip.MustParseAddr("192.0.2.100")
+	vmac = lab.VirtualMAC(vhid)
+	// The addresses of the usual hosts.
+	addrA      = netip.MustParseAddr("192.0.2.11")
+	addrB      = netip.MustParseAddr("192.0.2.12")
+	addrClient = netip.MustParseAddr("192.0.2.50")
+)
+
+// skewed is the master-down time of a node with that advskew.
+func skewed(advskew int) time.Duration {
+	return masterDown + time.Duration(advskew)*time.Second/256
+}
+
+// oneVIP is a config with the usual group.
+func oneVIP(advskew int) lab.NodeConfig {
+	return lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{vip.String() + "/24"}, AdvSkew: advskew}}}
+}
+
+func noPreempt(c lab.NodeConfig) lab.NodeConfig {
+	c.NoPreempt = true
+	return c
+}
+
+// single is one node and one other host, which is client, injector and observer.
+type single struct {
+	*lab.Lab
+	segment          *lab.Segment
+	node             *lab.Node
+	client           *lab.Host
+	port, clientPort *lab.Port
+}
+
+func newSingle(t *testing.T, config lab.NodeConfig) *single {
+	t.Helper()
+	require(t, needNetNS, needBPF)
+	s := &single{Lab: lab.New(t)}
+	s.segment = s.NewSegment("lan")
+	host := s.NewHost("a")
+	s.client = s.NewHost("client")
+	s.port = s.segment.Join(host, "eth0", addrA.String()+"/24")
+	s.clientPort = s.segment.Join(s.client, "eth0", addrClient.String()+"/24")
+	s.node = host.NewNode(bin(t), config)
+	return s
+}
+
+// startMaster starts the node and makes it MASTER at once: a peer's goodbye spares the wait for the master-down time.
+func (s *single) startMaster() *peer {
+	s.Helper()
+	p := newPeer(s.clientPort, addrClient)
+	s.node.Start()
+	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	p.goodbye()
+	s.node.WaitAnswering(group, 2*time.Second)
+	return p
+}
+
+// pair is two nodes and a client.
+type pair struct {
+	*lab.Lab
+	segment                  *lab.Segment
+	a, b                     *lab.Node
+	client                   *lab.Host
+	portA, portB, clientPort *lab.Port
+}
+
+func newPair(t *testing.T, a, b lab.NodeConfig) *pair {
+	t.Helper()
+	require(t, needNetNS, needBPF)
+	p := &pair{Lab: lab.New(t)}
+	p.segment = p.NewSegment("lan")
+	hostA, hostB := p.NewHost("a"), p.NewHost("b")
+	p.client = p.NewHost("client")
+	p.portA = p.segment.Join(hostA, "eth0", addrA.String()+"/24")
+	p.portB = p.segment.Join(hostB, "eth0", addrB.String()+"/24")
+	p.clientPort = p.segment.Join(p.client, "eth0", addrClient.String()+"/24")
+	p.a, p.b = hostA.NewNode(bin(t), a), hostB.NewNode(bin(t), b)
+	return p
+}
+
+// start brings a up as MASTER and b as BACKUP that has heard it.
+func (p *pair) start() {
+	p.Helper()
+	p.a.Start()
+	goodbye := newPeer(p.clientPort, addrClient)
+	p.a.WaitState(group, lab.Backup, 5*time.Second)
+	goodbye.goodbye()
+	p.a.WaitAnswering(group, upTimeout)
+	p.b.Start()
+	p.b.WaitFor(group, "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
+		return g.State == lab.Backup && g.Master != nil && g.Master.Address == addrA.String()
+	})
+}

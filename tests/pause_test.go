@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// A backup that was stopped for ten seconds has no evidence that its master is gone: no transition.
+func TestBackupStoppedForTenSecondsMakesNoTransition(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	master, backup := p.a.Group(group), p.b.Group(group)
+	sniffer := p.portB.Sniff()
+
+	paused := p.b.Pause()
+	time.Sleep(10 * time.Second)
+	resumed := p.b.Resume()
+	time.Sleep(4 * time.Second) // longer than a master-down time
+
+	if got := p.a.Group(group); got.State != lab.Master || !got.Since.Equal(master.Since) {
+		t.Errorf("master is %s since %v, was MASTER since %v", got.State, got.Since, master.Since)
+	}
+	if got := p.b.Group(group); got.State != lab.Backup || !got.Since.Equal(backup.Since) {
+		t.Errorf("backup is %s since %v, was BACKUP since %v", got.State, got.Since, backup.Since)
+	}
+	frames := sniffer.Frames()
+	if spoken := frames.FromHost().Speaking(vip, vmac); len(spoken) > 0 {
+		t.Errorf("the backup spoke for the VIP:\n%v", spoken)
+	}
+	heard := frames.ToHost().Adverts(vhid)
+	if n := len(heard.After(paused).Before(resumed)); n < 9 {
+		t.Errorf("only %d adverts reached the backup while it was stopped: the witness is missing", n)
+	}
+}
+
+// A master that was stopped for six seconds, nobody preempting: its successor stays, and it says nothing in between.
+func TestMasterStoppedForSixSecondsComesBackAsBackup(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, noPreempt(oneVIP(0)), noPreempt(oneVIP(10)))
+	p.start()
+	old, successor := p.portA.Sniff(), p.portB.Sniff()
+
+	paused := p.a.Pause()
+	took := successor.FirstSpeaking(paused, 8*time.Second, vip, vmac)
+	since := p.b.WaitState(group, lab.Master, 2*time.Second).Since
+	time.Sleep(time.Until(paused.Add(6 * time.Second)))
+	p.a.Resume()
+	p.a.WaitState(group, lab.Backup, 3*time.Second)
+	time.Sleep(4 * time.Second)
+
+	if got := p.b.Group(group); got.State != lab.Master || !got.Since.Equal(since) {
+		t.Errorf("the successor is %s since %v, was MASTER since %v", got.State, got.Since, since)
+	}
+	if got := p.a.Group(group); got.State != lab.Backup {
+		t.Errorf("the old master is %s (%s), want BACKUP", got.State, got.Reason)
+	}
+	frames := old.Frames()
+	if spoken := frames.FromHost().After(took.At).Speaking(vip, vmac); len(spoken) > 0 {
+		t.Errorf("the old master spoke for the VIP after the takeover:\n%v", spoken)
+	}
+	if heard := frames.ToHost().After(took.At).Adverts(vhid); len(heard) < 5 {
+		t.Errorf("only %d adverts of the successor reached the old master: the witness is missing", len(heard))
+	}
+	if len(p.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)) != 1 {
+		t.Error("the VIP is not answered for exactly once")
+	}
+}

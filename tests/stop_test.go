@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"io/fs"
+	"os"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/google/go-cmp/cmp"
+)
+
+// A graceful stop of the master: the other node is asked to take over and does so in under 200 ms, the client loses at
+// most 20 pings at 2 ms, and nothing of ours is left in the kernel. Runs alone: it measures.
+func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	clean := p.a.Snapshot()
+	p.start()
+	assertPrograms(t, p.a.Host, true) // witness: there is something to leave behind
+	if diff := cmp.Diff(clean, p.a.Snapshot()); diff == "" {
+		t.Error("a running MASTER changes nothing on its host: the witness is missing")
+	}
+	sniffer := p.portA.Sniff()
+	pinger := p.client.Ping(vip, pingSpacing)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	time.Sleep(time.Second)
+
+	at := p.a.Stop()
+	gone := time.Now()
+	p.b.WaitAnswering(group, 2*time.Second)
+	time.Sleep(500 * time.Millisecond)
+	r := pinger.Stop()
+
+	frames := sniffer.Frames()
+	successor := frames.ToHost().After(at).Adverts(vhid)
+	if len(successor) == 0 {
+		t.Fatal("the successor's adverts do not reach the old node")
+	}
+	took := successor[0].At.Sub(at)
+	t.Logf("successor's first advert %v after the signal, daemon ended after %v; client: %v", took, gone.Sub(at), r)
+	if took > 200*time.Millisecond {
+		t.Errorf("takeover after %v, want under 200 ms", took)
+	}
+	if r.Lost > 20 {
+		t.Errorf("client lost %d pings, want at most 20", r.Lost)
+	}
+	if said := frames.FromHost().After(at).Adverts(vhid); len(said) != 1 {
+		t.Errorf("want one advert after the signal, the goodbye; got:\n%v", said)
+	} else if ad, _ := said[0].Advert(); !ad.Goodbye() {
+		t.Errorf("the last advert says %+v, want 255/255", ad)
+	}
+	assertNothingLeft(t, p.a, clean)
+}
+
+// A backup that is stopped says nothing: there is nothing to hand over.
+func TestStoppedBackupSaysNoGoodbye(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	clean := p.b.Snapshot()
+	p.start()
+	sniffer := p.portB.Sniff()
+	since := p.a.Group(group).Since
+	p.b.Stop()
+	time.Sleep(1500 * time.Millisecond)
+	frames := sniffer.Frames()
+	if said := frames.FromHost().Speaking(vip, vmac); len(said) > 0 {
+		t.Errorf("the backup spoke:\n%v", said)
+	}
+	if len(frames.ToHost().Adverts(vhid)) == 0 {
+		t.Error("no advert was seen at all: the witness is missing")
+	}
+	if g := p.a.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+		t.Errorf("the master is %s since %v, was MASTER since %v", g.State, g.Since, since)
+	}
+	assertNothingLeft(t, p.b, clean)
+}
+
+// What a killed daemon left is removed by vipd --cleanup: addresses, filter, memberships, programs, pins.
+func TestCleanupRemovesWhatAKilledDaemonLeft(t *testing.T) {
+	t.Parallel()
+	for _, egress := range []string{"", "clsact"} {
+		name := egress
+		if name == "" {
+			name = "tcx"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSingle(t, lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{"198.51.100.100/24"}}}})
+			clean := s.node.Snapshot()
+			s.node.Env = []string{"VIPD_EGRESS=" + egress}
+			s.node.Start()
+			s.node.WaitAnswering(group, upTimeout)
+			s.node.Kill9()
+			if _, err := os.Stat(s.node.BPFDir()); err != nil {
+				t.Errorf("a killed daemon left no pins: %v; the witness is missing", err)
+			}
+			assertPrograms(t, s.node.Host, true)
+			t.Log(s.node.Cleanup())
+			assertNothingLeft(t, s.node, clean)
+			s.node.Cleanup() // and again, with nothing there
+			s.node.Start()
+			s.node.WaitState(group, lab.Backup, 5*time.Second)
+			s.node.Stop()
+			assertNothingLeft(t, s.node, clean)
+		})
+	}
+}
+
+// A daemon started after a killed one, without any clean-up, works, and the old one's leavings go when it stops.
+func TestRestartAfterKill9(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	clean := s.node.Snapshot()
+	s.startMaster()
+	s.node.Kill9()
+	s.node.Start()
+	s.node.WaitAnswering(group, upTimeout)
+	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
+		t.Errorf("%d answers to an ARP request, want 1", n)
+	}
+	s.node.Stop()
+	assertNothingLeft(t, s.node, clean)
+}
+
+func assertNothingLeft(t *testing.T, n *lab.Node, clean lab.Snapshot) {
+	t.Helper()
+	if diff := cmp.Diff(clean, n.Snapshot()); diff != "" {
+		t.Errorf("the host of %s is not as before (-before +after):\n%s", n.Name, diff)
+	}
+	if entries, err := os.ReadDir(n.BPFDir()); !os.IsNotExist(err) {
+		t.Errorf("pins are left in %s: %v %v", n.BPFDir(), names(entries), err)
+	}
+	if _, err := os.Stat(n.Socket()); !os.IsNotExist(err) {
+		t.Errorf("the socket %s is left: %v", n.Socket(), err)
+	}
+	assertPrograms(t, n.Host, false)
+}
+
+// assertPrograms checks that eth0 has an XDP and an egress program, or neither.
+func assertPrograms(t *testing.T, h *lab.Host, want bool) {
+	t.Helper()
+	if got := h.XDPProgram("eth0") != 0; got != want {
+		t.Errorf("%s: XDP program attached: %v, want %v", h.Name, got, want)
+	}
+	var tcx bool
+	ifindex := h.IfIndex("eth0")
+	err := h.Within(func() error {
+		q, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: ebpf.AttachTCXEgress})
+		tcx = err == nil && len(q.Programs) > 0
+		return err
+	})
+	if err != nil {
+		t.Errorf("%s: ask for egress programs: %v", h.Name, err)
+	}
+	if got := tcx || h.ClsactFilters("eth0") > 0; got != want {
+		t.Errorf("%s: egress program attached: %v, want %v", h.Name, got, want)
+	}
+}
+
+func names(entries []fs.DirEntry) []string {
+	var out []string
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
