@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package agent is vipd's daemon: it wires the election to the data plane, the
+// host and the operator.
+//
+// One goroutine, the loop, owns every election machine and everything they act
+// on. The rest (control socket, metrics, signals, netlink) talks to it through
+// channels and reads published, immutable views.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"vipd/agent/config"
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+	"vipd/agent/metrics"
+	"vipd/agent/netio"
+	"vipd/loader"
+)
+
+// Options are what the daemon is started with.
+type Options struct {
+	// Config is the checked configuration.
+	Config *config.Config
+	// Load reads the configuration again for a reload; nil when it came from
+	// flags, and then a reload is refused.
+	Load func() (*config.Config, []config.Problem, error)
+	Log  *slog.Logger
+	// ForceClsact attaches the egress program as kernels before 6.6 must.
+	ForceClsact bool
+}
+
+// Agent is a running daemon.
+type Agent struct {
+	opts Options
+	log  *slog.Logger
+	ctx  context.Context // of Run, for logging and for commands
+
+	cfg             *config.Config
+	host            hostNet
+	plane           dataplane
+	openSender      func(ifindex int) (frameSender, error)
+	clock           func() int64 // CLOCK_BOOTTIME
+	metrics         *metrics.Metrics
+	firstGeneration uint64
+
+	ports  map[string]*port
+	groups map[string]*group
+	order  []*group // as in the config
+
+	byPlace map[place]*group
+	events  []loader.Event // reused by catchUp
+	waiters []waiter
+
+	ledger      ledger
+	maintenance switchFile
+	disable     switchFile
+	disabled    bool
+	stopping    bool
+	warnings    []string // about what works, but not as somebody may have meant
+
+	intent   intent
+	commands chan command
+	reload   chan struct{}
+	leave    chan struct{}
+	done     chan struct{} // closed when the loop has ended
+
+	node atomic.Pointer[nodeView]
+}
+
+// nodeView is what readers outside the loop may see of the node.
+type nodeView struct {
+	cfg         *config.Config
+	enabled     bool
+	maintenance bool
+	ledger      ledger
+	groups      []*group
+	ports       []portView
+	warnings    []string
+}
+
+type portView struct {
+	name    string
+	mode    string
+	ifindex int
+}
+
+// New prepares a daemon; nothing on the host is touched before Run.
+func New(opts Options) *Agent {
+	return &Agent{
+		opts:       opts,
+		log:        opts.Log,
+		cfg:        opts.Config,
+		openSender: openSender,
+		clock:      netio.BootNow,
+		ports:      map[string]*port{},
+		groups:     map[string]*group{},
+		byPlace:    map[place]*group{},
+		commands:   make(chan command),
+		reload:     make(chan struct{}, 1),
+		leave:      make(chan struct{}, 1),
+		done:       make(chan struct{}),
+	}
+}
+
+// Reload asks for a reload, as SIGHUP does. Requests do not pile up.
+func (a *Agent) Reload() { poke(a.reload) }
+
+// Leave ends the daemon without goodbye: pins and addresses stay for the next
+// one, and expire by their lease if there is none.
+func (a *Agent) Leave() { poke(a.leave) }
+
+func poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends, which is a graceful stop: goodbye on the wire,
+// addresses off, programs detached. The error says what kept it from starting
+// or from cleaning up.
+func (a *Agent) Run(ctx context.Context) (err error) {
+	a.ctx = ctx
+	if err := os.MkdirAll(a.cfg.Node.StateDir, 0o755); err != nil {
+		return fmt.Errorf("create state_dir: %w", err)
+	}
+	lock, err := lockDir(a.cfg.Node.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
+
+	if err := a.readSwitches(); err != nil {
+		return err
+	}
+	host, err := netio.NewHost()
+	if err != nil {
+		return err
+	}
+	defer host.Close()
+	// Left-overs: addresses first, as with the programs gone the host's own
+	// stack would speak for them.
+	if err := clearLeft(host, a.loaderOptions(), a.log); err != nil {
+		return err
+	}
+	plane, err := loader.Open(a.loaderOptions())
+	if err != nil {
+		return err
+	}
+	a.host, a.plane = host, kernelPlane{plane}
+	keep := false
+	defer func() {
+		if keep {
+			err = errors.Join(err, a.plane.Close())
+			return
+		}
+		err = errors.Join(err, a.plane.Remove())
+	}()
+	a.metrics = metrics.New(snapshotSource{a}, metrics.Options{Version: api.Version, GoVersion: runtime.Version(), Log: a.log})
+	keep, err = a.serve(ctx)
+	return err
+}
+
+func (a *Agent) loaderOptions() loader.Options {
+	return loader.Options{Dir: a.cfg.Node.BPFDir, Log: a.log, ForceClsact: a.opts.ForceClsact}
+}
+
+// readSwitches restores the operator's intent from the disk.
+func (a *Agent) readSwitches() error {
+	a.maintenance = switchFile{filepath.Join(a.cfg.Node.StateDir, "maintenance")}
+	a.disable = switchFile{filepath.Join(a.cfg.Node.RuntimeDir, "disabled")}
+	on, since, err := a.maintenance.on()
+	if err != nil {
+		return fmt.Errorf("maintenance mode unknown, not starting: %w", err)
+	}
+	if on {
+		a.ledger.set(demotionMaintenance, maintenanceValue, maintenanceReason, orNow(since))
+		a.log.Info("maintenance mode is on", "since", since)
+	}
+	if a.disabled, since, err = a.disable.on(); err != nil {
+		return fmt.Errorf("disable switch unknown, not starting: %w", err)
+	}
+	if a.disabled {
+		a.log.Info("disabled by the operator", "since", since)
+	}
+	return nil
+}
+
+func orNow(t time.Time) time.Time {
+	if t.IsZero() {
+		return time.Now()
+	}
+	return t
+}
+
+// now is the one clock of elections, leases and receive times.
+func (a *Agent) now() election.Instant { return election.Instant(a.clock()) }
+
+func (a *Agent) electionConfig(g config.Group) election.Config {
+	return election.Config{
+		NodeName: a.cfg.Node.Name, AdvBase: g.AdvBase, AdvSkew: g.AdvSkew,
+		Preempt: a.cfg.Carp.Preempt, DeadRatio: a.cfg.Carp.DeadRatio, SendDemote: a.cfg.Carp.SendDemote,
+	}
+}
+
+func (a *Agent) xdpMode() loader.Mode { return loader.Mode(a.cfg.XDP.Mode) }

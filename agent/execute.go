@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/netio"
+	"vipd/agent/wire"
+	"vipd/loader"
+)
+
+// step feeds one event to the group's machine and carries out what it decides.
+// The outcome of a send is an event again; its actions join the queue.
+func (a *Agent) step(g *group, ev election.Event) {
+	g.queue = g.machine.Step(a.now(), ev, g.queue[:0])
+	for i := 0; i < len(g.queue); i++ {
+		a.execute(g, g.queue[i])
+	}
+	if g.unfinished && g.machine.View().State == election.Master {
+		a.putVIPs(g, noBudget) // the advert is out and the lease runs
+	}
+	g.publish(a)
+}
+
+func (a *Agent) execute(g *group, act election.Action) {
+	switch act := act.(type) {
+	case election.SetRole:
+		if g.plane != nil {
+			g.plane.SetRole(loader.Role{
+				State: planeRole(act.State), Generation: act.Generation,
+				Lease: int64(act.Lease), SendUntil: int64(act.SendUntil),
+			})
+		}
+	case election.SetPriority:
+		if g.plane != nil {
+			g.plane.SetSentPriority(loader.Priority(act.Priority))
+		}
+	case election.SendAdvert:
+		a.sendAdvert(g, act)
+	case election.AddVIPs:
+		a.putVIPs(g, claimBudget)
+	case election.RenewVIPs:
+		a.putVIPs(g, noBudget)
+	case election.RemoveVIPs:
+		a.takeVIPs(g)
+	case election.Announce:
+		a.announce(g)
+	case election.Transition:
+		a.transition(g, act)
+	case election.Released:
+		a.log.Debug("released", "group", g.name, "reason", act.Reason.String())
+	}
+}
+
+func planeRole(s election.State) uint8 {
+	switch s {
+	case election.Master:
+		return loader.RoleMaster
+	case election.Backup:
+		return loader.RoleBackup
+	default:
+		return loader.RoleInit
+	}
+}
+
+// sendAdvert sends one advert per family and tells the machine how it went.
+// Before it speaks it asks the kernel whether it still may: a full ring cannot
+// hide a yield (design I2).
+func (a *Agent) sendAdvert(g *group, act election.SendAdvert) {
+	if g.plane == nil || g.port == nil || g.port.sender == nil {
+		g.queue = g.machine.Step(a.now(), election.Sent{T0: a.now(), Goodbye: act.Goodbye}, g.queue)
+		return
+	}
+	if a.yielded(g) {
+		return
+	}
+	t0 := a.now() // before the send: the lease must not outlive what peers heard
+	err := a.sendFrame(g, act.Priority)
+	if err != nil {
+		g.counts.failed.Add(1)
+		a.log.Warn("advert not sent", "group", g.name, "err", err)
+	} else {
+		g.counts.sent.Add(1)
+	}
+	g.queue = g.machine.Step(a.now(), election.Sent{T0: t0, Goodbye: act.Goodbye, OK: err == nil}, g.queue)
+}
+
+// yielded reports, and tells the machine, that XDP has taken the present
+// generation's voice away.
+func (a *Agent) yielded(g *group) bool {
+	seen, err := g.plane.Seen()
+	if err != nil {
+		a.log.Error("kernel record not readable", "group", g.name, "err", err)
+		return false
+	}
+	gen := g.machine.View().Generation
+	if seen.YieldedGeneration < gen {
+		return false
+	}
+	if at := election.Instant(seen.At); at > g.lastHeard {
+		g.queue = g.machine.Step(a.now(), g.advert(seen.Event), g.queue)
+	}
+	g.queue = g.machine.Step(a.now(), election.Yielded{Generation: gen}, g.queue)
+	return true
+}
+
+func (a *Agent) sendFrame(g *group, p election.Priority) error {
+	g.counter++
+	if g.counter == g.heardSeq {
+		g.counter++ // an OpenBSD peer would take its own cookie for a loop
+	}
+	digest := g.key.Digest(g.prefix, g.counter)
+	src := g.port.source4()
+	frame, err := wire.AdvertFrame{
+		SrcMAC: wire.VirtualMAC(g.cfg.VHID), DstMAC: wire.MulticastMAC(wire.MulticastV4),
+		Src: src, Dst: wire.MulticastV4, DSCP: a.cfg.Carp.DSCP, TTL: 255,
+		Advert: wire.Advert{
+			VHID: g.cfg.VHID, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote,
+			AuthLen: wire.AuthLen, Counter: g.counter, Digest: digest,
+		},
+	}.AppendBinary(nil)
+	if err != nil {
+		return err
+	}
+	// Recorded before it leaves: the loop check must know it when it comes back.
+	g.plane.RecordSent(g.counter, digest, loader.Priority(p))
+	return g.port.sender.Send(frame)
+}
+
+// announce tells the segment where the virtual MAC lives now.
+func (a *Agent) announce(g *group) {
+	if g.port == nil || g.port.sender == nil {
+		return
+	}
+	for _, p := range g.cfg.Addresses {
+		if !p.Addr().Is4() {
+			continue
+		}
+		if err := g.port.sender.Send(wire.GratuitousARP(g.cfg.VHID, p.Addr())); err != nil {
+			a.log.Warn("gratuitous ARP not sent", "group", g.name, "address", p.Addr(), "err", err)
+		}
+	}
+}
+
+// budget bounds how many addresses are put on the host, and for how long, before
+// the rest has to wait.
+type budget struct {
+	addresses int
+	time      time.Duration
+}
+
+var (
+	// claimBudget is for the moment between role and advert: peers and clients
+	// wait for the advert, not for the last of a thousand addresses.
+	claimBudget = budget{addresses: 256, time: 20 * time.Millisecond}
+	noBudget    = budget{addresses: 1 << 20, time: time.Hour}
+)
+
+// putVIPs adds the group's addresses to the host, or renews them, and puts the
+// virtual MAC into the NIC's filter. What fails is logged and tried again with
+// the next advert.
+func (a *Agent) putVIPs(g *group, limit budget) {
+	if g.port == nil || !g.port.opened {
+		return
+	}
+	ifindex := g.port.link.Index
+	started := a.now()
+	g.unfinished = false
+	var errs []error
+	if len(g.onHost) == 0 {
+		errs = append(errs, a.host.AddMAC(ifindex, wire.VirtualMAC(g.cfg.VHID)))
+	}
+	valid := a.addressLifetime(g)
+	for i, p := range g.cfg.Addresses {
+		if i >= limit.addresses || a.now().Sub(started) > limit.time {
+			g.unfinished = true
+			break
+		}
+		if err := a.host.SetVIP(ifindex, p.Addr(), valid); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		g.onHost[p.Addr()] = p
+		if _, has := g.routes[p.Addr()]; !has && !p.IsSingleIP() && !netio.OnLink(p, g.port.own) {
+			if err := a.host.AddConnectedRoute(ifindex, p); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			g.routes[p.Addr()] = p
+		}
+	}
+	a.noteHostFault(g, errors.Join(errs...))
+}
+
+// noteHostFault logs a failure of the host's configuration once, not with every
+// advert, and its end.
+func (a *Agent) noteHostFault(g *group, err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != g.hostFault {
+		if err != nil {
+			a.log.Error("addresses not complete, trying again with each advert", "group", g.name, "err", err)
+		} else {
+			a.log.Info("addresses complete", "group", g.name)
+		}
+	}
+	g.hostFault = text
+}
+
+// addressLifetime is how long the kernel keeps a VIP after its last renewal: a
+// second or two longer than the lease, so that it is gone soon after an agent is.
+func (a *Agent) addressLifetime(g *group) time.Duration {
+	d := time.Duration(a.cfg.Carp.DeadRatio * float64(g.cfg.AdvBase) * float64(time.Second))
+	return d.Truncate(time.Second) + 2*time.Second
+}
+
+// takeVIPs removes the group's addresses, routes and virtual MAC from the host.
+func (a *Agent) takeVIPs(g *group) {
+	if g.port == nil || len(g.onHost) == 0 {
+		return
+	}
+	ifindex := g.port.link.Index
+	errs := []error{a.host.DelMAC(ifindex, wire.VirtualMAC(g.cfg.VHID))}
+	for _, p := range g.routes {
+		errs = append(errs, a.host.DelConnectedRoute(ifindex, p))
+	}
+	for addr := range g.onHost {
+		errs = append(errs, a.host.DelVIP(ifindex, addr))
+	}
+	clear(g.routes)
+	clear(g.onHost)
+	if err := errors.Join(errs...); err != nil {
+		// The kernel's own clock takes them at the end of their lifetime.
+		a.log.Error("addresses not removed", "group", g.name, "err", err)
+	}
+	g.hostFault = ""
+}
+
+// dropVIPs removes addresses that a reload took out of a MASTER's list.
+func (a *Agent) dropVIPs(g *group, gone []netip.Addr) {
+	var errs []error
+	for _, addr := range gone {
+		if p, has := g.routes[addr]; has {
+			errs = append(errs, a.host.DelConnectedRoute(g.port.link.Index, p))
+			delete(g.routes, addr)
+		}
+		if _, has := g.onHost[addr]; has {
+			errs = append(errs, a.host.DelVIP(g.port.link.Index, addr))
+			delete(g.onHost, addr)
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		a.log.Error("addresses not removed", "group", g.name, "err", err)
+	}
+}
+
+func (a *Agent) transition(g *group, t election.Transition) {
+	a.metrics.ObserveTransition(g.cfg.Interface, g.cfg.VHID, t.From.String(), t.To.String(), t.Reason.String())
+	attrs := []any{"group", g.name, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason.String()}
+	if c := t.Cause; c != nil {
+		attrs = append(attrs, "peer", c.Src, "peer_advbase", c.AdvBase, "peer_advskew", c.AdvSkew)
+	}
+	if t.Lag > 0 {
+		attrs = append(attrs, "lag", t.Lag)
+	}
+	level := slog.LevelInfo
+	if t.To == election.Init && t.Reason != election.ReasonStop && t.Reason != election.ReasonDisabled {
+		level = slog.LevelWarn
+		if g.port != nil && g.port.detail != "" {
+			attrs = append(attrs, "detail", g.port.detail)
+		}
+	}
+	a.log.Log(a.ctx, level, "transition", attrs...)
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/agent/config"
+	"vipd/agent/election"
+	"vipd/agent/metrics"
+	"vipd/agent/netio"
+	"vipd/agent/wire"
+	"vipd/loader"
+)
+
+// bench is an agent on a host that exists only in memory, with a clock that is
+// moved by hand. Everything that reaches kernel, host or wire is in the log, in
+// order.
+type bench struct {
+	*Agent
+	t    *testing.T
+	now  int64
+	log  []string
+	ring []loader.Event
+
+	links   map[string]netio.Link
+	own     []netip.Prefix
+	planes  map[string]*fakeGroup // by interface index and vhid
+	sendErr error
+	wake    chan struct{}
+}
+
+const second = int64(time.Second)
+
+// startTime is not 0, so that a time that nobody set is told from the start.
+const startTime = 1000 * second
+
+func newBench(t *testing.T, groups ...config.Group) *bench {
+	t.Helper()
+	cfg := config.Default()
+	cfg.Node.Name = "fw1"
+	cfg.Groups = groups
+	b := &bench{
+		t: t, now: startTime, planes: map[string]*fakeGroup{}, wake: make(chan struct{}, 1),
+		links: map[string]netio.Link{},
+		own:   []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")},
+	}
+	b.Agent = New(Options{Config: cfg, Log: slog.New(slog.DiscardHandler)})
+	b.ctx = t.Context()
+	b.host, b.plane = fakeHost{b}, fakePlane{b}
+	b.openSender = func(int) (frameSender, error) { return fakeSender{b}, nil }
+	b.clock = func() int64 { return b.now }
+	b.metrics = metrics.New(snapshotSource{b.Agent}, metrics.Options{})
+	for i, g := range groups {
+		if _, ok := b.links[g.Interface]; !ok {
+			b.links[g.Interface] = netio.Link{Index: 10 + i, Name: g.Interface, Up: true, Ethernet: true}
+		}
+		if err := b.addGroup(g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.arrange()
+	b.syncPorts()
+	b.drain()
+	return b
+}
+
+func testGroup(ifname string, vhid uint8, addresses ...string) config.Group {
+	g := config.Group{Interface: ifname, VHID: vhid, AdvBase: 1, Password: config.NewSecret([]byte("secret"))}
+	for _, a := range addresses {
+		g.Addresses = append(g.Addresses, netip.MustParsePrefix(a))
+	}
+	return g
+}
+
+// pass moves the clock and lets the loop's body run once.
+func (b *bench) pass(after time.Duration) {
+	b.now += int64(after)
+	b.catchUp()
+	b.tick()
+}
+
+// drain returns what happened since the last call.
+func (b *bench) drain() []string {
+	out := b.log
+	b.log = nil
+	return out
+}
+
+func (b *bench) note(format string, args ...any) {
+	b.log = append(b.log, fmt.Sprintf(format, args...))
+}
+
+func (b *bench) expect(want ...string) {
+	b.t.Helper()
+	if got := b.drain(); !slices.Equal(got, want) {
+		b.t.Errorf("actions:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+func (b *bench) expectState(name string, state election.State, reason election.Reason) {
+	b.t.Helper()
+	v := b.groups[name].machine.View()
+	if v.State != state || v.Reason != reason {
+		b.t.Errorf("%s is %s (%s), want %s (%s)", name, v.State, v.Reason, state, reason)
+	}
+}
+
+// master brings the only group to MASTER and forgets how.
+func (b *bench) master() {
+	b.t.Helper()
+	b.pass(3 * time.Second)
+	for _, g := range b.order {
+		if s := g.machine.View().State; s != election.Master {
+			b.t.Fatalf("%s is %s after the master-down time, want MASTER", g.name, s)
+		}
+	}
+	b.drain()
+}
+
+// advert is a foreign advert received now, with the given skew.
+func (b *bench) advert(g string, skew uint8) loader.Event {
+	gr := b.groups[g]
+	return loader.Event{
+		At: b.now, IfIndex: gr.port.link.Index, VHID: gr.cfg.VHID, Src: netip.MustParseAddr("192.0.2.12"),
+		AdvBase: 1, AdvSkew: skew, Counter: uint64(b.now), TTL: 255,
+	}
+}
+
+type fakePlane struct{ b *bench }
+
+func (f fakePlane) Attach(ifindex int, ifname string, _ loader.Mode) (loader.Attachment, error) {
+	f.b.note("attach %s %d", ifname, ifindex)
+	return loader.Attachment{Mode: "generic", Egress: "tcx"}, nil
+}
+
+func (f fakePlane) Detach(ifindex int) error {
+	f.b.note("detach %d", ifindex)
+	return nil
+}
+
+func (f fakePlane) AddGroup(spec loader.GroupSpec) (planeGroup, error) {
+	g := &fakeGroup{b: f.b, name: fmt.Sprintf("%d@%d", spec.IfIndex, spec.VHID)}
+	f.b.planes[g.name] = g
+	f.b.note("plug %s", g.name)
+	return g, nil
+}
+
+func (f fakePlane) Wake() <-chan struct{} { return f.b.wake }
+
+func (f fakePlane) Drain(dst []loader.Event) ([]loader.Event, error) {
+	dst = append(dst, f.b.ring...)
+	f.b.ring = nil
+	return dst, nil
+}
+
+func (fakePlane) InterfaceStats(int) (map[string]uint64, error) { return map[string]uint64{}, nil }
+func (fakePlane) Close() error                                  { return nil }
+func (fakePlane) Remove() error                                 { return nil }
+
+type fakeGroup struct {
+	b    *bench
+	name string
+	role loader.Role
+	seen loader.Seen
+}
+
+func (g *fakeGroup) Update(spec loader.GroupSpec) error {
+	g.b.note("update %s %d addresses", g.name, len(spec.VIPs))
+	return nil
+}
+
+func (g *fakeGroup) SetRole(r loader.Role) {
+	g.role = r
+	lease := "none"
+	if r.Lease > g.b.now {
+		lease = time.Duration(r.Lease - g.b.now).String()
+	}
+	g.b.note("role %s %s generation %d lease %s", g.name,
+		map[uint8]string{loader.RoleInit: "INIT", loader.RoleBackup: "BACKUP", loader.RoleMaster: "MASTER"}[r.State],
+		r.Generation, lease)
+}
+
+func (g *fakeGroup) SetSentPriority(p loader.Priority) {
+	g.b.note("priority %s %d/%d", g.name, p.AdvBase, p.AdvSkew)
+}
+func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) { g.b.note("record sent %s", g.name) }
+func (g *fakeGroup) SetSources([]netip.Addr) error                { return nil }
+func (g *fakeGroup) Seen() (loader.Seen, error)                   { return g.seen, nil }
+func (g *fakeGroup) Stats() (loader.GroupStats, error)            { return loader.GroupStats{}, nil }
+func (g *fakeGroup) VIPStats() (map[netip.Addr]loader.VIPStats, error) {
+	return nil, nil
+}
+
+func (g *fakeGroup) Answering(now int64) (bool, error) {
+	return g.role.State == loader.RoleMaster && now < g.role.Lease && g.seen.YieldedGeneration < g.role.Generation, nil
+}
+
+func (g *fakeGroup) Remove() error {
+	g.b.note("unplug %s", g.name)
+	return nil
+}
+
+type fakeHost struct{ b *bench }
+
+func (h fakeHost) Link(name string) (netio.Link, error) {
+	l, ok := h.b.links[name]
+	if !ok {
+		return netio.Link{}, netio.ErrNoLink
+	}
+	return l, nil
+}
+func (h fakeHost) Addresses(int) ([]netip.Prefix, error) { return slices.Clone(h.b.own), nil }
+
+func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, valid time.Duration) error {
+	h.b.note("add %s to %d for %s", ip, ifindex, valid)
+	return nil
+}
+
+func (h fakeHost) DelVIP(ifindex int, ip netip.Addr) error {
+	h.b.note("del %s from %d", ip, ifindex)
+	return nil
+}
+
+func (h fakeHost) AddConnectedRoute(_ int, vip netip.Prefix) error {
+	h.b.note("add route %s", vip.Masked())
+	return nil
+}
+
+func (h fakeHost) DelConnectedRoute(_ int, vip netip.Prefix) error {
+	h.b.note("del route %s", vip.Masked())
+	return nil
+}
+func (h fakeHost) AddMAC(int, [6]byte) error { h.b.note("add virtual mac"); return nil }
+func (h fakeHost) DelMAC(int, [6]byte) error { h.b.note("del virtual mac"); return nil }
+
+type fakeSender struct{ b *bench }
+
+func (s fakeSender) Send(frame []byte) error {
+	if f, err := wire.ParseAdvertFrame(frame); err == nil {
+		s.b.note("advert %d/%d from %s", f.Advert.AdvBase, f.Advert.AdvSkew, f.Src)
+		return s.b.sendErr
+	}
+	s.b.note("gratuitous arp")
+	return nil
+}
+func (fakeSender) Join(netip.Addr) error { return nil }
+func (fakeSender) Close() error          { return nil }
+
+var errRefused = errors.New("no buffer space available")

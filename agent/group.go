@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync/atomic"
+
+	"vipd/agent/config"
+	"vipd/agent/election"
+	"vipd/agent/wire"
+	"vipd/loader"
+)
+
+// group is one redundancy group at run time: its machine, its place in the data
+// plane, and what of it is on the host now. Only the loop touches it; readers
+// get the published view.
+type group struct {
+	cfg     config.Group
+	name    string
+	machine *election.Machine
+	queue   []election.Action // reused by step
+
+	port  *port
+	plane planeGroup // nil while the interface is not usable
+
+	spec       loader.GroupSpec // as the data plane has it
+	ownSources []netip.Addr
+
+	key     wire.Key
+	prefix  []byte // the authenticated message up to the counter
+	counter uint64 // of the last advert sent
+
+	lastHeard  election.Instant // receive time of the newest advert given to the machine
+	heardSeq   uint64           // counter of that advert, never sent by us next
+	onHost     map[netip.Addr]netip.Prefix
+	routes     map[netip.Addr]netip.Prefix
+	unfinished bool   // some addresses are still to be added
+	hostFault  string // what of AddVIPs did not work, "" when all did
+
+	removed bool // leaves as soon as its machine has let go
+
+	counts *groupCounts
+	view   atomic.Pointer[groupView]
+}
+
+// groupCounts outlive the data plane's own counters, which start anew with a
+// re-created interface.
+type groupCounts struct {
+	sent   atomic.Uint64
+	failed atomic.Uint64
+}
+
+// groupView is what readers outside the loop may see of a group.
+type groupView struct {
+	cfg       config.Group
+	view      election.View
+	plane     planeGroup
+	att       loader.Attachment
+	detail    string
+	interval  int64 // ns of one own advert interval
+	onHost    int
+	preempt   bool
+	hostFault string
+}
+
+func newGroup(a *Agent, cfg config.Group) (*group, error) {
+	g := &group{
+		cfg:    cfg,
+		name:   cfg.Name(),
+		onHost: map[netip.Addr]netip.Prefix{},
+		routes: map[netip.Addr]netip.Prefix{},
+		counts: &groupCounts{},
+	}
+	if err := g.setSecrets(cfg); err != nil {
+		return nil, err
+	}
+	var seed [8]byte
+	if _, err := rand.Read(seed[:]); err != nil {
+		return nil, fmt.Errorf("draw the first counter of %s: %w", g.name, err)
+	}
+	g.counter = binary.BigEndian.Uint64(seed[:])
+	g.machine = election.New(a.electionConfig(cfg), a.now(), a.firstGeneration)
+	return g, nil
+}
+
+// setSecrets derives what is authenticated: the key and the address list.
+func (g *group) setSecrets(cfg config.Group) error {
+	key, err := wire.NewKey(cfg.Password.Bytes())
+	if err != nil {
+		return fmt.Errorf("password of %s: %w", cfg.Name(), err)
+	}
+	g.key = key
+	g.prefix = wire.DigestPrefix(cfg.VHID, addrsOf(cfg), nil)
+	return nil
+}
+
+func addrsOf(cfg config.Group) []netip.Addr {
+	out := make([]netip.Addr, 0, len(cfg.Addresses))
+	for _, p := range cfg.Addresses {
+		out = append(out, p.Addr())
+	}
+	return out
+}
+
+func (g *group) planeSpec() loader.GroupSpec {
+	return loader.GroupSpec{
+		IfIndex:  g.port.link.Index,
+		VHID:     g.cfg.VHID,
+		NICMAC:   g.port.link.MAC,
+		VIPs:     addrsOf(g.cfg),
+		Contexts: []loader.AuthContext{{Key: g.cfg.Password.Bytes(), Prefix: g.prefix}},
+	}
+}
+
+// plug puts the group into the data plane of its port and keeps what the data
+// plane knows of the interface up to date. Every netlink event comes by here:
+// what did not change is not written again.
+func (g *group) plug(a *Agent) error {
+	spec, sources := g.planeSpec(), g.sources()
+	switch {
+	case g.plane == nil:
+		p, err := a.plane.AddGroup(spec)
+		if err != nil {
+			return fmt.Errorf("put %s into the data plane: %w", g.name, err)
+		}
+		g.plane = p
+	case reflect.DeepEqual(spec, g.spec) && slices.Equal(sources, g.ownSources):
+		return nil
+	default:
+		if err := g.plane.Update(spec); err != nil {
+			return fmt.Errorf("update %s in the data plane: %w", g.name, err)
+		}
+	}
+	if err := g.plane.SetSources(sources); err != nil {
+		return fmt.Errorf("set source addresses of %s: %w", g.name, err)
+	}
+	g.spec, g.ownSources = spec, sources
+	return nil
+}
+
+// maxSources is how many own addresses the loop check can hold.
+const maxSources = 4
+
+// sources are the addresses that our adverts can come from.
+func (g *group) sources() []netip.Addr {
+	var out []netip.Addr
+	for _, pf := range g.port.own {
+		if pf.Addr().Is4() && len(out) < maxSources {
+			out = append(out, pf.Addr())
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, netip.IPv4Unspecified())
+	}
+	return out
+}
+
+// unplug takes the group out of the data plane; a machine that is not in INIT
+// goes there, for the reason given.
+func (g *group) unplug(a *Agent, why election.Reason) {
+	if g.machine.View().State != election.Init {
+		a.step(g, election.Down{Reason: why})
+	}
+	if g.plane == nil {
+		return
+	}
+	if err := g.plane.Remove(); err != nil {
+		a.log.Warn("group not removed from the data plane", "group", g.name, "err", err)
+	}
+	g.plane = nil
+	g.publish(a)
+}
+
+// publish makes the group's present state visible to readers.
+func (g *group) publish(a *Agent) {
+	v := g.machine.View()
+	out := &groupView{
+		cfg: g.cfg, view: v, plane: g.plane,
+		interval: int64(v.Effective.Interval()), onHost: len(g.onHost),
+		preempt: a.cfg.Carp.Preempt, hostFault: g.hostFault,
+	}
+	if g.port != nil {
+		out.att = g.port.att
+		out.detail = g.port.detail
+	}
+	g.view.Store(out)
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+// Names of the ledger's own contributions.
+const (
+	demotionMaintenance = "maintenance"
+	maintenanceValue    = 240 // skew 240, the most that FreeBSD puts on the wire
+	demotionLinkPrefix  = "link:"
+)
+
+// ledger is the node's demotion as named contributions; the sum is what the
+// elections see. A bare counter, as the BSDs have it, gets stuck when one event
+// of a pair is missed and nobody can tell whose share it is.
+type ledger struct {
+	entries []api.Demotion // sorted by name
+}
+
+// set adds or replaces the contribution called name and says whether the sum
+// changed. An entry that is already there with this value keeps its since.
+func (l *ledger) set(name string, value int, reason string, now time.Time) bool {
+	i, found := l.find(name)
+	if found {
+		if l.entries[i].Value == value {
+			return false
+		}
+		l.entries[i] = api.Demotion{Name: name, Value: value, Reason: reason, Since: now}
+		return true
+	}
+	l.entries = slices.Insert(l.entries, i, api.Demotion{Name: name, Value: value, Reason: reason, Since: now})
+	return value != 0
+}
+
+// remove takes a contribution back and says whether the sum changed.
+func (l *ledger) remove(name string) bool {
+	i, found := l.find(name)
+	if !found {
+		return false
+	}
+	changed := l.entries[i].Value != 0
+	l.entries = slices.Delete(l.entries, i, i+1)
+	return changed
+}
+
+func (l *ledger) total() int {
+	sum := 0
+	for _, e := range l.entries {
+		sum += e.Value
+	}
+	return sum
+}
+
+// list returns a copy that may outlive the ledger's next change.
+func (l *ledger) list() []api.Demotion { return slices.Clone(l.entries) }
+
+func (l *ledger) find(name string) (int, bool) {
+	return slices.BinarySearchFunc(l.entries, name, func(e api.Demotion, name string) int {
+		return cmp.Compare(e.Name, name)
+	})
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"vipd/agent/election"
+	"vipd/agent/netio"
+	"vipd/agent/wire"
+	"vipd/loader"
+)
+
+// port is one interface of the host that carries groups: its programs, its
+// sender and its own addresses. It exists from the first configured group on
+// and goes through up and down as the interface does.
+type port struct {
+	name string
+	// fault is why no group on this interface can leave INIT; "" when all is
+	// well. detail says it in a sentence.
+	fault  election.Reason
+	detail string
+
+	link   netio.Link
+	opened bool // attached and with a sender, for link.Index
+	att    loader.Attachment
+	sender frameSender
+	own    []netip.Prefix // addresses of the host's own, VIPs left out
+}
+
+// refresh reads the interface and brings the port in line with it. vips are all
+// virtual addresses configured on it.
+func (p *port) refresh(a *Agent, vips map[netip.Addr]bool) {
+	link, err := a.host.Link(p.name)
+	switch {
+	case errors.Is(err, netio.ErrNoLink):
+		p.close(a, election.ReasonInterfaceMissing)
+		p.fail(election.ReasonInterfaceMissing, fmt.Sprintf("interface %s does not exist; the group starts as soon as it appears", p.name))
+		return
+	case err != nil:
+		a.log.Error("interface not readable, keeping what was known", "ifname", p.name, "err", err)
+		return
+	case p.opened && link.Index != p.link.Index:
+		p.close(a, election.ReasonInterfaceMissing) // re-created under the same name
+	}
+	p.link = link
+	switch {
+	case link.MasterName != "":
+		p.close(a, election.ReasonInterfaceEnslaved)
+		p.fail(election.ReasonInterfaceEnslaved, fmt.Sprintf("interface %s is a port of the %s %s, which takes its frames; configure interface = %q instead",
+			p.name, link.MasterKind, link.MasterName, link.MasterName))
+		return
+	case !link.Ethernet:
+		p.close(a, election.ReasonAttachFailed)
+		p.fail(election.ReasonAttachFailed, fmt.Sprintf("interface %s is no Ethernet interface; CARP needs one", p.name))
+		return
+	}
+	if err := p.open(a); err != nil {
+		p.close(a, election.ReasonAttachFailed)
+		p.fail(election.ReasonAttachFailed, err.Error())
+		return
+	}
+	if !link.Up {
+		p.fail(election.ReasonLinkDown, fmt.Sprintf("interface %s has no link or is down; check the cable, or `ip link set %s up`", p.name, p.name))
+		return
+	}
+	p.readAddresses(a, vips)
+	p.fault, p.detail = 0, ""
+}
+
+// fail notes why the port cannot be used and logs it once.
+func (p *port) fail(fault election.Reason, detail string) {
+	p.fault, p.detail = fault, detail
+}
+
+func (p *port) open(a *Agent) error {
+	if p.opened {
+		return nil
+	}
+	att, err := a.plane.Attach(p.link.Index, p.name, a.xdpMode())
+	if err != nil {
+		return err
+	}
+	sender, err := a.openSender(p.link.Index)
+	if err == nil {
+		if err = sender.Join(wire.MulticastV4); err != nil {
+			err = errors.Join(err, sender.Close())
+		}
+	}
+	if err != nil {
+		return errors.Join(err, a.plane.Detach(p.link.Index))
+	}
+	p.att, p.sender, p.opened = att, sender, true
+	a.log.Info("attached", "ifname", p.name, "ifindex", p.link.Index, "xdp", att.Mode, "egress", att.Egress)
+	return nil
+}
+
+// close lets go of the interface, which may be gone already.
+func (p *port) close(a *Agent, why election.Reason) {
+	if !p.opened {
+		return
+	}
+	p.opened = false
+	for _, g := range a.groups {
+		if g.port == p {
+			g.unplug(a, why)
+		}
+	}
+	if err := errors.Join(p.sender.Close(), a.plane.Detach(p.link.Index)); err != nil {
+		a.log.Debug("let go of interface", "ifname", p.name, "err", err)
+	}
+	p.sender, p.att, p.own = nil, loader.Attachment{}, nil
+}
+
+func (p *port) readAddresses(a *Agent, vips map[netip.Addr]bool) {
+	all, err := a.host.Addresses(p.link.Index)
+	if err != nil {
+		a.log.Warn("addresses not readable, keeping what was known", "ifname", p.name, "err", err)
+		return
+	}
+	p.own = slices.DeleteFunc(all, func(pf netip.Prefix) bool { return vips[pf.Addr()] && pf.IsSingleIP() })
+}
+
+// source4 is the IPv4 source of our adverts: the interface's first address that
+// is no VIP, else 0.0.0.0 as the BSDs do.
+func (p *port) source4() netip.Addr {
+	for _, pf := range p.own {
+		if pf.Addr().Is4() {
+			return pf.Addr()
+		}
+	}
+	return netip.IPv4Unspecified()
+}

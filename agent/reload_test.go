@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"vipd/agent/config"
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+)
+
+func (b *bench) reloadTo(groups ...config.Group) api.Reload {
+	b.t.Helper()
+	next := *b.cfg
+	next.Groups = groups
+	out, err := b.switchTo(&next, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return out
+}
+
+// Design I7: what a reload does not change is not touched.
+func TestReloadOfNothing(t *testing.T) {
+	g := testGroup("eth0", 1, "192.0.2.100/24")
+	b := newBench(t, g)
+	b.master()
+	b.reloadTo(g)
+	b.expect()
+}
+
+func TestReloadLeavesOthersAlone(t *testing.T) {
+	first, second := testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth0", 2, "192.0.2.101/24")
+	b := newBench(t, first, second)
+	b.master()
+	before := b.groups["eth0@1"].machine.View()
+	second.AdvSkew = 50
+	out := b.reloadTo(first, second)
+	if len(out.Changed) != 1 || out.Changed[0] != "eth0@2" {
+		t.Errorf("changed %v, want eth0@2", out.Changed)
+	}
+	b.expect( // worse, so the kernel knows before the advert
+		"add 192.0.2.101 to 10 for 5s",
+		"priority 10@2 1/50", "record sent 10@2", "advert 1/50 from 192.0.2.11",
+		"role 10@2 MASTER generation 1 lease 2.97s", "add 192.0.2.101 to 10 for 5s", "gratuitous arp", "gratuitous arp",
+	)
+	if after := b.groups["eth0@1"].machine.View(); after != before {
+		t.Errorf("the other group moved:\n%+v\n%+v", before, after)
+	}
+}
+
+func TestReloadMovesAddressesOfAMaster(t *testing.T) {
+	g := testGroup("eth0", 1, "192.0.2.100/24", "192.0.2.101/24")
+	b := newBench(t, g)
+	b.master()
+	g.Addresses = []netip.Prefix{netip.MustParsePrefix("192.0.2.101/24"), netip.MustParsePrefix("192.0.2.102/24")}
+	b.reloadTo(g)
+	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+	log := b.drain()
+	for _, want := range []string{"del 192.0.2.100 from 10", "update 10@1 2 addresses", "add 192.0.2.102 to 10 for 5s"} {
+		if !contains(log, want) {
+			t.Errorf("no %q in %q", want, log)
+		}
+	}
+	if contains(log, "del 192.0.2.101 from 10") {
+		t.Error("an address that stays was taken off")
+	}
+}
+
+func TestReloadAddsAndRemoves(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.master()
+	b.reloadTo(testGroup("eth0", 2, "192.0.2.101/24"))
+	b.expectState("eth0@2", election.Backup, election.ReasonStartup)
+	if log := b.drain(); !contains(log, "advert 255/255 from 192.0.2.11") {
+		t.Errorf("no goodbye of the removed group: %q", log)
+	}
+	if _, ok := b.groups["eth0@1"]; !ok {
+		t.Fatal("the removed group is gone before its handover")
+	}
+	b.pass(3 * time.Second)
+	if _, ok := b.groups["eth0@1"]; ok {
+		t.Error("the removed group is still there after its lease")
+	}
+	if st := b.status(); len(st.Groups) != 1 || st.Groups[0].Name != "eth0@2" {
+		t.Errorf("groups = %+v, want eth0@2", st.Groups)
+	}
+}
+
+func TestReloadRefusedChangesNothing(t *testing.T) {
+	g := testGroup("eth0", 1, "192.0.2.100/24")
+	b := newBench(t, g)
+	b.master()
+	b.opts.Load = func() (*config.Config, []config.Problem, error) {
+		return nil, nil, &config.Error{Problems: []config.Problem{{File: "vipd.toml", Line: 3, Key: "vip.vhid", Message: "wrong"}}}
+	}
+	_, err := b.applyReload(t.Context())
+	e, ok := errors.AsType[*api.Error](err)
+	if !ok || e.Code != api.CodeInvalidConfig || len(e.Problems) != 1 {
+		t.Errorf("error %v, want invalid_config with the problem", err)
+	}
+	b.expect()
+	b.opts.Load = nil
+	if _, err := b.applyReload(t.Context()); !errors.Is(err, errReloadFlags) {
+		t.Errorf("reload without a file: %v, want %v", err, errReloadFlags)
+	}
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"time"
+
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+	"vipd/agent/metrics"
+	"vipd/agent/wire"
+	"vipd/loader"
+)
+
+// publish makes the node's present state visible to readers.
+func (a *Agent) publish() {
+	v := &nodeView{
+		cfg: a.cfg, enabled: !a.disabled, ledger: ledger{a.ledger.list()},
+		groups: append([]*group(nil), a.order...), warnings: a.warnings,
+	}
+	_, v.maintenance = a.ledger.find(demotionMaintenance)
+	for name, p := range a.ports {
+		pv := portView{name: name}
+		if p.opened {
+			pv.mode, pv.ifindex = string(p.att.Mode), p.link.Index
+		}
+		v.ports = append(v.ports, pv)
+	}
+	for _, g := range a.order {
+		g.publish(a)
+	}
+	a.node.Store(v)
+}
+
+func (a *Agent) status() api.Status {
+	n := a.node.Load()
+	out := api.Status{
+		Version: api.Version, Node: n.cfg.Node.Name, Enabled: n.enabled, Maintenance: n.maintenance,
+		Preempt: n.cfg.Carp.Preempt, Demotion: n.ledger.total(), Demotions: n.ledger.list(),
+		Groups: make([]api.Group, 0, len(n.groups)), Warnings: n.warnings,
+	}
+	if out.Demotions == nil {
+		out.Demotions = []api.Demotion{}
+	}
+	now, wall := a.now(), time.Now()
+	for _, g := range n.groups {
+		out.Groups = append(out.Groups, g.report(now, wall, n.enabled))
+	}
+	return out
+}
+
+// report is the group as the API shows it: the published view, and the
+// kernel's verdict and counters read now.
+func (g *group) report(now election.Instant, wall time.Time, enabled bool) api.Group {
+	v := g.view.Load()
+	cfg := v.cfg
+	at := func(i election.Instant) time.Time { return wall.Add(-now.Sub(i)).UTC().Truncate(time.Microsecond) }
+	mac := wire.VirtualMAC(cfg.VHID)
+	out := api.Group{
+		Name: g.name, Interface: cfg.Interface, VHID: int(cfg.VHID),
+		State: v.view.State.String(), Reason: v.view.Reason.String(), Since: at(v.view.Since),
+		Description: cfg.Description, Addresses: make([]string, 0, len(cfg.Addresses)),
+		VirtualMAC: net.HardwareAddr(mac[:]).String(),
+		AdvBase:    int(cfg.AdvBase), AdvSkew: int(cfg.AdvSkew), EffectiveAdvSkew: int(v.view.Effective.AdvSkew),
+		Generation: v.view.Generation,
+		Dataplane:  api.Dataplane{Mode: string(v.att.Mode), Egress: v.att.Egress},
+	}
+	for _, p := range cfg.Addresses {
+		out.Addresses = append(out.Addresses, p.String())
+	}
+	if v.view.State == election.Init {
+		out.Detail = initDetail(v, enabled)
+	} else if v.hostFault != "" {
+		out.Detail = v.hostFault
+	}
+	if m := v.view.Master; v.view.Heard {
+		out.Master = &api.Master{
+			Address: m.Src.String(), AdvBase: int(m.AdvBase), AdvSkew: int(m.AdvSkew),
+			Demote: int(m.Demote), LastSeen: at(m.At),
+		}
+	}
+	stats := g.readKernel(v, now)
+	out.Dataplane.Answering = stats.answering
+	if stats.answering {
+		out.LeaseRemainingSeconds = max(0, v.view.Lease.Sub(now)).Seconds()
+	}
+	out.Counters = api.Counters{
+		AdvertisementsSent: g.counts.sent.Load(), AdvertisementsReceived: stats.group.Received,
+		AdvertisementsRejected: stats.group.Rejected, FramesDropped: stats.group.Dropped,
+		Packets: stats.group.Packets, Bytes: stats.group.Bytes, EventsLost: stats.group.EventsLost,
+	}
+	for _, p := range cfg.Addresses {
+		s := stats.vips[p.Addr()]
+		out.Counters.ARPRequests += s.ARPRequests
+		out.Counters.ARPReplies += s.ARPReplies
+		out.VIPs = append(out.VIPs, api.VIP{
+			Address: p.Addr().String(), ARPRequests: s.ARPRequests, ARPReplies: s.ARPReplies,
+			NDSolicitations: s.NDSolicitations, NDAdvertisements: s.NDAdvertisements,
+		})
+	}
+	return out
+}
+
+func initDetail(v *groupView, enabled bool) string {
+	if !enabled {
+		return "switched off by the operator; `vipctl enable` switches it on again"
+	}
+	return v.detail
+}
+
+// snapshotSource feeds the metrics.
+type snapshotSource struct{ a *Agent }
+
+// Snapshot implements metrics.Source.
+func (s snapshotSource) Snapshot() metrics.Snapshot {
+	a := s.a
+	n := a.node.Load()
+	now := a.now()
+	out := metrics.Snapshot{Enabled: n.enabled, Maintenance: n.maintenance, Demotion: n.ledger.total()}
+	for _, g := range n.groups {
+		v := g.view.Load()
+		k := g.readKernel(v, now)
+		mg := metrics.Group{
+			Interface: v.cfg.Interface, VHID: v.cfg.VHID, State: v.view.State.String(),
+			Sent: g.counts.sent.Load(), Received: k.group.Received, Rejected: k.group.Rejected,
+			Dropped: k.group.Dropped, Packets: k.group.Packets, Bytes: k.group.Bytes, EventsLost: k.group.EventsLost,
+		}
+		if k.answering {
+			mg.LeaseRemaining = v.view.Lease.Sub(now)
+		}
+		if k.seen.Count > 0 {
+			mg.Heard, mg.LastAdvertAge = true, now.Sub(election.Instant(k.seen.At))
+		}
+		for _, p := range v.cfg.Addresses {
+			st := k.vips[p.Addr()]
+			mg.VIPs = append(mg.VIPs, metrics.VIP{
+				Address: p.Addr().String(), ARPRequests: st.ARPRequests, ARPReplies: st.ARPReplies,
+				NDSolicitations: st.NDSolicitations, NDAdvertisements: st.NDAdvertisements,
+			})
+		}
+		out.Groups = append(out.Groups, mg)
+	}
+	for _, p := range n.ports {
+		mi := metrics.Interface{Name: p.name, Mode: p.mode}
+		if p.ifindex != 0 {
+			st, err := a.plane.InterfaceStats(p.ifindex)
+			if err != nil {
+				a.log.Debug("interface counters not readable", "ifname", p.name, "err", err)
+			}
+			mi.Rejected = st
+		}
+		out.Interfaces = append(out.Interfaces, mi)
+	}
+	return out
+}
+
+// kernelView is what the data plane says of a group at one moment.
+type kernelView struct {
+	answering bool
+	group     loader.GroupStats
+	vips      map[netip.Addr]loader.VIPStats
+	seen      loader.Seen
+}
+
+// readKernel reads the data plane. A group whose interface is gone, or goes
+// while we read, has nothing to say: zero counters, not answering.
+func (g *group) readKernel(v *groupView, now election.Instant) kernelView {
+	var k kernelView
+	if v.plane == nil {
+		return k
+	}
+	var err error
+	if k.group, err = v.plane.Stats(); err != nil {
+		return kernelView{}
+	}
+	if k.vips, err = v.plane.VIPStats(); err != nil {
+		return kernelView{}
+	}
+	if k.seen, err = v.plane.Seen(); err != nil {
+		return kernelView{}
+	}
+	if k.answering, err = v.plane.Answering(int64(now)); err != nil {
+		return kernelView{}
+	}
+	return k
+}
+
+func compareNames(x, y string) int { return cmp.Compare(x, y) }

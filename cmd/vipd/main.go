@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command vipd is the daemon: CARP virtual IPs with the data plane in XDP.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"vipd/agent"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr))
+}
+
+// serve runs the daemon under the signals of docs/architecture.md: TERM and INT
+// stop with a handover (a second one kills), HUP reloads, USR2 leaves without
+// goodbye for the next vipd.
+func serve(ctx context.Context, opts agent.Options) error {
+	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
+	defer cancel()
+	context.AfterFunc(ctx, cancel) // a second signal has its default effect
+
+	a := agent.New(opts)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if s == syscall.SIGHUP {
+					a.Reload()
+				} else {
+					a.Leave()
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return a.Run(ctx)
+}
