@@ -8,6 +8,7 @@
 package lab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,6 +29,7 @@ type TB interface {
 	Helper()
 	Name() string
 	Cleanup(func())
+	Context() context.Context // done when the user wants to leave
 	Failed() bool
 	Logf(format string, args ...any)
 	Errorf(format string, args ...any)
@@ -97,7 +99,11 @@ func (l *Lab) Eventually(timeout, interval time.Duration, condition func() (done
 		if time.Now().After(deadline) {
 			l.Fatalf("not within %v: %s", timeout, waiting)
 		}
-		time.Sleep(interval)
+		select {
+		case <-time.After(interval):
+		case <-l.Context().Done():
+			l.Fatalf("interrupted while waiting: %s", waiting)
+		}
 	}
 }
 

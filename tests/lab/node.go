@@ -261,6 +261,15 @@ func (n *Node) Status() Status {
 	return s
 }
 
+// CTLStatus is the status as vipctl prints it.
+func (n *Node) CTLStatus() Status {
+	n.lab.Helper()
+	var s Status
+	out := n.MustCTL("status", "-o", "json")
+	n.lab.check(json.Unmarshal([]byte(out), &s), "decode what vipctl on %s printed: %s", n.Name, out)
+	return s
+}
+
 // Group is the status of one group.
 func (n *Node) Group(name string) GroupStatus {
 	n.lab.Helper()

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/link"
+)
+
+// Config errors name file, line, key and what is allowed, all at once, with --check and at the start.
+func TestConfigErrorsAreAllNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.node.WriteRawConfig(`[node]
+name = "a"
+
+[carp]
+preempt = true
+dead_ratio = 7.5
+dscp = 99
+colour = "blue"
+
+[[vip]]
+interface = "eth0"
+vhid = 300
+addresses = ["192.0.2.300/24"]
+advskew = 255
+password = "secret"
+`)
+	wants := []struct {
+		line int
+		key  string
+		says string // what is allowed, or what is wrong
+	}{
+		{6, "dead_ratio", "3"},
+		{7, "dscp", "63"},
+		{8, "colour", ""},
+		{12, "vhid", "255"},
+		{13, "addresses", "192.0.2.300"},
+		{14, "advskew", "254"},
+	}
+	for _, args := range [][]string{{"--check"}, nil} {
+		code, out := s.node.VIPD(append([]string{"--config", s.node.ConfigFile()}, args...)...)
+		if code != 2 {
+			t.Errorf("vipd %v of a bad config: exit code %d, want 2", args, code)
+		}
+		for _, want := range wants {
+			re := regexp.MustCompile(fmt.Sprintf(`(?m)^%s:%d: [^:]*%s[^:]*: .*%s`, regexp.QuoteMeta(s.node.ConfigFile()), want.line, want.key, regexp.QuoteMeta(want.says)))
+			if !re.MatchString(out) {
+				t.Errorf("vipd %v: no line for %s in line %d that says %q:\n%s", args, want.key, want.line, want.says, out)
+			}
+		}
+		if strings.Contains(out, "secret") {
+			t.Errorf("vipd %v prints a password:\n%s", args, out)
+		}
+	}
+	s.node.WriteConfig(oneVIP(0))
+	if code, out := s.node.VIPD("--config", s.node.ConfigFile(), "--check"); code != 0 {
+		t.Errorf("--check of a good config: exit code %d\n%s", code, out)
+	}
+}
+
+// A group whose interface is missing is INIT with that reason, and recovers when the interface appears; when it goes
+// again the group is INIT again and the other group has not moved.
+func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
+	t.Parallel()
+	config := lab.NodeConfig{Groups: []lab.Group{
+		{Addresses: []string{vip.String() + "/24"}},
+		{Interface: "eth1", VHID: 2, Addresses: []string{"198.51.100.100/24"}},
+	}}
+	s := newSingle(t, config)
+	s.startMaster()
+	const late = "eth1@2"
+	g := s.node.WaitState(late, lab.Init, 2*time.Second)
+	if g.Reason != "interface_missing" {
+		t.Errorf("reason %q, want interface_missing", g.Reason)
+	}
+	if code, out := s.node.CTL("status", "--check"); code != 4 || !strings.Contains(out, "interface_missing") {
+		t.Errorf("status --check: exit code %d, want 4 and the reason in:\n%s", code, out)
+	}
+	since := s.node.Group(group).Since
+	other := s.NewSegment("dmz")
+	for round := range 2 {
+		port := other.Join(s.node.Host, "eth1", "198.51.100.11/24")
+		s.node.WaitAnswering(late, upTimeout)
+		port.Unplug()
+		g = s.node.WaitState(late, lab.Init, 3*time.Second)
+		if g.Reason != "interface_missing" {
+			t.Errorf("round %d: reason %q, want interface_missing", round, g.Reason)
+		}
+	}
+	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+		t.Errorf("%s is %s since %v: it had nothing to do with it", group, g.State, g.Since)
+	}
+	s.node.Stop()
+}
+
+// An XDP slot taken by another program puts the group in INIT and says in one sentence what to do; the other program
+// stays, and when it has gone the group recovers.
+func TestTakenXDPSlotIsNamed(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "someone_else", Type: ebpf.XDP, License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}, // XDP_PASS
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer prog.Close()
+	var theirs link.Link
+	ifindex := s.node.IfIndex("eth0")
+	if err := s.node.Within(func() error {
+		theirs, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPGenericMode})
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	taken := s.node.XDPProgram("eth0")
+
+	s.node.Start()
+	g := s.node.WaitState(group, lab.Init, 3*time.Second)
+	if g.Reason != "attach_failed" {
+		t.Errorf("reason %q, want attach_failed", g.Reason)
+	}
+	said := g.Detail + "\n" + s.node.Proc().Output()
+	if !strings.Contains(said, "eth0") || !strings.Contains(said, "someone_else") {
+		t.Errorf("neither the detail nor the log names the interface and the program:\n%s", said)
+	}
+	if code, out := s.node.CTL("show", group); code != 0 || !strings.Contains(out, "attach_failed") {
+		t.Errorf("show: exit code %d\n%s", code, out)
+	}
+	if got := s.node.XDPProgram("eth0"); got != taken {
+		t.Errorf("the XDP program is %d, was %d: the other one did not stay", got, taken)
+	}
+	theirs.Close()
+	s.node.WaitAnswering(group, 30*time.Second)
+}
+
+// Without the capability for BPF the daemon ends with one sentence that says what to do.
+func TestMissingCapabilityIsOneSentence(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	code, out := s.node.Run(15*time.Second, "setpriv", "--bounding-set=-bpf,-sys_admin", "--inh-caps=-bpf,-sys_admin",
+		filepath.Join(bin(t), "vipd"), "--config", s.node.ConfigFile())
+	if code != 1 {
+		t.Errorf("exit code %d, want 1\n%s", code, out)
+	}
+	if !strings.Contains(out, "CAP_BPF") {
+		t.Errorf("the capability is not named:\n%s", out)
+	}
+	if n := strings.Count(strings.TrimSpace(lastLine(out)), "\n"); n != 0 || strings.Contains(out, "goroutine ") {
+		t.Errorf("more than one sentence:\n%s", out)
+	}
+}
+
+// A second daemon on the same state says who holds it and harms nobody.
+func TestSecondDaemonSaysWhoHoldsTheState(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	since := s.node.Group(group).Since
+	code, out := s.node.VIPD("--config", s.node.ConfigFile())
+	if code == 0 || !strings.Contains(out, fmt.Sprint(s.node.Proc().PID())) {
+		t.Errorf("second daemon: exit code %d, want a failure that names PID %d:\n%s", code, s.node.Proc().PID(), out)
+	}
+	if code, out := s.node.VIPD("--config", s.node.ConfigFile(), "--cleanup"); code == 0 {
+		t.Errorf("--cleanup under a running daemon succeeds:\n%s", out)
+	}
+	g := s.node.Group(group)
+	if g.State != lab.Master || !g.Since.Equal(since) || !g.Dataplane.Answering {
+		t.Errorf("the first is %s since %v, answering %v", g.State, g.Since, g.Dataplane.Answering)
+	}
+	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
+		t.Errorf("%d answers for the VIP, want 1", n)
+	}
+}
+
+// Garbage on the control socket gets an error and harms nobody, however much of it comes.
+func TestGarbageOnTheSocketHarmsNobody(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	since := s.node.Group(group).Since
+	garbage := map[string]string{
+		"noise":          "\x00\xff\x13\x37 what is this\r\n\r\n",
+		"no such route":  "GET /v1/nonsense HTTP/1.1\r\nHost: vipd\r\nConnection: close\r\n\r\n",
+		"wrong method":   "GET /v1/disable HTTP/1.1\r\nHost: vipd\r\nConnection: close\r\n\r\n",
+		"unknown group":  "GET /v1/groups/eth9@9 HTTP/1.1\r\nHost: vipd\r\nConnection: close\r\n\r\n",
+		"endless header": "GET /v1/status HTTP/1.1\r\nHost: vipd\r\nX: " + strings.Repeat("x", 4<<20),
+		"huge body":      "POST /v1/reload HTTP/1.1\r\nHost: vipd\r\nContent-Length: 99999999\r\n\r\n" + strings.Repeat("x", 4<<20),
+	}
+	for name, text := range garbage {
+		conn, err := net.Dial("unix", s.node.Socket())
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(15 * time.Second))
+		_, _ = conn.Write([]byte(text)) // it may hang up on us half way
+		answer := make([]byte, 4096)
+		n, _ := conn.Read(answer)
+		conn.Close()
+		status := string(answer[:n])
+		if name != "huge body" && name != "endless header" && !regexp.MustCompile(`^HTTP/1\.[01] 4\d\d`).MatchString(status) {
+			t.Errorf("%s is answered with %q, want a 4xx", name, status)
+		}
+		if strings.Contains(status, " 200 ") && name != "huge body" {
+			t.Errorf("%s succeeds: %q", name, status)
+		}
+	}
+	// Many clients that say nothing.
+	for range 200 {
+		conn, err := net.Dial("unix", s.node.Socket())
+		if err != nil {
+			break // refused is fine
+		}
+		defer conn.Close()
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
+		t.Errorf("%d answers for the VIP, want 1", n)
+	}
+	g := s.node.WaitFor(group, "is still served", 20*time.Second, func(lab.GroupStatus) bool { return true })
+	if g.State != lab.Master || !g.Since.Equal(since) {
+		t.Errorf("the node is %s since %v, was MASTER since %v", g.State, g.Since, since)
+	}
+}
+
+// A bridge port is refused: INIT with the reason, naming the bridge to use.
+func TestBridgePortIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.node.MustRun(5*time.Second, "ip", "link", "add", "br7", "type", "bridge")
+	s.node.MustRun(5*time.Second, "ip", "link", "set", "eth0", "master", "br7")
+	s.node.Start()
+	g := s.node.WaitState(group, lab.Init, 3*time.Second)
+	if g.Reason != "interface_enslaved" || !strings.Contains(g.Detail, "br7") {
+		t.Errorf("reason %q, detail %q; want interface_enslaved and br7 named", g.Reason, g.Detail)
+	}
+	s.node.MustRun(5*time.Second, "ip", "link", "set", "eth0", "nomaster")
+	s.node.WaitAnswering(group, upTimeout)
+}
+
+// SIGHUP applies the difference or says why not; it never ends the daemon and moves nothing that it does not touch.
+func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	sniffer := s.port.Sniff()
+	s.startMaster()
+	since := s.node.Group(group).Since
+	pid := s.node.Proc().PID()
+
+	for _, bad := range []string{"this is no TOML", "[node]\nnonsense = 1\n"} {
+		s.node.WriteRawConfig(bad)
+		length := len(s.node.Proc().Output())
+		s.node.Proc().Signal(syscall.SIGHUP)
+		s.Eventually(3*time.Second, 20*time.Millisecond, func() (bool, string) {
+			said := s.node.Proc().Output()[length:]
+			return strings.Contains(said, filepath.Base(s.node.ConfigFile())+":"), "the log names file and line: " + said
+		})
+		if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+			t.Fatalf("after a bad reload: %s since %v", g.State, g.Since)
+		}
+	}
+
+	// A second group, and a new skew for the first.
+	changed := lab.NodeConfig{Groups: []lab.Group{
+		{Addresses: []string{vip.String() + "/24"}, AdvSkew: 20},
+		{VHID: 2, Addresses: []string{"192.0.2.200/24"}},
+	}}
+	s.node.WriteConfig(changed)
+	at := s.node.Proc().Signal(syscall.SIGHUP)
+	s.node.WaitAnswering("eth0@2", upTimeout)
+	sniffer.Await(2*time.Second, "an advert with the new skew", func(f lab.Frame) bool {
+		ad, ok := f.Advert()
+		return ok && f.At.After(at) && ad.VHID == vhid && ad.AdvSkew == 20
+	})
+	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) || g.AdvSkew != 20 {
+		t.Errorf("after the reload: %s since %v, advskew %d", g.State, g.Since, g.AdvSkew)
+	}
+
+	// And the second group goes again, by vipctl; the first stays.
+	s.node.WriteConfig(oneVIP(20))
+	s.node.MustCTL("reload")
+	s.Eventually(7*time.Second, 20*time.Millisecond, func() (bool, string) { return len(s.node.Status().Groups) == 1, "one group is left" })
+	s.Eventually(7*time.Second, 20*time.Millisecond, func() (bool, string) {
+		return !s.node.HasAddress("eth0", netipAddr("192.0.2.200")), "the address of the removed group is gone"
+	})
+	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+		t.Errorf("after the second reload: %s since %v", g.State, g.Since)
+	}
+
+	// A bad one through vipctl is an error of the command.
+	s.node.WriteRawConfig("[carp]\ndscp = 64\n")
+	if code, out := s.node.CTL("reload"); code == 0 || !strings.Contains(out, "dscp") {
+		t.Errorf("vipctl reload of a bad config: exit code %d\n%s", code, out)
+	}
+	if !s.node.Proc().Running() || s.node.Proc().PID() != pid {
+		t.Error("the daemon has ended")
+	}
+	if err := os.Remove(s.node.ConfigFile()); err != nil {
+		t.Fatal(err)
+	}
+	s.node.Proc().Signal(syscall.SIGHUP)
+	time.Sleep(500 * time.Millisecond)
+	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+		t.Errorf("after a reload without a file: %s since %v", g.State, g.Since)
+	}
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
