@@ -38,7 +38,7 @@ func New(src Source, opts Options) *Metrics {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Metrics{
-		registry: prometheus.NewPedanticRegistry(),
+		registry: prometheus.NewRegistry(),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: nameTransitions,
 			Help: "Transitions of a group by old state, new state and reason.",
