@@ -24,7 +24,7 @@ func (m *Machine) listen(from Instant, tie time.Duration) {
 
 func (m *Machine) rearm() {
 	b := &m.backup
-	b.due = b.base.Add(m.cfg.downTime(m.heard, m.known) + b.tie)
+	b.due = b.base.Add(m.downTime() + b.tie)
 }
 
 // hear takes the newest advert as evidence. Every valid advert restarts the timer; what

@@ -70,6 +70,12 @@ func (m *Machine) record(p Priority, out []Action) []Action {
 
 func (m *Machine) retryTime() time.Duration { return m.effective.Interval() / retryPart }
 
+// turn is the earliest moment for an advert out of turn: a burst is free, then they are
+// spaced, so that a storm of changes is no storm of adverts.
+func (m *Machine) turn() Instant {
+	return m.master.pace.Add(-(sendBurst - 1) * m.retryTime())
+}
+
 // sendTime is the time between two adverts: the interval, unless the lease would end
 // before the one after next.
 func (m *Machine) sendTime() time.Duration {
@@ -107,6 +113,7 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	if s.stated != m.effective {
 		s.nextSend = m.now // changed while the advert was on its way
 	}
+	s.nextSend = max(s.nextSend, m.turn())
 	out = m.record(s.stated, out)
 	out = append(out, m.role())
 	if !claimed {
@@ -134,7 +141,7 @@ func (m *Machine) restate(out []Action) []Action {
 	if s.stated == m.effective {
 		return out
 	}
-	if turn := s.pace.Add(-(sendBurst - 1) * m.retryTime()); turn > m.now {
+	if turn := m.turn(); turn > m.now {
 		s.nextSend = min(s.nextSend, turn)
 		return out
 	}
@@ -180,5 +187,5 @@ func (m *Machine) tickOwning(out []Action) []Action {
 // rivalGone is when a foreign master that was heard counts as silent: what it taught
 // switches and neighbours has to be put right.
 func (m *Machine) rivalGone() Instant {
-	return m.master.rivalAt.Add(m.cfg.downTime(m.heard, m.known))
+	return m.master.rivalAt.Add(m.downTime())
 }

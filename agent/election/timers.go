@@ -29,15 +29,16 @@ func (c Config) interval() time.Duration {
 // downTime is how long a BACKUP waits for an advert. For advbase of 1 or more it is
 // FreeBSD's 3*advbase + advskew/256 with the configured skew. With advbase 0 it follows
 // the master's interval, if one was heard, plus an offset that ranks the backups.
-func (c Config) downTime(heard Advert, known bool) time.Duration {
+func (m *Machine) downTime() time.Duration {
+	c := m.cfg
 	skew := Priority{AdvSkew: c.AdvSkew}.micros()
 	offset := time.Duration(skew) * time.Microsecond
 	if c.AdvBase > 0 {
 		return downRatio*time.Duration(c.AdvBase)*time.Second + offset
 	}
 	interval := c.interval()
-	if known && !heard.Goodbye() {
-		interval = max(interval, heard.Interval())
+	if m.known && m.heard.At >= m.backup.from && !m.heard.Goodbye() {
+		interval = max(interval, m.heard.Interval())
 	}
 	return downRatio*interval + offset
 }

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election_test
+
+import (
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vipd/agent/election"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/*.txt with what the machine does now")
+
+// TestTranscripts plays the stories of testdata. A story is prose (#), then events, one
+// a line, as `TIME EVENT ARGUMENTS`; the indented lines below an event are what the
+// machine answers, and after "=" what it is and waits for. Sends succeed at once unless
+// a line says `sends fail` or `sends hang`. `TIME run` ticks at every deadline up to then.
+func TestTranscripts(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			t.Parallel()
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(string(raw), "# ") {
+				t.Error("a story begins with the property it shows, in prose")
+			}
+			got := play(t, string(raw))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil { //nolint:gosec // test data
+					t.Fatal(err)
+				}
+				return
+			}
+			if diff := cmp.Diff(string(raw), got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+type player struct {
+	t     *testing.T
+	m     *election.Machine
+	out   strings.Builder
+	sends string
+}
+
+func play(t *testing.T, story string) string {
+	t.Helper()
+	p := &player{t: t, sends: "ok"}
+	for line := range strings.Lines(story) {
+		if strings.HasPrefix(line, " ") {
+			continue // an old answer
+		}
+		p.out.WriteString(line)
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] == "#" {
+			continue
+		}
+		p.line(words)
+	}
+	return p.out.String()
+}
+
+func (p *player) line(words []string) {
+	switch words[0] {
+	case "node":
+		cfg, generation := config(p.t, words[1:])
+		p.m = election.New(cfg, 0, generation)
+		return
+	case "sends":
+		p.sends = words[1]
+		return
+	}
+	at := instant(p.t, words[0])
+	if words[1] == "run" {
+		for next, ok := p.m.Deadline(); ok && next <= at; next, ok = p.m.Deadline() {
+			fmt.Fprintf(&p.out, "  %v\n", time.Duration(next))
+			p.step(next, election.Tick{})
+		}
+	} else {
+		p.step(at, event(p.t, at, words[1], words[2:]))
+	}
+	fmt.Fprintf(&p.out, "  = %s\n", condition(p.m))
+}
+
+func (p *player) step(at election.Instant, ev election.Event) {
+	for _, a := range p.m.Step(at, ev, nil) {
+		fmt.Fprintf(&p.out, "  %s\n", describe(a))
+		if send, ok := a.(election.SendAdvert); ok && p.sends != "hang" {
+			defer p.step(at, election.Sent{T0: at, Goodbye: send.Goodbye, OK: p.sends == "ok"})
+		}
+	}
+}
+
+func condition(m *election.Machine) string {
+	v := m.View()
+	words := []string{v.State.String(), v.Reason.String()}
+	for _, flag := range []struct {
+		on   bool
+		name string
+	}{{v.Claiming, "claiming"}, {v.Expired, "expired"}, {v.Leaving, "leaving"}, {v.Failing, "failing"}, {v.Extensions > 0, "late"}} {
+		if flag.on {
+			words = append(words, flag.name)
+		}
+	}
+	s := strings.Join(words, " ")
+	if next, ok := m.Deadline(); ok {
+		s += fmt.Sprintf(", next %v %s", time.Duration(next), v.Waiting)
+	}
+	return s
+}
+
+func describe(a election.Action) string {
+	switch a := a.(type) {
+	case election.SetPriority:
+		return "priority " + priorityText(a.Priority)
+	case election.SetRole:
+		s := fmt.Sprintf("role %v generation %d", a.State, a.Generation)
+		if a.State == election.Master {
+			s += fmt.Sprintf(" lease %v send-until %v", time.Duration(a.Lease), time.Duration(a.SendUntil))
+		}
+		return s
+	case election.SendAdvert:
+		if a.Goodbye {
+			return "send goodbye " + priorityText(a.Priority)
+		}
+		return "send " + priorityText(a.Priority)
+	case election.Transition:
+		s := fmt.Sprintf("%v -> %v %v", a.From, a.To, a.Reason)
+		if a.Cause != nil {
+			s += fmt.Sprintf(" from %v %s", a.Cause.Src, priorityText(a.Cause.Priority))
+		}
+		if a.Lag > 0 {
+			s += fmt.Sprintf(", %v late", a.Lag)
+		}
+		return s
+	case election.Released:
+		return "released " + a.Reason.String()
+	default:
+		return strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", a), "election."))
+	}
+}
+
+func priorityText(p election.Priority) string {
+	s := fmt.Sprintf("%d/%d", p.AdvBase, p.AdvSkew)
+	if p.Demote > 0 {
+		s += fmt.Sprintf(" demote %d", p.Demote)
+	}
+	return s
+}
+
+// config reads "base=1 skew=0 preempt ...".
+func config(t *testing.T, words []string) (election.Config, uint64) {
+	t.Helper()
+	cfg, generation := election.Config{NodeName: "fw1", AdvBase: 1, DeadRatio: 3, SendDemote: true}, 0
+	for _, w := range words {
+		k, v, _ := strings.Cut(w, "=")
+		switch k {
+		case "name":
+			cfg.NodeName = v
+		case "base":
+			cfg.AdvBase = uint8(number(t, v))
+		case "skew":
+			cfg.AdvSkew = uint8(number(t, v))
+		case "ratio":
+			cfg.DeadRatio = float64(number(t, v))
+		case "preempt":
+			cfg.Preempt = true
+		case "no-demote-byte":
+			cfg.SendDemote = false
+		case "generation":
+			generation = number(t, v)
+		default:
+			t.Fatalf("unknown setting %q", w)
+		}
+	}
+	return cfg, uint64(generation)
+}
+
+func event(t *testing.T, at election.Instant, name string, args []string) election.Event {
+	t.Helper()
+	switch name {
+	case "tick":
+		return election.Tick{}
+	case "up":
+		return election.Up{Reason: reason(t, args[0])}
+	case "down":
+		return election.Down{Reason: reason(t, args[0])}
+	case "release":
+		return election.Release{Reason: reason(t, args[0])}
+	case "demotion":
+		return election.Demotion{Total: number(t, args[0])}
+	case "yielded":
+		return election.Yielded{Generation: uint64(number(t, args[0]))}
+	case "sent":
+		return election.Sent{T0: instant(t, args[0]), OK: true}
+	case "reconfigure":
+		cfg, _ := config(t, args)
+		return election.Reconfigure{Config: cfg}
+	case "advert":
+		return advert(t, at, args)
+	}
+	t.Fatalf("unknown event %q", name)
+	return nil
+}
+
+// advert reads "1/100 at=2s yielded=1 aware demote=3 src=192.0.2.9".
+func advert(t *testing.T, at election.Instant, args []string) election.Event {
+	t.Helper()
+	base, skew, _ := strings.Cut(args[0], "/")
+	a := election.Advert{At: at, Src: netip.MustParseAddr("192.0.2.12")}
+	a.AdvBase, a.AdvSkew = uint8(number(t, base)), uint8(number(t, skew))
+	for _, w := range args[1:] {
+		k, v, _ := strings.Cut(w, "=")
+		switch k {
+		case "at":
+			a.At = instant(t, v)
+		case "yielded":
+			a.Yielded, a.Generation = true, uint64(number(t, v))
+		case "aware":
+			a.Aware = true
+		case "demote":
+			a.Demote = uint8(number(t, v))
+		case "src":
+			a.Src = netip.MustParseAddr(v)
+		default:
+			t.Fatalf("unknown field %q", w)
+		}
+	}
+	return a
+}
+
+func reason(t *testing.T, name string) election.Reason {
+	t.Helper()
+	for _, r := range election.Reasons() {
+		if r.String() == name {
+			return r
+		}
+	}
+	t.Fatalf("unknown reason %q", name)
+	return 0
+}
+
+func instant(t *testing.T, s string) election.Instant {
+	t.Helper()
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return election.Instant(d)
+}
+
+func number(t *testing.T, s string) int {
+	t.Helper()
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
