@@ -73,21 +73,28 @@ func (l *listener) publish(gid int) error {
 	if err := os.Chmod(l.path, socketMode); err != nil {
 		return fmt.Errorf("set the mode of control socket %s: %w", l.path, err)
 	}
-	fi, err := os.Lstat(l.path)
+	// Held open (O_PATH opens nothing), the inode's number is not given to another
+	// file, so that remove knows ours for certain.
+	f, err := os.OpenFile(l.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("look at control socket %s: %w", l.path, err)
 	}
-	l.file = fi
+	l.file = f
 	return nil
 }
 
 // remove takes the socket file away if it is still the one we made.
 func (l *listener) remove() error {
-	fi, err := os.Lstat(l.path)
+	ours, err := l.file.Stat()
 	if err != nil {
 		return err
 	}
-	if !os.SameFile(fi, l.file) {
+	defer l.file.Close()
+	there, err := os.Lstat(l.path)
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(there, ours) {
 		return nil
 	}
 	return os.Remove(l.path)

@@ -3,13 +3,21 @@
 package control
 
 import (
-	"io/fs"
+	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
 
-// refusal is told to a client beyond the limit, without reading its request.
+const (
+	// refuseTimeout is what a client beyond the limit has for reading its refusal,
+	// and maxRefusing how many are told at once; yet others are just cut off.
+	refuseTimeout = time.Second
+	maxRefusing   = 16
+)
+
+// refusal is told to a client beyond the limit, whatever it asked.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
 	`{"error":{"code":"busy","message":"too many clients on the control socket: end some of them and try again"}}` + "\n"
 
@@ -17,14 +25,17 @@ const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/j
 type listener struct {
 	*net.UnixListener
 	path string
-	file fs.FileInfo
+	file *os.File
+
+	refusing chan struct{} // a token for each refusal under way
+	refusals sync.WaitGroup
 
 	mu               sync.Mutex
 	readers, writers int
 }
 
 func newListener(l *net.UnixListener, path string) *listener {
-	return &listener{UnixListener: l, path: path}
+	return &listener{UnixListener: l, path: path, refusing: make(chan struct{}, maxRefusing)}
 }
 
 // Accept returns the next connection within the limits.
@@ -41,13 +52,41 @@ func (l *listener) Accept() (net.Conn, error) {
 		if release, ok := l.admit(caller.mayWrite()); ok {
 			return &peerConn{UnixConn: c, caller: caller, release: release}, nil
 		}
-		// A fresh connection's buffer is empty, so the write does not block; the
-		// deadline is for the day that is not so.
-		if c.SetWriteDeadline(time.Now().Add(100*time.Millisecond)) == nil {
-			_, _ = c.Write([]byte(refusal)) // a client that is gone needs no refusal
-		}
-		_ = c.Close() // nothing of ours hangs on it
+		l.refuse(c)
 	}
+}
+
+// refuse tells the client why and closes. It answers only what was asked, for an
+// answer before the request confuses HTTP clients, and reads on to the end: closing a
+// unix socket with unread bytes resets it, and the refusal would be lost.
+func (l *listener) refuse(c *net.UnixConn) {
+	select {
+	case l.refusing <- struct{}{}:
+	default:
+		_ = c.Close() // nothing of ours hangs on it
+		return
+	}
+	l.refusals.Go(func() {
+		defer func() { <-l.refusing }()
+		defer c.Close()
+		if c.SetDeadline(time.Now().Add(refuseTimeout)) != nil {
+			return
+		}
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			return
+		}
+		if _, err := c.Write([]byte(refusal)); err != nil || c.CloseWrite() != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, maxBodyBytes)) // ends by EOF, deadline or limit alike
+	})
+}
+
+// Close ends Accept and waits for the refusals.
+func (l *listener) Close() error {
+	err := l.UnixListener.Close()
+	l.refusals.Wait()
+	return err
 }
 
 // admit counts a connection in. Writers fill the common places first and have some
