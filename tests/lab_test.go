@@ -5,6 +5,7 @@ package tests
 import (
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,10 +154,10 @@ func (f *fakeTB) Name() string                   { return "fake" }
 func (f *fakeTB) Failed() bool                   { return false }
 func (f *fakeTB) Fatalf(string, ...any)          { panic("Fatalf") }
 func (f *fakeTB) Cleanup(cleanup func())         { f.cleanups = append(f.cleanups, cleanup) }
-func (f *fakeTB) Errorf(format string, a ...any) { f.TB.Logf(format, a...) }
+func (f *fakeTB) Errorf(format string, a ...any) { f.Logf(format, a...) }
 
 func (f *fakeTB) cleanup() {
-	for i := len(f.cleanups) - 1; i >= 0; i-- {
-		f.cleanups[i]()
+	for _, cleanup := range slices.Backward(f.cleanups) {
+		cleanup()
 	}
 }

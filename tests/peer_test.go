@@ -58,22 +58,3 @@ func (p *peer) send(advbase, advskew, demote uint8) time.Time {
 }
 
 func (p *peer) goodbye() time.Time { return p.send(255, 255, 0) }
-
-// keep sends an advert every interval until stop is called.
-func (p *peer) keep(interval time.Duration, advbase, advskew uint8) (stop func()) {
-	quit, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		ticker := time.NewTicker(interval)
-		defer ticker.Stop()
-		for {
-			p.send(advbase, advskew, 0)
-			select {
-			case <-quit:
-				return
-			case <-ticker.C:
-			}
-		}
-	}()
-	return func() { close(quit); <-done }
-}

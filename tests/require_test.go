@@ -105,7 +105,7 @@ func run(m *testing.M) int {
 	code := m.Run()
 	if os.Getenv("VIPD_BIN") == "" {
 		if dir, _ := binaries(); dir != "" { // a failed build has failed the tests already
-			os.RemoveAll(dir)
+			_ = os.RemoveAll(dir) // a directory of ours in the temporary directory
 		}
 	}
 	if left := lab.Leftovers(); len(left) > 0 && code == 0 {

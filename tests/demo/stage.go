@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,8 +38,8 @@ func newStage(ctx context.Context) *stage {
 
 func (s *stage) run(play func()) (err error) {
 	defer func() {
-		for i := len(s.cleanups) - 1; i >= 0; i-- {
-			s.cleanups[i]()
+		for _, cleanup := range slices.Backward(s.cleanups) {
+			cleanup()
 		}
 		err = errors.Join(append([]error{err}, s.problems...)...)
 		if err == nil {

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -109,8 +110,7 @@ func (l *Lab) Eventually(timeout, interval time.Duration, condition func() (done
 
 // stopAll kills what still runs, newest first, and shows its output when the test failed.
 func (l *Lab) stopAll() {
-	for i := len(l.procs) - 1; i >= 0; i-- {
-		p := l.procs[i]
+	for _, p := range slices.Backward(l.procs) {
 		p.Kill9()
 		if l.Failed() {
 			l.Logf("output of %s (%s):\n%s", p.Name, p.exit(), tail(p.Output(), 60))

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -75,7 +76,7 @@ func (h *Host) NewNode(bin string, config NodeConfig) *Node {
 	return n
 }
 
-// ConfigFile, Socket, BPFDir, StateDir and RuntimeDir are the node's own paths.
+// ConfigFile is the path of the node's config.
 func (n *Node) ConfigFile() string { return filepath.Join(n.dir, "vipd.toml") }
 
 // Socket is the path of the control socket.
@@ -236,7 +237,9 @@ func (n *Node) TryStatus() (Status, error) {
 	var s Status
 	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", n.Socket()) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", n.Socket())
+		},
 	}}
 	resp, err := client.Get("http://vipd/v1/status")
 	if err != nil {
@@ -341,7 +344,7 @@ func (n *Node) Get(path string) (code int, body string) {
 		}
 		client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 			DisableKeepAlives: true,
-			Dial:              func(string, string) (net.Conn, error) { return conn, nil },
+			DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		}}
 		resp, err := client.Get("http://" + MetricsAddress + path)
 		if err != nil {
