@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What an authentic advert does: own or foreign, record, yield, event. */
+#ifndef VIPD_ACCEPT_H
+#define VIPD_ACCEPT_H
+
+#include "auth.h"
+#include "budget.h"
+#include "role.h"
+#include "stats.h"
+
+/* An advert on its way through the checks. ev is what goes into record and ring. */
+struct advert {
+	struct event ev;
+	struct digest md;
+	__u32 prio; /* as role.sent_prio */
+};
+
+/* Whether the digest is right, and may be computed at all: an enum reject. Global, as its callee. */
+__noinline int authenticate(struct advert *a)
+{
+	__u32 i, k, n, first, live;
+	struct budget *b;
+	struct auth *au;
+	struct role *r;
+	struct seen *s;
+	int class1;
+
+	if (!a)
+		return REJECT_BAD_HMAC;
+	r = role_of(a->ev.slot);
+	s = seen_of(a->ev.slot);
+	b = bpf_map_lookup_elem(&budget, &a->ev.slot);
+	/* Cannot happen: a slot in the groups map is within all of these. */
+	if (!r || !s || !b)
+		return REJECT_BAD_HMAC;
+	live = a->ev.slot * 2 + (READ_ONCE(r->auth_index) & 1);
+	au = bpf_map_lookup_elem(&auth, &live);
+	if (!au)
+		return REJECT_BAD_HMAC;
+	a->ev.at = bpf_ktime_get_boot_ns();
+	class1 = in_class1(s, a->ev.src, a->ev.counter);
+	n = au->n;
+	first = s->ctx; /* the last good one */
+	if (first >= n)
+		first = 0;
+	for (i = 0; i < MAX_CONTEXTS && i < n; i++) {
+		k = first + i;
+		if (k >= n)
+			k -= n;
+		if (k >= MAX_CONTEXTS)
+			break;
+		if (!charge(b, s, class1, i == 0, a->ev.at)) {
+			note_limited(s, a->ev.at);
+			return REJECT_RATE_LIMITED;
+		}
+		if (digest_matches(&au->ctx[k], a->ev.counter, &a->md)) {
+			a->ev.ctx = k;
+			return REJECT_NONE;
+		}
+	}
+	return REJECT_BAD_HMAC;
+}
+
+static __always_inline int is_own_source(const struct role *r, const __u8 *src)
+{
+	__u64 n = READ_ONCE(r->n_src), i;
+
+#pragma unroll
+	for (i = 0; i < MAX_OWN_SOURCES; i++) {
+		if (i < n && same_addr(r->src[i], src))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline int same_digest(const __u32 *a, const __u32 *b)
+{
+	return a[0] == b[0] && a[1] == b[1] && a[2] == b[2] && a[3] == b[3] && a[4] == b[4];
+}
+
+/*
+ * Compares with what we sent last. 1: a loop, an advert of ours in every part. Otherwise notes
+ * whether the counter is one of ours: FreeBSD, NetBSD and ucarp adopt a peer's counter and go on
+ * from there, so that is suspect but ordinary.
+ */
+static __always_inline int is_loop(struct advert *a, const struct role *r)
+{
+	int own = is_own_source(r, a->ev.src), i;
+
+#pragma unroll
+	for (i = 0; i < MAX_SENT; i++) {
+		const struct sent *sent = &r->sent[i];
+
+		/* An entry that was never filled has no digest of ours. */
+		if (READ_ONCE(sent->counter) != a->ev.counter || !same_digest(sent->digest, a->md.w))
+			continue;
+		if (own && sent->prio == a->prio)
+			return 1;
+		a->ev.flags |= EVENT_OWN_COUNTER;
+	}
+	return 0;
+}
+
+/*
+ * Whether a source understands the demote byte, as OpenBSD does: it has sent a non-zero one, and
+ * its counter has never been seen to change (OpenBSD's is a constant cookie). Agent and kernel must
+ * agree on this, hence it is decided here and told in the event.
+ */
+static __always_inline int learn_source(struct advert *a)
+{
+	struct source_val fresh = { .counter = a->ev.counter }, *src;
+	struct source_key key;
+	__u64 flags;
+
+	key.slot = a->ev.slot;
+	__builtin_memcpy(key.src, a->ev.src, sizeof(key.src));
+	src = bpf_map_lookup_elem(&sources, &key);
+	flags = src ? READ_ONCE(src->flags) : 0;
+	if (a->ev.demote)
+		flags |= SOURCE_DEMOTE_EVER;
+	if (src && src->counter != a->ev.counter)
+		flags |= SOURCE_COUNTER_VARIES;
+	if (src) {
+		src->counter = a->ev.counter;
+		if (flags != READ_ONCE(src->flags))
+			__sync_fetch_and_or(&src->flags, flags);
+	} else {
+		fresh.flags = flags;
+		bpf_map_update_elem(&sources, &key, &fresh, BPF_ANY);
+	}
+	if (flags & SOURCE_DEMOTE_EVER)
+		a->ev.flags |= EVENT_DEMOTE_EVER;
+	if ((flags & SOURCE_DEMOTE_EVER) && !(flags & SOURCE_COUNTER_VARIES))
+		a->ev.flags |= EVENT_DEMOTE_AWARE;
+	return a->ev.flags & EVENT_DEMOTE_AWARE;
+}
+
+/* The kernel yields first: before the agent has heard of it, answering is over. */
+static __always_inline int must_yield(struct advert *a, const struct role *r, int aware)
+{
+	__u64 role_gen = READ_ONCE(r->role_gen), now = a->ev.at;
+
+	a->ev.generation = role_gen >> ROLE_SHIFT;
+	if ((role_gen & ROLE_MASK) != ROLE_MASTER)
+		return 0;
+	if (now >= READ_ONCE(r->lease) && now >= READ_ONCE(r->send_until))
+		return 1;
+	return superior(a->ev.advbase, a->ev.advskew, a->ev.demote, READ_ONCE(r->sent_prio), aware);
+}
+
+static __always_inline void record(struct seen *s, const struct event *ev)
+{
+	bpf_spin_lock(&s->lock);
+	s->count++;
+	if (ev->at >= s->at) {
+		s->ifindex = ev->ifindex;
+		s->at = ev->at;
+		s->generation = ev->generation;
+		s->counter = ev->counter;
+		__builtin_memcpy(s->src, ev->src, sizeof(s->src));
+		__builtin_memcpy(s->src_mac, ev->src_mac, sizeof(s->src_mac));
+		s->vhid = ev->vhid;
+		s->advbase = ev->advbase;
+		s->advskew = ev->advskew;
+		s->demote = ev->demote;
+		s->ttl = ev->ttl;
+		s->ctx = ev->ctx;
+		s->flags = ev->flags;
+	}
+	bpf_spin_unlock(&s->lock);
+}
+
+/*
+ * Takes in an authentic advert: REJECT_LOOP if it is our own, else record, yield and event. A full
+ * ring is counted; record and yield stand all the same. Not one function with authenticate(), since
+ * the stack under the hash would not fit; global for the same reason as that one.
+ */
+__noinline int accept_advert(struct advert *a)
+{
+	struct group_stats *st;
+	int aware, raised = 0;
+	struct event *ev;
+	struct role *r;
+	struct seen *s;
+
+	if (!a)
+		return REJECT_NONE;
+	r = role_of(a->ev.slot);
+	s = seen_of(a->ev.slot);
+	if (!r || !s)
+		return REJECT_NONE;
+	if (is_loop(a, r))
+		return REJECT_LOOP;
+	aware = learn_source(a);
+	if (must_yield(a, r, aware)) {
+		a->ev.flags |= EVENT_YIELDED;
+		raised = yield_generation(s, a->ev.generation);
+	}
+	record(s, &a->ev);
+	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	if (ev) {
+		*ev = a->ev;
+		bpf_ringbuf_submit(ev, 0);
+	}
+	st = group_counters(a->ev.slot);
+	if (st) {
+		st->received++;
+		st->yields += raised;
+		st->own_counter += !!(a->ev.flags & EVENT_OWN_COUNTER);
+		st->events_lost += !ev;
+	}
+	return REJECT_NONE;
+}
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * ARP requests for a VIP: answered in place from the virtual MAC while answering holds, dropped
+ * otherwise, so that the host's own stack never answers for a VIP.
+ */
+#ifndef VIPD_ARP_H
+#define VIPD_ARP_H
+
+
+#include "parse.h"
+#include "role.h"
+#include "stats.h"
+#include "verdict.h"
+
+static __always_inline int is_arp_ipv4(const struct arp_eth *arp)
+{
+	return arp->htype_be == bpf_htons(ARPHRD_ETHER) && arp->ptype_be == bpf_htons(ETH_P_IP) &&
+	       arp->hlen == ETH_ALEN && arp->plen == 4;
+}
+
+static __always_inline __be32 addr_at(const __u8 *p)
+{
+	return *(const __be32 *)p;
+}
+
+/* Turns the request into the reply. Sent to the asker alone, as RFC 826 has it; also a probe. */
+static __always_inline void make_reply(struct ethhdr *eth, struct arp_eth *arp, __u8 vhid)
+{
+	__be32 vip_be = addr_at(arp->tip);
+
+	__builtin_memcpy(eth->h_dest, arp->sha, ETH_ALEN);
+	__builtin_memcpy(arp->tha, arp->sha, ETH_ALEN);
+	*(__be32 *)arp->tip = addr_at(arp->sip);
+	virtual_mac(eth->h_source, vhid);
+	virtual_mac(arp->sha, vhid);
+	*(__be32 *)arp->sip = vip_be;
+	arp->op_be = bpf_htons(ARPOP_REPLY);
+}
+
+static __noinline int arp_request(struct xdp_md *ctx)
+{
+	void *end = frame_end(ctx);
+	struct ethhdr *eth = frame(ctx);
+	struct arp_eth *arp = (void *)(eth + 1);
+	struct vip_key key = {};
+	struct vip_stats *st;
+	struct vip_val *vip;
+	__u8 mac[6];
+
+	if ((void *)(arp + 1) > end)
+		return VERDICT_NEXT;
+	if (arp->op_be != bpf_htons(ARPOP_REQUEST) || !is_arp_ipv4(arp))
+		return VERDICT_NEXT;
+	v4_mapped(key.addr, addr_at(arp->tip));
+	key.ifindex = ctx->ingress_ifindex;
+	vip = bpf_map_lookup_elem(&vips, &key);
+	if (!vip)
+		return VERDICT_NEXT;
+
+	/* A unicast request to somebody else's NIC: only seen in promiscuous mode. */
+	virtual_mac(mac, vip->vhid);
+	if (!is_multicast_mac(eth->h_dest) && !same_mac(eth->h_dest, vip->nic_mac) &&
+	    !same_mac(eth->h_dest, mac))
+		return VERDICT_NEXT;
+
+	st = bpf_map_lookup_elem(&vip_stats, &vip->vip);
+	if (addr_at(arp->sip) == addr_at(arp->tip)) {
+		if (st)
+			st->arp_gratuitous++;
+		return XDP_PASS;
+	}
+	if (st)
+		st->arp_requests++;
+	if (!answering(vip->group)) {
+		if (st)
+			st->arp_suppressed++;
+		count_drop(vip->group, DROP_NOT_ANSWERING_ARP);
+		return XDP_DROP;
+	}
+	/* Nobody can be answered at a group address; what the stack makes of it, egress mends. */
+	if (is_multicast_mac(arp->sha))
+		return XDP_PASS;
+	make_reply(eth, arp, vip->vhid);
+	if (st)
+		st->arp_replies++;
+	return XDP_TX;
+}
+
+#endif

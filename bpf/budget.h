@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Who may make us compute a digest, and how often. Token buckets per CPU, kept as the time up to
+ * which tokens are spent. Class 1 is what looks like the next advert of the last good source: a
+ * flood of anything else cannot touch its reserve. Class 2 is all else.
+ */
+#ifndef VIPD_BUDGET_H
+#define VIPD_BUDGET_H
+
+#include "role.h"
+
+#define CLASS1_COST_NS 10000ull	      /* 100,000 digests a second */
+#define CLASS1_BURST_NS 100000000ull  /* 10,000 at once */
+#define CLASS2_COST_NS 20000000ull    /* 50 adverts a second */
+#define CLASS2_BURST_NS 1000000000ull /* 50 at once */
+#define LIMITED_GRAIN_NS 1000000ull
+
+/* How far ahead of the last counter the next few adverts of a source may be. */
+#define COUNTER_WINDOW 8
+
+static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst)
+{
+	__u64 floor = now > burst ? now - burst : 0;
+	__u64 at = *spent < floor ? floor : *spent;
+
+	if (at + cost > now)
+		return 0;
+	*spent = at + cost;
+	return 1;
+}
+
+static __always_inline int same_addr(const __u8 *a, const __u8 *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/*
+ * Unlocked reads of the record: a torn one can only misjudge the class of a single advert. The
+ * record is of an authentic advert, so a forger cannot keep class 1 from being silent.
+ */
+static __always_inline int in_class1(const struct seen *s, const __u8 *src, __u64 counter)
+{
+	return s->at && same_addr(s->src, src) && counter - s->counter <= COUNTER_WINDOW;
+}
+
+/* Whether the last good source has missed its interval, said goodbye, or never was. */
+static __always_inline int class1_silent(const struct seen *s, __u64 now)
+{
+	__u8 base = s->advbase, skew = s->advskew;
+
+	if (!s->at || (base == GOODBYE && skew == GOODBYE))
+		return 1;
+	return now > s->at + interval_us(base, skew) * 1000ull;
+}
+
+/* Pays for one advert (first) or for one further context. 0: the budget is spent. */
+static __always_inline int charge(struct budget *b, const struct seen *s, int class1, int first,
+				  __u64 now)
+{
+	if (class1)
+		return take(&b->class1, now, CLASS1_COST_NS, CLASS1_BURST_NS);
+	/* One token of class 2 buys all contexts: 50 adverts a second must mean 50 adverts. */
+	if (!first || take(&b->class2, now, CLASS2_COST_NS, CLASS2_BURST_NS))
+		return 1;
+	return class1_silent(s, now) && take(&b->class1, now, CLASS1_COST_NS, CLASS1_BURST_NS);
+}
+
+/* Tells the agent that silence is no evidence just now. */
+static __always_inline void note_limited(struct seen *s, __u64 now)
+{
+	if (now - READ_ONCE(s->limited_at) > LIMITED_GRAIN_NS)
+		s->limited_at = now;
+}
+
+#endif

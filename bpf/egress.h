@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What leaves the interface: nothing that speaks for a VIP without the right to, and ARP from a VIP
+ * only with the virtual MAC. Runs as tcx and as a clsact direct action; TC_ACT_UNSPEC lets other
+ * programs on the hook have their say in both.
+ */
+#ifndef VIPD_EGRESS_H
+#define VIPD_EGRESS_H
+
+#include <linux/pkt_cls.h>
+
+#include "arp.h"
+#include "parse.h"
+#include "role.h"
+#include "stats.h"
+
+#define EGRESS_ARP_LEN (ETH_HLEN + sizeof(struct arp_eth))
+#define EGRESS_IP_LEN (ETH_HLEN + sizeof(struct iphdr))
+
+static __always_inline int has(struct __sk_buff *skb, __u32 len)
+{
+	return (void *)(long)skb->data + len <= (void *)(long)skb->data_end;
+}
+
+/* Brings the first len bytes within reach; 0 when the frame is shorter. */
+static __always_inline int pull(struct __sk_buff *skb, __u32 len)
+{
+	if (has(skb, len))
+		return 1;
+	if (skb->len < len)
+		return 0;
+	bpf_skb_pull_data(skb, len);
+	return has(skb, len);
+}
+
+static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
+{
+	struct vip_key key = {};
+
+	v4_mapped(key.addr, addr_be);
+	key.ifindex = ifindex;
+	return bpf_map_lookup_elem(&vips, &key);
+}
+
+static __noinline int egress_arp(struct __sk_buff *skb)
+{
+	struct ethhdr *eth;
+	struct arp_eth *arp;
+	struct vip_val *vip;
+
+	if (!pull(skb, EGRESS_ARP_LEN))
+		return TC_ACT_UNSPEC;
+	eth = (void *)(long)skb->data;
+	arp = (void *)(eth + 1);
+	if ((void *)(arp + 1) > (void *)(long)skb->data_end || !is_arp_ipv4(arp))
+		return TC_ACT_UNSPEC;
+	vip = vip_of(skb->ifindex, addr_at(arp->sip));
+	if (!vip)
+		return TC_ACT_UNSPEC;
+	if (!answering(vip->group)) {
+		count_drop(vip->group, DROP_EGRESS_ARP);
+		return TC_ACT_SHOT;
+	}
+	virtual_mac(eth->h_source, vip->vhid);
+	virtual_mac(arp->sha, vip->vhid);
+	return TC_ACT_UNSPEC;
+}
+
+/*
+ * An advert of our group as only this host can have made it (VRRP has other lengths). Returns
+ * TC_ACT_OK when it is one that may leave, TC_ACT_UNSPEC when it is none.
+ */
+static __noinline int egress_advert(struct __sk_buff *skb)
+{
+	void *end;
+	struct iphdr *ip;
+	struct carp_hdr *c;
+	struct group_key key = {};
+	struct group_val *g;
+	__u32 hl;
+
+	if (!pull(skb, EGRESS_IP_LEN))
+		return TC_ACT_UNSPEC;
+	ip = (void *)(long)skb->data + ETH_HLEN;
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return TC_ACT_UNSPEC;
+	hl = ip->ihl * 4;
+	if (hl < sizeof(*ip) || ip->ttl != CARP_TTL ||
+	    bpf_ntohs(ip->tot_len) != hl + CARP_SIZE ||
+	    (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK)) ||
+	    !pull(skb, ETH_HLEN + hl + CARP_SIZE))
+		return TC_ACT_UNSPEC;
+	end = (void *)(long)skb->data_end;
+	c = (void *)(long)skb->data + ETH_HLEN + hl;
+	if ((void *)(c + 1) > end || c->version_type >> 4 != CARP_VERSION)
+		return TC_ACT_UNSPEC;
+	key.ifindex = skb->ifindex;
+	key.vhid = c->vhid;
+	g = bpf_map_lookup_elem(&groups, &key);
+	if (!g)
+		return TC_ACT_UNSPEC;
+	/* A goodbye claims nothing, and must get out just when the right to speak is gone. */
+	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || may_advertise(g->slot))
+		return TC_ACT_OK;
+	count_drop(g->slot, DROP_EGRESS_ADVERT);
+	return TC_ACT_SHOT;
+}
+
+static __noinline int egress_ip(struct __sk_buff *skb)
+{
+	struct iphdr *ip;
+	struct vip_val *vip;
+
+	if (!pull(skb, EGRESS_IP_LEN))
+		return TC_ACT_UNSPEC;
+	ip = (void *)(long)skb->data + ETH_HLEN;
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return TC_ACT_UNSPEC;
+	vip = vip_of(skb->ifindex, ip->saddr);
+	if (!vip || answering(vip->group))
+		return TC_ACT_UNSPEC;
+	count_drop(vip->group, DROP_EGRESS_IP);
+	return TC_ACT_SHOT;
+}
+
+#endif

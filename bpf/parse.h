@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Headers as they travel, and the little arithmetic on them. Every pointer into a frame is checked
+ * against its end on the line before its first use.
+ */
+#ifndef VIPD_PARSE_H
+#define VIPD_PARSE_H
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+/* linux/if_arp.h drags in libc headers that do not exist for this target. */
+#define ARPHRD_ETHER 1
+#define ARPOP_REQUEST 1
+#define ARPOP_REPLY 2
+
+#define IP_PROTO_CARP 112
+#define IP_FRAGMENT_MASK 0x3fff /* more-fragments flag and offset */
+#define CARP_SIZE 36
+#define CARP_VERSION 2
+#define CARP_TTL 255
+#define CARP_GROUP_V4 0xe0000012 /* 224.0.0.18 */
+
+/* The sum loop reads at most this many 32-bit words: the longest VRRP advert, 255 addresses. */
+#define SUM_WORDS 260
+
+struct carp_hdr {
+	__u8 version_type;
+	__u8 vhid;
+	__u8 advskew;
+	__u8 authlen;
+	__u8 demote;
+	__u8 advbase;
+	__be16 cksum_be;
+	__be32 counter_be[2];
+	__be32 md_be[5];
+};
+_Static_assert(sizeof(struct carp_hdr) == CARP_SIZE, "carp_hdr");
+
+struct arp_eth {
+	__be16 htype_be;
+	__be16 ptype_be;
+	__u8 hlen;
+	__u8 plen;
+	__be16 op_be;
+	__u8 sha[6];
+	__u8 sip[4];
+	__u8 tha[6];
+	__u8 tip[4];
+};
+_Static_assert(sizeof(struct arp_eth) == 28, "arp_eth");
+
+static __always_inline void *frame(const struct xdp_md *ctx)
+{
+	return (void *)(long)ctx->data;
+}
+
+static __always_inline void *frame_end(const struct xdp_md *ctx)
+{
+	return (void *)(long)ctx->data_end;
+}
+
+/* Keeps the compiler from turning a bounds check into arithmetic on the end of the frame. */
+#define OPAQUE(p) asm volatile("" : "+r"(p))
+
+/* 00:00:5e:00:01:VHID */
+static __always_inline void virtual_mac(__u8 mac[6], __u8 vhid)
+{
+	mac[0] = 0;
+	mac[1] = 0;
+	mac[2] = 0x5e;
+	mac[3] = 0;
+	mac[4] = 1;
+	mac[5] = vhid;
+}
+
+static __always_inline int is_virtual_mac(const __u8 mac[6])
+{
+	const __u16 *w = (const __u16 *)mac;
+
+	return w[0] == 0 && w[1] == bpf_htons(0x5e00) && mac[4] == 1;
+}
+
+static __always_inline int same_mac(const __u8 a[6], const __u8 b[6])
+{
+	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b;
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
+}
+
+static __always_inline int is_multicast_mac(const __u8 mac[6])
+{
+	return mac[0] & 1;
+}
+
+static __always_inline void v4_mapped(__u8 addr[16], __be32 v4_be)
+{
+	__u32 *w = (__u32 *)addr;
+
+	w[0] = 0;
+	w[1] = 0;
+	w[2] = bpf_htonl(0xffff);
+	w[3] = v4_be;
+}
+
+/* Folds a sum of 32-bit (or 16-bit) words to 16 bits. Byte order does not matter to it. */
+static __always_inline __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return sum;
+}
+
+/*
+ * Folded ones-complement sum of len bytes at off, plus seed; 0xffff is what a right checksum gives.
+ * 0 when the frame ends before, or len is beyond what any advert has: no sum of real data is 0. Global, so that the verifier goes
+ * through the loop once and not once a caller's path.
+ */
+__noinline int sum_frame(struct xdp_md *ctx, __u32 off, __u32 len, __u64 seed)
+{
+	void *end = frame_end(ctx);
+	__u8 *p = frame(ctx);
+	__u64 sum = seed;
+	__u32 i;
+
+	if (off > ETH_HLEN + 60 || len > SUM_WORDS * 4)
+		return 0;
+	p += off;
+	for (i = 0; i < SUM_WORDS && len >= 4; i++) {
+		OPAQUE(p);
+		if (p + 4 > (__u8 *)end)
+			return 0;
+		sum += *(__u32 *)p;
+		p += 4;
+		len -= 4;
+	}
+	OPAQUE(p);
+	if (len >= 2) {
+		if (p + 2 > (__u8 *)end)
+			return 0;
+		sum += *(__u16 *)p;
+		p += 2;
+		len -= 2;
+	}
+	OPAQUE(p);
+	if (len) {
+		if (p + 1 > (__u8 *)end)
+			return 0;
+		sum += bpf_htons((__u16)(*p << 8));
+	}
+	return fold(sum);
+}
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What this node may do for a group, and what makes it stop: the kernel's side of the lease. */
+#ifndef VIPD_ROLE_H
+#define VIPD_ROLE_H
+
+#include "maps.h"
+
+/* The agent stores each of these with one instruction while we run: load each of them once. */
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+
+#define GOODBYE 255
+#define YIELD_TRIES 8
+
+static __always_inline struct role *role_of(__u32 slot)
+{
+	return bpf_map_lookup_elem(&roles, &slot);
+}
+
+static __always_inline struct seen *seen_of(__u32 slot)
+{
+	return bpf_map_lookup_elem(&seen, &slot);
+}
+
+/* Whether the group is MASTER in a generation that has not yielded. */
+static __always_inline int holds(const struct role *r, const struct seen *s)
+{
+	__u64 role_gen = READ_ONCE(r->role_gen);
+
+	return (role_gen & ROLE_MASK) == ROLE_MASTER &&
+	       READ_ONCE(s->yielded_gen) < role_gen >> ROLE_SHIFT;
+}
+
+/* Whether this node speaks for the group now. Missing state is no licence to speak. */
+static __always_inline int answering(__u32 slot)
+{
+	struct role *r = role_of(slot);
+	struct seen *s = seen_of(slot);
+
+	return r && s && holds(r, s) && bpf_ktime_get_boot_ns() < READ_ONCE(r->lease);
+}
+
+/* Whether an advert of ours may leave: answering, or just promoted and about to be. */
+static __always_inline int may_advertise(__u32 slot)
+{
+	struct role *r = role_of(slot);
+	struct seen *s = seen_of(slot);
+	__u64 now;
+
+	if (!r || !s || !holds(r, s))
+		return 0;
+	now = bpf_ktime_get_boot_ns();
+	return now < READ_ONCE(r->lease) || now < READ_ONCE(r->send_until);
+}
+
+/* Advertisement interval in microseconds, as the BSDs compare it: s + floor(skew * 10^6 / 256). */
+static __always_inline __u32 interval_us(__u8 advbase, __u8 advskew)
+{
+	return advbase * 1000000u + advskew * 15625u / 4;
+}
+
+/*
+ * Whether an advert obliges us to yield, mine being what we last sent (role.sent_prio). Equal does,
+ * as on the BSDs; a goodbye (255/255) never. The demote byte counts as in OpenBSD's ip_carp.c, but
+ * only against a source that is known to understand it.
+ */
+static __always_inline int superior(__u8 advbase, __u8 advskew, __u8 demote, __u64 mine, int aware)
+{
+	__u8 my_demote = mine;
+	int by_time;
+
+	if (advbase == GOODBYE && advskew == GOODBYE)
+		return 0;
+	by_time = interval_us(advbase, advskew) <= interval_us(mine >> 16, mine >> 8);
+	if (!aware)
+		return by_time;
+	return (by_time && demote <= my_demote) || demote < my_demote;
+}
+
+/*
+ * Raises the yielded generation. Returns 1 when this call did it. Another CPU can only have raised
+ * it too, so the tries run out only if that many newer generations yielded meanwhile.
+ */
+static __always_inline int yield_generation(struct seen *s, __u64 generation)
+{
+	__u64 cur = READ_ONCE(s->yielded_gen), old;
+	int i;
+
+	for (i = 0; i < YIELD_TRIES; i++) {
+		if (cur >= generation)
+			return 0;
+		old = __sync_val_compare_and_swap(&s->yielded_gen, cur, generation);
+		if (old == cur)
+			return 1;
+		cur = old;
+	}
+	return 0;
+}
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The data plane of vipd: one XDP program that observes and answers, one tc program that fences
+ * what leaves. Neither elects; they enforce the roles that the agent wrote. Any doubt passes.
+ */
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "advert.h"
+#include "arp.h"
+#include "egress.h"
+#include "maps.h"
+#include "parse.h"
+#include "verdict.h"
+#include "vmac.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* IPv4 proto 112, seen as cheaply as can be: most frames are something else. */
+static __always_inline int maybe_advert(const struct ethhdr *eth, const void *end)
+{
+	const struct iphdr *ip = (const void *)(eth + 1);
+
+	return (const void *)(ip + 1) <= end && ip->protocol == IP_PROTO_CARP;
+}
+
+SEC("xdp.frags")
+int vipd_xdp(struct xdp_md *ctx)
+{
+	void *end = frame_end(ctx);
+	struct ethhdr *eth = frame(ctx);
+	int verdict = VERDICT_NEXT;
+
+	if ((void *)(eth + 1) > end)
+		goto out;
+	switch (eth->h_proto) {
+	case bpf_htons(ETH_P_IP):
+		if (maybe_advert(eth, end))
+			verdict = advert_v4(ctx);
+		break;
+	case bpf_htons(ETH_P_ARP):
+		verdict = arp_request(ctx);
+		break;
+	case bpf_htons(ETH_P_8021Q):
+	case bpf_htons(ETH_P_8021AD):
+		/* Groups on VLANs come later; until then what is tagged is not ours. */
+		goto out;
+	}
+	if (verdict == VERDICT_NEXT && is_virtual_mac(eth->h_dest))
+		verdict = to_virtual_mac(ctx);
+out:
+	return verdict == VERDICT_NEXT ? XDP_PASS : verdict;
+}
+
+SEC("tc")
+int vipd_egress(struct __sk_buff *skb)
+{
+	int verdict = TC_ACT_UNSPEC;
+	struct ethhdr *eth;
+
+	if (skb->vlan_present || !pull(skb, ETH_HLEN))
+		goto out;
+	eth = (void *)(long)skb->data;
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		goto out;
+	/* Not skb->protocol: a packet socket may say there what it likes. */
+	switch (eth->h_proto) {
+	case bpf_htons(ETH_P_IP):
+		verdict = egress_advert(skb);
+		/* An advert leaves from an address that is no VIP; it was judged by its own rule. */
+		if (verdict == TC_ACT_UNSPEC)
+			verdict = egress_ip(skb);
+		break;
+	case bpf_htons(ETH_P_ARP):
+		verdict = egress_arp(skb);
+		break;
+	}
+out:
+	return verdict == TC_ACT_SHOT ? TC_ACT_SHOT : TC_ACT_UNSPEC;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every structure that the BPF programs share with the agent. bpf2go turns them into Go types and
+ * loader/layout_test.go compares both sides. Fixed-width types, explicit zeroed padding, no unions
+ * (bpf2go truncates them), no bitfields; addresses are 16 bytes, IPv4 as v4-mapped.
+ *
+ * All integers are in host byte order unless the name ends in _be. Times are CLOCK_BOOTTIME ns.
+ */
+#ifndef VIPD_TYPES_H
+#define VIPD_TYPES_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+#define MAX_GROUPS 4096
+#define MAX_VIPS 16384
+#define MAX_IFACES 4096
+#define MAX_SOURCES 65536
+#define MAX_CONTEXTS 8
+#define MAX_OWN_SOURCES 4
+#define MAX_SENT 8
+#define EVENTS_BYTES (1 << 20)
+
+/* Raised with every incompatible change of a pinned layout; the loader compares it. */
+#define LAYOUT_VERSION 1
+
+#define ROLE_INIT 1
+#define ROLE_BACKUP 2
+#define ROLE_MASTER 3
+#define ROLE_MASK 3
+#define ROLE_SHIFT 2
+
+/* Why an advert of one of our groups was refused: index into group_stats.rejected. */
+enum reject {
+	REJECT_NONE,
+	REJECT_BAD_TTL,
+	REJECT_BAD_VERSION,
+	REJECT_BAD_LENGTH,
+	REJECT_BAD_CHECKSUM,
+	REJECT_BAD_HMAC,
+	REJECT_LOOP,
+	REJECT_REPLAY,
+	REJECT_RATE_LIMITED,
+	REJECT_WRONG_FAMILY,
+	REJECT_SIZE = 16,
+};
+
+/* Why a frame was dropped other than as a refused advert: index into group_stats.dropped. */
+enum dropped {
+	DROP_NOT_ANSWERING_ARP,
+	DROP_NOT_ANSWERING_MAC,
+	DROP_EGRESS_ARP,
+	DROP_EGRESS_IP,
+	DROP_EGRESS_ADVERT,
+	DROP_UNICAST_ADVERT, /* accepted, and of no use to the stack: it would answer "unreachable" */
+	DROP_SIZE = 8,
+};
+
+/* What was seen on an interface and belongs to none of our groups: index into if_stats.count. */
+enum if_count {
+	IF_BAD_VHID,
+	IF_FOREIGN_VRRP,
+	IF_BAD_LENGTH, /* proto 112 too short to hold a VHID */
+	IF_COUNT_SIZE = 8,
+};
+
+/* groups: which group owns a VHID on an interface. */
+struct group_key {
+	__u32 ifindex;
+	__u16 vlan;
+	__u8 vhid;
+	__u8 pad;
+};
+_Static_assert(sizeof(struct group_key) == 8, "group_key");
+
+struct group_val {
+	__u32 slot;
+	__u8 nic_mac[6];
+	__u8 pad[6];
+};
+_Static_assert(sizeof(struct group_val) == 16, "group_val");
+
+/* vips: which group owns an address on an interface. */
+struct vip_key {
+	__u8 addr[16];
+	__u32 ifindex;
+	__u16 vlan;
+	__u16 pad;
+};
+_Static_assert(sizeof(struct vip_key) == 24, "vip_key");
+
+struct vip_val {
+	__u32 group;
+	__u32 vip;
+	__u8 vhid;
+	__u8 nic_mac[6];
+	__u8 pad;
+};
+_Static_assert(sizeof(struct vip_val) == 16, "vip_val");
+
+/* One advert that we sent: what a loop is recognised by. */
+struct sent {
+	__u64 counter;
+	__u32 digest[5];
+	__u32 prio; /* as role.sent_prio */
+};
+_Static_assert(sizeof(struct sent) == 32, "sent");
+
+/* roles: written by the agent through mmap, each u64 with one atomic store. */
+struct role {
+	__u64 role_gen;   /* generation << 2 | ROLE_* */
+	__u64 lease;	  /* answering until */
+	__u64 send_until; /* adverts may leave until, and only a superior advert yields until */
+	__u64 sent_prio;  /* advbase << 16 | skew << 8 | demote, as last sent */
+	__u64 auth_index; /* which of the two auth entries is live */
+	__u64 n_src;
+	__u8 src[MAX_OWN_SOURCES][16];
+	struct sent sent[MAX_SENT];
+	__u64 pad[2]; /* whole cache lines: a renewal disturbs no other group */
+};
+_Static_assert(sizeof(struct role) == 384, "role");
+
+/*
+ * One accepted key and address set. tmpl is what is left of the inner message after its last whole
+ * block: a hole of 8 zero bytes at off for the counter, then SHA-1's padding and length, as words
+ * in host order so that nothing is swapped in the kernel.
+ */
+struct auth_context {
+	__u32 inner[5];
+	__u32 outer[5];
+	__u32 tmpl[32] __attribute__((aligned(8))); /* to be copied in 8-byte steps */
+	__u32 off;     /* 0..63 */
+	__u32 nblocks; /* 1 or 2 */
+};
+_Static_assert(sizeof(struct auth_context) == 176, "auth_context");
+
+struct auth {
+	__u32 n;
+	__u32 pad;
+	struct auth_context ctx[MAX_CONTEXTS];
+};
+_Static_assert(sizeof(struct auth) == 1416, "auth");
+
+/* seen: the last authentic foreign advert, and the generation that has yielded to one. */
+struct seen {
+	struct bpf_spin_lock lock;
+	__u32 ifindex;
+	__u64 at;
+	__u64 generation; /* role generation when it was received */
+	__u64 counter;
+	__u64 count;
+	__u8 src[16];
+	__u8 src_mac[6];
+	__u8 vhid;
+	__u8 advbase;
+	__u8 advskew;
+	__u8 demote;
+	__u8 ttl;
+	__u8 ctx;
+	__u8 flags; /* EVENT_* */
+	__u8 pad[3];
+	__u64 yielded_gen; /* only ever rises */
+	__u64 limited_at;  /* when a budget last ran out, to within LIMITED_GRAIN_NS */
+};
+_Static_assert(sizeof(struct seen) == 88, "seen");
+
+/* sources: what is known of one sender of a group. */
+struct source_key {
+	__u32 slot;
+	__u8 src[16];
+};
+_Static_assert(sizeof(struct source_key) == 20, "source_key");
+
+#define SOURCE_DEMOTE_EVER 1
+#define SOURCE_COUNTER_VARIES 2
+
+struct source_val {
+	__u64 counter;
+	__u64 flags;
+};
+_Static_assert(sizeof(struct source_val) == 16, "source_val");
+
+struct group_stats {
+	__u64 received; /* authentic adverts of others */
+	__u64 packets;	/* frames to the virtual MAC, delivered */
+	__u64 bytes;
+	__u64 events_lost;
+	__u64 yields;
+	__u64 own_counter;  /* authentic adverts of others with a counter that we sent */
+	__u64 foreign_vrrp; /* on our VHID */
+	__u64 pad;
+	__u64 rejected[REJECT_SIZE];
+	__u64 dropped[DROP_SIZE];
+};
+_Static_assert(sizeof(struct group_stats) == 256, "group_stats");
+
+struct vip_stats {
+	__u64 arp_requests; /* asked for the VIP, gratuitous ones not included */
+	__u64 arp_replies;
+	__u64 arp_suppressed;
+	__u64 arp_gratuitous;
+	__u64 nd_solicitations;
+	__u64 nd_advertisements;
+};
+_Static_assert(sizeof(struct vip_stats) == 48, "vip_stats");
+
+struct if_stats {
+	__u64 count[IF_COUNT_SIZE];
+};
+_Static_assert(sizeof(struct if_stats) == 64, "if_stats");
+
+/* budget: when the next digest of each class is paid for (see budget.h). */
+struct budget {
+	__u64 class1;
+	__u64 class2;
+};
+_Static_assert(sizeof(struct budget) == 16, "budget");
+
+#define EVENT_YIELDED 1
+#define EVENT_DEMOTE_AWARE 2
+#define EVENT_DEMOTE_EVER 4
+#define EVENT_OWN_COUNTER 8
+
+/* events: one authentic advert of another node. */
+struct event {
+	__u64 at;
+	__u64 generation;
+	__u64 counter;
+	__u32 ifindex;
+	__u32 slot;
+	__u8 src[16];
+	__u8 src_mac[6];
+	__u8 vhid;
+	__u8 advbase;
+	__u8 advskew;
+	__u8 demote;
+	__u8 ttl;
+	__u8 ctx;
+	__u8 flags;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct event) == 64, "event");
+
+/* ifaces: what the loader attached, so that whoever comes after a crash finds it. */
+#define IFACE_CLSACT_FILTER 1
+#define IFACE_CLSACT_QDISC 2 /* the qdisc is ours, too */
+
+struct iface {
+	__u32 flags;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct iface) == 8, "iface");
+
+struct meta {
+	__u32 layout;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct meta) == 8, "meta");
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * VRRP shares protocol number, group and virtual MAC with CARP. A well-formed VRRP advert is
+ * somebody else's business and must not look like a damaged one of ours.
+ */
+#ifndef VIPD_VRRP_H
+#define VIPD_VRRP_H
+
+#include "parse.h"
+
+#define VRRP2_FIXED 16 /* header and authentication data, RFC 3768 5.1 */
+#define VRRP3_FIXED 8  /* RFC 9568 5.1 */
+#define CARP_AUTHLEN 7
+
+/*
+ * Version 2: exactly 16 + 4 * count bytes with a right checksum. Version 3: exactly 8 + 4 * count
+ * bytes with a right checksum over the pseudo-header, too. hl and plen are the lengths of the IPv4
+ * header and of its payload; the caller knows that the frame holds both. Global for the verifier's sake.
+ */
+__noinline int is_vrrp4(struct xdp_md *ctx, __u32 hl, __u32 plen)
+{
+	void *end = frame_end(ctx);
+	struct iphdr *ip = frame(ctx) + ETH_HLEN;
+	__u8 *p = (__u8 *)ip + (hl & 0x3c);
+	__u64 pseudo;
+	__u32 version, count;
+
+	if ((void *)(ip + 1) > end || p + 8 > (__u8 *)end)
+		return 0;
+	version = p[0] >> 4;
+	count = p[3];
+	if (version == 2) {
+		if (plen != VRRP2_FIXED + 4 * count ||
+		    (plen == CARP_SIZE && count == CARP_AUTHLEN))
+			return 0;
+		return sum_frame(ctx, ETH_HLEN + (hl & 0x3c), plen, 0) == 0xffff;
+	}
+	if (version != 3 || plen != VRRP3_FIXED + 4 * count)
+		return 0;
+	pseudo = (__u64)ip->saddr + ip->daddr + bpf_htonl(IP_PROTO_CARP << 16 | plen);
+	return sum_frame(ctx, ETH_HLEN + (hl & 0x3c), plen, pseudo) == 0xffff;
+}
+
+#endif

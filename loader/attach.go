@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Mode is how XDP runs on an interface.
+type Mode string
+
+// Modes. Auto is only wanted, never got: native on proven drivers, else generic.
+const (
+	ModeAuto    Mode = "auto"
+	ModeNative  Mode = "native"
+	ModeGeneric Mode = "generic"
+)
+
+// Ways in which the egress program is attached.
+const (
+	EgressTCX    = "tcx"
+	EgressClsact = "clsact"
+)
+
+// Attachment says how the programs sit on an interface.
+type Attachment struct {
+	Mode   Mode   // native or generic
+	Egress string // tcx or clsact
+}
+
+type attachment struct {
+	Attachment
+	ifname string
+	xdp    link.Link
+	tcx    link.Link // nil with clsact
+}
+
+func (a *attachment) close() error {
+	return errors.Join(closeIf(a.xdp != nil, a.xdp), closeIf(a.tcx != nil, a.tcx))
+}
+
+// alive says whether the link still sits on its interface: one that vanished may
+// have come back under its old index.
+func (a *attachment) alive(ifindex int) bool {
+	info, err := a.xdp.Info()
+	if err != nil {
+		return false
+	}
+	x := info.XDP()
+	return x != nil && int(x.Ifindex) == ifindex
+}
+
+// Attach puts both programs on an interface of the calling thread's network
+// namespace. It is idempotent; a change of mode detaches first. [ErrSlotTaken] means
+// that somebody else's XDP program is there.
+func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return Attachment{}, ErrClosed
+	}
+	modes, err := d.modesFor(ifname, want)
+	if err != nil {
+		return Attachment{}, err
+	}
+	if a := d.attached[ifindex]; a != nil {
+		if a.alive(ifindex) && (want == ModeAuto || want == "" || a.Mode == want) {
+			return a.Attachment, nil
+		}
+		if err := d.detach(ifindex); err != nil {
+			return Attachment{}, err
+		}
+	}
+	a := &attachment{ifname: ifname}
+	d.attached[ifindex] = a
+	if err := d.attach(a, ifindex, modes); err != nil {
+		return Attachment{}, errors.Join(err, d.detach(ifindex))
+	}
+	d.opts.Log.Info("data plane attached", "interface", ifname, "mode", a.Mode, "egress", a.Egress)
+	return a.Attachment, nil
+}
+
+// modesFor lists the modes to try, best first.
+func (d *Dataplane) modesFor(ifname string, want Mode) ([]Mode, error) {
+	switch want {
+	case ModeNative, ModeGeneric:
+		return []Mode{want}, nil
+	case ModeAuto, "":
+		driver, err := driverOf(ifname)
+		if err != nil {
+			return nil, err
+		}
+		if provenDrivers()[driver] {
+			return []Mode{ModeNative, ModeGeneric}, nil
+		}
+		return []Mode{ModeGeneric}, nil
+	}
+	return nil, fmt.Errorf("xdp mode %q: want auto, native or generic", want)
+}
+
+// attach fences what leaves before it answers what comes.
+func (d *Dataplane) attach(a *attachment, ifindex int, modes []Mode) error {
+	key := uint32(ifindex)
+	if err := d.objs.Ifaces.Put(key, bpfIface{}); err != nil {
+		return fmt.Errorf("note interface %s: %w", a.ifname, err)
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count the cpus: %w", err)
+	}
+	// Counters outlive an attachment.
+	err = d.objs.IfStats.Update(key, make([]bpfIfStats, cpus), ebpf.UpdateNoExist)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("make the counters of %s: %w", a.ifname, err)
+	}
+	if err := d.attachEgress(a, ifindex); err != nil {
+		return err
+	}
+	for i, mode := range modes {
+		err = d.attachXDP(a, ifindex, mode)
+		if err == nil || errors.Is(err, ErrSlotTaken) {
+			return err
+		}
+		if i+1 < len(modes) {
+			d.opts.Log.Warn("no xdp in this mode, trying the next", "interface", a.ifname, "mode", mode, "err", err)
+		}
+	}
+	return err
+}
+
+func (d *Dataplane) attachXDP(a *attachment, ifindex int, mode Mode) error {
+	flags := link.XDPGenericMode
+	if mode == ModeNative {
+		flags = link.XDPDriverMode
+	}
+	l, err := link.AttachXDP(link.XDPOptions{Program: d.objs.VipdXdp, Interface: ifindex, Flags: flags})
+	switch {
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
+		return slotTaken(a.ifname, ifindex, err)
+	case mode == ModeNative && errors.Is(err, unix.EOPNOTSUPP):
+		return fmt.Errorf("attach xdp to %s: its driver has no native mode: set xdp mode to generic or auto: %w", a.ifname, err)
+	case err != nil:
+		return fmt.Errorf("attach xdp to %s in mode %s: %w", a.ifname, mode, err)
+	}
+	a.xdp, a.Mode = l, mode
+	if err := l.Pin(d.linkPin(ifindex, "xdp")); err != nil {
+		return fmt.Errorf("pin the xdp link of %s: %w", a.ifname, err)
+	}
+	return nil
+}
+
+func (d *Dataplane) linkPin(ifindex int, hook string) string {
+	return filepath.Join(d.pinDir(), fmt.Sprintf("link-%d-%s", ifindex, hook))
+}
+
+// slotTaken names whose program is in the way.
+func slotTaken(ifname string, ifindex int, cause error) error {
+	what, off := "another program", "xdp"
+	if l, err := netlink.LinkByIndex(ifindex); err == nil && l.Attrs().Xdp != nil && l.Attrs().Xdp.ProgId != 0 {
+		x := l.Attrs().Xdp
+		what = fmt.Sprintf("program id %d", x.ProgId)
+		if name := programName(x.ProgId); name != "" {
+			what += fmt.Sprintf(" (%s)", name)
+		}
+		const attachedSKB = 2 // XDP_ATTACHED_SKB
+		if x.AttachMode == attachedSKB {
+			off = "xdpgeneric"
+		}
+	}
+	return fmt.Errorf("%w: %s of %s: take it off with `ip link set dev %s %s off` or end its owner (of a dead vipd: `vipd --cleanup`): %w",
+		ErrSlotTaken, what, ifname, ifname, off, cause)
+}
+
+func programName(id uint32) string {
+	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
+	if err != nil {
+		return ""
+	}
+	defer p.Close()
+	info, err := p.Info()
+	if err != nil {
+		return ""
+	}
+	return info.Name
+}
+
+// Detach takes both programs off an interface. An interface that is not attached,
+// or gone, is no error.
+func (d *Dataplane) Detach(ifindex int) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	return d.detach(ifindex)
+}
+
+func (d *Dataplane) detach(ifindex int) error {
+	a := d.attached[ifindex]
+	if a == nil {
+		return nil
+	}
+	delete(d.attached, ifindex)
+	// First what answers, then the fence.
+	errs := []error{dropLink(a.xdp), d.detachEgress(a, ifindex)}
+	if err := d.objs.Ifaces.Delete(uint32(ifindex)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("detach from %s: %w", a.ifname, err)
+	}
+	return nil
+}
+
+// dropLink detaches at once; closing the last handle alone may do so later.
+func dropLink(l link.Link) error {
+	if l == nil {
+		return nil
+	}
+	err := l.Detach()
+	// Its interface is gone, or somebody detached it before.
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOLINK) || errors.Is(err, unix.ENODEV) {
+		err = nil
+	}
+	return errors.Join(err, l.Unpin(), l.Close())
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const bpffsRoot = "/sys/fs/bpf"
+
+// ensureBPFFS makes dir, on a bpf file system. Only the usual place is mounted
+// here: elsewhere the administrator knows what he wants.
+func ensureBPFFS(dir string, log *slog.Logger) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("bpf directory %q: give an absolute path below %s", dir, bpffsRoot)
+	}
+	on, err := onBPFFS(dir)
+	if err != nil {
+		return fmt.Errorf("bpf directory %s: %w", dir, err)
+	}
+	if !on {
+		if dir != bpffsRoot && !strings.HasPrefix(dir, bpffsRoot+"/") {
+			return fmt.Errorf("%w at %s: mount one there with `mount -t bpf bpf DIR` or set bpf_dir below %s",
+				ErrNoBPFFS, dir, bpffsRoot)
+		}
+		if err := unix.Mount("bpf", bpffsRoot, "bpf", 0, "mode=0700"); err != nil {
+			return fmt.Errorf("%w at %s: mount it with `mount -t bpf bpf %s`: %w", ErrNoBPFFS, bpffsRoot, bpffsRoot, err)
+		}
+		log.Info("mounted the bpf file system", "path", bpffsRoot)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make the bpf directory: %w", err)
+	}
+	return nil
+}
+
+// onBPFFS says whether dir, or the nearest parent that exists, is on bpffs.
+func onBPFFS(dir string) (bool, error) {
+	for {
+		var st unix.Statfs_t
+		err := unix.Statfs(dir, &st)
+		if err == nil {
+			return uint32(st.Type) == unix.BPF_FS_MAGIC, nil //nolint:unconvert // int32 on some platforms
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == "/" {
+			return false, err
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+// lockDir takes the directory for this process. The lock ends with the file.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the bpf directory: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == nil {
+		return f, nil
+	}
+	err = errors.Join(err, f.Close())
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("%w: another vipd holds %s; stop it first or give this one its own bpf_dir", ErrBusy, dir)
+	}
+	return nil, fmt.Errorf("lock the bpf directory %s: %w", dir, err)
+}
+
+// removeDir removes the directory unless it is a mount point or holds what is not ours.
+func removeDir(dir string) error {
+	err := os.Remove(dir)
+	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EBUSY) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+)
+
+// GroupSpec says what the data plane has to know of a redundancy group.
+type GroupSpec struct {
+	IfIndex int
+	VHID    uint8
+	// NICMAC is the interface's own address; frames to the virtual MAC are rewritten to it.
+	NICMAC [6]byte
+	// VIPs are the addresses, without prefix lengths.
+	VIPs []netip.Addr
+	// Contexts are the keys and address sets that are accepted, at most [MaxContexts].
+	// With none every advert is refused as bad_hmac.
+	Contexts []AuthContext
+}
+
+// Group is one redundancy group in the data plane.
+type Group struct {
+	d    *Dataplane
+	name string
+	key  bpfGroupKey
+	slot uint32
+
+	// guarded by d.mu
+	removed bool
+	nicMAC  [6]byte
+	vips    map[netip.Addr]uint32
+
+	sent uint64 // adverts recorded so far; of the goroutine that owns the setters
+}
+
+// Slot is the number that [Event].Slot carries.
+func (g *Group) Slot() uint32 { return g.slot }
+
+// AddGroup makes a group known, in state INIT with zero counters. From here on the
+// host's own stack does not speak for its addresses.
+func (d *Dataplane) AddGroup(s GroupSpec) (*Group, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	g := &Group{
+		d: d, name: fmt.Sprintf("vhid %d on interface %d", s.VHID, s.IfIndex),
+		key:  bpfGroupKey{Ifindex: uint32(s.IfIndex), Vhid: s.VHID},
+		vips: make(map[netip.Addr]uint32),
+	}
+	if err := g.validate(s); err != nil {
+		return nil, err
+	}
+	if d.groups[g.key] != nil {
+		return nil, fmt.Errorf("add %s: %w", g.name, ErrExists)
+	}
+	slot, ok := d.slots.take()
+	if !ok {
+		return nil, fmt.Errorf("add %s: %w: more than %d groups", g.name, ErrFull, d.opts.MaxGroups)
+	}
+	g.slot = slot
+	d.groups[g.key] = g
+	if err := errors.Join(g.reset(), g.apply(s)); err != nil {
+		return nil, errors.Join(fmt.Errorf("add %s: %w", g.name, err), g.remove())
+	}
+	return g, nil
+}
+
+// Update changes addresses, keys and the NIC's MAC. Role and counters stay, also
+// those of the addresses that are kept. On error the old state may be in place in part.
+func (g *Group) Update(s GroupSpec) error {
+	g.d.mu.Lock()
+	defer g.d.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return err
+	}
+	if uint32(s.IfIndex) != g.key.Ifindex || s.VHID != g.key.Vhid {
+		return fmt.Errorf("update %s: interface and vhid cannot change; add another group", g.name)
+	}
+	if err := g.validate(s); err != nil {
+		return err
+	}
+	if err := g.apply(s); err != nil {
+		return fmt.Errorf("update %s: %w", g.name, err)
+	}
+	return nil
+}
+
+// Remove takes the right to speak from the group and forgets it.
+func (g *Group) Remove() error {
+	g.d.mu.Lock()
+	defer g.d.mu.Unlock()
+	if g.d.closed {
+		return ErrClosed
+	}
+	if g.removed {
+		return nil
+	}
+	if err := g.remove(); err != nil {
+		return fmt.Errorf("remove %s: %w", g.name, err)
+	}
+	return nil
+}
+
+func (g *Group) usable() error {
+	if g.d.closed {
+		return ErrClosed
+	}
+	if g.removed {
+		return fmt.Errorf("%s: %w", g.name, ErrRemoved)
+	}
+	return nil
+}
+
+func (g *Group) validate(s GroupSpec) error {
+	if s.IfIndex < 1 || s.VHID < 1 {
+		return fmt.Errorf("%s: interface index and vhid start at 1", g.name)
+	}
+	seen := make(map[netip.Addr]bool, len(s.VIPs))
+	for _, a := range s.VIPs {
+		if !a.IsValid() || a.Zone() != "" || seen[a.Unmap()] {
+			return fmt.Errorf("%s: address %q: want plain addresses, each once", g.name, a)
+		}
+		seen[a.Unmap()] = true
+	}
+	return nil
+}
+
+// reset zeroes what an earlier owner of the slot left.
+func (g *Group) reset() error {
+	o := &g.d.objs
+	g.d.roles.clear(g.slot)
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return fmt.Errorf("count the cpus: %w", err)
+	}
+	return errors.Join(
+		o.Seen.Put(g.slot, bpfSeen{}),
+		o.GroupStats.Put(g.slot, make([]bpfGroupStats, cpus)),
+		o.Budget.Put(g.slot, make([]bpfBudget, cpus)),
+		g.forgetSources(),
+	)
+}
+
+// forgetSources removes what was learnt about senders for the slot.
+func (g *Group) forgetSources() error {
+	var key bpfSourceKey
+	var val bpfSourceVal
+	var gone []bpfSourceKey
+	it := g.d.objs.Sources.Iterate()
+	for it.Next(&key, &val) {
+		if key.Slot == g.slot {
+			gone = append(gone, key)
+		}
+	}
+	errs := []error{it.Err()}
+	for _, k := range gone {
+		if err := g.d.objs.Sources.Delete(k); !errors.Is(err, ebpf.ErrKeyNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// apply writes keys before addresses, so that nothing is refused that was accepted
+// under both.
+func (g *Group) apply(s GroupSpec) error {
+	if err := g.setContexts(s.Contexts); err != nil {
+		return err
+	}
+	val := bpfGroupVal{Slot: g.slot, NicMac: s.NICMAC}
+	if err := g.d.objs.Groups.Put(g.key, val); err != nil {
+		return fmt.Errorf("write the group: %w", err)
+	}
+	g.nicMAC = s.NICMAC
+	return g.setVIPs(s.VIPs)
+}
+
+func (g *Group) vipKey(a netip.Addr) bpfVipKey {
+	return bpfVipKey{Addr: a.As16(), Ifindex: g.key.Ifindex, Vlan: g.key.Vlan}
+}
+
+func (g *Group) setVIPs(addrs []netip.Addr) error {
+	want := make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		want[a.Unmap()] = true
+	}
+	for a := range g.vips {
+		if want[a] {
+			continue
+		}
+		if err := g.dropVIP(a); err != nil {
+			return err
+		}
+	}
+	for a := range want {
+		if err := g.putVIP(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *Group) putVIP(a netip.Addr) error {
+	slot, kept := g.vips[a]
+	if !kept {
+		var ok bool
+		if slot, ok = g.d.vipSlots.take(); !ok {
+			return fmt.Errorf("add %s: %w: more than %d addresses", a, ErrFull, g.d.opts.MaxVIPs)
+		}
+	}
+	err := g.writeVIP(a, slot, kept)
+	if err != nil && !kept {
+		g.d.vipSlots.give(slot)
+	}
+	return err
+}
+
+func (g *Group) writeVIP(a netip.Addr, slot uint32, kept bool) error {
+	flags := ebpf.UpdateExist
+	if !kept {
+		flags = ebpf.UpdateNoExist
+		cpus, err := ebpf.PossibleCPU()
+		if err != nil {
+			return fmt.Errorf("count the cpus: %w", err)
+		}
+		if err := g.d.objs.VipStats.Put(slot, make([]bpfVipStats, cpus)); err != nil {
+			return fmt.Errorf("zero the counters of %s: %w", a, err)
+		}
+	}
+	val := bpfVipVal{Group: g.slot, Vip: slot, Vhid: g.key.Vhid, NicMac: g.nicMAC}
+	err := g.d.objs.Vips.Update(g.vipKey(a), val, flags)
+	if errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("address %s: %w by another group of that interface", a, ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("write address %s: %w", a, err)
+	}
+	g.vips[a] = slot
+	return nil
+}
+
+func (g *Group) dropVIP(a netip.Addr) error {
+	if err := g.d.objs.Vips.Delete(g.vipKey(a)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("remove address %s: %w", a, err)
+	}
+	g.d.vipSlots.give(g.vips[a])
+	delete(g.vips, a)
+	return nil
+}
+
+// remove works on a group in any state of completion.
+func (g *Group) remove() error {
+	g.SetRole(Role{State: RoleInit, Generation: g.Generation()})
+	var errs []error
+	for a := range g.vips {
+		errs = append(errs, g.dropVIP(a))
+	}
+	if err := g.d.objs.Groups.Delete(g.key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		errs = append(errs, fmt.Errorf("remove the group: %w", err))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	g.removed = true
+	delete(g.d.groups, g.key)
+	g.d.slots.give(g.slot)
+	return nil
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+)
+
+// States of a [Role], as the kernel knows them.
+const (
+	RoleInit   uint8 = 1
+	RoleBackup uint8 = 2
+	RoleMaster uint8 = 3
+)
+
+const roleShift = 2
+
+// MaxSources bounds the own source addresses of a group.
+const MaxSources = 4
+
+// Role is what the agent lets a group do. Times are CLOCK_BOOTTIME ns.
+type Role struct {
+	State      uint8
+	Generation uint64
+	// Lease: until then a MASTER answers. SendUntil: until then its adverts leave,
+	// too, and only a superior advert makes it yield.
+	Lease, SendUntil int64
+}
+
+// Priority is what is compared between nodes, as it stands in an advert.
+type Priority struct {
+	AdvBase, AdvSkew, Demote uint8
+}
+
+func (p Priority) word() uint32 {
+	return uint32(p.AdvBase)<<16 | uint32(p.AdvSkew)<<8 | uint32(p.Demote)
+}
+
+// SetRole stores a role in the order that keeps the kernel on the safe side
+// throughout: a new MASTER gets its generation last but for the lease, one that
+// ceases loses the role first, a renewal is the lease alone.
+func (g *Group) SetRole(r Role) {
+	t := g.d.roles
+	k := t.at(g.slot)
+	roleGen := r.Generation<<roleShift | uint64(r.State)
+	switch {
+	case r.State != RoleMaster:
+		atomic.StoreUint64(&k.RoleGen, roleGen)
+		atomic.StoreUint64(&k.Lease, 0)
+		atomic.StoreUint64(&k.SendUntil, 0)
+	case atomic.LoadUint64(&k.RoleGen) == roleGen:
+		atomic.StoreUint64(&k.Lease, instant(r.Lease))
+		atomic.StoreUint64(&k.SendUntil, instant(r.SendUntil))
+	default:
+		atomic.StoreUint64(&k.Lease, 0)
+		atomic.StoreUint64(&k.SendUntil, instant(r.SendUntil))
+		atomic.StoreUint64(&k.RoleGen, roleGen)
+		atomic.StoreUint64(&k.Lease, instant(r.Lease))
+	}
+	runtime.KeepAlive(t)
+}
+
+// instant: before the clock began is as good as when it began.
+func instant(ns int64) uint64 { return uint64(max(ns, 0)) }
+
+// Generation is the one that SetRole stored last.
+func (g *Group) Generation() uint64 {
+	t := g.d.roles
+	defer runtime.KeepAlive(t)
+	return atomic.LoadUint64(&t.at(g.slot).RoleGen) >> roleShift
+}
+
+// SetSentPriority stores what foreign adverts are compared with: what this node
+// last sent. A worse one before it is sent, a better one after.
+func (g *Group) SetSentPriority(p Priority) {
+	t := g.d.roles
+	atomic.StoreUint64(&t.at(g.slot).SentPrio, uint64(p.word()))
+	runtime.KeepAlive(t)
+}
+
+// RecordSent notes an advert, before it is sent, so that the kernel knows it again
+// when it comes back in a loop. The last eight are remembered.
+func (g *Group) RecordSent(counter uint64, digest [20]byte, p Priority) {
+	t := g.d.roles
+	s := &t.at(g.slot).Sent[g.sent%uint64(len(t.at(g.slot).Sent))]
+	g.sent++
+	for i := range s.Digest {
+		atomic.StoreUint32(&s.Digest[i], binary.BigEndian.Uint32(digest[4*i:]))
+	}
+	atomic.StoreUint32(&s.Prio, p.word())
+	atomic.StoreUint64(&s.Counter, counter)
+	runtime.KeepAlive(t)
+}
+
+// SetSources stores the addresses that this node sends from on the interface, at
+// most [MaxSources]. Adverts to them end in the kernel.
+func (g *Group) SetSources(addrs []netip.Addr) error {
+	if len(addrs) > MaxSources {
+		return fmt.Errorf("%s: %d source addresses: at most %d are allowed", g.name, len(addrs), MaxSources)
+	}
+	g.d.mu.Lock()
+	defer g.d.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return err
+	}
+	t := g.d.roles
+	k := t.at(g.slot)
+	// None while they are written: an advert of ours would at worst be taken for another's.
+	atomic.StoreUint64(&k.N_src, 0)
+	for i, a := range addrs {
+		k.Src[i] = a.As16()
+	}
+	atomic.StoreUint64(&k.N_src, uint64(len(addrs)))
+	runtime.KeepAlive(t)
+	return nil
+}
+
+// setContexts fills the auth entry that is not live and then makes it so.
+func (g *Group) setContexts(ctxs []AuthContext) error {
+	a, err := compileAuth(ctxs)
+	if err != nil {
+		return fmt.Errorf("%s: %w", g.name, err)
+	}
+	t := g.d.roles
+	k := t.at(g.slot)
+	next := atomic.LoadUint64(&k.AuthIndex) ^ 1
+	if err := g.d.objs.Auth.Put(g.slot*2+uint32(next), a); err != nil {
+		return fmt.Errorf("write the keys of %s: %w", g.name, err)
+	}
+	atomic.StoreUint64(&k.AuthIndex, next)
+	runtime.KeepAlive(t)
+	return nil
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// roleTable is the roles map, mapped into this process: a renewal of a lease is
+// one store and no system call. The mapping lives as long as anybody holds the
+// table, so that a late store after Close hits memory of ours.
+type roleTable struct {
+	mem []byte
+}
+
+func mapRoles(m *ebpf.Map) (*roleTable, error) {
+	size := int(m.MaxEntries()) * int(unsafe.Sizeof(bpfRole{}))
+	page := os.Getpagesize()
+	size = (size + page - 1) / page * page
+	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map the roles: %w", err)
+	}
+	t := &roleTable{mem: mem}
+	runtime.AddCleanup(t, func(mem []byte) { _ = unix.Munmap(mem) }, mem) // nothing to be done about a failure
+	return t, nil
+}
+
+func (t *roleTable) at(slot uint32) *bpfRole {
+	return (*bpfRole)(unsafe.Pointer(&t.mem[int(slot)*int(unsafe.Sizeof(bpfRole{}))]))
+}
+
+// clear makes a slot INIT with nothing remembered.
+func (t *roleTable) clear(slot uint32) {
+	r := t.at(slot)
+	atomic.StoreUint64(&r.RoleGen, uint64(RoleInit))
+	atomic.StoreUint64(&r.Lease, 0)
+	atomic.StoreUint64(&r.SendUntil, 0)
+	atomic.StoreUint64(&r.SentPrio, 0)
+	atomic.StoreUint64(&r.AuthIndex, 0)
+	atomic.StoreUint64(&r.N_src, 0)
+	r.Src = [4][16]uint8{}
+	for i := range r.Sent {
+		r.Sent[i].Counter, r.Sent[i].Digest, r.Sent[i].Prio = 0, [5]uint32{}, 0
+	}
+	runtime.KeepAlive(t)
+}
+
+// silence takes the right to speak from every slot, generations kept.
+func (t *roleTable) silence() {
+	n := len(t.mem) / int(unsafe.Sizeof(bpfRole{}))
+	for slot := range n {
+		r := t.at(uint32(slot))
+		old := atomic.LoadUint64(&r.RoleGen)
+		if old == 0 {
+			continue
+		}
+		atomic.StoreUint64(&r.RoleGen, old&^3|uint64(RoleInit))
+		atomic.StoreUint64(&r.Lease, 0)
+		atomic.StoreUint64(&r.SendUntil, 0)
+	}
+	runtime.KeepAlive(t)
+}

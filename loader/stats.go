@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/cilium/ebpf"
+)
+
+// rejectNames by enum reject of bpf/vipd_types.h.
+var rejectNames = [...]string{
+	"", "bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "loop", "replay",
+	"rate_limited", "wrong_family",
+}
+
+// droppedNames by enum dropped of bpf/vipd_types.h.
+var droppedNames = [...]string{
+	"not_answering_arp", "not_answering_mac", "egress_not_answering_arp", "egress_not_answering_ip",
+	"egress_not_answering_advert", "unicast_advert",
+}
+
+// ifCountNames by enum if_count of bpf/vipd_types.h.
+var ifCountNames = [...]string{"bad_vhid", "foreign_vrrp", "bad_length"}
+
+// RejectReasons lists the keys of [GroupStats].Rejected.
+func RejectReasons() []string { return slices.Clone(rejectNames[1:]) }
+
+// DropReasons lists the keys of [GroupStats].Dropped.
+func DropReasons() []string { return slices.Clone(droppedNames[:]) }
+
+// InterfaceReasons lists the keys of what [Dataplane.InterfaceStats] returns.
+func InterfaceReasons() []string { return slices.Clone(ifCountNames[:]) }
+
+// GroupStats counts since the group was added.
+type GroupStats struct {
+	// Received counts authentic adverts of other nodes.
+	Received uint64
+	// Rejected counts refused adverts by reason; every reason is present.
+	Rejected map[string]uint64
+	// Dropped counts frames dropped for other reasons; every reason is present.
+	Dropped map[string]uint64
+	// Packets and Bytes count frames to the virtual MAC that were delivered.
+	Packets, Bytes uint64
+	// EventsLost counts adverts whose event found the ring full.
+	EventsLost uint64
+	// Yields counts generations that the kernel ended.
+	Yields uint64
+	// OwnCounter counts authentic adverts of others with a counter and digest of ours.
+	OwnCounter uint64
+	// ForeignVRRP counts well-formed VRRP adverts on the group's VHID.
+	ForeignVRRP uint64
+}
+
+// VIPStats counts since the address was added to its group.
+type VIPStats struct {
+	// ARPRequests asked for the VIP (gratuitous ones not included), ARPReplies were given.
+	ARPRequests, ARPReplies uint64
+	// NDSolicitations and NDAdvertisements are the same for IPv6.
+	NDSolicitations, NDAdvertisements uint64
+	// ARPSuppressed requests were dropped because this node does not answer.
+	ARPSuppressed uint64
+	// ARPGratuitous announcements of the VIP by somebody were passed on.
+	ARPGratuitous uint64
+}
+
+// Stats sums the group's counters over all CPUs.
+func (g *Group) Stats() (GroupStats, error) {
+	st := GroupStats{Rejected: make(map[string]uint64, len(rejectNames)-1), Dropped: make(map[string]uint64, len(droppedNames))}
+	cpus, err := g.groupCounters()
+	if err != nil {
+		return GroupStats{}, err
+	}
+	var sum bpfGroupStats
+	for i := range cpus {
+		c := &cpus[i]
+		st.Received += c.Received
+		st.Packets += c.Packets
+		st.Bytes += c.Bytes
+		st.EventsLost += c.EventsLost
+		st.Yields += c.Yields
+		st.OwnCounter += c.OwnCounter
+		st.ForeignVRRP += c.ForeignVrrp
+		for r, n := range c.Rejected {
+			sum.Rejected[r] += n
+		}
+		for r, n := range c.Dropped {
+			sum.Dropped[r] += n
+		}
+	}
+	for r, name := range rejectNames[1:] {
+		st.Rejected[name] = sum.Rejected[r+1]
+	}
+	for r, name := range droppedNames {
+		st.Dropped[name] = sum.Dropped[r]
+	}
+	return st, nil
+}
+
+func (g *Group) groupCounters() ([]bpfGroupStats, error) {
+	g.d.mu.Lock()
+	defer g.d.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	var cpus []bpfGroupStats
+	if err := g.d.objs.GroupStats.Lookup(g.slot, &cpus); err != nil {
+		return nil, fmt.Errorf("read the counters of %s: %w", g.name, err)
+	}
+	return cpus, nil
+}
+
+// VIPStats sums the counters of each of the group's addresses over all CPUs.
+func (g *Group) VIPStats() (map[netip.Addr]VIPStats, error) {
+	g.d.mu.Lock()
+	defer g.d.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	out := make(map[netip.Addr]VIPStats, len(g.vips))
+	for addr, slot := range g.vips {
+		var cpus []bpfVipStats
+		if err := g.d.objs.VipStats.Lookup(slot, &cpus); err != nil {
+			return nil, fmt.Errorf("read the counters of %s on %s: %w", addr, g.name, err)
+		}
+		var st VIPStats
+		for i := range cpus {
+			c := &cpus[i]
+			st.ARPRequests += c.ArpRequests
+			st.ARPReplies += c.ArpReplies
+			st.ARPSuppressed += c.ArpSuppressed
+			st.ARPGratuitous += c.ArpGratuitous
+			st.NDSolicitations += c.NdSolicitations
+			st.NDAdvertisements += c.NdAdvertisements
+		}
+		out[addr] = st
+	}
+	return out, nil
+}
+
+// InterfaceStats counts what passed on an interface and belonged to no group of
+// ours; every reason is present. An interface that is not attached has only zeros.
+func (d *Dataplane) InterfaceStats(ifindex int) (map[string]uint64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	out := make(map[string]uint64, len(ifCountNames))
+	for _, name := range ifCountNames {
+		out[name] = 0
+	}
+	var cpus []bpfIfStats
+	err := d.objs.IfStats.Lookup(uint32(ifindex), &cpus)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return out, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the counters of interface %d: %w", ifindex, err)
+	}
+	for i := range cpus {
+		for r, name := range ifCountNames {
+			out[name] += cpus[i].Count[r]
+		}
+	}
+	return out, nil
+}
