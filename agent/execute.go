@@ -4,6 +4,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -176,12 +177,13 @@ func (a *Agent) putVIPs(g *group, limit budget) {
 		errs = append(errs, a.host.AddMAC(ifindex, wire.VirtualMAC(g.cfg.VHID)))
 	}
 	valid := a.addressLifetime(g)
+	label := fmt.Sprintf("%s:carp%d", g.cfg.Interface, g.cfg.VHID)
 	for i, p := range g.cfg.Addresses {
 		if i >= limit.addresses || a.now().Sub(started) > limit.time {
 			g.unfinished = true
 			break
 		}
-		if err := a.host.SetVIP(ifindex, p.Addr(), valid); err != nil {
+		if err := a.host.SetVIP(ifindex, p.Addr(), label, valid); err != nil {
 			errs = append(errs, err)
 			continue
 		}

@@ -219,7 +219,7 @@ func (h fakeHost) Link(name string) (netio.Link, error) {
 }
 func (h fakeHost) Addresses(int) ([]netip.Prefix, error) { return slices.Clone(h.b.own), nil }
 
-func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, valid time.Duration) error {
+func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, valid time.Duration) error {
 	h.b.note("add %s to %d for %s", ip, ifindex, valid)
 	return nil
 }

@@ -94,7 +94,6 @@ func (p *port) open(a *Agent) error {
 		return errors.Join(err, a.plane.Detach(p.link.Index))
 	}
 	p.att, p.sender, p.opened = att, sender, true
-	a.log.Info("attached", "ifname", p.name, "ifindex", p.link.Index, "xdp", att.Mode, "egress", att.Egress)
 	return nil
 }
 

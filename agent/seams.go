@@ -43,7 +43,7 @@ type planeGroup interface {
 type hostNet interface {
 	Link(name string) (netio.Link, error)
 	Addresses(ifindex int) ([]netip.Prefix, error)
-	SetVIP(ifindex int, ip netip.Addr, valid time.Duration) error
+	SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration) error
 	DelVIP(ifindex int, ip netip.Addr) error
 	AddConnectedRoute(ifindex int, vip netip.Prefix) error
 	DelConnectedRoute(ifindex int, vip netip.Prefix) error

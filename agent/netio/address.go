@@ -27,8 +27,10 @@ const (
 // always a /32 or /128 so that the host's own addresses keep their places, in
 // scope host so that the kernel never picks it as a source address by itself,
 // and it lives for valid (rounded up to a second): the kernel takes the address
-// of an agent that is gone away by itself.
-func (h *Host) SetVIP(ifindex int, ip netip.Addr, valid time.Duration) error {
+// of an agent that is gone away by itself. label is what old tools (SIOCGIFADDR,
+// ifconfig) know the address by, so that it never stands for the interface's own;
+// one that does not begin with the interface's name, or is too long, is left out.
+func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration) error {
 	a := &netlink.Addr{
 		IPNet:    hostNet(ip),
 		Scope:    unix.RT_SCOPE_HOST,
@@ -36,6 +38,9 @@ func (h *Host) SetVIP(ifindex int, ip netip.Addr, valid time.Duration) error {
 	}
 	if ip.Is4() {
 		a.PreferedLft = a.ValidLft
+		if len(label) < unix.IFNAMSIZ {
+			a.Label = label
+		}
 	} else {
 		// Deprecated from the start: usable, never chosen. No DAD: the other
 		// node's copy of this very address is the point of the exercise.

@@ -23,6 +23,8 @@ func serve(ctx context.Context, opts agent.Options) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	context.AfterFunc(ctx, cancel) // a second signal has its default effect
+	// A log reader that goes away must not take the addresses with it.
+	signal.Ignore(syscall.SIGPIPE)
 
 	a := agent.New(opts)
 	signals := make(chan os.Signal, 4)
