@@ -65,6 +65,11 @@ func TestBackupStackCannotSpeakForTheVIP(t *testing.T) {
 	p := newPair(t, oneVIP(0), oneVIP(10))
 	p.start()
 	sniffer := p.portB.Sniff()
+	// First it resolves the client: later its stack would ask for it from the VIP, in vain.
+	sendUDP(t, p.b.Host, addrB, addrClient)
+	p.Eventually(2*time.Second, 10*time.Millisecond, func() (bool, string) {
+		return p.b.Neighbour("eth0", addrClient) != "", "b resolves the client"
+	})
 	p.b.AddAddress("eth0", vip.String()+"/32")
 	for range 10 {
 		if n := len(p.clientPort.AskARP(addrClient, vip, 30*time.Millisecond)); n != 1 {

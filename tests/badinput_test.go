@@ -102,7 +102,7 @@ func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
 			t.Errorf("round %d: reason %q, want interface_missing", round, g.Reason)
 		}
 	}
-	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("%s is %s since %v: it had nothing to do with it", group, g.State, g.Since)
 	}
 	s.node.Stop()
@@ -182,7 +182,7 @@ func TestSecondDaemonSaysWhoHoldsTheState(t *testing.T) {
 		t.Errorf("--cleanup under a running daemon succeeds:\n%s", out)
 	}
 	g := s.node.Group(group)
-	if g.State != lab.Master || !g.Since.Equal(since) || !g.Dataplane.Answering {
+	if g.State != lab.Master || !sameTime(g.Since, since) || !g.Dataplane.Answering {
 		t.Errorf("the first is %s since %v, answering %v", g.State, g.Since, g.Dataplane.Answering)
 	}
 	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
@@ -235,7 +235,7 @@ func TestGarbageOnTheSocketHarmsNobody(t *testing.T) {
 		t.Errorf("%d answers for the VIP, want 1", n)
 	}
 	g := s.node.WaitFor(group, "is still served", 20*time.Second, func(lab.GroupStatus) bool { return true })
-	if g.State != lab.Master || !g.Since.Equal(since) {
+	if g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("the node is %s since %v, was MASTER since %v", g.State, g.Since, since)
 	}
 }
@@ -272,7 +272,7 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 			said := s.node.Proc().Output()[length:]
 			return strings.Contains(said, filepath.Base(s.node.ConfigFile())+":"), "the log names file and line: " + said
 		})
-		if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+		if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 			t.Fatalf("after a bad reload: %s since %v", g.State, g.Since)
 		}
 	}
@@ -289,7 +289,7 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 		ad, ok := f.Advert()
 		return ok && f.At.After(at) && ad.VHID == vhid && ad.AdvSkew == 20
 	})
-	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) || g.AdvSkew != 20 {
+	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) || g.AdvSkew != 20 {
 		t.Errorf("after the reload: %s since %v, advskew %d", g.State, g.Since, g.AdvSkew)
 	}
 
@@ -300,7 +300,7 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 	s.Eventually(7*time.Second, 20*time.Millisecond, func() (bool, string) {
 		return !s.node.HasAddress("eth0", netipAddr("192.0.2.200")), "the address of the removed group is gone"
 	})
-	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("after the second reload: %s since %v", g.State, g.Since)
 	}
 
@@ -317,7 +317,7 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 	}
 	s.node.Proc().Signal(syscall.SIGHUP)
 	time.Sleep(500 * time.Millisecond)
-	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("after a reload without a file: %s since %v", g.State, g.Since)
 	}
 }

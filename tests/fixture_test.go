@@ -112,3 +112,7 @@ func (p *pair) start() {
 		return g.State == lab.Backup && g.Master != nil && g.Master.Address == addrA.String()
 	})
 }
+
+// sameTime says whether two statuses mean the same moment. The daemon counts on CLOCK_BOOTTIME and the distance of that to
+// the time of day may be adjusted between them; TestStatusOutputs holds how steady it is.
+func sameTime(a, b time.Time) bool { return a.Sub(b).Abs() < 10*time.Millisecond }

@@ -119,7 +119,7 @@ func TestForgedAdvertsAreCountedAndDeposeNobody(t *testing.T) {
 			t.Fatalf("%s: the node is %s, answering %v", f.name, after.State, after.Dataplane.Answering)
 		}
 	}
-	if got := s.node.Group(group); !got.Since.Equal(since.Since) {
+	if got := s.node.Group(group); !sameTime(got.Since, since.Since) {
 		t.Errorf("MASTER since %v, was since %v", got.Since, since.Since)
 	}
 	// The witness: the same advert undamaged does depose it.
@@ -177,7 +177,7 @@ func TestForeignVRRPAndForeignVHIDChangeNothing(t *testing.T) {
 	s.Eventually(2*time.Second, 20*time.Millisecond, func() (bool, string) {
 		return metric(s.node.Metrics(), `vipd_advertisements_rejected_total{interface="eth0",reason="bad_vhid",vhid=""}`) == 1, "bad_vhid is counted"
 	})
-	if g := s.node.Group(group); g.State != lab.Master || !g.Since.Equal(since) || !g.Dataplane.Answering {
+	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) || !g.Dataplane.Answering {
 		t.Errorf("the node is %s since %v", g.State, g.Since)
 	}
 }
@@ -209,7 +209,7 @@ func TestLoopedAdvertIsCountedAndDeposesNobody(t *testing.T) {
 	})
 	p.injector.Send(own.Data)
 	g := s.node.WaitFor(group, "counts a loop", 2*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Rejected["loop"] == 1 })
-	if g.State != lab.Master || !g.Since.Equal(since) || !g.Dataplane.Answering {
+	if g.State != lab.Master || !sameTime(g.Since, since) || !g.Dataplane.Answering {
 		t.Errorf("the node is %s since %v", g.State, g.Since)
 	}
 }

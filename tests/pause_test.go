@@ -22,10 +22,10 @@ func TestBackupStoppedForTenSecondsMakesNoTransition(t *testing.T) {
 	resumed := p.b.Resume()
 	time.Sleep(4 * time.Second) // longer than a master-down time
 
-	if got := p.a.Group(group); got.State != lab.Master || !got.Since.Equal(master.Since) {
+	if got := p.a.Group(group); got.State != lab.Master || !sameTime(got.Since, master.Since) {
 		t.Errorf("master is %s since %v, was MASTER since %v", got.State, got.Since, master.Since)
 	}
-	if got := p.b.Group(group); got.State != lab.Backup || !got.Since.Equal(backup.Since) {
+	if got := p.b.Group(group); got.State != lab.Backup || !sameTime(got.Since, backup.Since) {
 		t.Errorf("backup is %s since %v, was BACKUP since %v", got.State, got.Since, backup.Since)
 	}
 	frames := sniffer.Frames()
@@ -53,7 +53,7 @@ func TestMasterStoppedForSixSecondsComesBackAsBackup(t *testing.T) {
 	p.a.WaitState(group, lab.Backup, 3*time.Second)
 	time.Sleep(4 * time.Second)
 
-	if got := p.b.Group(group); got.State != lab.Master || !got.Since.Equal(since) {
+	if got := p.b.Group(group); got.State != lab.Master || !sameTime(got.Since, since) {
 		t.Errorf("the successor is %s since %v, was MASTER since %v", got.State, got.Since, since)
 	}
 	if got := p.a.Group(group); got.State != lab.Backup {

@@ -74,7 +74,7 @@ func TestStoppedBackupSaysNoGoodbye(t *testing.T) {
 	if len(frames.ToHost().Adverts(vhid)) == 0 {
 		t.Error("no advert was seen at all: the witness is missing")
 	}
-	if g := p.a.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+	if g := p.a.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("the master is %s since %v, was MASTER since %v", g.State, g.Since, since)
 	}
 	assertNothingLeft(t, p.b, clean)

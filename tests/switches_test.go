@@ -122,7 +122,7 @@ func TestMaintenanceIsPersistentAndAdvertised(t *testing.T) {
 	}
 	since := p.b.Group(group).Since
 	time.Sleep(skewed(0) + time.Second)
-	if g := p.b.Group(group); g.State != lab.Master || !g.Since.Equal(since) {
+	if g := p.b.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("b is %s since %v: a node in maintenance moved the VIP", g.State, g.Since)
 	}
 	if g := p.a.Group(group); g.State != lab.Backup {

@@ -103,7 +103,7 @@ func TestWeFollowUCARPsMaster(t *testing.T) {
 	})
 	since := u.node.Group(group).Since
 	time.Sleep(5 * time.Second)
-	if g := u.node.Group(group); g.State != lab.Backup || !g.Since.Equal(since) {
+	if g := u.node.Group(group); g.State != lab.Backup || !sameTime(g.Since, since) {
 		t.Fatalf("we are %s since %v beside ucarp's master", g.State, g.Since)
 	}
 	u.assertServed(t)

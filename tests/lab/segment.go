@@ -3,9 +3,13 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -53,8 +57,19 @@ func (l *Lab) NewHost(name string) *Host {
 	l.check(err, "host %s: open netlink", name)
 	l.Cleanup(nl.Close)
 	h := &Host{Name: name, lab: l, ns: ns, nl: nl}
+	// Without duplicate address detection nothing appears by itself a second after an interface came up.
+	h.setDefault("ipv6/conf/default/accept_dad", "0")
 	h.SetUp("lo")
 	return h
+}
+
+// setDefault sets a sysctl below net, where the kernel has it.
+func (h *Host) setDefault(name, value string) {
+	h.lab.Helper()
+	err := h.Within(func() error { return os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0o644) })
+	if !errors.Is(err, fs.ErrNotExist) {
+		h.lab.check(err, "%s: set %s", h.Name, name)
+	}
 }
 
 // NewSegment makes a segment without a host.
