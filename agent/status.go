@@ -89,7 +89,7 @@ func (g *group) report(now election.Instant, wall time.Time, enabled bool) api.G
 	}
 	out.Counters = api.Counters{
 		AdvertisementsSent: g.counts.sent.Load(), AdvertisementsReceived: stats.group.Received,
-		AdvertisementsRejected: stats.group.Rejected, FramesDropped: stats.group.Dropped,
+		AdvertisementsRejected: rejected(stats.group), FramesDropped: stats.group.Dropped,
 		Packets: stats.group.Packets, Bytes: stats.group.Bytes, EventsLost: stats.group.EventsLost,
 	}
 	for _, p := range cfg.Addresses {
@@ -100,6 +100,16 @@ func (g *group) report(now election.Instant, wall time.Time, enabled bool) api.G
 			Address: p.Addr().String(), ARPRequests: s.ARPRequests, ARPReplies: s.ARPReplies,
 			NDSolicitations: s.NDSolicitations, NDAdvertisements: s.NDAdvertisements,
 		})
+	}
+	return out
+}
+
+// rejected has every reason of a group, at 0 where the data plane has nothing to
+// say, and the foreign VRRP routers on its VHID, which are nobody's reject.
+func rejected(st loader.GroupStats) map[string]uint64 {
+	out := map[string]uint64{"foreign_vrrp": st.ForeignVRRP}
+	for _, reason := range loader.RejectReasons() {
+		out[reason] = st.Rejected[reason]
 	}
 	return out
 }
