@@ -16,6 +16,8 @@ EXEC := $(if $(SUDO),-exec "$(SUDO)",)
 # Pinned tools.
 CLANG ?= clang-14
 LLVM_STRIP ?= llvm-strip-14
+# Debian's clang does not look for asm/types.h of the host when it builds for bpf.
+BPF_CFLAGS := -I/usr/include/$(shell uname -m)-linux-gnu
 GOLANGCI_VERSION := v2.15.0
 TOOLS ?= $(HOME)/.cache/vipd-tools
 GOLANGCI := $(TOOLS)/golangci-lint
@@ -42,7 +44,7 @@ FORCE:
 generate: ## rebuild the BPF objects and their Go side with the pinned clang
 	@command -v $(CLANG) >/dev/null || { echo "generate: $(CLANG) is missing: run 'make setup', or name another with CLANG=... (the committed objects are built with clang-14)" >&2; exit 1; }
 	@$(CLANG) --version | head -n 1
-	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(LLVM_STRIP) $(GO) generate ./...
+	BPF2GO_CC=$(CLANG) BPF2GO_STRIP=$(LLVM_STRIP) BPF2GO_CFLAGS="$(BPF_CFLAGS)" $(GO) generate ./loader/...
 
 check-generate: ## fail when the committed BPF objects are not what generate makes
 	CLANG=$(CLANG) tests/check-generate.sh

@@ -133,10 +133,9 @@ func TestTakenXDPSlotIsNamed(t *testing.T) {
 	taken := s.node.XDPProgram("eth0")
 
 	s.node.Start()
-	g := s.node.WaitState(group, lab.Init, 3*time.Second)
-	if g.Reason != "attach_failed" {
-		t.Errorf("reason %q, want attach_failed", g.Reason)
-	}
+	g := s.node.WaitFor(group, "is INIT for attach_failed", 3*time.Second, func(g lab.GroupStatus) bool {
+		return g.State == lab.Init && g.Reason == "attach_failed"
+	})
 	said := g.Detail + "\n" + s.node.Proc().Output()
 	if !strings.Contains(said, "eth0") || !strings.Contains(said, "someone_else") {
 		t.Errorf("neither the detail nor the log names the interface and the program:\n%s", said)
@@ -247,9 +246,11 @@ func TestBridgePortIsRefused(t *testing.T) {
 	s.node.MustRun(5*time.Second, "ip", "link", "add", "br7", "type", "bridge")
 	s.node.MustRun(5*time.Second, "ip", "link", "set", "eth0", "master", "br7")
 	s.node.Start()
-	g := s.node.WaitState(group, lab.Init, 3*time.Second)
-	if g.Reason != "interface_enslaved" || !strings.Contains(g.Detail, "br7") {
-		t.Errorf("reason %q, detail %q; want interface_enslaved and br7 named", g.Reason, g.Detail)
+	g := s.node.WaitFor(group, "is INIT for interface_enslaved", 3*time.Second, func(g lab.GroupStatus) bool {
+		return g.State == lab.Init && g.Reason == "interface_enslaved"
+	})
+	if !strings.Contains(g.Detail, "br7") {
+		t.Errorf("the detail %q does not name br7", g.Detail)
 	}
 	s.node.MustRun(5*time.Second, "ip", "link", "set", "eth0", "nomaster")
 	s.node.WaitAnswering(group, upTimeout)
