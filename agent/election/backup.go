@@ -12,8 +12,8 @@ type backup struct {
 	pending  bool          // m.heard has not been decided on
 	extended bool          // again is set
 	again    Instant       // a late decision is looked at again then
-	tie      time.Duration // added to the down time after yielding to an equal
-	tieUntil Instant       // an advert after this comes from an established master
+	tie      time.Duration // after yielding to an equal, added to every wait
+	tieUntil Instant       // an advert after this is none of that contest
 }
 
 // listen begins BACKUP with evidence from that moment on.
@@ -35,11 +35,30 @@ func (m *Machine) hear(a Advert) {
 		return
 	}
 	b.pending, b.extended, m.extensions = true, false, 0
-	if a.At > b.tieUntil {
-		b.tie = 0
+	if a.At > b.tieUntil && m.verdict(a) == 0 {
+		b.tie = 0 // somebody is established
 	}
 	b.base = max(b.base, a.At)
 	m.rearm()
+}
+
+// nextOf is when the next advert of a's sender must have been heard if it is alive.
+func nextOf(a Advert) Instant {
+	interval := a.Interval()
+	return a.At.Add(interval + max(minLateness, interval/4))
+}
+
+// decideAt is when the newest advert may be acted on. At once, with two exceptions: after
+// yielding to an equal node, which may be about to do the same; and while another speaker
+// to which we would have to yield may be alive. Taking over from the worse of two masters
+// would make us the second master until the better one speaks again.
+func (m *Machine) decideAt() Instant {
+	b := &m.backup
+	at := m.heard.At.Add(b.tie)
+	if m.best.Src != m.heard.Src && Superior(m.best.Priority, m.effective, m.best.Aware) {
+		at = max(at, nextOf(m.best))
+	}
+	return at
 }
 
 func (m *Machine) tickBackup(out []Action) []Action {
@@ -49,7 +68,7 @@ func (m *Machine) tickBackup(out []Action) []Action {
 	if b.pending {
 		if r := m.verdict(m.heard); r != 0 {
 			heard := m.heard
-			due, reason, cause = heard.At, r, &heard
+			due, reason, cause = m.decideAt(), r, &heard
 		} else {
 			b.pending, b.extended = false, false
 		}

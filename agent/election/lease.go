@@ -7,7 +7,8 @@ package election
 func (m *Machine) expire(out []Action) []Action {
 	s := &m.master
 	if m.heardSinceSent() {
-		return m.stepDown(ReasonLeaseExpired, m.cause(), s.lease, 0, out)
+		heard := m.heard
+		return m.stepDown(ReasonLeaseExpired, &heard, s.lease, 0, out)
 	}
 	m.phase, m.extensions, s.inFlight = phaseExpired, 0, false
 	s.resumeAt = m.now.Add(m.effective.Interval())
@@ -23,19 +24,11 @@ func (m *Machine) tickExpired(out []Action) []Action {
 		s.resumeAt = m.now.Add(m.effective.Interval())
 		return out
 	}
-	s.announcements = max(s.announcements, 1)
+	s.announcements, s.rival = max(s.announcements, 1), false
 	return m.claim(out)
 }
 
 // heardSinceSent reports whether anybody advertised since we last did.
 func (m *Machine) heardSinceSent() bool {
 	return m.known && m.heard.At > m.master.lastSent
-}
-
-func (m *Machine) cause() *Advert {
-	if !m.known {
-		return nil
-	}
-	heard := m.heard
-	return &heard
 }

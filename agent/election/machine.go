@@ -19,6 +19,7 @@ type Machine struct {
 
 	heard      Advert // the newest foreign advert, in any state
 	known      bool   // heard is one
+	best       Advert // newest one of the best speaker that may be alive, in any state
 	extensions int    // how often a late decision was put off
 
 	backup backup
@@ -109,6 +110,9 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 	a.At = min(a.At, m.now) // two clocks read in the wrong order are no evidence from the future
 	newest := !m.known || a.At >= m.heard.At
 	if newest {
+		if !m.known || a.Src == m.best.Src || a.micros() <= m.best.micros() || a.At > nextOf(m.best) {
+			m.best = a
+		}
 		m.heard, m.known = a, true
 	}
 	switch m.state {

@@ -79,10 +79,11 @@ func (m *Machine) tooLate(due Instant) bool {
 	return m.now.Sub(due) > limit
 }
 
-// tieDelay lengthens the wait of a node that yielded to an equal: a part of half an
+// tieDelay lengthens the waits of a node that yielded to an equal: a part of half an
 // interval hashed from who we are and whom we heard, so that two nodes that yielded to
-// each other do not come back together.
-func tieDelay(interval time.Duration, node string, src netip.Addr) time.Duration {
+// each other do not come back together. The generation makes the next try differ, should
+// two nodes have drawn parts that are closer than the flight of an advert.
+func tieDelay(interval time.Duration, node string, src netip.Addr, generation uint64) time.Duration {
 	hash := uint64(14695981039346656037) // FNV-1a
 	mix := func(c byte) { hash = (hash ^ uint64(c)) * 1099511628211 }
 	for i := range len(node) {
@@ -91,6 +92,10 @@ func tieDelay(interval time.Duration, node string, src netip.Addr) time.Duration
 	mix(0)
 	for _, c := range src.AsSlice() {
 		mix(c)
+	}
+	for range 8 {
+		mix(byte(generation))
+		generation >>= 8
 	}
 	// FNV leaves the last bytes in the low bits; the fraction is taken from the high ones.
 	hash ^= hash >> 33

@@ -88,7 +88,7 @@ func (m *Machine) nextBackup() (Instant, Wait) {
 	case b.extended:
 		return b.again, WaitExtension
 	case b.pending:
-		return m.now, WaitDecision
+		return max(m.now, m.decideAt()), WaitDecision
 	default:
 		return b.due, WaitMasterDown
 	}

@@ -27,19 +27,19 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 	reason := m.yieldReason(a, beaten && !outlived)
 	var tie time.Duration
 	if beaten && tied(a.Priority, s.recorded, a.Aware) {
-		tie = tieDelay(s.recorded.Interval(), m.cfg.NodeName, a.Src)
+		tie = tieDelay(s.recorded.Interval(), m.cfg.NodeName, a.Src, m.generation)
 	}
 	return m.stepDown(reason, &a, a.At, tie, out)
 }
 
 func (m *Machine) yieldReason(a Advert, beaten bool) Reason {
-	recorded := m.master.recorded
+	undemoted := m.cfg.effective(0)
 	switch {
 	case !beaten:
 		return ReasonLeaseExpired
-	case !Superior(a.Priority, m.cfg.effective(0), a.Aware):
+	case m.effective != undemoted && !Superior(a.Priority, undemoted, a.Aware):
 		return ReasonDemoted
-	case tied(a.Priority, recorded, a.Aware):
+	case tied(a.Priority, m.master.recorded, a.Aware):
 		return ReasonEqualAdvert
 	default:
 		return ReasonBetterAdvert

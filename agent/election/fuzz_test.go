@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election_test
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"vipd/agent/election"
+)
+
+// script reads events from bytes: any sequence, at any times, true to nothing.
+type script struct{ b []byte }
+
+func (s *script) byte() byte {
+	if len(s.b) == 0 {
+		return 0
+	}
+	c := s.b[0]
+	s.b = s.b[1:]
+	return c
+}
+
+func (s *script) instant(now election.Instant) election.Instant {
+	d := time.Duration(int16(binary.BigEndian.Uint16([]byte{s.byte(), s.byte()})))
+	switch s.byte() % 4 {
+	case 0:
+		d *= time.Microsecond
+	case 1:
+		d *= time.Millisecond
+	case 2:
+		d *= 10 * time.Millisecond
+	default:
+		d = max(d, 0) * time.Second
+	}
+	return max(now.Add(d), 0)
+}
+
+func (s *script) priority() election.Priority {
+	return election.Priority{AdvBase: s.byte(), AdvSkew: s.byte(), Demote: s.byte()}
+}
+
+func (s *script) config() election.Config {
+	c := s.byte()
+	return election.Config{
+		NodeName: "fw1", AdvBase: s.byte(), AdvSkew: s.byte(), Preempt: c&1 != 0,
+		SendDemote: c&2 != 0, DeadRatio: float64(c>>2) / 16,
+	}
+}
+
+func (s *script) event(m *election.Machine, now election.Instant) election.Event {
+	v := m.View()
+	switch s.byte() % 16 {
+	case 0, 1:
+		return election.Up{Reason: election.ReasonLinkUp}
+	case 2:
+		return election.Down{Reason: election.ReasonLinkDown}
+	case 3, 4, 5:
+		flags := s.byte()
+		a := election.Advert{
+			At: s.instant(now), Priority: s.priority(), Aware: flags&1 != 0,
+			Yielded: flags&2 != 0, Generation: v.Generation - uint64(flags>>2&1),
+			Src: netip.AddrFrom4([4]byte{192, 0, 2, flags >> 6}),
+		}
+		if flags&8 != 0 {
+			a.Priority = election.GoodbyePriority()
+		}
+		return a
+	case 6:
+		return election.Yielded{Generation: v.Generation - uint64(s.byte()&1)}
+	case 7, 8, 9:
+		return election.Sent{T0: s.instant(now), Goodbye: v.Leaving != (s.byte() == 1), OK: s.byte()&3 != 0}
+	case 10:
+		return election.Demotion{Total: (int(s.byte()) - 100) << (s.byte() & 31)}
+	case 11:
+		return election.Release{Reason: election.ReasonDisabled}
+	case 12:
+		return election.Reconfigure{Config: s.config()}
+	case 13:
+		return nil
+	default:
+		return election.Tick{}
+	}
+}
+
+// FuzzStep: whatever happens, in whatever order, Step does not panic, keeps its promises
+// about its answers, gives the same ones twice, and asks for a later Tick after a Tick.
+func FuzzStep(f *testing.F) {
+	f.Add([]byte{})
+	f.Add([]byte{1, 1, 0, 0, 14, 12, 3, 14, 0, 3, 3, 7, 0, 0, 0, 0, 0, 1})
+	f.Add([]byte{255, 0, 1, 0, 0, 0, 0, 15, 4, 0, 2, 15, 3, 8, 0, 0, 1, 255, 255, 0, 15, 11})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s := &script{b: b}
+		cfg := s.config()
+		m, twin := election.New(cfg, 0, 7), election.New(cfg, 0, 7)
+		now := election.Instant(0)
+		for len(s.b) > 0 {
+			if d, ok := m.Deadline(); ok && s.byte()&1 == 0 {
+				now = max(now, d)
+			} else {
+				now = s.instant(now)
+			}
+			if now > election.Never/4 {
+				return
+			}
+			ev := s.event(m, now)
+			before := m.View()
+			out := m.Step(now, ev, nil)
+			again := twin.Step(now, ev, nil)
+			if diff := cmp.Diff(out, again, cmpopts.EquateComparable(netip.Addr{})); diff != "" || m.View() != twin.View() {
+				t.Fatalf("%T: same calls, other answers:\n%s", ev, diff)
+			}
+			checkAnswers(t, ev, before, m.View(), out)
+			if _, tick := ev.(election.Tick); tick {
+				checkProgress(t, m, twin, now)
+			}
+		}
+	})
+}
+
+func checkProgress(t *testing.T, m, twin *election.Machine, now election.Instant) {
+	t.Helper()
+	at, ok := m.Deadline()
+	if !ok || at > now {
+		return
+	}
+	// The machine's time may be ahead of a now that went back; once more, in its own time.
+	m.Step(at, election.Tick{}, nil)
+	twin.Step(at, election.Tick{}, nil)
+	if again, ok := m.Deadline(); ok && again <= at {
+		t.Fatalf("at %v: deadline %v does not move: %+v", now, time.Duration(at), m.View())
+	}
+}
+
+// checkAnswers holds the actions of one Step to their order.
+func checkAnswers(t *testing.T, ev election.Event, before, after election.View, out []election.Action) {
+	t.Helper()
+	fail := func(why string) { t.Fatalf("%T in %+v: %s: %#v", ev, before, why, out) }
+	state, generation, sends, changes := before.State, before.Generation, 0, 0
+	fenced := before.State
+	for _, a := range out {
+		switch a := a.(type) {
+		case election.SetRole:
+			if a.Generation < generation || a.State == election.Master && a.Lease == 0 && a.Generation == generation && before.Lease != 0 {
+				fail("role goes back")
+			}
+			generation, fenced = a.Generation, a.State
+		case election.AddVIPs, election.SendAdvert, election.Announce, election.RenewVIPs:
+			if fenced != election.Master {
+				fail("speaks without the role")
+			}
+			if _, ok := a.(election.SendAdvert); ok {
+				sends++
+			}
+		case election.RemoveVIPs:
+			if fenced == election.Master {
+				fail("addresses go before the role")
+			}
+		case election.Transition:
+			if a.From != state || a.To == a.From || fenced != a.To || a.Reason.String() == "invalid" || a.Lag < 0 {
+				fail("transition does not fit")
+			}
+			state = a.To
+			changes++
+		case election.Released:
+			if state != election.Init {
+				fail("released in another state")
+			}
+		case election.SetPriority:
+			if fenced == election.Init {
+				fail("priority while in INIT")
+			}
+		}
+	}
+	if sends > 1 || changes > 1 || state != after.State || generation > after.Generation {
+		fail("too much, or not what the view says")
+	}
+	if after.Expired && sends > 0 {
+		fail("sends under an expired lease")
+	}
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election_test
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"vipd/agent/election"
+)
+
+// world is a segment with an operator who does foolish things to it.
+type world struct {
+	*segment
+	preempt bool
+	witness map[election.Reason]int
+}
+
+func (w *world) pick(t *rapid.T) *node {
+	return w.nodes[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "node")]
+}
+
+// ask feeds an event of the operator or the link to a node whose agent runs.
+func (n *node) ask(ev election.Event) {
+	n.asked = true
+	n.step(ev)
+	n.asked = false
+}
+
+func (w *world) actions() map[string]func(*rapid.T) {
+	return map[string]func(*rapid.T){
+		"": func(*rapid.T) { w.check() },
+		"pass": func(t *rapid.T) {
+			w.advance(time.Duration(rapid.IntRange(0, 6000).Draw(t, "ms")) * time.Millisecond)
+		},
+		"pass longer": func(t *rapid.T) {
+			w.advance(time.Duration(rapid.IntRange(1, 30).Draw(t, "s")) * time.Second)
+		},
+		"link": func(t *rapid.T) {
+			if n := w.pick(t); !n.paused && n.wanted {
+				n.linkUp = !n.linkUp
+				if n.linkUp {
+					n.ask(election.Up{Reason: election.ReasonLinkUp})
+				} else {
+					n.ask(election.Down{Reason: election.ReasonLinkDown})
+				}
+			}
+		},
+		"stop agent": func(t *rapid.T) { w.pick(t).paused = true },
+		"continue agent": func(t *rapid.T) {
+			w.pick(t).paused = false
+		},
+		"lag": func(t *rapid.T) {
+			w.pick(t).lag = time.Duration(rapid.IntRange(0, 20).Draw(t, "ms")) * time.Millisecond
+		},
+		"flight": func(t *rapid.T) {
+			w.pick(t).flight = time.Duration(rapid.IntRange(1, 5000).Draw(t, "us")) * time.Microsecond
+		},
+		"demote": func(t *rapid.T) {
+			n := w.pick(t)
+			total := rapid.SampledFrom([]int{0, 0, 1, 50, 240, 1000, -10}).Draw(t, "total")
+			if !n.paused {
+				n.ask(election.Demotion{Total: total})
+			}
+		},
+		"reconfigure": func(t *rapid.T) {
+			n := w.pick(t)
+			skew := rapid.SampledFrom([]uint8{0, 0, 1, 100, 254}).Draw(t, "skew")
+			if !n.paused {
+				n.cfg.AdvSkew = skew
+				n.ask(election.Reconfigure{Config: n.cfg})
+			}
+		},
+		"sends fail": func(t *rapid.T) { w.pick(t).sendFails = true },
+		"sends work": func(t *rapid.T) { w.pick(t).sendFails = false },
+		"release": func(t *rapid.T) {
+			if n := w.pick(t); !n.paused {
+				n.wanted = false
+				n.step(election.Release{Reason: election.ReasonDisabled})
+			}
+		},
+		"enable": func(t *rapid.T) { w.enable(w.pick(t)) },
+		"cut": func(t *rapid.T) {
+			w.pick(t).deaf[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "from")] = true
+		},
+		"heal": func(*rapid.T) { w.heal() },
+		"needless ticks": func(t *rapid.T) {
+			if n := w.pick(t); !n.paused {
+				n.wake()
+				n.wake()
+			}
+		},
+	}
+}
+
+func (w *world) enable(n *node) {
+	if !n.paused && !n.wanted && n.m.View().State == election.Init && n.linkUp {
+		n.wanted = true
+		n.ask(election.Up{Reason: election.ReasonEnabled})
+	}
+}
+
+func (w *world) heal() {
+	for _, n := range w.nodes {
+		n.deaf = [4]bool{}
+	}
+}
+
+// settle ends every fault and demands what must follow: somebody answers within the
+// bound, and then exactly one node for ever, the best one if all preempt.
+func (w *world) settle(t *rapid.T) {
+	w.heal()
+	for _, n := range w.nodes {
+		n.paused, n.sendFails = false, false
+		if !n.linkUp {
+			n.linkUp = true
+			if n.wanted {
+				n.ask(election.Up{Reason: election.ReasonLinkUp})
+			}
+		}
+	}
+	w.advance(6 * time.Second) // handovers end
+	for _, n := range w.nodes {
+		w.enable(n)
+	}
+	// The longest: three extensions of a node that was stopped, then its claim, then a
+	// better one that preempts it.
+	w.advance(20 * time.Second)
+	before := 0
+	for _, n := range w.nodes {
+		before += len(n.transitions)
+	}
+	for range 100 {
+		w.advance(100 * time.Millisecond)
+		speakers, best := 0, true
+		for _, n := range w.nodes {
+			if !n.answering() {
+				continue
+			}
+			speakers++
+			for _, o := range w.nodes {
+				best = best && n.m.View().Effective.Interval() <= o.m.View().Effective.Interval()
+			}
+		}
+		if speakers != 1 || w.preempt && !best {
+			t.Fatalf("%v: %d speakers, best %v\n%s", w.time(), speakers, best, w.segment)
+		}
+	}
+	after := 0
+	for _, n := range w.nodes {
+		after += len(n.transitions)
+		for _, tr := range n.transitions {
+			w.witness[tr.Reason]++
+		}
+	}
+	if after != before {
+		t.Fatalf("%v: transitions on a quiet segment\n%s", w.time(), w.segment)
+	}
+}
+
+// TestSegment lets two or three machines live through anything. It is the small brother
+// of the simulator: few nodes, but failures shrink.
+func TestSegment(t *testing.T) {
+	t.Parallel()
+	witness := map[election.Reason]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(2, 3).Draw(t, "nodes")
+		w := &world{segment: newSegment(n, t.Fatalf), witness: witness}
+		w.preempt = rapid.Bool().Draw(t, "preempt")
+		for _, n := range w.nodes {
+			n.cfg.Preempt = w.preempt
+			n.cfg.AdvSkew = rapid.SampledFrom([]uint8{0, 0, 50, 100}).Draw(t, "skew")
+			n.m = election.New(n.cfg, 0, 0)
+			n.ask(election.Up{Reason: election.ReasonStartup})
+		}
+		t.Repeat(w.actions())
+		w.settle(t)
+	})
+	for _, r := range []election.Reason{
+		election.ReasonMasterTimeout, election.ReasonBetterAdvert, election.ReasonEqualAdvert,
+		election.ReasonDemoted, election.ReasonLeaseExpired, election.ReasonLinkDown, election.ReasonSendFailed,
+		election.ReasonGoodbye, election.ReasonPreempt, election.ReasonDisabled,
+	} {
+		if witness[r] == 0 && !t.Failed() {
+			t.Errorf("%v never happened: the test proves less than it says", r)
+		}
+	}
+}

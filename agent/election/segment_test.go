@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election_test
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"vipd/agent/election"
+)
+
+// segment is a model of one Ethernet with vipd nodes on it: the real machines, and as
+// much of the data plane as fences them (role entry, lease, yield, last-advert record,
+// a small ring). Time is virtual; everything happens in order of time, then of node.
+type segment struct {
+	now     election.Instant
+	nodes   []*node
+	flights []flight
+	faults  func(format string, args ...any) // an invariant is broken
+
+	lossAt   election.Instant // last time a frame was lost
+	lossEver bool
+}
+
+type overlap struct {
+	on    bool
+	since election.Instant
+}
+
+const (
+	maxFlight = 5 * time.Millisecond
+	ringSize  = 4
+	// After this long without a loss no overlap may be blamed on one: the longest wait
+	// for a master, and one interval for the two to hear each other.
+	lossEcho = 8 * time.Second
+	// The most adverts a node may send in a second, whatever happens to it.
+	maxRate = 25
+)
+
+type flight struct {
+	at   election.Instant
+	to   int
+	from int
+	p    election.Priority
+}
+
+type node struct {
+	s    *segment
+	id   int
+	addr netip.Addr
+	m    *election.Machine
+	cfg  election.Config
+
+	// kernel
+	role     election.SetRole
+	recorded election.Priority
+	yielded  uint64
+	ring     []election.Advert
+	record   election.Advert
+	heard    bool
+
+	// agent
+	lag       time.Duration
+	paused    bool
+	given     election.Instant // At of the newest advert given to the machine
+	sendFails bool
+	failed    bool // the last send
+	wakes     int  // at this instant
+	wokeAt    election.Instant
+
+	// host
+	linkUp bool
+	vips   bool
+	deaf   [4]bool // to whom it does not listen
+	flight time.Duration
+	lands  election.Instant // of the last frame
+
+	both        [4]overlap // with nodes of a lower id
+	wanted      bool       // not released
+	transitions []election.Transition
+	sends       []election.Instant
+	asked       bool // the operator or the link asks for something right now
+}
+
+func newSegment(n int, faults func(string, ...any)) *segment {
+	s := &segment{faults: faults}
+	for i := range n {
+		nd := &node{s: s, id: i, addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), linkUp: true, wanted: true}
+		nd.cfg = election.Config{NodeName: fmt.Sprintf("fw%d", i), AdvBase: 1, DeadRatio: 3, SendDemote: true}
+		nd.flight = time.Millisecond
+		nd.m = election.New(nd.cfg, 0, 0)
+		nd.role = election.SetRole{State: election.Init}
+		s.nodes = append(s.nodes, nd)
+	}
+	return s
+}
+
+func (n *node) answering() bool {
+	return n.linkUp && n.role.State == election.Master && n.s.now < n.role.Lease && n.yielded < n.role.Generation
+}
+
+// wakeAt is when the agent does something by itself.
+func (n *node) wakeAt() election.Instant {
+	if n.paused {
+		return election.Never
+	}
+	at := election.Never
+	if len(n.ring) > 0 {
+		at = n.ring[0].At
+	}
+	if d, ok := n.m.Deadline(); ok {
+		at = min(at, d)
+	}
+	if at == election.Never {
+		return at
+	}
+	return max(at.Add(n.lag), n.s.now)
+}
+
+// advance lets time pass.
+func (s *segment) advance(d time.Duration) {
+	end := s.now.Add(d)
+	for {
+		at, who := end, -1
+		for i, n := range s.nodes {
+			if w := n.wakeAt(); w < at {
+				at, who = w, i
+			}
+		}
+		f := -1
+		for i := range s.flights {
+			if s.flights[i].at < at || s.flights[i].at == at && who >= 0 {
+				at, who, f = s.flights[i].at, -1, i
+			}
+		}
+		s.now = at
+		switch {
+		case f >= 0:
+			fl := s.flights[f]
+			s.flights = slices.Delete(s.flights, f, f+1)
+			s.nodes[fl.to].receive(fl)
+		case who >= 0:
+			s.nodes[who].countWake()
+			s.nodes[who].wake()
+		default:
+			s.check()
+			return
+		}
+		s.check()
+	}
+}
+
+// receive is XDP.
+func (n *node) receive(f flight) {
+	if !n.linkUp {
+		return // in INIT: it waits a whole down time when the link is back
+	}
+	if n.deaf[f.from] {
+		n.s.lossAt, n.s.lossEver = n.s.now, true
+		return
+	}
+	a := election.Advert{At: n.s.now, Src: n.s.nodes[f.from].addr, Priority: f.p, Generation: n.role.Generation}
+	if n.role.State == election.Master && n.yielded < n.role.Generation {
+		speaking := n.s.now < max(n.role.Lease, n.role.SendUntil)
+		if !speaking || election.Superior(a.Priority, n.recorded, a.Aware) {
+			n.yielded, a.Yielded = n.role.Generation, true
+		}
+	}
+	n.record, n.heard = a, true
+	if len(n.ring) < ringSize {
+		n.ring = append(n.ring, a) // else lost; the record has it
+	}
+}
+
+// wake is one turn of the agent's loop.
+func (n *node) wake() {
+	ring := n.ring
+	n.ring = nil
+	for _, a := range ring {
+		n.given = a.At
+		n.step(a)
+	}
+	n.catchUp()
+	n.step(election.Tick{})
+	if d, ok := n.m.Deadline(); ok && d <= n.s.now {
+		n.s.faults("%v: node %d: after a tick the next deadline is %v: %+v", n.s.time(), n.id, time.Duration(d), n.m.View())
+	}
+}
+
+// countWake notices an agent that is woken again and again at one instant.
+func (n *node) countWake() {
+	if n.wokeAt != n.s.now {
+		n.wokeAt, n.wakes = n.s.now, 0
+	}
+	if n.wakes++; n.wakes > 5 {
+		n.s.faults("%v: node %d: busy loop: %+v", n.s.time(), n.id, n.m.View())
+	}
+}
+
+// catchUp applies what the kernel knows and the ring did not tell.
+func (n *node) catchUp() {
+	if n.heard && n.record.At > n.given {
+		n.given = n.record.At
+		n.step(n.record)
+	}
+	if v := n.m.View(); v.State == election.Master && n.yielded >= v.Generation {
+		n.step(election.Yielded{Generation: n.yielded})
+	}
+}
+
+func (n *node) step(ev election.Event) {
+	sends := 0
+	for _, a := range n.m.Step(n.s.now, ev, nil) {
+		switch a := a.(type) {
+		case election.SetRole:
+			n.setRole(a)
+		case election.SetPriority:
+			n.recorded = a.Priority
+		case election.AddVIPs, election.RenewVIPs:
+			n.vips = true
+		case election.RemoveVIPs:
+			n.vips = false
+		case election.SendAdvert:
+			if sends++; sends > 1 {
+				n.s.faults("%v: node %d: two sends in one step", n.s.time(), n.id)
+			}
+			defer n.send(a)
+		case election.Transition:
+			n.transition(a)
+		case election.Released:
+			if n.m.View().State != election.Init || n.vips {
+				n.s.faults("%v: node %d: released in %v, vips %v", n.s.time(), n.id, n.m.View().State, n.vips)
+			}
+		case election.Announce:
+			if !n.answering() && n.yielded < n.role.Generation {
+				n.s.faults("%v: node %d: announces without answering", n.s.time(), n.id)
+			}
+		}
+	}
+}
+
+func (n *node) setRole(r election.SetRole) {
+	if r.Generation < n.role.Generation {
+		n.s.faults("%v: node %d: generation went from %d to %d", n.s.time(), n.id, n.role.Generation, r.Generation)
+	}
+	if r.State == election.Master && n.role.State != election.Master && (r.Lease != 0 || r.Generation <= n.role.Generation) {
+		n.s.faults("%v: node %d: became MASTER with %+v after %+v", n.s.time(), n.id, r, n.role)
+	}
+	n.role = r
+}
+
+// send is the agent's sender with the egress program behind it.
+func (n *node) send(a election.SendAdvert) {
+	n.catchUp() // the agent reads the kernel's record before each send
+	v := n.m.View()
+	if !a.Goodbye && (v.State != election.Master || v.Leaving) {
+		return
+	}
+	if !a.Goodbye && n.s.now >= max(n.role.Lease, n.role.SendUntil) {
+		n.s.faults("%v: node %d: wants to send with lease %v, send-until %v", n.s.time(), n.id, time.Duration(n.role.Lease), time.Duration(n.role.SendUntil))
+	}
+	n.sends = append(n.sends, n.s.now)
+	ok := !n.sendFails && n.linkUp
+	n.failed = !ok
+	if ok {
+		n.lands = max(n.lands, n.s.now.Add(n.flight)) // frames of one sender do not overtake
+		for i := range n.s.nodes {
+			if i != n.id {
+				n.s.flights = append(n.s.flights, flight{at: n.lands, to: i, from: n.id, p: a.Priority})
+			}
+		}
+	}
+	n.step(election.Sent{T0: n.s.now, Goodbye: a.Goodbye, OK: ok})
+}
+
+func (s *segment) time() time.Duration { return time.Duration(s.now) }
