@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // CARP
+	"encoding/binary"
+	"encoding/hex"
+	"net/netip"
+	"slices"
+)
+
+// Frames as they travel, built here and not by the code under test.
+
+var (
+	carpGroup    = netip.MustParseAddr("224.0.0.18")
+	carpGroupMAC = [6]byte{1, 0, 0x5e, 0, 0, 0x12}
+	broadcastMAC = [6]byte{255, 255, 255, 255, 255, 255}
+)
+
+func vmac(vhid uint8) [6]byte { return [6]byte{0, 0, 0x5e, 0, 1, vhid} }
+
+// prefix is the constant part of the hashed message.
+func prefix(vhid uint8, addrs []netip.Addr) []byte {
+	sorted := slices.Clone(addrs)
+	slices.SortFunc(sorted, netip.Addr.Compare)
+	b := []byte{2, 1, vhid}
+	for _, a := range sorted {
+		b = append(b, a.AsSlice()...)
+	}
+	return b
+}
+
+func sum16(parts ...[]byte) uint16 {
+	var s uint32
+	for _, p := range parts {
+		for i := 0; i < len(p); i += 2 {
+			w := uint32(p[i]) << 8
+			if i+1 < len(p) {
+				w |= uint32(p[i+1])
+			}
+			s += w
+		}
+	}
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return ^uint16(s)
+}
+
+func mustHex(s string) []byte {
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func eth(dst, src [6]byte, proto uint16) []byte {
+	return binary.BigEndian.AppendUint16(append(dst[:], src[:]...), proto)
+}
+
+// packet is an IPv4 packet in its frame. Its zero fields get sensible values.
+type packet struct {
+	srcMAC, dstMAC [6]byte
+	src, dst       netip.Addr
+	ttl, proto     uint8
+	frag           uint16
+	options        []byte
+	payload        []byte
+	totalDelta     int  // lies about the total length
+	badSum         bool // of the IP header
+}
+
+func (p packet) bytes() []byte {
+	if p.srcMAC == ([6]byte{}) {
+		p.srcMAC = vmac(1)
+	}
+	if p.dstMAC == ([6]byte{}) {
+		p.dstMAC = carpGroupMAC
+	}
+	if !p.src.IsValid() {
+		p.src = peerAddr
+	}
+	if !p.dst.IsValid() {
+		p.dst = carpGroup
+	}
+	if p.ttl == 0 {
+		p.ttl = 255
+	}
+	if p.proto == 0 {
+		p.proto = 112
+	}
+	ip := []byte{byte(0x45 + len(p.options)/4), 0xe0}
+	ip = binary.BigEndian.AppendUint16(ip, uint16(20+len(p.options)+len(p.payload)+p.totalDelta))
+	ip = binary.BigEndian.AppendUint16(ip, 0)
+	ip = binary.BigEndian.AppendUint16(ip, 0x4000|p.frag)
+	ip = append(ip, p.ttl, p.proto, 0, 0)
+	ip = append(append(append(ip, p.src.AsSlice()...), p.dst.AsSlice()...), p.options...)
+	s := sum16(ip)
+	if p.badSum {
+		s ^= 0x0100
+	}
+	binary.BigEndian.PutUint16(ip[10:], s)
+	return append(append(eth(p.dstMAC, p.srcMAC, 0x0800), ip...), p.payload...)
+}
+
+// carp is the 36-byte header.
+type carp struct {
+	version, vhid, skew, authlen, demote, base uint8
+	counter                                    uint64
+	digest                                     [20]byte
+}
+
+func (c carp) bytes() []byte {
+	if c.version == 0 {
+		c.version = 0x21
+	}
+	if c.authlen == 0 {
+		c.authlen = 7
+	}
+	b := []byte{c.version, c.vhid, c.skew, c.authlen, c.demote, c.base, 0, 0}
+	b = binary.BigEndian.AppendUint64(b, c.counter)
+	b = append(b, c.digest[:]...)
+	binary.BigEndian.PutUint16(b[6:], sum16(b))
+	return b
+}
+
+func digest(key, prefix []byte, counter uint64) (d [20]byte) {
+	m := hmac.New(sha1.New, key)
+	m.Write(prefix)
+	m.Write(binary.BigEndian.AppendUint64(nil, counter))
+	copy(d[:], m.Sum(nil))
+	return d
+}
+
+// advert is a right one of the golden group, over 192.0.2.1.
+func advert(base, skew, demote uint8, counter uint64) carp {
+	return carp{
+		vhid: 1, base: base, skew: skew, demote: demote, counter: counter,
+		digest: digest(goldenKey, prefix(1, []netip.Addr{netip.MustParseAddr("192.0.2.1")}), counter),
+	}
+}
+
+// arp is an ARP packet in its frame.
+type arp struct {
+	dstMAC, srcMAC [6]byte
+	op             uint16
+	sha, tha       [6]byte
+	sip, tip       string
+}
+
+func (a arp) bytes() []byte {
+	b := eth(a.dstMAC, a.srcMAC, 0x0806)
+	b = append(b, 0, 1, 8, 0, 6, 4)
+	b = binary.BigEndian.AppendUint16(b, a.op)
+	b = append(append(b, a.sha[:]...), netip.MustParseAddr(a.sip).AsSlice()...)
+	return append(append(b, a.tha[:]...), netip.MustParseAddr(a.tip).AsSlice()...)
+}
+
+// arpFor asks for a VIP by broadcast.
+func arpFor(vip string) arp {
+	return arp{dstMAC: broadcastMAC, srcMAC: peerMAC, op: 1, sha: peerMAC, sip: "192.0.2.2", tip: vip}
+}
+
+// vrrp2 and vrrp3 are adverts of a foreign router.
+func vrrp2(vrid uint8, n int) []byte {
+	b := []byte{0x21, vrid, 100, byte(n), 0, 1, 0, 0}
+	for i := range n {
+		b = append(b, 192, 0, 2, byte(i))
+	}
+	b = append(b, make([]byte, 8)...)
+	binary.BigEndian.PutUint16(b[6:], sum16(b))
+	return b
+}
+
+func vrrp3(vrid uint8, n int, src, dst netip.Addr) []byte {
+	b := []byte{0x31, vrid, 100, byte(n), 0, 100, 0, 0}
+	for i := range n {
+		b = append(b, 192, 0, 2, byte(i))
+	}
+	pseudo := append(append(src.AsSlice(), dst.AsSlice()...), 0, 112, byte(len(b)>>8), byte(len(b)))
+	binary.BigEndian.PutUint16(b[6:], sum16(pseudo, b))
+	return b
+}
