@@ -43,7 +43,8 @@ func (t *roleTable) clear(slot uint32) {
 	atomic.StoreUint64(&r.RoleGen, uint64(RoleInit))
 	atomic.StoreUint64(&r.Lease, 0)
 	atomic.StoreUint64(&r.SendUntil, 0)
-	atomic.StoreUint64(&r.SentPrio, 0)
+	// Nothing was sent: any advert is superior to that.
+	atomic.StoreUint64(&r.SentPrio, uint64(Priority{AdvBase: 255, AdvSkew: 255}.word()))
 	atomic.StoreUint64(&r.AuthIndex, 0)
 	atomic.StoreUint64(&r.N_src, 0)
 	r.Src = [4][16]uint8{}
