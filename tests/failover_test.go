@@ -31,7 +31,12 @@ func TestGapAfterLinkLossIsAtMostMasterDownPlus100ms(t *testing.T) {
 	p.start()
 	pinger := p.client.Ping(vip, pingSpacing)
 	pinger.AwaitAnswer(time.Now(), 2*time.Second)
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(500 * time.Millisecond)
+	since := time.Now()
+	p.portA.Sniff().Await(2*time.Second, "an advert", func(f lab.Frame) bool { // the worst moment is just after one
+		ad, ok := f.Advert()
+		return ok && f.FromHost && f.At.After(since) && ad.VHID == vhid
+	})
 	pulled := time.Now()
 	p.portA.SetCarrier(false)
 	g := p.a.WaitState(group, lab.Init, 2*time.Second)
