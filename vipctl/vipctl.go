@@ -1,21 +1,151 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vipctl is the operator's command as a library.
+// Package vipctl is the operator's command as a library: one file a command. Of the
+// agent it knows the control API and nothing else.
 package vipctl
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"strings"
+	"time"
+
+	"vipd/agent/control/api"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Exit codes. They are a contract with scripts.
+const (
+	ExitOK          = 0
+	ExitFailure     = 1
+	ExitUsage       = 2
+	ExitUnreachable = 3
+	ExitDegraded    = 4
 )
 
 // Env is what the command takes from its surroundings.
 type Env struct {
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	// Now is the clock for ages; nil means the host's.
+	Now func() time.Time
+	// Terminal forces colours and redrawing; otherwise Stdout is asked what it is.
+	Terminal bool
+}
+
+// program is one run of the command.
+type program struct {
+	env    Env
+	tty    bool
+	colour bool
 }
 
 // Run executes one command line, args[0] being the program's name, and returns the
-// exit code.
+// exit code. Errors are told on Stderr.
 func Run(ctx context.Context, args []string, env Env) int {
-	return 1
+	if env.Getenv == nil {
+		env.Getenv = func(string) string { return "" }
+	}
+	if env.Now == nil {
+		env.Now = time.Now
+	}
+	tty := env.Terminal || isTerminal(env.Stdout)
+	p := &program{env: env, tty: tty, colour: tty && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"}
+	err := p.app().RunContext(ctx, args)
+	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return ExitOK // Ctrl-C is how --watch ends
+	}
+	var d *degradedError
+	if !errors.As(err, &d) || !d.told {
+		fmt.Fprintln(env.Stderr, "vipctl: "+err.Error())
+	}
+	return exitCode(err)
+}
+
+func (p *program) app() *cli.App {
+	app := &cli.App{
+		Name:                      "vipctl",
+		Usage:                     "show and change the virtual IPs of this node",
+		UsageText:                 "vipctl [--socket PATH] COMMAND [flags] [arguments]",
+		Description:               "EXAMPLE:\n   vipctl status\n   vipctl maintenance enter",
+		Version:                   api.Version,
+		Writer:                    p.env.Stdout,
+		ErrWriter:                 p.env.Stderr,
+		Suggest:                   true,
+		EnableBashCompletion:      true,
+		DisableSliceFlagSeparator: true,
+		OnUsageError:              onUsageError,
+		ExitErrHandler:            func(*cli.Context, error) {}, // the library would end the process
+		Flags:                     []cli.Flag{socketFlag(p.env.Getenv)},
+		Action: func(c *cli.Context) error {
+			return unknownCommand(c, c.App.Commands, "vipctl")
+		},
+		Commands: []*cli.Command{
+			p.statusCommand(), p.showCommand(),
+			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(),
+			p.reloadCommand(), p.versionCommand(), p.completionCommand(),
+		},
+	}
+	for _, c := range app.Commands {
+		prepare(c)
+	}
+	return app
+}
+
+// prepare gives every command what all have.
+func prepare(c *cli.Command) {
+	c.OnUsageError = onUsageError
+	c.Flags = append(c.Flags, socketFlag(nil))
+	for _, sub := range c.Subcommands {
+		prepare(sub)
+	}
+}
+
+// socketFlag stands before the command, where it takes VIPD_SOCKET, and after it.
+func socketFlag(getenv func(string) string) *cli.StringFlag {
+	f := &cli.StringFlag{Name: "socket", Usage: "socket of vipd at `PATH`, also by VIPD_SOCKET", DefaultText: api.DefaultSocket}
+	if getenv != nil {
+		if path := getenv("VIPD_SOCKET"); path != "" {
+			f.Value, f.DefaultText = path, path
+		}
+	}
+	return f
+}
+
+// client speaks to the socket that was named nearest to the command.
+func (p *program) client(c *cli.Context) *api.Client {
+	for _, level := range c.Lineage() {
+		if s := level.String("socket"); s != "" {
+			return &api.Client{Socket: s}
+		}
+	}
+	return &api.Client{}
+}
+
+func (p *program) printf(format string, args ...any) {
+	fmt.Fprintf(p.env.Stdout, format, args...)
+}
+
+// warn is for what does not belong into a command's output.
+func (p *program) warn(format string, args ...any) {
+	fmt.Fprintf(p.env.Stderr, "vipctl: "+format+"\n", args...)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// example is the form of every command's description.
+func example(text string, lines ...string) string {
+	return text + "\n\nEXAMPLE:\n   " + strings.Join(lines, "\n   ")
 }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"context"
+
+	"vipd/agent/control/api"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) disableCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "disable",
+		Usage:     "give up all virtual IPs until enable or a reboot",
+		UsageText: "vipctl disable",
+		Description: example("Says goodbye to the other nodes, which take over at once, and removes the addresses. A restart of vipd does not end\n"+
+			"it, a reboot does. For work that outlasts a reboot use `vipctl maintenance enter`.", "vipctl disable"),
+		Action: p.verb((*api.Client).Disable,
+			"disabled: this node gives up its virtual IPs until `vipctl enable` or a reboot",
+			"already disabled"),
+	}
+}
+
+// verb runs a request that changes something and says what happened.
+func (p *program) verb(do func(*api.Client, context.Context) (api.Change, error), done, already string) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if _, err := arguments(c); err != nil {
+			return err
+		}
+		change, err := do(p.client(c), c.Context)
+		if err != nil {
+			return err
+		}
+		if change.Changed {
+			p.printf("%s\n", done)
+		} else {
+			p.printf("%s\n", already)
+		}
+		if change.Message != "" {
+			p.printf("%s\n", change.Message)
+		}
+		return nil
+	}
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"vipd/agent/control/api"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) enableCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "enable",
+		Usage:       "end disable",
+		UsageText:   "vipctl enable",
+		Description: example("The groups start as BACKUP and take over as their configuration says.", "vipctl enable"),
+		Action: p.verb((*api.Client).Enable,
+			"enabled: this node takes part again",
+			"already enabled"),
+	}
+}

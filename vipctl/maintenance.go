@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"vipd/agent/control/api"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) maintenanceCommand() *cli.Command {
+	cmd := &cli.Command{
+		Name:      "maintenance",
+		Usage:     "hand over before work on this node, persistently",
+		UsageText: "vipctl maintenance enter|leave|status",
+		Description: example("In maintenance this node advertises the lowest priority (demotion 240), so that any other takes over, and still holds\n"+
+			"the addresses when there is no other. It lasts over restarts and reboots.",
+			"vipctl maintenance enter", "vipctl maintenance leave"),
+		Subcommands: []*cli.Command{
+			{
+				Name: "enter", Usage: "ask the other nodes to take over", UsageText: "vipctl maintenance enter",
+				Description: example("The mode is on disk when the command returns.", "vipctl maintenance enter"),
+				Action: p.verb((*api.Client).EnterMaintenance,
+					"maintenance mode entered, also after a reboot: the other nodes are asked to take over (`vipctl status` shows it)",
+					"already in maintenance mode"),
+			},
+			{
+				Name: "leave", Usage: "take part as configured again", UsageText: "vipctl maintenance leave",
+				Description: example("The configured priority is advertised again.", "vipctl maintenance leave"),
+				Action: p.verb((*api.Client).LeaveMaintenance,
+					"maintenance mode left",
+					"not in maintenance mode"),
+			},
+			{
+				Name: "status", Usage: "tell whether this node is in maintenance", UsageText: "vipctl maintenance status [-o table|json]",
+				Description: example("Prints on or off.", "vipctl maintenance status"),
+				Flags:       []cli.Flag{outputFlag(formatTable, formatJSON)},
+				Action:      p.maintenanceStatus,
+			},
+		},
+	}
+	cmd.Action = func(c *cli.Context) error { return unknownCommand(c, cmd.Subcommands, "vipctl maintenance") }
+	return cmd
+}
+
+func (p *program) maintenanceStatus(c *cli.Context) error {
+	if _, err := arguments(c); err != nil {
+		return err
+	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
+	if err != nil {
+		return err
+	}
+	m, err := p.client(c).Maintenance(c.Context)
+	if err != nil {
+		return err
+	}
+	switch {
+	case format == formatJSON:
+		p.printf("{\n  \"maintenance\": %t,\n  \"enabled\": %t\n}\n", m.Maintenance, m.Enabled)
+	case m.Maintenance:
+		p.printf("maintenance: on, until `vipctl maintenance leave`\n")
+	default:
+		p.printf("maintenance: off\n")
+	}
+	if format != formatJSON && !m.Enabled {
+		p.printf("This node is DISABLED as well: `vipctl enable` ends that.\n")
+	}
+	return nil
+}

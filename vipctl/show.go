@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"vipd/agent/control/api"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) showCommand() *cli.Command {
+	return &cli.Command{
+		Name:         "show",
+		Usage:        "show everything about one group",
+		UsageText:    "vipctl show [-o table|json] GROUP",
+		ArgsUsage:    "GROUP",
+		Description:  example("A group is written INTERFACE@VHID, as in the status.", "vipctl show eth0@1"),
+		Flags:        []cli.Flag{outputFlag(formatTable, formatJSON)},
+		BashComplete: p.completeGroups,
+		Action:       p.show,
+	}
+}
+
+func (p *program) show(c *cli.Context) error {
+	args, err := arguments(c, "GROUP")
+	if err != nil {
+		return err
+	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
+	if err != nil {
+		return err
+	}
+	raw, err := p.client(c).RawGroup(c.Context, args[0])
+	if err != nil {
+		var refused *api.Error
+		if errors.As(err, &refused) && refused.Code == api.CodeNoSuchGroup {
+			return p.noSuchGroup(c, args[0])
+		}
+		return err
+	}
+	if format == formatJSON {
+		text, err := indent(raw)
+		if err == nil {
+			p.printf("%s", text)
+		}
+		return err
+	}
+	var g api.Group
+	if err := json.Unmarshal(raw, &g); err != nil {
+		return fmt.Errorf("read the group: %w; is vipd of another version? `vipctl version` tells", err)
+	}
+	p.printf("%s", p.groupView(&g))
+	return nil
+}
+
+// noSuchGroup names the groups that there are.
+func (p *program) noSuchGroup(c *cli.Context, name string) error {
+	st, err := p.client(c).Status(c.Context)
+	if err != nil {
+		return err
+	}
+	if len(st.Groups) == 0 {
+		return fmt.Errorf("there is no group %s: no virtual IPs are configured; write a [[vip]] into vipd.toml and run `vipctl reload`", name)
+	}
+	sortGroups(st.Groups)
+	names := make([]string, len(st.Groups))
+	for i := range st.Groups {
+		names[i] = st.Groups[i].Name
+	}
+	return fmt.Errorf("there is no group %s; there are %s", name, strings.Join(names, ", "))
+}
+
+func (p *program) groupView(g *api.Group) string {
+	now := p.env.Now()
+	var t table
+	line := func(key, value string) { t.add(plain(key), plain(value)) }
+	title := g.Name
+	if g.Description != "" {
+		title += " (" + g.Description + ")"
+	}
+	line("Group", title)
+	t.add(plain("State"), p.statusCell(g))
+	line("Since", fmt.Sprintf("%s (%s), reason %s", stamp(g.Since, now), ago(g.Since, now), orDash(g.Reason)))
+	if g.Detail != "" {
+		line("Detail", g.Detail)
+	}
+	line("Addresses", orDash(strings.Join(g.Addresses, ", ")))
+	line("Virtual MAC", g.VirtualMAC)
+	interval := fmt.Sprintf("advbase %d s, advskew %d/256 s", g.AdvBase, g.AdvSkew)
+	if g.EffectiveAdvSkew != g.AdvSkew {
+		interval += fmt.Sprintf(", effective %d/256 s by demotion", g.EffectiveAdvSkew)
+	}
+	line("Interval", interval)
+	line("Master", masterName(g))
+	if m := g.Master; m == nil {
+		line("Last heard", "never: no other node was heard")
+	} else {
+		line("Last heard", fmt.Sprintf("%s from %s, advbase %d, advskew %d, demote %d", ago(m.LastSeen, now), m.Address, m.AdvBase, m.AdvSkew, m.Demote))
+	}
+	line("Data plane", dataplaneText(&g.Dataplane))
+	line("Answering", yesNo(g.Dataplane.Answering)+fmt.Sprintf(", lease %.1f s, generation %d", g.LeaseRemainingSeconds, g.Generation))
+	n := &g.Counters
+	line("Advertisements", fmt.Sprintf("%d sent, %d received", n.AdvertisementsSent, n.AdvertisementsReceived))
+	line("Rejected", reasonText(n.AdvertisementsRejected))
+	line("Dropped frames", reasonText(n.FramesDropped))
+	line("Traffic", fmt.Sprintf("%d packets, %d bytes to the virtual MAC", n.Packets, n.Bytes))
+	if n.EventsLost > 0 {
+		line("Events lost", fmt.Sprintf("%d (the kernel's record was used instead)", n.EventsLost))
+	}
+	for i := range g.VIPs {
+		v := &g.VIPs[i]
+		if strings.Contains(v.Address, ":") {
+			line("ND "+v.Address, fmt.Sprintf("%d solicitations, %d answered", v.NDSolicitations, v.NDAdvertisements))
+		} else {
+			line("ARP "+v.Address, fmt.Sprintf("%d requests, %d answered", v.ARPRequests, v.ARPReplies))
+		}
+	}
+	if len(g.VIPs) == 0 {
+		line("ARP", fmt.Sprintf("%d requests, %d answered", n.ARPRequests, n.ARPReplies))
+	}
+	return t.String(p.colour)
+}
+
+func dataplaneText(d *api.Dataplane) string {
+	if d.Mode == "" {
+		return "not attached"
+	}
+	if d.Egress == "" {
+		return "XDP " + d.Mode
+	}
+	return "XDP " + d.Mode + ", egress " + d.Egress
+}
+
+// reasonText lists the reasons that did count.
+func reasonText(counts map[string]uint64) string {
+	var parts []string
+	for _, r := range slices.Sorted(maps.Keys(counts)) {
+		if counts[r] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", r, counts[r]))
+		}
+	}
+	if parts == nil {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"vipd/agent/control/api"
+
+	"github.com/urfave/cli/v2"
+)
+
+const (
+	formatTable = "table"
+	formatWide  = "wide"
+	formatJSON  = "json"
+)
+
+func outputFlag(allowed ...string) *cli.StringFlag {
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: formatTable, Usage: "`FORMAT`: " + strings.Join(allowed, ", ")}
+}
+
+func (p *program) statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "status",
+		Usage:     "show the state of every virtual IP",
+		UsageText: "vipctl status [-o table|wide|json] [--watch] [--check]",
+		Description: example("One row an address. With --check one line is printed and the exit code is 4 when a group is in INIT, or MASTER without\n"+
+			"answering, or the node disabled, in maintenance or demoted.",
+			"vipctl status -o wide", "vipctl status --check || page-someone"),
+		Flags: []cli.Flag{
+			outputFlag(formatTable, formatWide, formatJSON),
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show again every second, until Ctrl-C"},
+			&cli.BoolFlag{Name: "check", Usage: "exit with 4 when something is not as it should be"},
+		},
+		Action: p.status,
+	}
+}
+
+func (p *program) status(c *cli.Context) error {
+	if _, err := arguments(c); err != nil {
+		return err
+	}
+	format, err := oneOf(c, "output", formatTable, formatWide, formatJSON)
+	if err != nil {
+		return err
+	}
+	switch check, watch := c.Bool("check"), c.Bool("watch"); {
+	case check && watch:
+		return usagef("--check answers once and --watch does not end; use one of them")
+	case check:
+		return p.check(c, format)
+	case watch:
+		return p.watch(c, format)
+	}
+	frame, _, err := p.statusFrame(c, format)
+	if err != nil {
+		return err
+	}
+	p.printf("%s", frame)
+	return nil
+}
+
+// statusFrame fetches and draws the status once.
+func (p *program) statusFrame(c *cli.Context, format string) (string, *api.Status, error) {
+	raw, err := p.client(c).RawStatus(c.Context)
+	if err != nil {
+		return "", nil, err
+	}
+	var st api.Status
+	if err := json.Unmarshal(raw, &st); err != nil {
+		return "", nil, fmt.Errorf("read the status: %w; is vipd of another version? `vipctl version` tells", err)
+	}
+	sortGroups(st.Groups)
+	if format == formatJSON {
+		text, err := indent(raw)
+		return text, &st, err
+	}
+	return p.statusView(&st, format == formatWide), &st, nil
+}
+
+// indent keeps the daemon's JSON as it is, unknown fields too.
+func indent(raw json.RawMessage) (string, error) {
+	var b bytes.Buffer
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		return "", fmt.Errorf("read the answer: %w", err)
+	}
+	return strings.TrimRight(b.String(), "\n") + "\n", nil
+}
+
+// check prints one line for a monitor. A format that was asked for is printed as well,
+// the line then on stderr.
+func (p *program) check(c *cli.Context, format string) error {
+	frame, st, err := p.statusFrame(c, format)
+	if err != nil {
+		return err
+	}
+	why := degraded(st)
+	if c.IsSet("output") {
+		p.printf("%s", frame)
+		if len(why) == 0 {
+			return nil
+		}
+		return &degradedError{why: strings.Join(why, "; ")}
+	}
+	if len(why) == 0 {
+		p.printf("ok: %s\n", summary(st))
+		return nil
+	}
+	p.printf("degraded: %s\n", strings.Join(why, "; "))
+	return &degradedError{why: strings.Join(why, "; "), told: true}
+}
+
+// summary counts the groups by state.
+func summary(st *api.Status) string {
+	var master, backup int
+	for i := range st.Groups {
+		switch st.Groups[i].State {
+		case api.StateMaster:
+			master++
+		case api.StateBackup:
+			backup++
+		}
+	}
+	if len(st.Groups) == 0 {
+		return "no virtual IPs are configured"
+	}
+	return fmt.Sprintf("%d MASTER, %d BACKUP", master, backup)
+}
+
+// watchInterval is how often --watch looks.
+const watchInterval = time.Second
+
+// watch redraws until the context ends. On a terminal it outlives a restart of the
+// daemon; a script is told.
+func (p *program) watch(c *cli.Context, format string) error {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		frame, _, err := p.statusFrame(c, format)
+		if err != nil {
+			if first || !p.tty || c.Context.Err() != nil {
+				return err
+			}
+			frame = err.Error() + "\n"
+		}
+		p.printf("%s", p.redraw(frame, first))
+		select {
+		case <-c.Context.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// redraw makes the frame replace the one before without flicker; elsewhere than on a
+// terminal frames follow each other.
+func (p *program) redraw(frame string, first bool) string {
+	if !p.tty {
+		if first {
+			return frame
+		}
+		return "\n" + frame
+	}
+	const (
+		home, clearAll      = "\x1b[H", "\x1b[2J"
+		clearEOL, clearDown = "\x1b[K", "\x1b[J"
+	)
+	out := home + strings.ReplaceAll(frame, "\n", clearEOL+"\n") + clearDown
+	if first {
+		return clearAll + out
+	}
+	return out
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"vipd/agent/control/api"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:        "version",
+		Usage:       "print the versions of vipctl and of the running vipd",
+		UsageText:   "vipctl version",
+		Description: example("Without a running vipd only its own version is printed, which is no failure.", "vipctl version"),
+		Action:      p.version,
+	}
+}
+
+func (p *program) version(c *cli.Context) error {
+	if _, err := arguments(c); err != nil {
+		return err
+	}
+	p.printf("vipctl %s\n", api.ReadBuild())
+	st, err := p.client(c).Status(c.Context)
+	if err != nil {
+		p.warn("%v", err)
+		return nil
+	}
+	p.printf("vipd %s (node %s)\n", st.Version, st.Node)
+	if st.Version != api.Version {
+		p.warn("the versions differ: restart vipd, or upgrade the older one")
+	}
+	return nil
+}
