@@ -33,7 +33,7 @@ func (s *segment) checkPair(o *overlap, a, b *node) {
 		o.on = false
 	case !o.on:
 		o.on, o.since = true, s.now
-	case s.now.Sub(o.since) > maxFlight && !(s.lossEver && s.now.Sub(s.lossAt) < lossEcho):
+	case s.now.Sub(o.since) > maxFlight && (!s.lossEver || s.now.Sub(s.lossAt) >= lossEcho):
 		s.faults("%v: nodes %d and %d both own since %v without a loss\n%s", s.time(), b.id, a.id, time.Duration(o.since), s)
 	}
 }
@@ -57,6 +57,9 @@ func (n *node) transition(t election.Transition) {
 		fail("it contradicts the view")
 	}
 	const down = 3 * time.Second // and the skew, but a running timer keeps the one it began with
+	if late := n.m.View().Effective.Interval() / 4; t.To == election.Master && t.Lag > late && n.putOff < 3 {
+		fail("decided on a clock that was not watched")
+	}
 	switch t.Reason {
 	case election.ReasonMasterTimeout:
 		if t.Cause == nil && n.heard && n.s.now.Sub(n.record.At) < down {

@@ -61,7 +61,7 @@ func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
 	case Release:
 		return m.release(ev.Reason, out)
 	case Reconfigure:
-		return m.reconfigure(ev.Config.normal(), out)
+		return m.reconfigure(ev.normal(), out)
 	}
 	return out
 }

@@ -67,6 +67,7 @@ type node struct {
 	given     election.Instant // At of the newest advert given to the machine
 	sendFails bool
 	failed    bool // the last send
+	putOff    int  // extensions before the present step
 	wakes     int  // at this instant
 	wokeAt    election.Instant
 
@@ -212,6 +213,7 @@ func (n *node) catchUp() {
 
 func (n *node) step(ev election.Event) {
 	sends := 0
+	n.putOff = n.m.View().Extensions
 	for _, a := range n.m.Step(n.s.now, ev, nil) {
 		switch a := a.(type) {
 		case election.SetRole:

@@ -42,7 +42,7 @@ func TestTranscripts(t *testing.T) {
 			}
 			got := play(t, string(raw))
 			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil { //nolint:gosec // test data
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}
 				return
