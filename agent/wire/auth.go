@@ -3,7 +3,7 @@
 package wire
 
 import (
-	"crypto/sha1" //nolint:gosec // the protocol's digest is HMAC-SHA1
+	"crypto/sha1" // the protocol's digest is HMAC-SHA1
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -81,11 +81,11 @@ func (k Key) Digest(prefix []byte, counter uint64) [20]byte {
 	msg := k.appendPad(inner[:0], 0x36)
 	msg = append(msg, prefix...)
 	msg = binary.BigEndian.AppendUint64(msg, counter)
-	sum := sha1.Sum(msg) //nolint:gosec // see the import
+	sum := sha1.Sum(msg)
 
 	var outer [sha1.BlockSize + sha1.Size]byte
 	msg = k.appendPad(outer[:0], 0x5c)
-	return sha1.Sum(append(msg, sum[:]...)) //nolint:gosec // see the import
+	return sha1.Sum(append(msg, sum[:]...))
 }
 
 func (k Key) appendPad(b []byte, pad byte) []byte {

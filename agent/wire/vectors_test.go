@@ -5,7 +5,7 @@ package wire_test
 import (
 	"bytes"
 	"crypto/hmac"
-	"crypto/sha1" //nolint:gosec // the protocol's digest
+	"crypto/sha1" // the protocol's digest
 	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
@@ -19,7 +19,7 @@ const (
 	counter    = 0x0123456789abcdef
 )
 
-// vector is a digest and a header of docs/protocol.md. V-C are captures of a running
+// vector is a digest and a header with what goes into them. V-C are captures of a running
 // ucarp, V-D are derived with an independent HMAC.
 type vector struct {
 	name    string
