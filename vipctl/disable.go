@@ -5,9 +5,9 @@ package vipctl
 import (
 	"context"
 
-	"vipd/agent/control/api"
-
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
 )
 
 func (p *program) disableCommand() *cli.Command {

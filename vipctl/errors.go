@@ -5,11 +5,12 @@ package vipctl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
-	"vipd/agent/control/api"
-
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
 )
 
 // usageError is a command line that cannot be understood.
@@ -100,10 +101,8 @@ func arguments(c *cli.Context, names ...string) ([]string, error) {
 // oneOf holds a flag to its values.
 func oneOf(c *cli.Context, flag string, allowed ...string) (string, error) {
 	v := c.String(flag)
-	for _, a := range allowed {
-		if v == a {
-			return v, nil
-		}
+	if slices.Contains(allowed, v) {
+		return v, nil
 	}
 	return "", usagef("--%s %q is unknown; allowed are %s", flag, v, strings.Join(allowed, ", "))
 }

@@ -3,9 +3,9 @@
 package vipctl
 
 import (
-	"vipd/agent/control/api"
-
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
 )
 
 func (p *program) maintenanceCommand() *cli.Command {

@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"vipd/agent/control/api"
-
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
 )
 
 func (p *program) showCommand() *cli.Command {

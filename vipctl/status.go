@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"vipd/agent/control/api"
-
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
 )
 
 const (
@@ -138,19 +138,20 @@ const watchInterval = time.Second
 // watch redraws until the context ends. On a terminal it outlives a restart of the
 // daemon; a script is told.
 func (p *program) watch(c *cli.Context, format string) error {
+	ctx := c.Context
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()
 	for first := true; ; first = false {
 		frame, _, err := p.statusFrame(c, format)
 		if err != nil {
-			if first || !p.tty || c.Context.Err() != nil {
+			if first || !p.tty || ctx.Err() != nil {
 				return err
 			}
 			frame = err.Error() + "\n"
 		}
 		p.printf("%s", p.redraw(frame, first))
 		select {
-		case <-c.Context.Done():
+		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"vipd/agent/control/api"
-
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+
+	"vipd/agent/control/api"
 )
 
 // Exit codes. They are a contract with scripts.
@@ -43,6 +43,7 @@ type program struct {
 	env    Env
 	tty    bool
 	colour bool
+	lost   error // what kept the output from being written
 }
 
 // Run executes one command line, args[0] being the program's name, and returns the
@@ -57,6 +58,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 	tty := env.Terminal || isTerminal(env.Stdout)
 	p := &program{env: env, tty: tty, colour: tty && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"}
 	err := p.app().RunContext(ctx, args)
+	if err == nil && p.lost != nil {
+		err = fmt.Errorf("the output could not be written: %w", p.lost)
+	}
 	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return ExitOK // Ctrl-C is how --watch ends
 	}
@@ -127,8 +131,11 @@ func (p *program) client(c *cli.Context) *api.Client {
 	return &api.Client{}
 }
 
+// printf remembers that it failed: a command whose answer was lost has not worked.
 func (p *program) printf(format string, args ...any) {
-	fmt.Fprintf(p.env.Stdout, format, args...)
+	if _, err := fmt.Fprintf(p.env.Stdout, format, args...); err != nil && p.lost == nil {
+		p.lost = err
+	}
 }
 
 // warn is for what does not belong into a command's output.

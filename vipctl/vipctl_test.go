@@ -11,17 +11,18 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"vipd/agent/control"
-	"vipd/agent/control/api"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control"
+	"vipd/agent/control/api"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -386,8 +387,12 @@ func TestSocket(t *testing.T) {
 		return ""
 	}}
 	for _, args := range [][]string{
-		{"status"}, {"--socket", socket, "status"}, {"status", "--socket", socket}, {"--socket", "/none", "status", "--socket", socket},
-		{"maintenance", "--socket", socket, "status"}, {"maintenance", "status", "--socket", socket},
+		{"status"},
+		{"--socket", socket, "status"},
+		{"status", "--socket", socket},
+		{"--socket", "/none", "status", "--socket", socket},
+		{"maintenance", "--socket", socket, "status"},
+		{"maintenance", "status", "--socket", socket},
 	} {
 		if code, _, errs := run(t, env, args...); code != ExitOK {
 			t.Errorf("%q: exit %d, %s", args, code, errs)
@@ -401,6 +406,20 @@ func TestSocket(t *testing.T) {
 	}
 	if code, _, errs := run(t, Env{}, "disable"); code != ExitUnreachable || !strings.Contains(errs, api.DefaultSocket) {
 		t.Errorf("default socket: exit %d, %s", code, errs)
+	}
+}
+
+func TestOutputLost(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	n := &node{status: healthy()}
+	var errs bytes.Buffer
+	code := Run(t.Context(), []string{"vipctl", "--socket", n.serve(t), "status"}, Env{Stdout: full, Stderr: &errs})
+	if code != ExitFailure || !strings.Contains(errs.String(), "the output could not be written") {
+		t.Errorf("exit %d, %q", code, errs.String())
 	}
 }
 
@@ -444,7 +463,7 @@ func TestEveryCommandHelps(t *testing.T) {
 			}
 			at := append(append([]string{}, path...), c.Name)
 			code, out, errs := run(t, Env{}, append(at, "--help")...)
-			if code != ExitOK || errs != "" || c.Usage == "" || !strings.Contains(out, "EXAMPLE:\n      vipctl "+path0(at)) && !strings.Contains(out, "EXAMPLE:\n      source") || !strings.Contains(out, "--socket PATH") {
+			if code != ExitOK || errs != "" || c.Usage == "" || !strings.Contains(out, "EXAMPLE:\n      vipctl "+strings.Join(at, " ")) && !strings.Contains(out, "EXAMPLE:\n      source") || !strings.Contains(out, "--socket PATH") {
 				t.Errorf("%q: exit %d, %s\n%s", at, code, errs, out)
 			}
 			walk(at, c.Subcommands)
@@ -453,8 +472,6 @@ func TestEveryCommandHelps(t *testing.T) {
 	p := &program{env: Env{Getenv: func(string) string { return "" }}}
 	walk(nil, p.app().Commands)
 }
-
-func path0(at []string) string { return strings.Join(at, " ") }
 
 // lockedBuffer is written by Run and read by the test.
 type lockedBuffer struct {
@@ -545,7 +562,7 @@ func TestImports(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if strings.HasPrefix(path, "vipd/") && !(len(allowed) == 1 && path == allowed[0]) {
+				if strings.HasPrefix(path, "vipd/") && !slices.Contains(allowed, path) {
 					t.Errorf("%s imports %s", file, path)
 				}
 			}

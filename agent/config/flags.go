@@ -65,6 +65,6 @@ func flagOctet(r *report, key string, v, lo, hi int, dst *uint8) bool {
 		r.problem(0, key, "%s is out of range, allowed is %s", strconv.Itoa(v), rangeText(lo, hi))
 		return false
 	}
-	*dst = uint8(v) //nolint:gosec // within lo..hi, which callers keep within 0..255
+	*dst = uint8(v) // within lo..hi, which callers keep within 0..255
 	return true
 }

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestFromFlagsProblems(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			_, _, err := FromFlags(tt.flags, testOptions())
-			all, ok := err.(*Error) //nolint:errorlint // FromFlags promises this very type
+			all, ok := errors.AsType[*Error](err)
 			if !ok {
 				t.Fatalf("error is %T", err)
 			}

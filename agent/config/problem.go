@@ -69,14 +69,14 @@ type report struct {
 }
 
 func (r *report) problem(line int, key, format string, args ...any) {
-	r.problems = append(r.problems, r.make(line, key, format, args))
+	r.problems = append(r.problems, r.entry(line, key, format, args))
 }
 
 func (r *report) warn(line int, key, format string, args ...any) {
-	r.warnings = append(r.warnings, r.make(line, key, format, args))
+	r.warnings = append(r.warnings, r.entry(line, key, format, args))
 }
 
-func (r *report) make(line int, key, format string, args []any) Problem {
+func (r *report) entry(line int, key, format string, args []any) Problem {
 	if name, ok := r.rename[key]; ok {
 		key = name
 	}

@@ -67,7 +67,7 @@ func (s *section) boolean(key string, dst *bool) {
 		s.wrong(key, v, "true or false")
 		return
 	}
-	*dst = v.bool
+	*dst = v.yes
 }
 
 // integer reads a number in lo..hi.
@@ -94,7 +94,7 @@ func (s *section) octet(key string, lo, hi int, dst *uint8) bool {
 	n := int(*dst)
 	ok := s.integer(key, lo, hi, &n)
 	if ok {
-		*dst = uint8(n) //nolint:gosec // integer held it within lo..hi, which callers keep within 0..255
+		*dst = uint8(n) // integer held it within lo..hi, which callers keep within 0..255
 	}
 	return ok
 }
@@ -108,7 +108,7 @@ func (s *section) float(key string, lo, hi float64, dst *float64) {
 		s.wrong(key, v, "a number")
 		return
 	}
-	if v.over || !(v.flt >= lo && v.flt <= hi) { // written so that NaN is refused
+	if v.over || !(v.flt >= lo) || !(v.flt <= hi) { // written so that NaN is refused
 		s.r.problem(v.line, key, "%s is out of range, allowed is %v to %v", v.raw, lo, hi)
 		return
 	}

@@ -35,7 +35,7 @@ type node struct {
 	kind kind
 	line int
 	str  string  // kindString
-	bool bool    // kindBool
+	yes  bool    // kindBool
 	num  int64   // kindInteger
 	flt  float64 // kindFloat, and kindInteger too
 	raw  string  // kindInteger and kindFloat, as written
@@ -128,6 +128,7 @@ func (b *builder) expression(e *unstable.Node) {
 		if b.here != nil {
 			b.keyValue(b.here, e)
 		}
+	default: // the parser has no other expressions without KeepComments
 	}
 }
 
@@ -230,7 +231,7 @@ func (b *builder) value(v *unstable.Node, line int) *node {
 	case unstable.String:
 		n.kind, n.str = kindString, string(v.Data)
 	case unstable.Bool:
-		n.kind, n.bool = kindBool, string(v.Data) == "true"
+		n.kind, n.yes = kindBool, string(v.Data) == "true"
 	case unstable.Integer:
 		n.kind, n.raw = kindInteger, string(v.Data)
 		num, err := strconv.ParseInt(n.raw, 0, 64)

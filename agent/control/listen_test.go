@@ -5,6 +5,7 @@ package control
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"os/user"
@@ -17,6 +18,14 @@ import (
 
 	"vipd/agent/control/api"
 )
+
+func closer(t *testing.T, c io.Closer) func() {
+	return func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 func mode(t *testing.T, path string) (os.FileMode, int) {
 	t.Helper()
@@ -43,7 +52,7 @@ func TestListenModes(t *testing.T) {
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(warnings, err)
 	}
-	defer l.Close()
+	t.Cleanup(closer(t, l))
 	if m, g := mode(t, path); m != os.ModeSocket|socketMode || g != gid {
 		t.Errorf("socket %v group %d, want %v group %d", m, g, socketMode, gid)
 	}
@@ -131,7 +140,7 @@ func TestListenMissingGroup(t *testing.T) {
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	defer s.listener.Close()
+	t.Cleanup(closer(t, s.listener))
 	if w := s.Warnings(); len(w) != 1 || !strings.Contains(w[0], "groupadd --system no-such-group-here") {
 		t.Errorf("warnings %q", w)
 	}
@@ -154,7 +163,7 @@ func TestStaleAndLiveSocket(t *testing.T) {
 	if err != nil {
 		t.Fatalf("a stale socket is in the way: %v", err)
 	}
-	defer live.Close()
+	t.Cleanup(closer(t, live))
 	if err := dead.remove(); err != nil { // the dead one's late clean-up
 		t.Fatal(err)
 	}
@@ -220,7 +229,7 @@ func TestClientErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(closer(t, l))
 	_, err = (&api.Client{Socket: dir + "/mute", Timeout: 20 * time.Millisecond}).Status(t.Context())
 	if !errors.As(err, &un) || !strings.Contains(err.Error(), "no answer in time") {
 		t.Errorf("mute server: %v", err)

@@ -68,7 +68,7 @@ func (l *listener) refuse(c *net.UnixConn) {
 	}
 	l.refusals.Go(func() {
 		defer func() { <-l.refusing }()
-		defer c.Close()
+		defer func() { _ = c.Close() }() // nothing of ours hangs on it
 		if c.SetDeadline(time.Now().Add(refuseTimeout)) != nil {
 			return
 		}

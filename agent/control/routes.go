@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -172,11 +173,7 @@ func emptyBody(w http.ResponseWriter, r *http.Request) error {
 	if len(fields) == 0 {
 		return nil
 	}
-	names := make([]string, 0, len(fields))
-	for n := range fields {
-		names = append(names, n)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(fields))
 	return api.Errorf(api.CodeBadRequest, "unknown fields in the request body: %.200s; none are known here", strings.Join(names, ", "))
 }
 

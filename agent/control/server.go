@@ -88,7 +88,7 @@ func (s *Server) Listen() error {
 	}
 	s.listener, s.warnings = l, warnings
 	for _, w := range warnings {
-		s.log.Warn(w)
+		s.log.Warn("control socket", "warning", w)
 	}
 	return nil
 }
@@ -125,7 +125,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if err != nil {
 		err = errors.Join(err, s.http.Close())
 	}
-	<-served
+	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
 	if rmErr := s.listener.remove(); rmErr != nil && !errors.Is(rmErr, os.ErrNotExist) {
 		err = errors.Join(err, rmErr)
 	}

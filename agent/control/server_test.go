@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"vipd/agent/control/api"
-
 	"github.com/google/go-cmp/cmp"
+
+	"vipd/agent/control/api"
 )
 
 // fake is a backend that counts what it was asked to change.

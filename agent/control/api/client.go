@@ -153,15 +153,13 @@ func (c *Client) explain(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	var ue *url.Error // its text names the made-up URL, which helps nobody
-	if errors.As(err, &ue) {
-		err = ue.Err
+	if ue, ok := errors.AsType[*url.Error](err); ok {
+		err = ue.Err // the outer text names the made-up URL, which helps nobody
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return &UnreachableError{Socket: c.socket(), Err: errors.New("no answer in time")}
 	}
-	var oe *net.OpError
-	if errors.As(err, &oe) && oe.Op == "dial" {
+	if oe, ok := errors.AsType[*net.OpError](err); ok && oe.Op == "dial" {
 		if errors.Is(err, fs.ErrPermission) {
 			return &PermissionError{Socket: c.socket(), Err: oe.Err}
 		}
