@@ -95,7 +95,9 @@ func action(ctx context.Context, c *cli.Context, stdout, stderr io.Writer) error
 	if c.Args().Present() {
 		return fmt.Errorf("%w: unexpected argument %q; see vipd --help", errUsage, c.Args().First())
 	}
-	log, err := newLogger(stderr, c.String("log-level"), c.String("log-format"))
+	lines := agent.NewLogWriter(stderr)
+	defer lines.Close()
+	log, err := newLogger(lines, c.String("log-level"), c.String("log-format"))
 	if err != nil {
 		return err
 	}
