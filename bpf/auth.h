@@ -13,41 +13,15 @@
 /* Bits of key block and digest under the outer hash, as SHA-1's length field wants them. */
 #define OUTER_BITS ((64 + 20) * 8)
 
-/*
- * A store at a variable stack offset would need CAP_PERFMON, hence one case a word. The empty
- * assembly differs from case to case and keeps the compiler from merging them into just that.
- */
-#define PUT_COUNTER(n)                                                                             \
-	case n:                                                                                    \
-		w[n] |= c0;                                                                        \
-		w[(n) + 1] |= c1;                                                                  \
-		w[(n) + 2] |= c2;                                                                  \
-		asm volatile("" ::"i"(n) : "memory");                                              \
-		break
-
+/* Lays the counter into the hole at byte off. c0..c2 are the words it covers, in part or whole. */
 static __always_inline void put_counter(__u32 w[32], __u32 off, __u64 counter)
 {
-	__u32 shift = (off & 3) * 8;
+	__u32 shift = (off & 3) * 8, i = (off >> 2) & 15;
 	__u32 c0 = counter >> (32 + shift), c1 = counter >> shift, c2 = counter << (32 - shift);
 
-	switch ((off >> 2) & 15) {
-		PUT_COUNTER(0);
-		PUT_COUNTER(1);
-		PUT_COUNTER(2);
-		PUT_COUNTER(3);
-		PUT_COUNTER(4);
-		PUT_COUNTER(5);
-		PUT_COUNTER(6);
-		PUT_COUNTER(7);
-		PUT_COUNTER(8);
-		PUT_COUNTER(9);
-		PUT_COUNTER(10);
-		PUT_COUNTER(11);
-		PUT_COUNTER(12);
-		PUT_COUNTER(13);
-		PUT_COUNTER(14);
-		PUT_COUNTER(15);
-	}
+	w[i] |= c0;
+	w[i + 1] |= c1;
+	w[i + 2] |= c2;
 }
 
 /* A digest as words in host order. */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The SHA-1 block function (FIPS 180-4, 6.1.2). Fully unrolled with a circular schedule of 16
- * words: every index is then a constant, which keeps the words in registers or fixed stack slots
- * and asks for no capability beyond CAP_BPF (variable stack offsets would need CAP_PERFMON).
+ * words: every index is then a constant, and nothing is checked or moved at run time.
  */
 #ifndef VIPD_SHA1_H
 #define VIPD_SHA1_H

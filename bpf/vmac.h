@@ -3,36 +3,22 @@
 #ifndef VIPD_VMAC_H
 #define VIPD_VMAC_H
 
-#include <linux/ipv6.h>
-
 #include "parse.h"
 #include "role.h"
 #include "stats.h"
 #include "verdict.h"
 
 /*
- * Whether bpf_xdp_get_buff_len exists (kernel 5.18). Set by the loader; the verifier removes the
- * branch that is not taken. Subtracting the frame's pointers would need CAP_PERFMON.
+ * Whether frames may come in several buffers, and with it bpf_xdp_get_buff_len (kernel 5.18). Set by
+ * the loader; the verifier removes the branch that is not taken.
  */
 const volatile __u32 cfg_buff_len = 1;
 
-/* The length of a frame; without the helper what the IP header says, which leaves padding out. */
 static __always_inline __u64 frame_length(struct xdp_md *ctx)
 {
-	void *end = frame_end(ctx);
-	struct ethhdr *eth = frame(ctx);
-	struct iphdr *ip = (void *)(eth + 1);
-	struct ipv6hdr *ip6 = (void *)(eth + 1);
-
 	if (cfg_buff_len)
 		return bpf_xdp_get_buff_len(ctx);
-	if ((void *)(ip + 1) > end)
-		return ETH_ZLEN;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return ETH_HLEN + bpf_ntohs(ip->tot_len);
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6) && (void *)(ip6 + 1) <= end)
-		return ETH_HLEN + sizeof(*ip6) + bpf_ntohs(ip6->payload_len);
-	return ETH_ZLEN;
+	return frame_end(ctx) - frame(ctx);
 }
 
 static __noinline int to_virtual_mac(struct xdp_md *ctx)

@@ -28,7 +28,7 @@ func (h host) check() error {
 		return fmt.Errorf("read the capabilities of this process: %w", err)
 	}
 	if missing := missingCaps(caps); len(missing) > 0 {
-		return fmt.Errorf("%w %s: run vipd as root or give its unit AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_NET_RAW",
+		return fmt.Errorf("%w %s: run vipd as root or give its unit AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_NET_RAW",
 			ErrNoCapability, strings.Join(missing, " and "))
 	}
 	if _, err := os.Stat(h.btfPath); err != nil {
@@ -52,13 +52,17 @@ func (h host) explain(err error) error {
 	return fmt.Errorf("%w (%s): boot Linux 5.15 or newer: %w", ErrKernelTooOld, release, err)
 }
 
-// missingCaps lists what of CAP_BPF and CAP_NET_ADMIN is not in the set.
-// CAP_SYS_ADMIN contains CAP_BPF.
+// missingCaps lists what is not in the set of CAP_BPF, CAP_NET_ADMIN, and CAP_PERFMON:
+// without that the verifier forbids any offset into a frame that is not a constant,
+// such as that behind IP options. CAP_SYS_ADMIN contains it and CAP_BPF.
 func missingCaps(set uint64) []string {
 	has := func(c uint) bool { return set&(1<<c) != 0 }
 	var missing []string
 	if !has(unix.CAP_BPF) && !has(unix.CAP_SYS_ADMIN) {
 		missing = append(missing, "CAP_BPF")
+	}
+	if !has(unix.CAP_PERFMON) && !has(unix.CAP_SYS_ADMIN) {
+		missing = append(missing, "CAP_PERFMON")
 	}
 	if !has(unix.CAP_NET_ADMIN) {
 		missing = append(missing, "CAP_NET_ADMIN")

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// pin keeps the test on one CPU, since budgets are per CPU.
+func pin(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
+	var old, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &old); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if old.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	if err := unix.SchedSetaffinity(0, &one); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.SchedSetaffinity(0, &old); err != nil {
+			t.Error(err)
+		}
+		runtime.UnlockOSThread()
+	})
+}
+
+// flood runs a frame n times within the kernel and returns what was counted.
+func (h *harness) flood(frame []byte, n uint32) map[string]uint64 {
+	h.t.Helper()
+	before := h.counters()
+	if _, err := h.d.objs.VipdXdp.Run(&ebpf.RunOptions{Data: frame, Repeat: n}); err != nil {
+		h.t.Fatal(err)
+	}
+	return since(before, h.counters())
+}
+
+func damaged(c carp) carp {
+	c.digest[0] ^= 1
+	return c
+}
+
+func from(src string, c carp) []byte {
+	return packet{src: netip.MustParseAddr(src), payload: c.bytes()}.bytes()
+}
+
+func TestBudgetStrangers(t *testing.T) {
+	pin(t)
+	h := newHarness(t)
+	master := frameOf(advert(1, 0, 0, 100))
+	h.expect("the master", master, want{verdict: xdpPass, counts: count("received"), events: 1})
+	if h.seen().LimitedAt != 0 {
+		t.Error("limited before anything was")
+	}
+	start := bootNow()
+	got := h.flood(from("192.0.2.66", damaged(advert(1, 0, 0, 100))), 5000)
+	spent := uint64(bootNow()-start) / 20e6
+	if n := got["bad_hmac"]; n < 49 || n > 51+spent {
+		t.Errorf("%d digests of strangers, want 50 and %d for the time", n, spent)
+	}
+	if got["bad_hmac"]+got["rate_limited"] != 5000 {
+		t.Errorf("counted %v", got)
+	}
+	if l := h.seen().LimitedAt; l < start || l > bootNow() {
+		t.Errorf("limited at %d, not between %d and now", l, start)
+	}
+	// A spoofed source alone is not class 1: the counter has to fit.
+	got = h.flood(frameOf(damaged(advert(1, 0, 0, 90))), 100)
+	if got["rate_limited"] < 98 {
+		t.Errorf("a counter from the past: %v", got)
+	}
+	for i := range uint64(9) {
+		h.expect("the master goes on", frameOf(advert(1, 0, 0, 100+i)), want{verdict: xdpPass, counts: count("received"), events: 1})
+	}
+	time.Sleep(45 * time.Millisecond)
+	got = h.flood(from("192.0.2.66", damaged(advert(1, 0, 0, 100))), 100)
+	if n := got["bad_hmac"]; n < 2 || n > 30 {
+		t.Errorf("%d digests after 45 ms, want about 2", n)
+	}
+}
+
+func TestBudgetSpoofedMaster(t *testing.T) {
+	pin(t)
+	h := newHarness(t)
+	h.run(frameOf(advert(1, 0, 0, 100)))
+	start := bootNow()
+	got := h.flood(frameOf(damaged(advert(1, 0, 0, 101))), 60000)
+	spent := uint64(bootNow()-start) / 10e3
+	if n := got["bad_hmac"]; n < 10000 || n > 10001+spent {
+		t.Errorf("%d digests of class 1, want 10000 and at most %d for the time", n, spent)
+	}
+	h.drain()
+	h.expect("a new source still has its class", from("192.0.2.3", advert(1, 0, 0, 9)),
+		want{verdict: xdpPass, counts: count("received"), events: 1})
+}
+
+// TestBudgetReserve: while the last good source is silent, its reserve serves others.
+func TestBudgetReserve(t *testing.T) {
+	pin(t)
+	h := newHarness(t)
+	stranger := from("192.0.2.66", damaged(advert(1, 0, 0, 5)))
+	serves := func(name string, yes bool) {
+		t.Helper()
+		got := h.flood(stranger, 1000)
+		if limited := got["rate_limited"] > 0; limited == yes {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	serves("nobody was heard yet", true)
+	h.fresh(goldenSpec("192.0.2.1"))
+	h.run(frameOf(advert(0, 1, 0, 5))) // an interval of 3.9 ms
+	time.Sleep(10 * time.Millisecond)
+	serves("an interval was missed", true)
+	h.fresh(goldenSpec("192.0.2.1"))
+	h.run(frameOf(advert(255, 255, 0, 5)))
+	serves("goodbye", true)
+	h.fresh(goldenSpec("192.0.2.1"))
+	h.run(frameOf(advert(2, 0, 0, 5)))
+	serves("within the interval", false)
+}
