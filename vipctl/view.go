@@ -197,7 +197,7 @@ func (p *program) notes(st *api.Status) []string {
 		if d.Name == api.MaintenanceDemotion {
 			continue
 		}
-		out = append(out, fmt.Sprintf("Demoted by %d (%s): %s, since %s.", d.Value, d.Name, orDash(d.Reason), ago(d.Since, now)))
+		out = append(out, fmt.Sprintf("Demoted by %d for %s (%s): %s", d.Value, age(now.Sub(d.Since)), d.Name, orDash(d.Reason)))
 	}
 	if len(st.Demotions) > 1 {
 		out = append(out, fmt.Sprintf("Demotion in all: %d.", st.Demotion))

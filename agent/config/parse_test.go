@@ -279,6 +279,7 @@ func TestProblems(t *testing.T) {
 		{"peer multicast", add("peers = [\"224.0.0.18\"]\n"), `f.toml:6: peers: "224.0.0.18" is a multicast address; allowed is the unicast address of another node, without prefix length`},
 		{"peer is own VIP", add("peers = [\"192.0.2.100\"]\n"), `f.toml:6: peers: "192.0.2.100" is one of this group's own addresses; allowed is the unicast address of another node, without prefix length`},
 		{"hook relative", add("hook = \"hook\"\n"), `f.toml:6: hook: "hook" is not allowed; an absolute path is, one that begins with /`},
+		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook"},
 		{"unknown key, escapes", add("\"\\u001b[2J\" = 1\n"), "f.toml:6: \uFFFD[2J: unknown key in [[vip]]; "},
 
 		{"not yet: IPv6", swap(`"192.0.2.100/24"`, `"192.0.2.100/24", "2001:db8::100/64"`), "f.toml:4: addresses: 2001:db8::100/64 is IPv6, which is not yet in this release; allowed are IPv4 addresses"},

@@ -205,11 +205,12 @@ func parseFloat(raw string) float64 {
 	return f
 }
 
-// nearest returns the word that is at most two edits away, or "".
+// nearest returns the word that is at most two edits away, or "" if that would make
+// another word of it.
 func nearest(word string, words []string) string {
 	best, bestAt := "", 3
 	for _, w := range words {
-		if d := edits(word, w); d < bestAt && d < len(w) {
+		if d := edits(word, w); d < bestAt && 2*d <= len(w) && d < len(word)-1 {
 			best, bestAt = w, d
 		}
 	}

@@ -3,6 +3,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"vipd/agent/control/api"
 )
 
 // Limits of the server. A client that exceeds one loses its own request and harms
@@ -37,7 +40,7 @@ type Options struct {
 	Socket string
 	// Group is the name of the group whose members may read; empty means root only.
 	Group string
-	// Version is told to clients in a header.
+	// Version is told to clients in a header; empty means [api.Version].
 	Version string
 	// Log gets warnings and refusals; nil discards them.
 	Log *slog.Logger
@@ -60,6 +63,7 @@ func New(b Backend, opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	opts.Version = cmp.Or(opts.Version, api.Version)
 	s := &Server{opts: opts, backend: b, log: opts.Log, ready: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s.Handler(),
