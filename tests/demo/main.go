@@ -70,7 +70,7 @@ func play(s *stage, bin string) {
 	lan.Join(client, "eth0", "192.0.2.50/24")
 	var nodes [2]*lab.Node
 	for i, h := range hosts {
-		nodes[i] = h.NewNode(bin, lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{vipText + "/24"}, AdvSkew: i * 100, Description: "LAN gateway"}}})
+		nodes[i] = h.NewNode(bin, lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{vipText + "/24"}, AdvSkew: i * 10, Description: "LAN gateway"}}})
 	}
 	fw1, fw2 := nodes[0], nodes[1]
 	s.show(`
@@ -80,7 +80,7 @@ func play(s *stage, bin string) {
                         |
      shared ............+    192.0.2.100, owned by one of the two`)
 
-	s.say("Starting vipd on both. fw1 has advskew 0, fw2 advskew 100: fw1 is to be the master.")
+	s.say("Starting vipd on both. fw1 has advskew 0, fw2 advskew 10: fw1 is to be the master.")
 	fw1.Start()
 	fw2.Start()
 	fw1.WaitAnswering(group, 15*time.Second)
@@ -100,7 +100,7 @@ func play(s *stage, bin string) {
 	s.pause(time.Second)
 	report := pinger.Stop()
 	status(s, fw2)
-	s.say("fw2 took over %v after the kill: the master-down time, three missed adverts and 100/256 s of skew.", took.Round(10*time.Millisecond))
+	s.say("fw2 took over %v after the kill: the master-down time, three missed adverts and 10/256 s of skew.", took.Round(10*time.Millisecond))
 	s.show(fmt.Sprintf(`
      sent %d pings, lost %d
      longest gap seen by the client: %v

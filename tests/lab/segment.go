@@ -10,20 +10,23 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // Host is a network namespace with a loopback interface and a veth for each segment it joined.
 type Host struct {
 	Name string
 
-	lab *Lab
-	ns  netns.NsHandle
-	nl  *netlink.Handle
+	lab  *Lab
+	ns   netns.NsHandle
+	nl   *netlink.Handle
+	ipv6 bool // the kernel has it
 }
 
 // Segment is one Ethernet segment: a bridge in a namespace of its own.
@@ -57,19 +60,21 @@ func (l *Lab) NewHost(name string) *Host {
 	l.check(err, "host %s: open netlink", name)
 	l.Cleanup(nl.Close)
 	h := &Host{Name: name, lab: l, ns: ns, nl: nl}
-	// Without duplicate address detection nothing appears by itself a second after an interface came up.
-	h.setDefault("ipv6/conf/default/accept_dad", "0")
+	// Without duplicate address detection an interface is what it is going to be soon after it came up.
+	h.ipv6 = h.setDefault("ipv6/conf/default/accept_dad", "0")
 	h.SetUp("lo")
 	return h
 }
 
-// setDefault sets a sysctl below net, where the kernel has it.
-func (h *Host) setDefault(name, value string) {
+// setDefault sets a sysctl below net and says whether the kernel has it.
+func (h *Host) setDefault(name, value string) bool {
 	h.lab.Helper()
 	err := h.Within(func() error { return os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0o644) })
-	if !errors.Is(err, fs.ErrNotExist) {
-		h.lab.check(err, "%s: set %s", h.Name, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
 	}
+	h.lab.check(err, "%s: set %s", h.Name, name)
+	return true
 }
 
 // NewSegment makes a segment without a host.
@@ -118,6 +123,25 @@ func (p *Port) awaitCarrier() {
 		return h.link(p.IfName).Attrs().OperState == netlink.OperUp && bridge.link(p.Name).Attrs().OperState == netlink.OperUp,
 			fmt.Sprintf("link of %s on %s", p.IfName, h.Name)
 	})
+	h.lab.Eventually(5*time.Second, time.Millisecond, func() (bool, string) {
+		return h.settled(p.IfName), fmt.Sprintf("IPv6 of %s on %s is set up", p.IfName, h.Name)
+	})
+}
+
+// settled says whether every IPv6 address of the interface has its local route, which the kernel adds in its own time:
+// a snapshot before that would find it new later.
+func (h *Host) settled(ifname string) bool {
+	h.lab.Helper()
+	addrs, err := h.nl.AddrList(h.link(ifname), netlink.FAMILY_V6)
+	h.lab.check(err, "%s: list addresses of %s", h.Name, ifname)
+	routes, err := h.nl.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
+	h.lab.check(err, "%s: list routes", h.Name)
+	for _, a := range addrs {
+		if !slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(a.IP) }) {
+			return false
+		}
+	}
+	return len(addrs) > 0 || !h.ipv6
 }
 
 // SetCarrier takes the link of the host's interface away or gives it back, as a pulled cable does.
