@@ -191,10 +191,12 @@ func (g *fakeGroup) SetRole(r loader.Role) {
 func (g *fakeGroup) SetSentPriority(p loader.Priority) {
 	g.b.note("priority %s %d/%d", g.name, p.AdvBase, p.AdvSkew)
 }
+
 func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) { g.b.note("record sent %s", g.name) }
 func (g *fakeGroup) SetSources([]netip.Addr) error                { return nil }
 func (g *fakeGroup) Seen() (loader.Seen, error)                   { return g.seen, nil }
 func (g *fakeGroup) Stats() (loader.GroupStats, error)            { return loader.GroupStats{}, nil }
+
 func (g *fakeGroup) VIPStats() (map[netip.Addr]loader.VIPStats, error) {
 	return nil, nil
 }

@@ -35,7 +35,7 @@ func lockDir(dir string) (*lockFile, error) {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close() //nolint:errcheck // nothing was written through it
+		defer f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w on %s (%s): stop it first, or give this one its own runtime_dir and bpf_dir",
 				ErrLocked, dir, holder(f))

@@ -5,6 +5,7 @@ package agent
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -62,11 +63,11 @@ func TestReloadMovesAddressesOfAMaster(t *testing.T) {
 	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
 	log := b.drain()
 	for _, want := range []string{"del 192.0.2.100 from 10", "update 10@1 2 addresses", "add 192.0.2.102 to 10 for 5s"} {
-		if !contains(log, want) {
+		if !slices.Contains(log, want) {
 			t.Errorf("no %q in %q", want, log)
 		}
 	}
-	if contains(log, "del 192.0.2.101 from 10") {
+	if slices.Contains(log, "del 192.0.2.101 from 10") {
 		t.Error("an address that stays was taken off")
 	}
 }
@@ -76,7 +77,7 @@ func TestReloadAddsAndRemoves(t *testing.T) {
 	b.master()
 	b.reloadTo(testGroup("eth0", 2, "192.0.2.101/24"))
 	b.expectState("eth0@2", election.Backup, election.ReasonStartup)
-	if log := b.drain(); !contains(log, "advert 255/255 from 192.0.2.11") {
+	if log := b.drain(); !slices.Contains(log, "advert 255/255 from 192.0.2.11") {
 		t.Errorf("no goodbye of the removed group: %q", log)
 	}
 	if _, ok := b.groups["eth0@1"]; !ok {

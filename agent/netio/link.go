@@ -53,8 +53,7 @@ func (h *Host) Close() { h.nl.Close() }
 func (h *Host) Link(name string) (Link, error) {
 	l, err := h.nl.LinkByName(name)
 	if err != nil {
-		var missing netlink.LinkNotFoundError
-		if errors.As(err, &missing) {
+		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
 			return Link{}, fmt.Errorf("interface %s: %w", name, ErrNoLink)
 		}
 		return Link{}, fmt.Errorf("read interface %s: %w", name, err)

@@ -96,7 +96,7 @@ func action(ctx context.Context, c *cli.Context, stdout, stderr io.Writer) error
 		return fmt.Errorf("%w: unexpected argument %q; see vipd --help", errUsage, c.Args().First())
 	}
 	lines := agent.NewLogWriter(stderr)
-	defer lines.Close()
+	defer lines.Close() //nolint:errcheck // it never fails
 	log, err := newLogger(lines, c.String("log-level"), c.String("log-format"))
 	if err != nil {
 		return err

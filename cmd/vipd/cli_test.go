@@ -40,8 +40,12 @@ func TestCommandLine(t *testing.T) {
 		stderr []string
 	}{
 		{"good", []string{"--config", good, "--check"}, 0, []string{"ok"}, nil},
-		{"all problems at once", []string{"--config", bad, "--check"}, 2, nil,
-			[]string{bad + ":2: colour: ", bad + ":5: vhid: ", "1..255"}},
+		{
+			"all problems at once",
+			[]string{"--config", bad, "--check"},
+			2, nil,
+			[]string{bad + ":2: colour: ", bad + ":5: vhid: ", "1..255"},
+		},
 		{"no such file", []string{"--config", dir + "/none.toml", "--check"}, 2, nil, []string{"none.toml", "--config"}},
 		{"version", []string{"--version"}, 0, []string{"vipd " + api.Version}, nil},
 		{"help has examples", []string{"--help"}, 0, []string{"EXAMPLES", "--cleanup", "SIGNALS"}, nil},
