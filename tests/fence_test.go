@@ -30,6 +30,18 @@ func TestStoppedMasterIsSilentAfterTakeover(t *testing.T) {
 	assertSilent(t, p, p.a.Pause)
 }
 
+// The same with the egress filter of kernels before 6.6, which no link pins.
+func TestKilledMasterIsSilentAfterTakeoverWithClsact(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.a.Env = []string{"VIPD_EGRESS=clsact"}
+	p.start()
+	if p.a.ClsactFilters("eth0") == 0 {
+		t.Error("no clsact filter is attached: the witness is missing")
+	}
+	assertSilent(t, p, p.a.Kill9)
+}
+
 func assertSilent(t *testing.T, p *pair, silence func() time.Time) {
 	t.Helper()
 	old, successor := p.portA.Sniff(), p.portB.Sniff()

@@ -138,6 +138,36 @@ func TestMaintenanceIsPersistentAndAdvertised(t *testing.T) {
 	}
 }
 
+// Maintenance that cannot be written down is an error and changes nothing.
+func TestMaintenanceThatCannotBeWrittenChangesNothing(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	if err := os.RemoveAll(s.node.StateDir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.node.StateDir(), nil, 0o600); err != nil { // no directory can be made here
+		t.Fatal(err)
+	}
+	code, out := s.node.CTL("maintenance", "enter")
+	if code != 1 || !strings.Contains(out, s.node.StateDir()) {
+		t.Errorf("exit code %d, want 1 and the path in:\n%s", code, out)
+	}
+	if st := s.node.Status(); st.Maintenance || st.Demotion != 0 || st.Groups[0].EffectiveAdvSkew != 0 {
+		t.Errorf("the node is in maintenance that is not on disk: %+v", st)
+	}
+	if err := os.Remove(s.node.StateDir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(s.node.StateDir(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.node.MustCTL("maintenance", "enter")
+	if !s.node.Status().Maintenance {
+		t.Error("maintenance does not work when it can be written: the witness is missing")
+	}
+}
+
 // A master that enters maintenance hands over to a preempting peer without a goodbye, and takes back what it handed over.
 func TestMaintenanceMovesTheVIPToAPreemptingPeer(t *testing.T) {
 	t.Parallel()

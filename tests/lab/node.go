@@ -82,6 +82,11 @@ func (n *Node) ConfigFile() string { return filepath.Join(n.dir, "vipd.toml") }
 // Socket is the path of the control socket.
 func (n *Node) Socket() string { return filepath.Join(n.RuntimeDir(), "vipd.sock") }
 
+// KeyFile is the path of a group's password file.
+func (n *Node) KeyFile(ifname string, vhid int) string {
+	return filepath.Join(n.dir, fmt.Sprintf("%s-%d.key", ifname, vhid))
+}
+
 // BPFDir is where the node pins its maps and links.
 func (n *Node) BPFDir() string { return n.bpf }
 
@@ -116,7 +121,7 @@ func (n *Node) render(config NodeConfig) string {
 	b.WriteString("\n" + config.Extra)
 	for _, g := range config.Groups {
 		g = g.withDefaults()
-		key := filepath.Join(n.dir, fmt.Sprintf("%s-%d.key", g.Interface, g.VHID))
+		key := n.KeyFile(g.Interface, g.VHID)
 		n.lab.check(os.WriteFile(key, []byte(g.Password+"\n"), 0o600), "write key of %s", n.Name)
 		fmt.Fprintf(&b, "\n[[vip]]\ninterface = %q\nvhid = %d\npassword_file = %q\n", g.Interface, g.VHID, key)
 		fmt.Fprintf(&b, "addresses = [\"%s\"]\n", strings.Join(g.Addresses, `", "`))

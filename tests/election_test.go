@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"fmt"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// Two nodes of equal priority started at the same moment: at most one is MASTER after two master-down times, and stays it.
+func TestEqualNodesStartedTogetherAgreeOnOneMaster(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(0))
+	p.a.Launch()
+	p.b.Launch()
+	time.Sleep(2*masterDown + time.Second)
+	for range 10 {
+		p.assertOneMaster(t)
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// A partition makes two masters; when it heals one of them yields at the first advert, and there is one owner again.
+func TestHealedPartitionLeavesOneMaster(t *testing.T) {
+	t.Parallel()
+	for _, skew := range []int{0, 10} {
+		p := newPair(t, oneVIP(0), oneVIP(skew))
+		p.start()
+		p.portB.SetConnected(false)
+		p.b.WaitAnswering(group, skewed(skew)+2*time.Second)
+		if !p.a.Group(group).Dataplane.Answering {
+			t.Error("a has lost its address to a partition: the witness is missing")
+		}
+		healed := time.Now()
+		p.portB.SetConnected(true)
+		p.Eventually(skewed(skew)+2*time.Second, 10*time.Millisecond, func() (bool, string) {
+			a, b := p.a.Group(group), p.b.Group(group)
+			return a.Dataplane.Answering != b.Dataplane.Answering, fmt.Sprintf("one master; a is %s, b is %s", a.State, b.State)
+		})
+		t.Logf("skews 0 and %d: one master %v after the partition healed", skew, time.Since(healed).Round(time.Millisecond))
+		time.Sleep(2 * time.Second)
+		p.assertOneMaster(t)
+	}
+}
+
+// assertOneMaster checks that one node is MASTER and answers, and that the client gets one answer.
+func (p *pair) assertOneMaster(t *testing.T) {
+	t.Helper()
+	a, b := p.a.Group(group), p.b.Group(group)
+	if a.Dataplane.Answering == b.Dataplane.Answering || (a.State == lab.Master) == (b.State == lab.Master) {
+		t.Errorf("a is %s (answering %v), b is %s (answering %v)", a.State, a.Dataplane.Answering, b.State, b.Dataplane.Answering)
+	}
+	if replies := p.clientPort.AskARP(addrClient, vip, 50*time.Millisecond); len(replies) != 1 {
+		t.Errorf("%d answers for the VIP, want 1", len(replies))
+	}
+}
+
+// Two groups on one interface with opposite skews: each node is MASTER of one, and the failure of a node moves only its own.
+func TestTwoGroupsWithOppositeSkewsShareTheLoad(t *testing.T) {
+	t.Parallel()
+	groups := func(first, second int) lab.NodeConfig {
+		return lab.NodeConfig{Groups: []lab.Group{
+			{VHID: 1, Addresses: []string{vip.String() + "/24"}, AdvSkew: first},
+			{VHID: 2, Addresses: []string{"192.0.2.200/24"}, AdvSkew: second},
+		}}
+	}
+	p := newPair(t, groups(0, 50), groups(50, 0))
+	p.a.Start()
+	p.b.Start()
+	p.a.WaitAnswering("eth0@1", upTimeout)
+	p.b.WaitAnswering("eth0@2", upTimeout)
+	p.a.WaitState("eth0@2", lab.Backup, 5*time.Second)
+	p.b.WaitState("eth0@1", lab.Backup, 5*time.Second)
+	since := p.b.Group("eth0@2").Since
+	p.a.Kill9()
+	p.b.WaitAnswering("eth0@1", skewed(50)+2*time.Second)
+	if g := p.b.Group("eth0@2"); g.State != lab.Master || !sameTime(g.Since, since) {
+		t.Errorf("the other group moved too: %s since %v", g.State, g.Since)
+	}
+}
+
+// The period of the adverts is advbase + advskew/256 s.
+func TestAdvertPeriodFollowsTheSkew(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(100))
+	sniffer := s.port.Sniff()
+	s.startMaster()
+	const period = time.Second + 100*time.Second/256
+	time.Sleep(3*period + 200*time.Millisecond)
+	adverts := sniffer.Frames().FromHost().Adverts(vhid)
+	if len(adverts) != 4 {
+		t.Fatalf("%d adverts, want 4:\n%v", len(adverts), adverts)
+	}
+	for i := 1; i < len(adverts); i++ {
+		got := adverts[i].At.Sub(adverts[i-1].At)
+		t.Log(got)
+		if got < period-20*time.Millisecond || got > period+100*time.Millisecond {
+			t.Errorf("period %v, want %v", got, period)
+		}
+	}
+}
+
+// One VIP without a file: the flags alone make a node. Its paths are the standard ones, so it gets file systems of its own.
+func TestOneVIPWithoutAFile(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	sniffer := s.port.Sniff()
+	clean := s.node.Snapshot()
+	script := "mount -t tmpfs none /run && mount -t tmpfs none /var/lib && mount -t bpf none /sys/fs/bpf && exec " +
+		filepath.Join(bin(t), "vipd") + " --interface eth0 --vhid 1 --address " + vip.String() + "/24 --advskew 3 --password-file " + s.node.KeyFile("eth0", 1)
+	started := time.Now()
+	p := s.node.Spawn("vipd", "unshare", "--mount", "sh", "-c", script)
+	first := sniffer.FirstSpeaking(started, upTimeout, vip, vmac)
+	if ad, ok := first.Advert(); !ok || ad.AdvSkew != 3 || ad.AdvBase != 1 {
+		t.Errorf("its first word is %v", first)
+	}
+	p.Signal(syscall.SIGTERM)
+	if code := p.Wait(10 * time.Second); code != 0 {
+		t.Errorf("exit code %d after SIGTERM", code)
+	}
+	assertNothingLeft(t, s.node, clean)
+}
