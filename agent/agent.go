@@ -74,6 +74,7 @@ type Agent struct {
 	leave    chan struct{}
 	done     chan struct{} // closed when the loop has ended
 
+	wall wallClock
 	node atomic.Pointer[nodeView]
 }
 
@@ -131,7 +132,7 @@ func poke(ch chan struct{}) {
 // or from cleaning up.
 func (a *Agent) Run(ctx context.Context) (err error) {
 	a.ctx = ctx
-	if err := os.MkdirAll(a.cfg.Node.StateDir, 0o755); err != nil {
+	if err := os.MkdirAll(a.cfg.Node.StateDir, 0o750); err != nil {
 		return fmt.Errorf("create state_dir: %w", err)
 	}
 	lock, err := lockDir(a.cfg.Node.RuntimeDir)

@@ -31,7 +31,7 @@ func (b backend) Status(context.Context) (api.Status, error) { return b.a.status
 func (b backend) Group(_ context.Context, name string) (api.Group, error) {
 	for _, g := range b.a.node.Load().groups {
 		if g.name == name {
-			return g.report(b.a.now(), time.Now(), b.a.node.Load().enabled), nil
+			return b.a.report(g, b.a.now(), time.Now(), b.a.node.Load().enabled), nil
 		}
 	}
 	return api.Group{}, api.Errorf(api.CodeNoSuchGroup, "there is no group %q; `vipctl status` lists them", name)

@@ -26,7 +26,7 @@ type lockFile struct {
 // lockDir takes the lock of dir, which is made when missing. The error wraps
 // ErrLocked and names the holder's process when somebody else has it.
 func lockDir(dir string) (*lockFile, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("create runtime_dir: %w", err)
 	}
 	path := filepath.Join(dir, "vipd.lock")

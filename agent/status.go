@@ -4,6 +4,7 @@ package agent
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -47,17 +48,17 @@ func (a *Agent) status() api.Status {
 	}
 	now, wall := a.now(), time.Now()
 	for _, g := range n.groups {
-		out.Groups = append(out.Groups, g.report(now, wall, n.enabled))
+		out.Groups = append(out.Groups, a.report(g, now, wall, n.enabled))
 	}
 	return out
 }
 
 // report is the group as the API shows it: the published view, and the
 // kernel's verdict and counters read now.
-func (g *group) report(now election.Instant, wall time.Time, enabled bool) api.Group {
+func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled bool) api.Group {
 	v := g.view.Load()
 	cfg := v.cfg
-	at := func(i election.Instant) time.Time { return wall.Add(-now.Sub(i)).UTC().Truncate(time.Microsecond) }
+	at := func(i election.Instant) time.Time { return a.wall.at(i, now, wall) }
 	mac := wire.VirtualMAC(cfg.VHID)
 	out := api.Group{
 		Name: g.name, Interface: cfg.Interface, VHID: int(cfg.VHID),
@@ -158,7 +159,8 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 		if p.ifindex != 0 {
 			st, err := a.plane.InterfaceStats(p.ifindex)
 			if err != nil {
-				a.log.Debug("interface counters not readable", "ifname", p.name, "err", err)
+				out.Err = fmt.Errorf("read counters of %s: %w", p.name, err)
+				return out
 			}
 			mi.Rejected = st
 		}
