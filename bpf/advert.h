@@ -111,7 +111,8 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const struct iphdr *ip, 
 	enum audience to = audience_of(g->slot, ip->daddr);
 	enum reject why;
 
-	if (env->whole && is_vrrp4(ctx, env->hl, env->plen)) {
+	if (env->whole && (void *)(p + 8) <= frame_end(ctx) && may_be_vrrp4(p, env->plen) &&
+	    is_vrrp4(ctx, env->hl, env->plen)) {
 		struct group_stats *st = group_counters(g->slot);
 
 		if (st)

@@ -13,15 +13,31 @@
 /* Bits of key block and digest under the outer hash, as SHA-1's length field wants them. */
 #define OUTER_BITS ((64 + 20) * 8)
 
-/* Lays the counter into the hole at byte off. c0..c2 are the words it covers, in part or whole. */
-static __always_inline void put_counter(__u32 w[32], __u32 off, __u64 counter)
+/*
+ * Hashes the end of the inner message: the template with the counter in its hole. The hole may begin
+ * within a word, so the counter covers three, and it may reach into a second block.
+ */
+static __always_inline void finish_inner(const struct auth_context *c, __u64 counter, __u32 *h,
+					 __u32 *w)
 {
-	__u32 shift = (off & 3) * 8, i = (off >> 2) & 15;
+	__u32 shift = (c->off & 3) * 8, i = (c->off >> 2) & 15;
 	__u32 c0 = counter >> (32 + shift), c1 = counter >> shift, c2 = counter << (32 - shift);
 
+	__builtin_memcpy(__builtin_assume_aligned(w, 8), c->tmpl, SHA1_BLOCK);
 	w[i] |= c0;
-	w[i + 1] |= c1;
+	w[i + 1] |= c1; /* behind the block: overwritten before it is read */
 	w[i + 2] |= c2;
+	sha1_block(h, w);
+	if (c->nblocks != 2)
+		return;
+	__builtin_memcpy(__builtin_assume_aligned(w, 8), c->tmpl + 16, SHA1_BLOCK);
+	if (i == 15) {
+		w[0] |= c1;
+		w[1] |= c2;
+	} else if (i == 14) {
+		w[0] |= c2;
+	}
+	sha1_block(h, w);
 }
 
 /* A digest as words in host order. */
@@ -35,20 +51,19 @@ struct digest {
  */
 __noinline int digest_matches(const struct auth_context *c, __u64 counter, const struct digest *md)
 {
-	__u32 w[32] __attribute__((aligned(8)));
-	__u32 h[5], diff;
+	struct scratch *s;
+	__u32 h[5], diff, zero = 0;
+	__u32 *w;
 
-	if (!c || !md)
+	s = bpf_map_lookup_elem(&scratch, &zero);
+	if (!c || !md || !s)
 		return 0;
-	__builtin_memcpy(w, c->tmpl, sizeof(w));
+	w = (__u32 *)s->w;
 	__builtin_memcpy(h, c->inner, sizeof(h));
-	put_counter(w, c->off, counter);
-	sha1_block(h, w);
-	if (c->nblocks == 2)
-		sha1_block(h, w + 16);
+	finish_inner(c, counter, h, w);
 
 	__builtin_memcpy(w, h, sizeof(h));
-	__builtin_memset(w + 5, 0, 11 * sizeof(w[0]));
+	__builtin_memset(w + 5, 0, SHA1_BLOCK - sizeof(h));
 	w[5] = 0x80000000;
 	w[15] = OUTER_BITS;
 	__builtin_memcpy(h, c->outer, sizeof(h));

@@ -91,6 +91,17 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } budget SEC(".maps");
 
+/*
+ * Scratch of the digest, not state; not pinned. Nothing that runs on a CPU's packets interrupts
+ * another there; were it to happen, a digest would come out wrong and the advert be refused.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct scratch);
+	__uint(max_entries, 1);
+} scratch SEC(".maps");
+
 /* Writer: XDP. Authentic adverts only; when it is full, events_lost counts and seen still tells. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

@@ -180,6 +180,12 @@ struct source_val {
 };
 _Static_assert(sizeof(struct source_val) == 16, "source_val");
 
+/* scratch: room for SHA-1's schedule, more than the stack has. */
+struct scratch {
+	__u64 w[40];
+};
+_Static_assert(sizeof(struct scratch) == 320, "scratch");
+
 struct group_stats {
 	__u64 received; /* authentic adverts of others */
 	__u64 packets;	/* frames to the virtual MAC, delivered */

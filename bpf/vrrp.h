@@ -12,6 +12,16 @@
 #define VRRP3_FIXED 8  /* RFC 9568 5.1 */
 #define CARP_AUTHLEN 7
 
+/* Whether type and lengths are a VRRP advert's: cheap, and no for an ordinary CARP advert. */
+static __always_inline int may_be_vrrp4(const __u8 *p, __u32 plen)
+{
+	__u32 version = p[0] >> 4, count = p[3];
+
+	if (version == 2)
+		return plen == VRRP2_FIXED + 4 * count && (plen != CARP_SIZE || count != CARP_AUTHLEN);
+	return version == 3 && plen == VRRP3_FIXED + 4 * count;
+}
+
 /*
  * Version 2: exactly 16 + 4 * count bytes with a right checksum. Version 3: exactly 8 + 4 * count
  * bytes with a right checksum over the pseudo-header, too. hl and plen are the lengths of the IPv4
@@ -23,20 +33,13 @@ __noinline int is_vrrp4(struct xdp_md *ctx, __u32 hl, __u32 plen)
 	struct iphdr *ip = frame(ctx) + ETH_HLEN;
 	__u8 *p = (__u8 *)ip + (hl & 0x3c);
 	__u64 pseudo;
-	__u32 version, count;
 
 	if ((void *)(ip + 1) > end || p + 8 > (__u8 *)end)
 		return 0;
-	version = p[0] >> 4;
-	count = p[3];
-	if (version == 2) {
-		if (plen != VRRP2_FIXED + 4 * count ||
-		    (plen == CARP_SIZE && count == CARP_AUTHLEN))
-			return 0;
-		return sum_frame(ctx, ETH_HLEN + (hl & 0x3c), plen, 0) == 0xffff;
-	}
-	if (version != 3 || plen != VRRP3_FIXED + 4 * count)
+	if (!may_be_vrrp4(p, plen))
 		return 0;
+	if (p[0] >> 4 == 2)
+		return sum_frame(ctx, ETH_HLEN + (hl & 0x3c), plen, 0) == 0xffff;
 	pseudo = (__u64)ip->saddr + ip->daddr + bpf_htonl(IP_PROTO_CARP << 16 | plen);
 	return sum_frame(ctx, ETH_HLEN + (hl & 0x3c), plen, pseudo) == 0xffff;
 }

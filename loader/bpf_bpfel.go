@@ -116,6 +116,11 @@ type bpfRole struct {
 	Pad [2]uint64
 }
 
+type bpfScratch struct {
+	_ structs.HostLayout
+	W [40]uint64
+}
+
 type bpfSeen struct {
 	_    structs.HostLayout
 	Lock struct {
@@ -193,6 +198,7 @@ const (
 	bpfMapIfaces      = "ifaces"
 	bpfMapMeta        = "meta"
 	bpfMapRoles       = "roles"
+	bpfMapScratch     = "scratch"
 	bpfMapSeen        = "seen"
 	bpfMapSources     = "sources"
 	bpfMapVipStats    = "vip_stats"
@@ -261,6 +267,7 @@ type bpfMapSpecs struct {
 	Ifaces     *ebpf.MapSpec `ebpf:"ifaces"`
 	Meta       *ebpf.MapSpec `ebpf:"meta"`
 	Roles      *ebpf.MapSpec `ebpf:"roles"`
+	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Seen       *ebpf.MapSpec `ebpf:"seen"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
 	VipStats   *ebpf.MapSpec `ebpf:"vip_stats"`
@@ -303,6 +310,7 @@ type bpfMaps struct {
 	Ifaces     *ebpf.Map `ebpf:"ifaces"`
 	Meta       *ebpf.Map `ebpf:"meta"`
 	Roles      *ebpf.Map `ebpf:"roles"`
+	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Seen       *ebpf.Map `ebpf:"seen"`
 	Sources    *ebpf.Map `ebpf:"sources"`
 	VipStats   *ebpf.Map `ebpf:"vip_stats"`
@@ -320,6 +328,7 @@ func (m *bpfMaps) Close() error {
 		m.Ifaces,
 		m.Meta,
 		m.Roles,
+		m.Scratch,
 		m.Seen,
 		m.Sources,
 		m.VipStats,

@@ -145,7 +145,7 @@ func (d *Dataplane) load() error {
 	return nil
 }
 
-// maps by the name under which they are pinned.
+// maps by the name under which they are pinned: all but scratch, which is no state.
 func (d *Dataplane) maps() map[string]*ebpf.Map {
 	o := &d.objs
 	return map[string]*ebpf.Map{
@@ -219,7 +219,8 @@ func (d *Dataplane) release() error {
 	for _, m := range d.maps() {
 		errs = append(errs, closeIf(m != nil, m))
 	}
-	errs = append(errs, closeIf(d.objs.VipdXdp != nil, d.objs.VipdXdp),
+	errs = append(errs, closeIf(d.objs.Scratch != nil, d.objs.Scratch),
+		closeIf(d.objs.VipdXdp != nil, d.objs.VipdXdp),
 		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress), closeIf(d.lock != nil, d.lock))
 	return errors.Join(errs...)
 }

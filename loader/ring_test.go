@@ -4,9 +4,13 @@ package loader
 
 import (
 	"errors"
+	"os"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
+
+	"vipd/loader/internal/kerneltest"
 )
 
 func TestEvent(t *testing.T) {
@@ -115,5 +119,40 @@ func TestClosed(t *testing.T) {
 	}
 	if err := errors.Join(h.d.Remove(), h.d.Close()); err != nil {
 		t.Errorf("again: %v", err)
+	}
+}
+
+// TestNoDescriptorLeft: what Open got is closed, also when it failed on the way.
+func TestNoDescriptorLeft(t *testing.T) {
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	round := func() {
+		o := Options{Dir: testDir(), MaxGroups: 4, MaxVIPs: 4}
+		d, err := Open(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(o); !errors.Is(err, ErrBusy) {
+			t.Error(err)
+		}
+		if err := d.Remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	kerneltest.Require(t, kerneltest.BPF)
+	round() // opens what libraries keep
+	runtime.GC()
+	before := open()
+	for range 5 {
+		round()
+	}
+	runtime.GC() // the read-only data's map has no owner that could close it
+	if after := open(); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 }
