@@ -48,7 +48,7 @@ func onBPFFS(dir string) (bool, error) {
 		var st unix.Statfs_t
 		err := unix.Statfs(dir, &st)
 		if err == nil {
-			return uint32(st.Type) == unix.BPF_FS_MAGIC, nil //nolint:unconvert // int32 on some platforms
+			return uint32(st.Type) == unix.BPF_FS_MAGIC, nil // the type's width is the platform's
 		}
 		if !errors.Is(err, fs.ErrNotExist) || dir == "/" {
 			return false, err

@@ -133,8 +133,7 @@ func (d *Dataplane) load() error {
 		return err
 	}
 	if err := s.LoadAndAssign(&d.objs, nil); err != nil {
-		var ve *ebpf.VerifierError
-		if errors.As(err, &ve) {
+		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 			d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
 		}
 		return fmt.Errorf("load the bpf programs: %w", err)

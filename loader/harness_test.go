@@ -125,12 +125,6 @@ func (h *harness) run(frame []byte) (uint32, []byte) {
 	return runProg(h.t, h.d.objs.VipdXdp, frame)
 }
 
-// egress passes a frame through the tc program.
-func (h *harness) egress(frame []byte) (uint32, []byte) {
-	h.t.Helper()
-	return runProg(h.t, h.d.objs.VipdEgress, frame)
-}
-
 func runProg(t testing.TB, p *ebpf.Program, frame []byte) (uint32, []byte) {
 	t.Helper()
 	o := ebpf.RunOptions{Data: frame, DataOut: make([]byte, len(frame)+256)}

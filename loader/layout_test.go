@@ -48,8 +48,8 @@ func sameLayout(t *testing.T, name string, c btf.Type, g reflect.Type) {
 			t.Errorf("%s: %d bytes in Go, %d in C", name, g.Size(), c.Size)
 		}
 		fields := make([]reflect.StructField, 0, g.NumField())
-		for i := range g.NumField() {
-			if f := g.Field(i); f.Name != "_" {
+		for f := range g.Fields() {
+			if f.Name != "_" {
 				fields = append(fields, f)
 			}
 		}
