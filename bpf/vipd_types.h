@@ -250,6 +250,7 @@ _Static_assert(sizeof(struct event) == 64, "event");
 /* ifaces: what the loader attached, so that whoever comes after a crash finds it. */
 #define IFACE_CLSACT_FILTER 1
 #define IFACE_CLSACT_QDISC 2 /* the qdisc is ours, too */
+#define IFACE_RXVLAN 4 /* rx-vlan-offload was on and has to be so again */
 
 struct iface {
 	__u32 flags;

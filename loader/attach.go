@@ -123,6 +123,7 @@ func (d *Dataplane) attach(a *attachment, ifindex int, modes []Mode) error {
 	if err := d.attachEgress(a, ifindex); err != nil {
 		return err
 	}
+	d.showTags(a, ifindex)
 	for i, mode := range modes {
 		err = d.attachXDP(a, ifindex, mode)
 		if err == nil || errors.Is(err, ErrSlotTaken) {
@@ -133,6 +134,32 @@ func (d *Dataplane) attach(a *attachment, ifindex int, modes []Mode) error {
 		}
 	}
 	return err
+}
+
+// showTags makes VLAN tags visible to XDP. Where that fails the data plane still
+// serves an interface without VLANs, so it is a warning.
+func (d *Dataplane) showTags(a *attachment, ifindex int) {
+	wasOn, err := hideNoTags(a.ifname)
+	if wasOn {
+		err = d.noteFlag(ifindex, ifaceRXVLAN)
+	}
+	if err != nil {
+		d.opts.Log.Warn("vlan tags may be hidden from the data plane", "interface", a.ifname, "err", err)
+	}
+}
+
+// noteFlag remembers for whoever comes after us what has to be undone.
+func (d *Dataplane) noteFlag(ifindex int, flag uint32) error {
+	key := uint32(ifindex)
+	var v bpfIface
+	if err := d.objs.Ifaces.Lookup(key, &v); err != nil {
+		return fmt.Errorf("look up what was attached to interface %d: %w", ifindex, err)
+	}
+	v.Flags |= flag
+	if err := d.objs.Ifaces.Put(key, v); err != nil {
+		return fmt.Errorf("note what is attached to interface %d: %w", ifindex, err)
+	}
+	return nil
 }
 
 func (d *Dataplane) attachXDP(a *attachment, ifindex int, mode Mode) error {
@@ -208,8 +235,12 @@ func (d *Dataplane) detach(ifindex int) error {
 		return nil
 	}
 	delete(d.attached, ifindex)
+	var v bpfIface
+	if err := d.objs.Ifaces.Lookup(uint32(ifindex), &v); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("look up what was attached to %s: %w", a.ifname, err)
+	}
 	// First what answers, then the fence.
-	errs := []error{dropLink(a.xdp), d.detachEgress(a, ifindex)}
+	errs := []error{dropLink(a.xdp), dropLink(a.tcx), undo(ifindex, v.Flags)}
 	if err := d.objs.Ifaces.Delete(uint32(ifindex)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		errs = append(errs, err)
 	}
@@ -217,6 +248,18 @@ func (d *Dataplane) detach(ifindex int) error {
 		return fmt.Errorf("detach from %s: %w", a.ifname, err)
 	}
 	return nil
+}
+
+// undo takes back what the flags of an interface say, beside the links.
+func undo(ifindex int, flags uint32) error {
+	var errs []error
+	if flags&ifaceClsactFilter != 0 {
+		errs = append(errs, removeClsact(ifindex, flags))
+	}
+	if flags&ifaceRXVLAN != 0 {
+		errs = append(errs, hideTagsAgain(ifindex))
+	}
+	return errors.Join(errs...)
 }
 
 // dropLink detaches at once; closing the last handle alone may do so later.

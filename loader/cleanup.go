@@ -111,7 +111,7 @@ func cleanup(o Options) (CleanupReport, error) {
 func (r *CleanupReport) remove(dir string) error {
 	var errs []error
 	if filepath.Base(dir) == layoutDir { // another version's maps would be misread
-		errs = append(errs, silencePinned(dir), r.removeFilters(dir))
+		errs = append(errs, silencePinned(dir), r.undoInterfaces(dir))
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -150,7 +150,7 @@ func silencePinned(dir string) error {
 	return nil
 }
 
-func (r *CleanupReport) removeFilters(dir string) error {
+func (r *CleanupReport) undoInterfaces(dir string) error {
 	m, err := ebpf.LoadPinnedMap(filepath.Join(dir, bpfMapIfaces), nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -165,11 +165,10 @@ func (r *CleanupReport) removeFilters(dir string) error {
 	it := m.Iterate()
 	for it.Next(&key, &val) {
 		r.Interfaces = append(r.Interfaces, int(key))
-		if val.Flags&ifaceClsactFilter == 0 {
-			continue
+		if val.Flags&ifaceClsactFilter != 0 {
+			r.Filters++
 		}
-		r.Filters++
-		errs = append(errs, removeClsact(int(key), val.Flags))
+		errs = append(errs, undo(int(key), val.Flags))
 	}
 	return errors.Join(append(errs, it.Err())...)
 }

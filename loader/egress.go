@@ -19,6 +19,7 @@ const filterName = "vipd"
 const (
 	ifaceClsactFilter = 1
 	ifaceClsactQdisc  = 2
+	ifaceRXVLAN       = 4
 )
 
 // attachEgress prefers tcx (kernel 6.6). First on the hook: a program before us that
@@ -55,8 +56,8 @@ func (d *Dataplane) attachClsact(a *attachment, ifindex int) error {
 		return fmt.Errorf("add a clsact qdisc to %s: %w", a.ifname, err)
 	}
 	// Noted before the filter is there, so that a crash between the two leaves a trace.
-	if err := d.objs.Ifaces.Put(uint32(ifindex), bpfIface{Flags: flags}); err != nil {
-		return fmt.Errorf("note interface %s: %w", a.ifname, err)
+	if err := d.noteFlag(ifindex, flags); err != nil {
+		return err
 	}
 	if _, err := removeFilter(ifindex); err != nil {
 		return fmt.Errorf("remove an old egress filter of %s: %w", a.ifname, err)
@@ -72,17 +73,6 @@ func (d *Dataplane) attachClsact(a *attachment, ifindex int) error {
 		return fmt.Errorf("attach the egress program to %s as a clsact filter: %w", a.ifname, err)
 	}
 	return nil
-}
-
-func (d *Dataplane) detachEgress(a *attachment, ifindex int) error {
-	if a.Egress != EgressClsact {
-		return dropLink(a.tcx)
-	}
-	var v bpfIface
-	if err := d.objs.Ifaces.Lookup(uint32(ifindex), &v); err != nil {
-		return fmt.Errorf("look up what was attached to %s: %w", a.ifname, err)
-	}
-	return removeClsact(ifindex, v.Flags)
 }
 
 // removeClsact takes the filter off and the qdisc, too, if it is ours and empty.
