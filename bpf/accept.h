@@ -122,8 +122,9 @@ static __always_inline int learn_source(struct advert *a)
 		flags |= SOURCE_COUNTER_VARIES;
 	if (src) {
 		src->counter = a->ev.counter;
+		/* A race with another CPU may lose a bit until the next advert; no atomics on arm64 5.15. */
 		if (flags != READ_ONCE(src->flags))
-			__sync_fetch_and_or(&src->flags, flags);
+			src->flags = flags;
 	} else {
 		fresh.flags = flags;
 		bpf_map_update_elem(&sources, &key, &fresh, BPF_ANY);
@@ -148,9 +149,19 @@ static __always_inline int must_yield(struct advert *a, const struct role *r, in
 	return superior(a->ev.advbase, a->ev.advskew, a->ev.demote, READ_ONCE(r->sent_prio), aware);
 }
 
-static __always_inline void record(struct seen *s, const struct event *ev)
+/*
+ * Writes the record, and raises the yielded generation if the event says so. Returns whether it rose.
+ * Under the lock rather than by compare-and-swap, which the JIT of arm64 has only from 5.18 on.
+ */
+static __always_inline int record(struct seen *s, const struct event *ev)
 {
+	int rose = 0;
+
 	bpf_spin_lock(&s->lock);
+	if ((ev->flags & EVENT_YIELDED) && s->yielded_gen < ev->generation) {
+		s->yielded_gen = ev->generation;
+		rose = 1;
+	}
 	s->count++;
 	if (ev->at >= s->at) {
 		s->ifindex = ev->ifindex;
@@ -168,6 +179,7 @@ static __always_inline void record(struct seen *s, const struct event *ev)
 		s->flags = ev->flags;
 	}
 	bpf_spin_unlock(&s->lock);
+	return rose;
 }
 
 /*
@@ -178,7 +190,7 @@ static __always_inline void record(struct seen *s, const struct event *ev)
 __noinline int accept_advert(struct advert *a)
 {
 	struct group_stats *st;
-	int aware, raised = 0;
+	int aware, rose;
 	struct event *ev;
 	struct role *r;
 	struct seen *s;
@@ -192,11 +204,9 @@ __noinline int accept_advert(struct advert *a)
 	if (is_loop(a, r))
 		return REJECT_LOOP;
 	aware = learn_source(a);
-	if (must_yield(a, r, aware)) {
+	if (must_yield(a, r, aware))
 		a->ev.flags |= EVENT_YIELDED;
-		raised = yield_generation(s, a->ev.generation);
-	}
-	record(s, &a->ev);
+	rose = record(s, &a->ev);
 	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (ev) {
 		*ev = a->ev;
@@ -205,7 +215,7 @@ __noinline int accept_advert(struct advert *a)
 	st = group_counters(a->ev.slot);
 	if (st) {
 		st->received++;
-		st->yields += raised;
+		st->yields += rose;
 		st->own_counter += !!(a->ev.flags & EVENT_OWN_COUNTER);
 		st->events_lost += !ev;
 	}

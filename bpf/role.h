@@ -9,7 +9,6 @@
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 
 #define GOODBYE 255
-#define YIELD_TRIES 8
 
 static __always_inline struct role *role_of(__u32 slot)
 {
@@ -74,26 +73,6 @@ static __always_inline int superior(__u8 advbase, __u8 advskew, __u8 demote, __u
 	if (!aware)
 		return by_time;
 	return (by_time && demote <= my_demote) || demote < my_demote;
-}
-
-/*
- * Raises the yielded generation. Returns 1 when this call did it. Another CPU can only have raised
- * it too, so the tries run out only if that many newer generations yielded meanwhile.
- */
-static __always_inline int yield_generation(struct seen *s, __u64 generation)
-{
-	__u64 cur = READ_ONCE(s->yielded_gen), old;
-	int i;
-
-	for (i = 0; i < YIELD_TRIES; i++) {
-		if (cur >= generation)
-			return 0;
-		old = __sync_val_compare_and_swap(&s->yielded_gen, cur, generation);
-		if (old == cur)
-			return 1;
-		cur = old;
-	}
-	return 0;
 }
 
 #endif

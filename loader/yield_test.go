@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"sync"
 	"testing"
+
+	"github.com/cilium/ebpf"
 )
 
 // superior is the Go twin of superior() in bpf/role.h, written from the rule: t =
@@ -203,4 +206,44 @@ func TestLoop(t *testing.T) {
 		want{verdict: xdpPass, counts: count("received", "own_counter", "yields"), events: 1})
 	h.expect("ours, but forgotten", own(advert(p.AdvBase, p.AdvSkew, 0, 1011)),
 		want{verdict: xdpPass, counts: count("received"), events: 1})
+}
+
+// TestYieldParallel: adverts on several CPUs while generations change. The yielded
+// generation never falls, no advert is lost from the record, and who holds a generation
+// that an advert met has yielded.
+func TestYieldParallel(t *testing.T) {
+	h := newHarness(t)
+	h.g.SetSentPriority(Priority{AdvBase: 1})
+	frame := frameOf(advert(0, 1, 0, 7))
+	h.run(frame)
+	const workers, each, generations = 4, 300, 200
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range each {
+				if _, err := h.d.objs.VipdXdp.Run(&ebpf.RunOptions{Data: frame}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	last := uint64(0)
+	for gen := uint64(1); gen <= generations; gen++ {
+		h.master(gen)
+		if y := h.seen().YieldedGeneration; y < last || y > gen {
+			t.Errorf("yielded generation %d after %d, of %d", y, last, gen)
+		} else {
+			last = y
+		}
+	}
+	wg.Wait()
+	h.run(frame)
+	if s := h.seen(); s.Count != workers*each+2 || s.YieldedGeneration != generations {
+		t.Errorf("count %d, yielded generation %d", s.Count, s.YieldedGeneration)
+	}
+	for _, e := range h.drain() {
+		if e.Yielded != (e.Generation > 0) {
+			t.Fatalf("%+v", e)
+		}
+	}
 }
