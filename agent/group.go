@@ -147,16 +147,19 @@ func (g *group) plug(a *Agent) error {
 // maxSources is how many own addresses the loop check can hold.
 const maxSources = 4
 
-// sources are the addresses that our adverts can come from.
+// sources are the addresses that our adverts can come from, those that they do
+// come from first.
 func (g *group) sources() []netip.Addr {
 	var out []netip.Addr
-	for _, pf := range g.port.own {
-		if pf.Addr().Is4() && len(out) < maxSources {
-			out = append(out, pf.Addr())
+	for _, f := range families {
+		if src, err := g.port.source(f); err == nil {
+			out = append(out, src)
 		}
 	}
-	if len(out) == 0 {
-		out = append(out, netip.IPv4Unspecified())
+	for _, pf := range g.port.own {
+		if len(out) < maxSources && !slices.Contains(out, pf.Addr()) {
+			out = append(out, pf.Addr())
+		}
 	}
 	return out
 }

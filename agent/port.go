@@ -29,6 +29,9 @@ type port struct {
 	att    loader.Attachment
 	sender frameSender
 	own    []netip.Prefix // addresses of the host's own, VIPs left out
+	// forwards says that this host routes IPv6 on the interface: neighbours are
+	// told with every announcement.
+	forwards bool
 }
 
 // refresh reads the interface and brings the port in line with it. vips are all
@@ -86,7 +89,7 @@ func (p *port) open(a *Agent) error {
 	}
 	sender, err := a.openSender(p.link.Index)
 	if err == nil {
-		if err = sender.Join(wire.MulticastV4); err != nil {
+		if err = p.joinGroups(a, sender); err != nil {
 			err = errors.Join(err, sender.Close())
 		}
 	}
@@ -95,6 +98,15 @@ func (p *port) open(a *Agent) error {
 	}
 	p.att, p.sender, p.opened = att, sender, true
 	return nil
+}
+
+// joinGroups joins where CARP advertises to. A host without IPv6 has no use for
+// its group; one with an IPv6 VIP says so when it has no address to send from.
+func (p *port) joinGroups(a *Agent, s frameSender) error {
+	if err := s.Join(wire.MulticastV6); err != nil {
+		a.log.Debug("IPv6 group not joined", "ifname", p.name, "err", err)
+	}
+	return s.Join(wire.MulticastV4)
 }
 
 // close lets go of the interface, which may be gone already.
@@ -120,16 +132,6 @@ func (p *port) readAddresses(a *Agent, vips map[netip.Addr]bool) {
 		a.log.Warn("addresses not readable, keeping what was known", "ifname", p.name, "err", err)
 		return
 	}
+	p.forwards = a.host.Forwards6(p.name)
 	p.own = slices.DeleteFunc(all, func(pf netip.Prefix) bool { return vips[pf.Addr()] && pf.IsSingleIP() })
-}
-
-// source4 is the IPv4 source of our adverts: the interface's first address that
-// is no VIP, else 0.0.0.0 as the BSDs do.
-func (p *port) source4() netip.Addr {
-	for _, pf := range p.own {
-		if pf.Addr().Is4() {
-			return pf.Addr()
-		}
-	}
-	return netip.IPv4Unspecified()
 }

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -106,4 +109,11 @@ func (h *Host) Addresses(ifindex int) ([]netip.Prefix, error) {
 // renamed interface would make go wrong.
 func linkRef(ifindex int) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
+}
+
+// Forwards6 says whether the host routes IPv6 packets that come in on the
+// interface. An interface without IPv6 does not.
+func (h *Host) Forwards6(ifname string) bool {
+	data, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv6/conf", ifname, "forwarding"))
+	return err == nil && strings.TrimSpace(string(data)) == "1"
 }

@@ -14,8 +14,8 @@ import (
 // memberships of the CARP groups there. It is not safe for concurrent use.
 type Sender struct {
 	ifindex int
-	raw     int // AF_PACKET, sends only
-	group   int // UDP socket that holds the multicast membership
+	raw     int   // AF_PACKET, sends only
+	groups  []int // UDP sockets that hold the multicast memberships
 }
 
 // NewSender opens a sender on the interface. The socket is opened with protocol
@@ -36,7 +36,7 @@ func NewSender(ifindex int) (*Sender, error) {
 	if err := unix.Bind(raw, &unix.SockaddrLinklayer{Ifindex: ifindex}); err != nil {
 		return nil, errors.Join(fmt.Errorf("bind raw socket to interface %d: %w", ifindex, err), unix.Close(raw))
 	}
-	return &Sender{ifindex: ifindex, raw: raw, group: -1}, nil
+	return &Sender{ifindex: ifindex, raw: raw}, nil
 }
 
 // Send hands one frame to the kernel. The egress fence's refusal comes back as
@@ -48,29 +48,36 @@ func (s *Sender) Send(frame []byte) error {
 	return nil
 }
 
-// Join makes the interface a member of the IPv4 multicast group, so that
-// filters of the NIC and snooping switches let adverts through.
+// Join makes the interface a member of the multicast group, so that filters of
+// the NIC and snooping switches let adverts through.
 func (s *Sender) Join(group netip.Addr) error {
-	if s.group < 0 {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("open socket for group %s: %w", group, err)
-		}
-		s.group = fd
+	family := unix.AF_INET6
+	if group.Is4() {
+		family = unix.AF_INET
 	}
-	mreq := &unix.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(s.ifindex)} //nolint:gosec // an ifindex fits 31 bits
-	err := unix.SetsockoptIPMreqn(s.group, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq)
-	if err == nil || errors.Is(err, unix.EADDRINUSE) {
-		return nil
+	fd, err := unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open socket for group %s: %w", group, err)
 	}
-	return fmt.Errorf("join %s on interface %d: %w", group, s.ifindex, err)
+	if group.Is4() {
+		mreq := &unix.IPMreqn{Multiaddr: group.As4(), Ifindex: int32(s.ifindex)}
+		err = unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_ADD_MEMBERSHIP, mreq)
+	} else {
+		mreq := &unix.IPv6Mreq{Multiaddr: group.As16(), Interface: uint32(s.ifindex)}
+		err = unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP, mreq)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("join %s on interface %d: %w", group, s.ifindex, err), unix.Close(fd))
+	}
+	s.groups = append(s.groups, fd)
+	return nil
 }
 
 // Close ends memberships and releases the sockets.
 func (s *Sender) Close() error {
 	errs := []error{unix.Close(s.raw)}
-	if s.group >= 0 {
-		errs = append(errs, unix.Close(s.group))
+	for _, fd := range s.groups {
+		errs = append(errs, unix.Close(fd))
 	}
 	return errors.Join(errs...)
 }
