@@ -243,7 +243,8 @@ func (h fakeHost) DelConnectedRoute(_ int, vip netip.Prefix) error {
 func (fakeHost) Neighbour(int, netip.Addr) ([6]byte, error) { return [6]byte{2}, nil }
 func (fakeHost) Forwards6(string) bool                      { return false }
 func (h fakeHost) AddMAC(int, [6]byte) error                { h.b.note("add virtual mac"); return nil }
-func (h fakeHost) DelMAC(int, [6]byte) error                { h.b.note("del virtual mac"); return nil }
+
+func (h fakeHost) DelMAC(int, [6]byte) error { h.b.note("del virtual mac"); return nil }
 
 type fakeSender struct{ b *bench }
 

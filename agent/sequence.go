@@ -86,8 +86,9 @@ func (s *sequence) draw() uint32 {
 // close ends the writer and gives back what was not used.
 func (s *sequence) close() error {
 	close(s.pending)
+	var err error
 	if s.busy {
-		<-s.stored
+		err = <-s.stored
 	}
-	return storeSequence(s.path, s.next)
+	return errors.Join(err, storeSequence(s.path, s.next))
 }

@@ -23,7 +23,7 @@ type wallClock struct {
 // at is the time of day of i. now and wall are both clocks read just now.
 func (w *wallClock) at(i, now election.Instant, wall time.Time) time.Time {
 	offset := wall.UnixNano() - int64(now)
-	if known := w.offset.Load(); known != 0 && (time.Duration(offset-known)).Abs() < wallJitter {
+	if known := w.offset.Load(); known != 0 && time.Duration(offset-known).Abs() < wallJitter {
 		offset = known
 	} else {
 		w.offset.Store(offset)

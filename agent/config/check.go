@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -27,6 +28,12 @@ const (
 	// maxGroups and maxVIPs are the sizes of the kernel's maps.
 	maxGroups = 4096
 	maxVIPs   = 16384
+	// maxContexts is how many contexts of a group the kernel tries, its own included.
+	maxContexts = 8
+	// maxAccept is what they leave beside the group's own.
+	maxAccept = maxContexts - 1
+	// maxPreemptDelay is longer than any routing protocol takes to converge.
+	maxPreemptDelay = time.Hour
 	// maxText bounds names and descriptions, which go into every status.
 	maxText = 255
 )
@@ -35,23 +42,32 @@ const (
 // interface is not asked here: it may come later.
 func checkInterface(r *report, d *draft) bool {
 	name := d.group.Interface
-	bad := ""
-	switch {
-	case name == "":
-		bad = "is empty"
-	case len(name) > maxInterface:
-		bad = "is " + strconv.Itoa(len(name)) + " bytes long"
-	case name == "." || name == ".." || strings.ContainsFunc(name, func(c rune) bool {
-		return c == '/' || c == ':' || c == utf8.RuneError || unicode.IsSpace(c) || unicode.IsControl(c)
-	}):
-		bad = "is no name that the kernel allows"
-	case name == "lo":
+	bad := interfaceFault(name)
+	if name == "lo" {
 		bad = "is the loopback interface, on which there are no peers"
 	}
 	if bad != "" {
-		r.problem(d.line("interface"), "interface", "%q %s; allowed is the name of a network interface, 1..%d bytes without blanks, / and :", name, bad, maxInterface)
+		r.problem(d.line("interface"), "interface", "%q %s; %s", name, bad, allowedInterface())
 	}
 	return bad == ""
+}
+
+func interfaceFault(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > maxInterface:
+		return "is " + strconv.Itoa(len(name)) + " bytes long"
+	case name == "." || name == ".." || strings.ContainsFunc(name, func(c rune) bool {
+		return c == '/' || c == ':' || c == utf8.RuneError || unicode.IsSpace(c) || unicode.IsControl(c)
+	}):
+		return "is no name that the kernel allows"
+	}
+	return ""
+}
+
+func allowedInterface() string {
+	return "allowed is the name of a network interface, 1.." + strconv.Itoa(maxInterface) + " bytes without blanks, / and :"
 }
 
 func checkAddresses(r *report, d *draft, items []item) {
@@ -60,6 +76,11 @@ func checkAddresses(r *report, d *draft, items []item) {
 		r.problem(d.line(key), key, "missing in this [[vip]]; at least one address is needed, such as addresses = [\"192.0.2.100/24\"]")
 		return
 	}
+	d.group.Addresses, d.addrLines = readAddresses(r, key, items)
+}
+
+// readAddresses returns the good ones with their lines.
+func readAddresses(r *report, key string, items []item) (good []netip.Prefix, lines []int) {
 	seen := make(map[netip.Addr]bool, len(items))
 	for _, it := range items {
 		p, why := parseVIP(it.text)
@@ -72,9 +93,10 @@ func checkAddresses(r *report, d *draft, items []item) {
 			continue
 		}
 		seen[p.Addr()] = true
-		d.group.Addresses = append(d.group.Addresses, p)
-		d.addrLines = append(d.addrLines, it.line)
+		good = append(good, p)
+		lines = append(lines, it.line)
 	}
+	return good, lines
 }
 
 // parseVIP returns why the text cannot be a virtual IP.

@@ -7,6 +7,7 @@ package config
 import (
 	"net/netip"
 	"strconv"
+	"time"
 )
 
 // Config is everything vipd was told. It is never changed after it was made: a
@@ -21,6 +22,8 @@ type Config struct {
 	XDP     XDP
 	// Groups are in the order of the file.
 	Groups []Group
+	// Checks are in the order of the file; their names are unique.
+	Checks []Check
 }
 
 // Node is the table [node].
@@ -60,7 +63,20 @@ type Carp struct {
 	SenderrDemotion int
 	// DSCP of advertisements, 0..63.
 	DSCP uint8
+	// MasterDown is freebsd or openbsd: the rule by which a BACKUP waits.
+	MasterDown string
+	// PreemptDelay is how long after its start the node does not preempt, 0..1 h.
+	PreemptDelay time.Duration
 }
+
+// Rules of [Carp.MasterDown], with b for advbase and s for advskew of the master.
+const (
+	// MasterDownFreeBSD is 3b + s/256 seconds, as FreeBSD, NetBSD and ucarp wait.
+	MasterDownFreeBSD = "freebsd"
+	// MasterDownOpenBSD is 3(b + s/256) seconds, as OpenBSD waits since 2015
+	// (ip_carp.c, carp_setrun).
+	MasterDownOpenBSD = "openbsd"
+)
 
 // XDP modes as in [XDP.Mode].
 const (
@@ -92,7 +108,46 @@ type Group struct {
 	Peers []netip.Addr
 	// Hook is an executable run on transitions; empty means none.
 	Hook string
+	// Digest is all or no-link-local: which addresses we sign with.
+	Digest string
+	// LLAddr is the lladdr that was set by hand on OpenBSD's carp interfaces and is
+	// in their digest; nil when there is none.
+	LLAddr *[6]byte
+	// PeerTTL is any or strict: whether adverts of unicast peers may be routed.
+	PeerTTL string
+	// Broadcast sends to the Ethernet broadcast address, as ucarp --nomcast does.
+	Broadcast bool
+	// RequireSeal refuses adverts that no vipd has sealed.
+	RequireSeal bool
+	// Replay is off or strict: whether counters of BSD peers must rise.
+	Replay string
+	// Accept are at most 7 further contexts that adverts may be signed with. Nothing
+	// is ever signed with them.
+	Accept []Accept
 }
+
+// Digests of [Group.Digest]. Both are accepted whichever is sent.
+const (
+	// DigestAll signs all addresses, as FreeBSD does.
+	DigestAll = "all"
+	// DigestNoLinkLocal leaves IPv6 link-local addresses out, as OpenBSD does
+	// (ip_carp.c, HMAC_NOV6LL).
+	DigestNoLinkLocal = "no-link-local"
+)
+
+// Rules of [Group.PeerTTL].
+const (
+	// PeerTTLAny lets adverts of unicast peers have any TTL, as FreeBSD does.
+	PeerTTLAny = "any"
+	// PeerTTLStrict wants 255, which no router lets through, as OpenBSD does.
+	PeerTTLStrict = "strict"
+)
+
+// Rules of [Group.Replay].
+const (
+	ReplayOff    = "off"
+	ReplayStrict = "strict"
+)
 
 // Name is interface@vhid, for example eth0@1.
 func (g Group) Name() string { return GroupName(g.Interface, g.VHID) }

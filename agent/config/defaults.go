@@ -2,6 +2,8 @@
 
 package config
 
+import "time"
+
 // DefaultPath is where vipd looks for its config.
 const DefaultPath = "/etc/vipd/vipd.toml"
 
@@ -23,10 +25,19 @@ func Default() *Config {
 			IfdownDemotion:  240,
 			SenderrDemotion: 240,
 			DSCP:            56,
+			MasterDown:      MasterDownFreeBSD,
 		},
 		XDP: XDP{Mode: ModeAuto},
 	}
 }
 
 // defaultGroup is a [[vip]] of which nothing was said.
-func defaultGroup() Group { return Group{AdvBase: 1} }
+func defaultGroup() Group {
+	return Group{AdvBase: 1, Digest: DigestAll, PeerTTL: PeerTTLAny, Replay: ReplayOff}
+}
+
+// defaultCheck is a [[check]] of which nothing was said. A timeout that was not
+// written is never longer than the interval.
+func defaultCheck() Check {
+	return Check{Interval: time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Demotion: 240}
+}

@@ -2,6 +2,8 @@
 
 package config
 
+import "slices"
+
 // Changes is what a reload has to do. A group that is in none of the lists must not
 // be touched.
 type Changes struct {
@@ -75,7 +77,24 @@ func groupDiff(a, b Group) []string {
 		{"password", a.Password != b.Password},
 		{"peers", !sameSet(a.Peers, b.Peers)},
 		{"hook", a.Hook != b.Hook},
+		{"digest", a.Digest != b.Digest},
+		{"lladdr", !samePointed(a.LLAddr, b.LLAddr)},
+		{"peer_ttl", a.PeerTTL != b.PeerTTL},
+		{"broadcast", a.Broadcast != b.Broadcast},
+		{"require_seal", a.RequireSeal != b.RequireSeal},
+		{"replay", a.Replay != b.Replay},
+		// In order: counters name a context by its place.
+		{"accept", !slices.EqualFunc(a.Accept, b.Accept, func(x, y Accept) bool {
+			return x.Password == y.Password && sameSet(x.Addresses, y.Addresses)
+		})},
 	})
+}
+
+func samePointed[T comparable](a, b *T) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
 }
 
 func globalDiff(a, b *Config) (live, restart []string) {
@@ -86,7 +105,10 @@ func globalDiff(a, b *Config) (live, restart []string) {
 		{"carp.ifdown_demotion", a.Carp.IfdownDemotion != b.Carp.IfdownDemotion},
 		{"carp.senderr_demotion", a.Carp.SenderrDemotion != b.Carp.SenderrDemotion},
 		{"carp.dscp", a.Carp.DSCP != b.Carp.DSCP},
+		{"carp.master_down", a.Carp.MasterDown != b.Carp.MasterDown},
+		{"carp.preempt_delay", a.Carp.PreemptDelay != b.Carp.PreemptDelay},
 	})
+	live = append(live, checksDiff(a.Checks, b.Checks)...)
 	restart = changedKeys([]field{
 		{"node.name", a.Node.Name != b.Node.Name},
 		{"node.state_dir", a.Node.StateDir != b.Node.StateDir},
@@ -98,6 +120,27 @@ func globalDiff(a, b *Config) (live, restart []string) {
 		{"xdp.mode", a.XDP.Mode != b.XDP.Mode},
 	})
 	return live, restart
+}
+
+// checksDiff names the checks that came, went or changed, as check.NAME.
+func checksDiff(before, after []Check) []string {
+	byName := make(map[string]Check, len(after))
+	for _, c := range after {
+		byName[c.Name] = c
+	}
+	var keys []string
+	for _, c := range before {
+		if now, ok := byName[c.Name]; !ok || !now.Equal(c) {
+			keys = append(keys, "check."+c.Name)
+		}
+		delete(byName, c.Name)
+	}
+	for _, c := range after {
+		if _, fresh := byName[c.Name]; fresh {
+			keys = append(keys, "check."+c.Name)
+		}
+	}
+	return keys
 }
 
 // sameSet compares without order; lists of a config have no duplicates.

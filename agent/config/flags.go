@@ -32,7 +32,8 @@ func FromFlags(f Flags, opts Options) (*Config, []Problem, error) {
 	cfg.Source = CommandLine
 	decodeNode(newSection(r, "", newTable(0)), cfg, opts)
 
-	d := &draft{group: Group{Interface: f.Interface}}
+	d := &draft{group: defaultGroup()}
+	d.group.Interface = f.Interface
 	d.hasInterface = checkInterface(r, d)
 	d.hasVHID = flagOctet(r, "vhid", f.VHID, 1, 255, &d.group.VHID)
 	items := make([]item, len(f.Addresses))
@@ -55,9 +56,9 @@ func FromFlags(f Flags, opts Options) (*Config, []Problem, error) {
 		r.problem(0, "password_file", "%v; give an absolute path", err)
 	} else {
 		d.group.PasswordFile = abs
-		readPassword(r, d, opts)
+		d.group.Password = readPassword(r, 0, abs, opts)
 	}
-	return finish(r, cfg, []*draft{d})
+	return finish(r, cfg, []*draft{d}, opts)
 }
 
 func flagOctet(r *report, key string, v, lo, hi int, dst *uint8) bool {

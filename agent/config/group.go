@@ -52,52 +52,57 @@ func decodeGroup(s *section, opts Options) *draft {
 	if s.str("description", &g.Description) {
 		checkDescription(s.r, d)
 	}
-	decodePassword(s, d, opts)
+	var hasPassword bool
+	if g.Password, g.PasswordFile, hasPassword = decodePassword(s, opts); !hasPassword {
+		s.r.problem(d.head, "password_file", "missing in this [[vip]]; name a file with the password in its first line, or write password = \"\" to use the all-zero key that CARP has without one")
+	}
 	checkPeers(s.r, d, s.list("peers", "addresses, such as \"192.0.2.12\""))
 	if s.str("hook", &g.Hook) && g.Hook != "" {
 		checkPath(s.r, s.line("hook"), "hook", g.Hook)
 	}
+	decodeProtocol(s, d)
+	decodeAccepts(s, d, opts)
 	s.done()
 	return d
 }
 
-func decodePassword(s *section, d *draft, opts Options) {
+// decodePassword reads password or password_file; written is false if neither stands
+// there.
+func decodePassword(s *section, opts Options) (password Secret, file string, written bool) {
 	var inline string
 	hasInline := s.str("password", &inline)
-	hasFile := s.str("password_file", &d.group.PasswordFile)
+	hasFile := s.str("password_file", &file)
 	triedInline, triedFile := s.tried("password"), s.tried("password_file")
 	switch {
 	case triedInline && triedFile:
 		s.r.problem(max(s.line("password"), s.line("password_file")), "password_file", "stands beside password; keep one of the two")
-	case !triedInline && !triedFile:
-		s.r.problem(d.head, "password_file", "missing in this [[vip]]; name a file with the password in its first line, or write password = \"\" to use the all-zero key that CARP has without one")
 	case hasInline:
 		if inline != "" && opts.Mode&0o004 != 0 {
 			s.r.problem(s.line("password"), "password", "a password must not stand in a file that everybody may read: `chmod o-rwx %s`, or use password_file", s.r.file)
 		}
-		d.group.Password = checkPassword(s.r, s.line("password"), "password", []byte(inline))
+		password = checkPassword(s.r, s.line("password"), "password", []byte(inline))
 	case hasFile:
-		readPassword(s.r, d, opts)
+		password = readPassword(s.r, s.line("password_file"), file, opts)
 	}
+	return password, file, triedInline || triedFile
 }
 
 // readPassword takes the first line of the password file.
-func readPassword(r *report, d *draft, opts Options) {
+func readPassword(r *report, line int, path string, opts Options) Secret {
 	const key = "password_file"
-	line, path := d.line(key), d.group.PasswordFile
 	if !checkPath(r, line, key, path) {
-		return
+		return Secret{}
 	}
 	data, mode, err := opts.ReadFile(path)
 	if err != nil {
 		r.problem(line, key, "%s %v; its first line must be the password, 0..%d bytes", path, err, maxPassword)
-		return
+		return Secret{}
 	}
 	if mode&0o004 != 0 {
 		r.warn(line, key, "%s can be read by everybody on this host: `chmod o-rwx %s`", path, path)
 	}
 	first, _, _ := bytes.Cut(data, []byte("\n"))
-	d.group.Password = checkPassword(r, line, key, bytes.TrimSuffix(first, []byte("\r")))
+	return checkPassword(r, line, key, bytes.TrimSuffix(first, []byte("\r")))
 }
 
 // checkPassword never puts the password into its message.

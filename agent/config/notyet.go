@@ -2,24 +2,50 @@
 
 package config
 
+// notYet is one key whose value the agent would not honour.
+type notYet struct {
+	used bool
+	key  string
+	what string
+}
+
 // notInThisRelease refuses what is valid and would not be done: an operator must
-// never believe that an address is protected when it is not. It goes when the agent
-// can do it all.
-func notInThisRelease(r *report, drafts []*draft) {
+// never believe that an address is protected when it is not. Deleting a line switches
+// its key on; the file goes when the agent can do it all.
+func notInThisRelease(r *report, cfg *Config, drafts []*draft) {
 	for _, d := range drafts {
-		for i, a := range d.group.Addresses {
+		g := &d.group
+		for i, a := range g.Addresses {
 			if a.Addr().Is6() {
 				r.problem(d.addrLines[i], "addresses", "%s is IPv6, which is not yet in this release; allowed are IPv4 addresses", a)
 			}
 		}
-		if len(d.group.Peers) > 0 {
-			r.problem(d.line("peers"), "peers", "unicast peers are not yet in this release; leave the key out to use multicast")
+		for _, n := range []notYet{
+			{len(g.Peers) > 0, "peers", "unicast peers are not yet in this release; leave the key out to use multicast"},
+			{g.AdvBase == 0 && g.AdvSkew > 0, "advbase", "intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
+			{g.Digest != DigestAll, "digest", "signing without link-local addresses is not yet in this release; leave the key out"},
+			{g.LLAddr != nil, "lladdr", "an lladdr in the digest is not yet in this release; leave the key out"},
+			{g.PeerTTL != PeerTTLAny, "peer_ttl", "a strict TTL is not yet in this release; leave the key out"},
+			{g.Broadcast, "broadcast", "broadcast is not yet in this release; leave the key out to use multicast"},
+			{g.RequireSeal, "require_seal", "sealed adverts are not yet in this release; leave the key out"},
+			{g.Replay != ReplayOff, "replay", "a strict replay check is not yet in this release; leave the key out"},
+			{len(g.Accept) > 0, "accept", "further passwords and addresses are not yet in this release; leave [[vip.accept]] out"},
+		} {
+			if n.used {
+				r.problem(d.line(n.key), n.key, "%s", n.what)
+			}
 		}
-		if d.group.AdvBase == 0 && d.group.AdvSkew > 0 {
-			r.problem(d.line("advbase"), "advbase", "intervals below one second (advbase 0) are not yet in this release; allowed is 1..254")
-		}
-		if d.group.Hook != "" {
+		if g.Hook != "" {
 			r.warn(d.line("hook"), "hook", "hooks are not yet run in this release")
+		}
+	}
+	for _, n := range []notYet{
+		{cfg.Carp.MasterDown != MasterDownFreeBSD, "carp.master_down", "OpenBSD's rule is not yet in this release; leave the key out"},
+		{cfg.Carp.PreemptDelay != 0, "carp.preempt_delay", "a delay is not yet in this release; leave the key out"},
+		{len(cfg.Checks) > 0, "check", "checks are not yet in this release; leave [[check]] out"},
+	} {
+		if n.used {
+			r.problem(r.at[n.key], keyOf(n.key), "%s", n.what)
 		}
 	}
 }

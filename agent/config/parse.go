@@ -24,6 +24,7 @@ func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 	for _, s := range top.tables("vip") {
 		drafts = append(drafts, decodeGroup(s, opts))
 	}
+	checks := decodeChecks(top)
 	top.done()
 	if len(r.problems) == 0 {
 		checkDocument(r, data)
@@ -31,14 +32,17 @@ func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 	if len(drafts) == 0 && !top.tried("vip") {
 		r.warn(0, "", "no [[vip]] is configured: vipd runs and has nothing to do")
 	}
-	return finish(r, cfg, drafts)
+	cfg.Checks = checks
+	return finish(r, cfg, drafts, opts)
 }
 
 // finish does the checks that need all groups, and hands out the config if there was
 // no problem.
-func finish(r *report, cfg *Config, drafts []*draft) (*Config, []Problem, error) {
+func finish(r *report, cfg *Config, drafts []*draft, opts Options) (*Config, []Problem, error) {
 	checkTogether(r, drafts)
-	notInThisRelease(r, drafts)
+	if !opts.unreleased {
+		notInThisRelease(r, cfg, drafts)
+	}
 	warnings, err := r.result()
 	if err != nil {
 		return nil, warnings, err
@@ -114,6 +118,9 @@ func decodeCarp(top *section, cfg *Config) {
 	s.integer("ifdown_demotion", 0, maxDemotion, &c.IfdownDemotion)
 	s.integer("senderr_demotion", 0, maxDemotion, &c.SenderrDemotion)
 	s.octet("dscp", 0, 63, &c.DSCP)
+	s.oneOf("master_down", &c.MasterDown, MasterDownFreeBSD, MasterDownOpenBSD)
+	s.duration("preempt_delay", 0, maxPreemptDelay, &c.PreemptDelay)
+	s.remember("carp.master_down", "carp.preempt_delay")
 	s.done()
 }
 
@@ -122,12 +129,6 @@ func decodeXDP(top *section, cfg *Config) {
 	if s == nil {
 		return
 	}
-	if s.str("mode", &cfg.XDP.Mode) {
-		switch cfg.XDP.Mode {
-		case ModeAuto, ModeNative, ModeGeneric:
-		default:
-			s.r.problem(s.line("mode"), "mode", "%q is unknown, allowed are \"auto\", \"native\" and \"generic\"", cfg.XDP.Mode)
-		}
-	}
+	s.oneOf("mode", &cfg.XDP.Mode, ModeAuto, ModeNative, ModeGeneric)
 	s.done()
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // section reads the keys of one table. A key of the wrong type is a problem and
@@ -115,6 +116,70 @@ func (s *section) float(key string, lo, hi float64, dst *float64) {
 	*dst = v.flt
 }
 
+// oneOf reads one of a few words.
+func (s *section) oneOf(key string, dst *string, allowed ...string) bool {
+	var word string
+	if !s.str(key, &word) {
+		return false
+	}
+	if !slices.Contains(allowed, word) {
+		s.bad[key] = true
+		s.r.problem(s.line(key), key, "%q is unknown, allowed are %s", word, quotedList(allowed))
+		return false
+	}
+	*dst = word
+	return true
+}
+
+// quotedList is "a", "b" and "c".
+func quotedList(words []string) string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = strconv.Quote(w)
+	}
+	last := len(quoted) - 1
+	if last < 1 {
+		return strings.Join(quoted, "")
+	}
+	return strings.Join(quoted[:last], ", ") + " and " + quoted[last]
+}
+
+// duration reads a string such as "1s" in lo..hi.
+func (s *section) duration(key string, lo, hi time.Duration, dst *time.Duration) bool {
+	v := s.get(key)
+	if v == nil {
+		return false
+	}
+	if v.kind != kindString {
+		s.wrong(key, v, "a duration in quotes, such as \"1s\" or \"500ms\"")
+		return false
+	}
+	d, err := time.ParseDuration(v.str)
+	if err != nil || d < lo || d > hi {
+		why := "is out of range"
+		if err != nil {
+			why = "is no duration"
+		}
+		s.bad[key] = true
+		s.r.problem(v.line, key, "%q %s, allowed is \"%s\" to \"%s\"", v.str, why, durationText(lo), durationText(hi))
+		return false
+	}
+	*dst = d
+	return true
+}
+
+// durationText writes 1h and not 1h0m0s.
+func durationText(d time.Duration) string {
+	text := d.String()
+	if d >= time.Minute {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if d >= time.Hour {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
 // item is one element of an array of strings.
 type item struct {
 	text string
@@ -161,7 +226,11 @@ func (s *section) tables(key string) []*section {
 	if v == nil {
 		return nil
 	}
-	title := "[[" + key + "]]"
+	path := key
+	if s.title != "" {
+		path = strings.Trim(s.title, "[]") + "." + key
+	}
+	title := "[[" + path + "]]"
 	if v.kind != kindTables && v.kind != kindArray {
 		s.wrong(key, v, "an array of tables, each written "+title)
 		return nil
@@ -176,6 +245,16 @@ func (s *section) tables(key string) []*section {
 	}
 	return out
 }
+
+// remember tells the report where keys stand, for checks that come later.
+func (s *section) remember(paths ...string) {
+	for _, path := range paths {
+		s.r.setLine(path, s.line(keyOf(path)))
+	}
+}
+
+// keyOf is the last part of a dotted key.
+func keyOf(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
 // done reports the keys that nobody asked for.
 func (s *section) done() {
