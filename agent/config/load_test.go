@@ -106,9 +106,37 @@ func TestReferenceConfig(t *testing.T) {
 		t.Errorf("groups %v", cfg.Groups)
 	}
 	for _, key := range everyKey() {
-		if !strings.Contains(string(data), "\n"+key+" = ") && !strings.Contains(string(data), "\n# "+key+" = ") {
+		if !strings.Contains(string(data), "\n"+key+" = ") && !strings.Contains(string(data), "\n# "+key+" = ") && !strings.Contains(string(data), "."+key+"]]\n") {
 			t.Errorf("the reference does not show the key %s", key)
 		}
+	}
+}
+
+// TestReferenceTables: what is commented out at the end would be accepted.
+func TestReferenceTables(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../packaging/vipd.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, tail, _ := strings.Cut(string(data), "\n# [[vip.accept]]\n")
+	text := vip + "[[vip.accept]]\n"
+	for line := range strings.Lines(tail) {
+		key := strings.TrimPrefix(line, "# ")
+		if strings.Contains(key, " = ") && !strings.HasPrefix(key, "command") || strings.HasPrefix(key, "[[") {
+			text += key
+		}
+	}
+	text = strings.Replace(text, "/etc/vipd/eth0-1.new", "/k/19", 1)
+	cfg, warnings, err := parseAll(text)
+	if err != nil || len(warnings) > 0 || len(cfg.Groups[0].Accept) != 1 || len(cfg.Checks) != 1 {
+		t.Fatalf("config %+v, warnings %v, error %v\n%s", cfg, warnings, err, text)
+	}
+	want := defaultCheck()
+	c := cfg.Checks[0]
+	want.Name, want.Type, want.Target, want.Interface = c.Name, c.Type, c.Target, c.Interface
+	if !c.Equal(want) {
+		t.Errorf("the reference does not show the defaults of a check: %+v", c)
 	}
 }
 
@@ -131,9 +159,14 @@ func everyKey() []string {
 	group := newTable(1)
 	group.set("?", newTable(1))
 	decodeGroup(newSection(r, "[[vip]]", group), testOptions())
+	accept, check := newTable(1), newTable(1)
+	accept.set("?", newTable(1))
+	check.set("?", newTable(1))
+	decodeAccept(newSection(r, "[[vip.accept]]", accept), &Group{}, testOptions())
+	decodeCheck(newSection(r, "[[check]]", check))
 	var keys []string
 	for _, p := range r.problems {
-		if _, list, ok := strings.Cut(p.Message, "allowed are "); ok {
+		if _, list, ok := strings.Cut(p.Message, "allowed are "); ok && strings.HasPrefix(p.Message, "unknown key") {
 			keys = append(keys, strings.Split(list, ", ")...)
 		}
 	}
@@ -142,7 +175,7 @@ func everyKey() []string {
 
 func TestEveryKeyIsKnown(t *testing.T) {
 	t.Parallel()
-	if got := len(everyKey()); got != 24 {
-		t.Errorf("%d keys are known, the contract has 23 and password", got)
+	if got := len(everyKey()); got != 24+2+7+3+10 {
+		t.Errorf("%d keys are known; the contract has 23 and password, 2 later ones in [carp] and 7 in [[vip]], 3 in [[vip.accept]], 10 in [[check]]", got)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -64,6 +65,9 @@ func goodConfig() *Config {
 		Addresses:    []netip.Prefix{netip.MustParsePrefix("192.0.2.100/24")},
 		Password:     NewSecret([]byte("sesame")),
 		PasswordFile: "/k/good",
+		Digest:       DigestAll,
+		PeerTTL:      PeerTTLAny,
+		Replay:       ReplayOff,
 	}}
 	return c
 }
@@ -94,6 +98,8 @@ send_demote = false
 ifdown_demotion = 0
 senderr_demotion = 0xff
 dscp = 0
+master_down = "openbsd"
+preempt_delay = "1m30s"
 [xdp]
 mode = "generic"
 ` + vip + `advbase = 2
@@ -101,14 +107,50 @@ advskew = 240
 description = "LAN gateway, Büro"
 peers = []
 hook = ""
+digest = "no-link-local"
+lladdr = "02:11:22:33:44:5F"
+peer_ttl = "any"
+broadcast = true
+require_seal = true
+replay = "strict"
+[[vip.accept]]
+password = "newer"
+[[vip.accept]]
+addresses = ["192.0.2.101/24", "192.0.2.100/24"]
+[[check]]
+name = "uplink-1"
+type = "arp"
+target = "192.0.2.1"
+interface = "eth0"
+interval = "500ms"
+timeout = "250ms"
+rise = 1
+fall = 255
+demotion = 1
+[[check]]
+name = "app"
+type = "command"
+command = ["/usr/bin/true", "-x", ""]
+interval = "300ms"
 `, func(c *Config) {
 			c.Node = Node{"fw1", "/s", "/r", "/sys/fs/bpf/x"}
 			c.Control = Control{"/r/c.sock", ""}
 			c.HTTP.Listen = "[::1]:0"
-			c.Carp = Carp{false, 2, false, 0, 255, 0}
+			c.Carp = Carp{DeadRatio: 2, SenderrDemotion: 255, MasterDown: MasterDownOpenBSD, PreemptDelay: 90 * time.Second}
 			c.XDP.Mode = ModeGeneric
 			c.Groups[0].AdvBase, c.Groups[0].AdvSkew = 2, 240
 			c.Groups[0].Description = "LAN gateway, Büro"
+			g := &c.Groups[0]
+			g.Digest, g.Broadcast, g.RequireSeal, g.Replay = DigestNoLinkLocal, true, true, ReplayStrict
+			g.LLAddr = &[6]byte{0x02, 0x11, 0x22, 0x33, 0x44, 0x5f}
+			g.Accept = []Accept{
+				{NewSecret([]byte("newer")), g.Addresses},
+				{g.Password, []netip.Prefix{netip.MustParsePrefix("192.0.2.101/24"), netip.MustParsePrefix("192.0.2.100/24")}},
+			}
+			c.Checks = []Check{
+				{"uplink-1", CheckARP, "192.0.2.1", nil, "eth0", 500 * time.Millisecond, 250 * time.Millisecond, 1, 255, 1},
+				{"app", CheckCommand, "", []string{"/usr/bin/true", "-x", ""}, "", 300 * time.Millisecond, 300 * time.Millisecond, 2, 3, 240},
+			}
 		}},
 		{"dotted and inline", "carp.preempt = false\nhttp = { listen = \"\" }\n" + vip, func(c *Config) {
 			c.Carp.Preempt = false
@@ -132,12 +174,17 @@ hook = ""
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			got, warnings, err := Parse("f.toml", []byte(tt.text), testOptions())
+			opts := testOptions()
+			opts.unreleased = true
+			got, warnings, err := Parse("f.toml", []byte(tt.text), opts)
+			want := goodConfig()
+			tt.want(want)
+			if want.Groups[0].PeerTTL == PeerTTLAny && strings.Contains(tt.text, "peer_ttl") && len(warnings) == 1 {
+				warnings = nil // that it has no effect; TestWarnings has the text
+			}
 			if err != nil || len(warnings) > 0 {
 				t.Fatalf("error %v, warnings %v", err, warnings)
 			}
-			want := goodConfig()
-			tt.want(want)
 			if diff := cmp.Diff(want, got, comparePrefixes()); diff != "" {
 				t.Errorf("config (-want +got):\n%s", diff)
 			}
@@ -169,13 +216,13 @@ colour = "red"
 	want := []string{
 		`f.toml:2: preempt: must be true or false, not a string`,
 		`f.toml:3: dead_ratio: 4 is out of range, allowed is 1 to 3`,
-		`f.toml:4: dcsp: unknown key in [carp]; did you mean dscp? allowed are preempt, dead_ratio, send_demote, ifdown_demotion, senderr_demotion, dscp`,
+		`f.toml:4: dcsp: unknown key in [carp]; did you mean dscp? allowed are preempt, dead_ratio, send_demote, ifdown_demotion, senderr_demotion, dscp, master_down, preempt_delay`,
 		`f.toml:7: mode: "fast" is unknown, allowed are "auto", "native" and "generic"`,
 		`f.toml:10: vhid: 300 is out of range, allowed is 1..255`,
 		`f.toml:13: addresses: "224.0.0.18/4" is a multicast address; allowed is a unicast address with the prefix length of its network, such as 192.0.2.100/24`,
 		`f.toml:14: addresses: "192.0.2.101" has no prefix length; write that of its network, such as 192.0.2.101/24`,
 		`f.toml:16: advskew: 255 is out of range, allowed is 0..254`,
-		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook`,
+		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept`,
 	}
 	cfg, _, err := Parse("f.toml", []byte(text), testOptions())
 	if cfg != nil {
@@ -212,7 +259,7 @@ func TestProblems(t *testing.T) {
 		{"table for array", add("[vip]\n"), "f.toml:6: vip: is written [[vip]] in line 1, so it must be [[vip]] here"},
 		{"array for table", "[carp]\n" + vip + "[[carp]]\n", "f.toml:7: carp: is a table since line 1, so it cannot be [[carp]] here"},
 		{"value as table", "node = 1\n[node.x]\n" + vip, "f.toml:1: node: must be a table, written [node], not an integer\nf.toml:2: node: is an integer since line 1, so it cannot be a table here"},
-		{"unknown table", "[ndoe]\nname = \"x\"\n" + vip, "f.toml:1: ndoe: unknown key at the top; did you mean node? allowed are node, control, http, carp, xdp, vip"},
+		{"unknown table", "[ndoe]\nname = \"x\"\n" + vip, "f.toml:1: ndoe: unknown key at the top; did you mean node? allowed are node, control, http, carp, xdp, vip, check"},
 		{"table of wrong type", "node = 1\n" + vip, "f.toml:1: node: must be a table, written [node], not an integer"},
 		{"vip of wrong type", "vip = \"x\"\n", "f.toml:1: vip: must be an array of tables, each written [[vip]], not a string"},
 		{"vip with wrong element", "vip = [1]\n", "f.toml:1: vip: must be an array of tables, each written [[vip]], but an element is an integer"},
@@ -279,10 +326,20 @@ func TestProblems(t *testing.T) {
 		{"peer multicast", add("peers = [\"224.0.0.18\"]\n"), `f.toml:6: peers: "224.0.0.18" is a multicast address; allowed is the unicast address of another node, without prefix length`},
 		{"peer is own VIP", add("peers = [\"192.0.2.100\"]\n"), `f.toml:6: peers: "192.0.2.100" is one of this group's own addresses; allowed is the unicast address of another node, without prefix length`},
 		{"hook relative", add("hook = \"hook\"\n"), `f.toml:6: hook: "hook" is not allowed; an absolute path is, one that begins with /`},
-		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook"},
+		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept"},
 		{"unknown key, escapes", add("\"\\u001b[2J\" = 1\n"), "f.toml:6: \uFFFD[2J: unknown key in [[vip]]; "},
 
 		{"not yet: IPv6", swap(`"192.0.2.100/24"`, `"192.0.2.100/24", "2001:db8::100/64"`), "f.toml:4: addresses: 2001:db8::100/64 is IPv6, which is not yet in this release; allowed are IPv4 addresses"},
+		{"not yet: digest", add("digest = \"no-link-local\"\n"), "f.toml:6: digest: signing without link-local addresses is not yet in this release; leave the key out"},
+		{"not yet: lladdr", add("lladdr = \"02:11:22:33:44:55\"\n"), "f.toml:6: lladdr: an lladdr in the digest is not yet in this release; leave the key out"},
+		{"not yet: peer_ttl", add("peer_ttl = \"strict\"\n"), "f.toml:6: peer_ttl: a strict TTL is not yet in this release; leave the key out"},
+		{"not yet: broadcast", add("broadcast = true\n"), "f.toml:6: broadcast: broadcast is not yet in this release; leave the key out to use multicast"},
+		{"not yet: require_seal", add("require_seal = true\n"), "f.toml:6: require_seal: sealed adverts are not yet in this release; leave the key out"},
+		{"not yet: replay", add("replay = \"strict\"\n"), "f.toml:6: replay: a strict replay check is not yet in this release; leave the key out"},
+		{"not yet: accept", add("[[vip.accept]]\npassword = \"x\"\n"), "f.toml:6: accept: further passwords and addresses are not yet in this release; leave [[vip.accept]] out"},
+		{"not yet: master_down", "[carp]\nmaster_down = \"openbsd\"\n" + vip, "f.toml:2: master_down: OpenBSD's rule is not yet in this release; leave the key out"},
+		{"not yet: preempt_delay", "[carp]\npreempt_delay = \"1s\"\n" + vip, "f.toml:2: preempt_delay: a delay is not yet in this release; leave the key out"},
+		{"not yet: check", add("[[check]]\nname = \"a\"\ntype = \"interface\"\ntarget = \"eth1\"\n"), "f.toml:6: check: checks are not yet in this release; leave [[check]] out"},
 		{"not yet: peers", add("peers = [\"192.0.2.12\"]\n"), "f.toml:6: peers: unicast peers are not yet in this release; leave the key out to use multicast"},
 		{"not yet: advbase 0", add("advbase = 0\nadvskew = 1\n"), "f.toml:6: advbase: intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
 	}
@@ -312,6 +369,7 @@ func TestWarnings(t *testing.T) {
 		{"empty password file", strings.Replace(vip, "good", "empty", 1), "f.toml:5: password_file: the first line is empty, so the key is all zero and whoever is on the segment can take the addresses over"},
 		{"skew above the wire's", vip + "advskew = 254\n", "f.toml:6: advskew: 254 is sent as 240, as FreeBSD does"},
 		{"hook", vip + "hook = \"/etc/vipd/hook\"\n", "f.toml:6: hook: hooks are not yet run in this release"},
+		{"peer_ttl alone", vip + "peer_ttl = \"any\"\n", "f.toml:6: peer_ttl: has no effect without peers: the TTL of multicast must be 255 always"},
 		{"one dir for both", "[node]\nruntime_dir = \"/var/lib/vipd\"\n" + vip, "f.toml:2: runtime_dir: is the same as state_dir, so `vipctl disable` survives a reboot or maintenance mode does not; let runtime_dir be under /run"},
 	}
 	for _, tt := range tests {

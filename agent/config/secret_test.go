@@ -51,6 +51,8 @@ func TestProblemsKeepPasswords(t *testing.T) {
 	for _, line := range []string{
 		`password = "hunter2-hunter2-hunter2"`, `password = ["hunter2"]`, `pasword = "hunter2"`,
 		"password = \"hunter2\"\npassword = \"hunter2\"", `password = "hunter2"` + "\n" + `password_file = "/x"`,
+		"password = \"x\"\n[[vip.accept]]\npassword = \"hunter2-hunter2-hunter2\"", "password = \"x\"\n[[vip.accept]]\npassword = [\"hunter2\"]",
+		"password = \"x\"\n[[vip.accept]]\npassword = \"hunter2\"\npassword_file = \"/x\"", "password = \"x\"\n[[vip.accept]]\npasswort = \"hunter2\"",
 		`password = "hunter2\u0000"`, `password = hunter2`, `password = "hunter2`,
 	} {
 		_, _, err := Parse("f.toml", []byte(strings.Replace(vip, `password_file = "/k/good"`, line, 1)), testOptions())
