@@ -58,7 +58,7 @@ func from(src string, c carp) []byte {
 func TestBudgetStrangers(t *testing.T) {
 	pin(t)
 	h := newHarness(t)
-	master := frameOf(advert(1, 0, 0, 100))
+	master := frameOf(advert(100, 0, 0, 100)) // its interval outlasts a slow run
 	h.expect("the master", master, want{verdict: xdpPass, counts: count("received"), events: 1})
 	if h.seen().LimitedAt != 0 {
 		t.Error("limited before anything was")
@@ -81,7 +81,7 @@ func TestBudgetStrangers(t *testing.T) {
 		t.Errorf("a counter from the past: %v", got)
 	}
 	for i := range uint64(9) {
-		h.expect("the master goes on", frameOf(advert(1, 0, 0, 100+i)), want{verdict: xdpPass, counts: count("received"), events: 1})
+		h.expect("the master goes on", frameOf(advert(100, 0, 0, 100+i)), want{verdict: xdpPass, counts: count("received"), events: 1})
 	}
 	time.Sleep(45 * time.Millisecond)
 	got = h.flood(from("192.0.2.66", damaged(advert(1, 0, 0, 100))), 100)
@@ -93,7 +93,7 @@ func TestBudgetStrangers(t *testing.T) {
 func TestBudgetSpoofedMaster(t *testing.T) {
 	pin(t)
 	h := newHarness(t)
-	h.run(frameOf(advert(1, 0, 0, 100)))
+	h.run(frameOf(advert(100, 0, 0, 100)))
 	start := bootNow()
 	got := h.flood(frameOf(damaged(advert(1, 0, 0, 101))), 60000)
 	spent := uint64(bootNow()-start) / 10e3
@@ -126,6 +126,6 @@ func TestBudgetReserve(t *testing.T) {
 	h.run(frameOf(advert(255, 255, 0, 5)))
 	serves("goodbye", true)
 	h.fresh(goldenSpec("192.0.2.1"))
-	h.run(frameOf(advert(2, 0, 0, 5)))
+	h.run(frameOf(advert(100, 0, 0, 5)))
 	serves("within the interval", false)
 }
