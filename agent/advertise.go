@@ -30,6 +30,7 @@ func (a *Agent) sendAdvert(g *group, act election.SendAdvert) {
 		g.counts.failed.Add(1)
 		a.log.Warn("advert not sent", "group", g.name, "err", err)
 	}
+	a.noteSend(g, err)
 	g.queue = g.machine.Step(a.now(), election.Sent{T0: t0, Goodbye: act.Goodbye, OK: err == nil}, g.queue)
 }
 
@@ -91,29 +92,38 @@ func (a *Agent) sendFamily(g *group, p election.Priority, f family) error {
 }
 
 func (a *Agent) sendFrame(g *group, p election.Priority, src, dst netip.Addr, dstMAC [6]byte) error {
-	g.counter++
-	if g.counter == g.heardSeq {
-		g.counter++ // an OpenBSD peer would take its own cookie for a loop
-	}
-	digest := g.key.Digest(g.prefix, g.counter)
+	counter := a.sealedCounter(g, p, src)
+	digest := g.key.Digest(g.prefix, counter)
 	frame, err := wire.AdvertFrame{
 		SrcMAC: wire.VirtualMAC(g.cfg.VHID), DstMAC: dstMAC, // in every mode, so that switches learn it
 		Src: src, Dst: dst, DSCP: a.cfg.Carp.DSCP, TTL: 255,
 		Advert: wire.Advert{
 			VHID: g.cfg.VHID, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote,
-			AuthLen: wire.AuthLen, Counter: g.counter, Digest: digest,
+			AuthLen: wire.AuthLen, Counter: counter, Digest: digest,
 		},
 	}.AppendBinary(nil)
 	if err != nil {
 		return err
 	}
 	// Recorded before it leaves: the loop check must know it when it comes back.
-	g.plane.RecordSent(g.counter, digest, loader.Priority(p))
+	g.plane.RecordSent(counter, digest, loader.Priority(p))
 	if err := g.port.sender.Send(frame); err != nil {
 		return fmt.Errorf("advert to %s: %w", dst, err)
 	}
 	g.counts.sent.Add(1)
 	return nil
+}
+
+// sealedCounter is the counter of the next advert from src (docs/sealed-adverts.md).
+// It is never the one that a peer used last: an OpenBSD peer would take its own
+// cookie for a loop.
+func (a *Agent) sealedCounter(g *group, p election.Priority, src netip.Addr) uint64 {
+	sealed := wire.Sealed{Src: src, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote}
+	for {
+		if c := g.seal.Counter(a.sequence.draw(), sealed); c != g.heardCounter {
+			return c
+		}
+	}
 }
 
 // announce tells the segment where the virtual MAC lives now.

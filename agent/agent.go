@@ -62,6 +62,8 @@ type Agent struct {
 	waiters []waiter
 
 	ledger      ledger
+	ledgerStale bool // changed from within a step; the machines do not know yet
+	sequence    *sequence
 	maintenance switchFile
 	disable     switchFile
 	disabled    bool
@@ -144,6 +146,12 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := a.readSwitches(); err != nil {
 		return err
 	}
+	a.sequence = openSequence(filepath.Join(a.cfg.Node.StateDir, "sequence"), time.Now(), a.log)
+	defer func() {
+		if cerr := a.sequence.close(); cerr != nil {
+			a.log.Warn("sequence numbers of sealed adverts not given back", "err", cerr)
+		}
+	}()
 	host, err := netio.NewHost()
 	if err != nil {
 		return err

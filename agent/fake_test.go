@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,8 @@ func newBench(t *testing.T, groups ...config.Group) *bench {
 	}
 	b.Agent = New(Options{Config: cfg, Log: slog.New(slog.DiscardHandler)})
 	b.ctx = t.Context()
+	b.sequence = openSequence(filepath.Join(t.TempDir(), "sequence"), time.Unix(1, 0), b.Agent.log)
+	t.Cleanup(func() { close(b.sequence.pending) })
 	b.host, b.plane = fakeHost{b}, fakePlane{b}
 	b.openSender = func(int) (frameSender, error) { return fakeSender{b}, nil }
 	b.clock = func() int64 { return b.now }

@@ -3,8 +3,6 @@
 package agent
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -32,19 +30,20 @@ type group struct {
 	spec       loader.GroupSpec // as the data plane has it
 	ownSources []netip.Addr
 
-	key     wire.Key
-	prefix  []byte // the authenticated message up to the counter
-	counter uint64 // of the last advert sent
+	key    wire.Key
+	seal   wire.SealKey
+	prefix []byte // the authenticated message up to the counter
 
-	lastHeard  election.Instant // receive time of the newest advert given to the machine
-	heardSeq   uint64           // counter of that advert, never sent by us next
-	onHost     map[netip.Addr]netip.Prefix
-	routes     map[netip.Addr]netip.Prefix
-	unfinished bool   // some addresses are still to be added
-	hostFault  string // what of AddVIPs did not work, "" when all did
+	lastHeard    election.Instant // receive time of the newest advert given to the machine
+	heardCounter uint64           // counter of that advert, never sent by us next
+	onHost       map[netip.Addr]netip.Prefix
+	routes       map[netip.Addr]netip.Prefix
+	unfinished   bool   // some addresses are still to be added
+	hostFault    string // what of AddVIPs did not work, "" when all did
 
 	removed bool // leaves as soon as its machine has let go
 
+	sends  sendErrors
 	counts *groupCounts
 	view   atomic.Pointer[groupView]
 }
@@ -80,11 +79,6 @@ func newGroup(a *Agent, cfg config.Group) (*group, error) {
 	if err := g.setSecrets(cfg); err != nil {
 		return nil, err
 	}
-	var seed [8]byte
-	if _, err := rand.Read(seed[:]); err != nil {
-		return nil, fmt.Errorf("draw the first counter of %s: %w", g.name, err)
-	}
-	g.counter = binary.BigEndian.Uint64(seed[:])
 	g.machine = election.New(a.electionConfig(cfg), a.now(), a.firstGeneration)
 	return g, nil
 }
@@ -95,7 +89,7 @@ func (g *group) setSecrets(cfg config.Group) error {
 	if err != nil {
 		return fmt.Errorf("password of %s: %w", cfg.Name(), err)
 	}
-	g.key = key
+	g.key, g.seal = key, key.SealKey()
 	g.prefix = wire.DigestPrefix(cfg.VHID, addrsOf(cfg), nil)
 	return nil
 }

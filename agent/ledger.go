@@ -12,9 +12,9 @@ import (
 
 // Names of the ledger's own contributions.
 const (
-	demotionMaintenance = "maintenance"
+	demotionMaintenance = api.MaintenanceDemotion
 	maintenanceValue    = 240 // skew 240, the most that FreeBSD puts on the wire
-	demotionLinkPrefix  = "link:"
+	demotionLinkPrefix  = api.DemotionLinkPrefix
 )
 
 // ledger is the node's demotion as named contributions; the sum is what the
@@ -27,16 +27,49 @@ type ledger struct {
 // set adds or replaces the contribution called name and says whether the sum
 // changed. An entry that is already there with this value keeps its since.
 func (l *ledger) set(name string, value int, reason string, now time.Time) bool {
-	i, found := l.find(name)
-	if found {
-		if l.entries[i].Value == value {
-			return false
-		}
-		l.entries[i] = api.Demotion{Name: name, Value: value, Reason: reason, Since: now}
+	if i, found := l.find(name); found && l.entries[i].Value == value {
+		return false
+	}
+	l.put(api.Demotion{Name: name, Value: value, Reason: reason, Since: now})
+	return value != 0
+}
+
+// put adds or replaces an entry, and says whether anything but its since did
+// change. An entry that was there with the same value keeps its since.
+func (l *ledger) put(d api.Demotion) bool {
+	i, found := l.find(d.Name)
+	if !found {
+		l.entries = slices.Insert(l.entries, i, d)
 		return true
 	}
-	l.entries = slices.Insert(l.entries, i, api.Demotion{Name: name, Value: value, Reason: reason, Since: now})
-	return value != 0
+	old := l.entries[i]
+	if old.Value == d.Value {
+		d.Since = old.Since
+	}
+	l.entries[i] = d
+	return d != old
+}
+
+// expired are the names of the entries whose time is over.
+func (l *ledger) expired(now time.Time) []string {
+	var out []string
+	for _, e := range l.entries {
+		if !e.Expires.IsZero() && !now.Before(e.Expires) {
+			out = append(out, e.Name)
+		}
+	}
+	return out
+}
+
+// byOperator counts the entries that were added by hand.
+func (l *ledger) byOperator() int {
+	n := 0
+	for _, e := range l.entries {
+		if e.OfOperator() {
+			n++
+		}
+	}
+	return n
 }
 
 // remove takes a contribution back and says whether the sum changed.

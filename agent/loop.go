@@ -168,7 +168,7 @@ func (a *Agent) hear(g *group, ev loader.Event) {
 // advert turns a kernel event into the machine's, and notes it as heard.
 func (g *group) advert(ev loader.Event) election.Advert {
 	g.lastHeard = election.Instant(ev.At)
-	g.heardSeq = ev.Counter
+	g.heardCounter = ev.Counter
 	return election.Advert{
 		At: g.lastHeard, Src: ev.Src,
 		Priority: election.Priority{AdvBase: ev.AdvBase, AdvSkew: ev.AdvSkew, Demote: ev.Demote},
@@ -201,6 +201,8 @@ func (a *Agent) tick() {
 			a.step(g, election.Tick{})
 		}
 	}
+	a.settleLedger()
+	a.expireDemotions(time.Now())
 	a.forgetRemoved()
 	a.settle()
 	a.wakeWaiters()
@@ -263,14 +265,6 @@ func (a *Agent) notePort(p *port, was election.Reason) bool {
 	}
 	a.log.Warn("interface not usable", "ifname", p.name, "reason", p.fault.String(), "detail", p.detail)
 	return a.ledger.set(name, a.cfg.Carp.IfdownDemotion, p.detail, time.Now())
-}
-
-// demote tells every machine the present sum of the ledger.
-func (a *Agent) demote() {
-	total := a.ledger.total()
-	for _, g := range a.order {
-		a.step(g, election.Demotion{Total: total})
-	}
 }
 
 // syncGroup puts one group into the data plane of its port, or its machine into

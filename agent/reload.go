@@ -186,6 +186,7 @@ func (a *Agent) dropGroup(g *group) {
 	if g.port.opened {
 		delete(a.byPlace, place{g.port.link.Index, g.cfg.VHID})
 	}
+	a.ledgerStale = a.ledger.remove(api.DemotionSendErrPrefix+g.name) || a.ledgerStale
 	a.metrics.ForgetGroup(g.cfg.Interface, g.cfg.VHID)
 	for _, other := range a.groups {
 		if other.port == g.port {

@@ -4,7 +4,6 @@ package agent
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -31,32 +30,31 @@ type sequence struct {
 }
 
 // openSequence reads where the last daemon stopped and writes the first block
-// off. A file that is not a number is treated as lost.
-func openSequence(path string, now time.Time, log *slog.Logger) (*sequence, error) {
+// off. A file that cannot be read, or is not a number, is treated as lost; a
+// disk that cannot be written is no reason not to start.
+func openSequence(path string, now time.Time, log *slog.Logger) *sequence {
 	s := &sequence{path: path, log: log, pending: make(chan uint32, 1), stored: make(chan error, 1)}
-	s.next = uint32(now.Unix()) //nolint:gosec // wraps in 2106, and serial number arithmetic with it
+	s.next = uint32(now.Unix()) // wraps in 2106, and serial number arithmetic with it
 	data, err := os.ReadFile(path)
-	switch {
-	case err == nil:
-		n, perr := strconv.ParseUint(strings.TrimSpace(string(data)), 10, 32)
-		if perr != nil {
-			log.Warn("sequence of sealed adverts damaged, going on from the time of day", "file", path)
-			break
+	if err == nil {
+		var n uint64
+		if n, err = strconv.ParseUint(strings.TrimSpace(string(data)), 10, 32); err == nil {
+			s.next = max(s.next, uint32(n))
 		}
-		s.next = max(s.next, uint32(n))
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("read the sequence of sealed adverts: %w", err)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Warn("sequence of sealed adverts not readable, going on from the time of day", "err", err)
 	}
 	s.reserved = s.next + sequenceBlock
 	if err := storeSequence(path, s.reserved); err != nil {
-		return nil, fmt.Errorf("write off sequence numbers: %w", err)
+		log.Warn("sequence numbers of sealed adverts not written off, is state_dir writable?", "err", err)
 	}
 	go func() {
 		for n := range s.pending {
 			s.stored <- storeSequence(s.path, n)
 		}
 	}()
-	return s, nil
+	return s
 }
 
 func storeSequence(path string, n uint32) error {
