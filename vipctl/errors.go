@@ -89,6 +89,11 @@ func arguments(c *cli.Context, names ...string) ([]string, error) {
 			return nil, usagef("flag %s stands after an argument and would be ignored: put flags first, as in `%s`", a, usage)
 		}
 	}
+	return counted(args, usage, names)
+}
+
+// counted holds the arguments to their names.
+func counted(args []string, usage string, names []string) ([]string, error) {
 	switch {
 	case len(args) < len(names):
 		return nil, usagef("%s is missing: `%s`", names[len(args)], usage)

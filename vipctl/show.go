@@ -104,10 +104,31 @@ func (p *program) groupView(g *api.Group) string {
 	} else {
 		line("Last heard", fmt.Sprintf("%s from %s, advbase %d, advskew %d, demote %d", ago(m.LastSeen, now), m.Address, m.AdvBase, m.AdvSkew, m.Demote))
 	}
+	for i := range g.Families {
+		f := &g.Families[i]
+		heard := "heard " + ago(f.LastSeen, now)
+		if f.LastSeen.IsZero() {
+			heard = "never heard"
+		}
+		if f.Silent {
+			heard += ", silent while the other family is heard"
+		}
+		line(familyText(f.Family), heard)
+	}
 	line("Data plane", dataplaneText(&g.Dataplane))
 	line("Answering", yesNo(g.Dataplane.Answering)+fmt.Sprintf(", lease %.1f s, generation %d", g.LeaseRemainingSeconds, g.Generation))
 	n := &g.Counters
 	line("Advertisements", fmt.Sprintf("%d sent, %d received", n.AdvertisementsSent, n.AdvertisementsReceived))
+	if len(g.Contexts) > 1 {
+		parts := make([]string, len(g.Contexts))
+		for i, c := range g.Contexts {
+			parts[i] = fmt.Sprintf("%s %d", c.Name, c.Received)
+		}
+		line("Signed with", strings.Join(parts, ", "))
+	}
+	if n.LoopsSuspected > 0 {
+		line("Loops suspected", fmt.Sprintf("%d adverts with our counter from another source; FreeBSD, NetBSD and ucarp do that", n.LoopsSuspected))
+	}
 	line("Rejected", reasonText(n.AdvertisementsRejected))
 	line("Dropped frames", reasonText(n.FramesDropped))
 	line("Traffic", fmt.Sprintf("%d packets, %d bytes to the virtual MAC", n.Packets, n.Bytes))

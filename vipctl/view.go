@@ -197,7 +197,11 @@ func (p *program) notes(st *api.Status) []string {
 		if d.Name == api.MaintenanceDemotion {
 			continue
 		}
-		out = append(out, fmt.Sprintf("Demoted by %d for %s (%s): %s", d.Value, age(now.Sub(d.Since)), d.Name, orDash(d.Reason)))
+		left := ""
+		if !d.Expires.IsZero() {
+			left = ", " + age(d.Expires.Sub(now)) + " left"
+		}
+		out = append(out, fmt.Sprintf("Demoted by %d for %s%s (%s): %s", d.Value, age(now.Sub(d.Since)), left, d.Name, orDash(d.Reason)))
 	}
 	if len(st.Demotions) > 1 {
 		out = append(out, fmt.Sprintf("Demotion in all: %d.", st.Demotion))
@@ -207,6 +211,9 @@ func (p *program) notes(st *api.Status) []string {
 		if g.Detail != "" && (st.Enabled || g.Reason != api.ReasonDisabled) {
 			out = append(out, g.Name+": "+g.Detail)
 		}
+		if g.SilentFamily != "" {
+			out = append(out, fmt.Sprintf("%s: the master is not heard over %s, only over the other family: look for a filter or a switch that holds it back.", g.Name, familyText(g.SilentFamily)))
+		}
 	}
 	for _, w := range st.Warnings {
 		out = append(out, "Warning: "+w)
@@ -215,6 +222,17 @@ func (p *program) notes(st *api.Status) []string {
 		out = append(out, fmt.Sprintf("vipd is version %s and vipctl %s: restart the one that was upgraded.", st.Version, api.Version))
 	}
 	return out
+}
+
+// familyText is a family as people write it.
+func familyText(family string) string {
+	switch family {
+	case api.FamilyIPv4:
+		return "IPv4"
+	case api.FamilyIPv6:
+		return "IPv6"
+	}
+	return family
 }
 
 // mastersOf lists the groups that have not moved, and why if that can be known.

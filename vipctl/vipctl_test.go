@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
@@ -38,6 +39,7 @@ type node struct {
 	status api.Status
 	change api.Change
 	reload api.Reload
+	demote api.DemotionChange
 	err    error
 	asked  []string
 }
@@ -77,6 +79,27 @@ func (n *node) SetMaintenance(_ context.Context, on bool) (api.Change, error) {
 func (n *node) Reload(context.Context) (api.Reload, error) {
 	_, err := n.did("reload")
 	return n.reload, err
+}
+
+func (n *node) Demotions(context.Context) (api.Demotions, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return api.Demotions{Demotion: n.status.Demotion, Demotions: n.status.Demotions}, n.err
+}
+
+func (n *node) AddDemotion(_ context.Context, d api.NewDemotion) (api.DemotionChange, error) {
+	_, err := n.did(fmt.Sprintf("add %s %d %v %q", d.Name, d.Value, d.Duration(), d.Reason))
+	return n.demote, err
+}
+
+func (n *node) RemoveDemotion(_ context.Context, name string) (api.DemotionChange, error) {
+	_, err := n.did("remove " + name)
+	return n.demote, err
+}
+
+func (n *node) ResetDemotions(context.Context) (api.DemotionChange, error) {
+	_, err := n.did("reset")
+	return n.demote, err
 }
 
 func (n *node) serve(t *testing.T) (socket string) {
@@ -179,6 +202,28 @@ func troubled() api.Status {
 	return st
 }
 
+// rotating is a dual-stack node in a change of password, demoted for a while.
+func rotating() api.Status {
+	st := healthy()
+	st.Demotion = 340
+	st.Demotions = []api.Demotion{
+		{Name: "check:uplink", Value: 240, Since: testNow().Add(-time.Minute), Reason: "arp 192.0.2.1 on eth0: no answer within 1s"},
+		{Name: "maintenance", Value: 240, Since: testNow().Add(-time.Hour), Reason: "entered by the operator"},
+		{Name: "relief", Value: -240, Since: testNow().Add(-time.Hour)},
+		{Name: "upgrade", Value: 100, Since: testNow().Add(-2 * time.Minute), Expires: testNow().Add(8 * time.Minute), Reason: "router upgrade"},
+	}
+	g := &st.Groups[2]
+	g.Families = []api.Family{
+		{Family: api.FamilyIPv4, LastSeen: testNow().Add(-400 * time.Millisecond)},
+		{Family: api.FamilyIPv6, LastSeen: testNow().Add(-time.Minute), Silent: true},
+	}
+	g.SilentFamily = api.FamilyIPv6
+	g.Contexts = []api.Context{{Name: "own", Received: 100}, {Name: "accept 1", Received: 3}}
+	g.Counters.LoopsSuspected = 2
+	st.Groups[1].Families = []api.Family{{Family: api.FamilyIPv6}}
+	return st
+}
+
 func disabledNode() api.Status {
 	st := healthy()
 	st.Enabled = false
@@ -217,6 +262,11 @@ func TestStatus(t *testing.T) {
 		{"status-troubled-wide", troubled(), Env{}, []string{"status", "-o", "wide"}},
 		{"status-disabled", disabledNode(), Env{}, []string{"status"}},
 		{"status-empty", api.Status{Node: "fw1", Enabled: true, Version: api.Version}, Env{}, []string{"status"}},
+		{"show-rotation", rotating(), Env{}, []string{"show", "eth2@3"}},
+		{"status-rotation", rotating(), Env{}, []string{"status"}},
+		{"demotion-list", rotating(), Env{}, []string{"demotion", "list"}},
+		{"demotion-list-json", rotating(), Env{}, []string{"demotion", "list", "-o", "json"}},
+		{"demotion-list-empty", healthy(), Env{}, []string{"demotion", "list"}},
 		{"show", healthy(), Env{}, []string{"show", "eth2@3"}},
 		{"show-json", healthy(), Env{}, []string{"show", "-o", "json", "eth10@1"}},
 		{"show-troubled", troubled(), Env{Terminal: true}, []string{"show", "eth10@1"}},
@@ -348,7 +398,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const commands = "status, show, disable, enable, maintenance, reload, version, completion, help"
+	const commands = "status, show, disable, enable, maintenance, demotion, reload, version, completion, help"
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
 		{"stauts", `there is no command "stauts"; there are ` + commands},

@@ -26,4 +26,13 @@ type Backend interface {
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
 	// when the new config is refused, and then has changed nothing.
 	Reload(ctx context.Context) (api.Reload, error)
+	Demotions(ctx context.Context) (api.Demotions, error)
+	// AddDemotion adds or replaces an operator's demotion that passed
+	// [api.NewDemotion.Check]. The same again renews its expiry and keeps its since.
+	AddDemotion(ctx context.Context, d api.NewDemotion) (api.DemotionChange, error)
+	// RemoveDemotion takes off one that passed [api.CheckRemoval]; none of that name
+	// changes nothing and is no error.
+	RemoveDemotion(ctx context.Context, name string) (api.DemotionChange, error)
+	// ResetDemotions takes off all that are [api.Demotion.Resettable].
+	ResetDemotions(ctx context.Context) (api.DemotionChange, error)
 }

@@ -6,10 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"vipd/agent/control/api"
@@ -18,11 +15,45 @@ import (
 // endpoint answers one method of one path with a value to be sent as JSON.
 type endpoint func(ctx context.Context, r *http.Request) (any, error)
 
-// route is a path with what may be done there. A verb changes something.
+// route is a path with what may be done there. Everything but get changes something.
 type route struct {
 	path string
 	get  endpoint
-	verb endpoint
+	verb endpoint // POST
+	del  endpoint // DELETE
+	// body is a verb whose request says something.
+	body func(ctx context.Context, request []byte) (any, error)
+}
+
+// methods lists what the route allows.
+func (rt *route) methods() string {
+	var out []string
+	if rt.get != nil {
+		out = append(out, http.MethodGet)
+	}
+	if rt.verb != nil || rt.body != nil {
+		out = append(out, http.MethodPost)
+	}
+	if rt.del != nil {
+		out = append(out, http.MethodDelete)
+	}
+	return strings.Join(out, ", ")
+}
+
+// endpoint returns what answers the request, or nil if the method is not allowed.
+func (rt *route) endpoint(method string, request []byte) endpoint {
+	switch method {
+	case http.MethodGet, http.MethodHead:
+		return rt.get
+	case http.MethodPost:
+		if rt.body != nil {
+			return func(ctx context.Context, _ *http.Request) (any, error) { return rt.body(ctx, request) }
+		}
+		return rt.verb
+	case http.MethodDelete:
+		return rt.del
+	}
+	return nil
 }
 
 func (s *Server) routes() []route {
@@ -40,6 +71,15 @@ func (s *Server) routes() []route {
 		{path: "/v1/maintenance", get: s.maintenance},
 		{path: "/v1/maintenance/enter", verb: maintenance(true)},
 		{path: "/v1/maintenance/leave", verb: maintenance(false)},
+		{path: "/v1/demotions", get: s.demotions, body: s.addDemotion},
+		{path: "/v1/demotions/{name}", del: s.removeDemotion},
+		{
+			path: "/v1/demotions/reset",
+			verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.ResetDemotions(ctx) },
+			del: func(ctx context.Context, _ *http.Request) (any, error) { // of one that is called reset
+				return s.backend.RemoveDemotion(ctx, "reset")
+			},
+		},
 		{path: "/v1/reload", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Reload(ctx) }},
 	}
 }
@@ -113,28 +153,22 @@ func (s *Server) Handler() http.Handler {
 // serve does every check before the backend is asked: a refused request changes
 // nothing.
 func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
-	var do endpoint
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		do = rt.get
-	case http.MethodPost:
-		do = rt.verb
-	}
-	if do == nil {
-		allow := http.MethodGet
-		if rt.get == nil {
-			allow = http.MethodPost
-		}
+	if rt.endpoint(r.Method, nil) == nil {
+		allow := rt.methods()
 		w.Header().Set("Allow", allow)
 		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s is not for %s; use %s", r.URL.Path, r.Method, allow))
 		return
 	}
-	verb := r.Method == http.MethodPost
+	verb := r.Method != http.MethodGet && r.Method != http.MethodHead
 	if verb && !callerOf(r.Context()).mayWrite() {
 		s.refuse(w, r, api.Errorf(api.CodeForbidden, "only root may change vipd; you may read: run the command with sudo"))
 		return
 	}
-	if err := emptyBody(w, r); err != nil {
+	body, err := readBody(w, r)
+	if err == nil && (rt.body == nil || r.Method != http.MethodPost) {
+		err = emptyBody(body)
+	}
+	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
@@ -142,39 +176,15 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	if verb { // what was begun is finished, also when the client has gone
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), verbTimeout)
 		caller := callerOf(ctx)
-		s.log.Info("control request", "path", r.URL.Path, "uid", caller.UID, "pid", caller.PID)
+		s.log.Info("control request", "method", r.Method, "path", r.URL.Path, "uid", caller.UID, "pid", caller.PID)
 	}
 	defer cancel()
-	v, err := do(ctx, r)
+	v, err := rt.endpoint(r.Method, body)(ctx, r)
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
 	s.answer(w, http.StatusOK, v)
-}
-
-// emptyBody accepts no body or an empty JSON object: no request has options yet, and
-// one that was meant for a newer daemon must not be half understood.
-func emptyBody(w http.ResponseWriter, r *http.Request) error {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return api.Errorf(api.CodeTooLarge, "the request body is larger than %d bytes", maxBodyBytes)
-		}
-		return api.Errorf(api.CodeBadRequest, "read the request body: %v", err)
-	}
-	if strings.TrimSpace(string(body)) == "" {
-		return nil
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return api.Errorf(api.CodeBadRequest, "the request body is no JSON object: %v", err)
-	}
-	if len(fields) == 0 {
-		return nil
-	}
-	names := slices.Sorted(maps.Keys(fields))
-	return api.Errorf(api.CodeBadRequest, "unknown fields in the request body: %.200s; none are known here", strings.Join(names, ", "))
 }
 
 // refuse answers with an error of ours, or with internal for any other.
@@ -203,6 +213,10 @@ func statusOf(code string) int {
 		return http.StatusForbidden
 	case api.CodeNotFound, api.CodeNoSuchGroup:
 		return http.StatusNotFound
+	case api.CodeReserved:
+		return http.StatusConflict
+	case api.CodeNotImplemented:
+		return http.StatusNotImplemented
 	case api.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
 	case api.CodeTooLarge:

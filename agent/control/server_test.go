@@ -73,6 +73,27 @@ func (f *fake) Reload(ctx context.Context) (api.Reload, error) {
 	return api.Reload{Added: []string{"eth1@2"}}, err
 }
 
+func (f *fake) Demotions(context.Context) (api.Demotions, error) {
+	return api.Demotions{Demotion: 7}, f.err
+}
+
+func (f *fake) demotion(ctx context.Context, what string) (api.DemotionChange, error) {
+	ch, err := f.change(ctx, what)
+	return api.DemotionChange{Changed: ch.Changed, Demotion: 7}, err
+}
+
+func (f *fake) AddDemotion(ctx context.Context, d api.NewDemotion) (api.DemotionChange, error) {
+	return f.demotion(ctx, fmt.Sprintf("add %s %d %v %q", d.Name, d.Value, d.Duration(), d.Reason))
+}
+
+func (f *fake) RemoveDemotion(ctx context.Context, name string) (api.DemotionChange, error) {
+	return f.demotion(ctx, "remove "+name)
+}
+
+func (f *fake) ResetDemotions(ctx context.Context) (api.DemotionChange, error) {
+	return f.demotion(ctx, "reset")
+}
+
 func (f *fake) done() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -197,6 +218,19 @@ func TestRefused(t *testing.T) {
 		{"body too large", "POST", "/v1/disable", strings.Repeat(" ", maxBodyBytes+1), root, nil, 413, api.CodeTooLarge},
 		{"body no JSON", "POST", "/v1/disable", "now!", root, nil, 400, api.CodeBadRequest},
 		{"body of a later version", "POST", "/v1/maintenance/enter", `{"wait":true}`, root, nil, 400, api.CodeBadRequest},
+		{"delete a noun", "DELETE", "/v1/status", "", root, nil, 405, api.CodeMethodNotAllowed},
+		{"get one demotion", "GET", "/v1/demotions/ops", "", root, nil, 405, api.CodeMethodNotAllowed},
+		{"put a demotion", "PUT", "/v1/demotions", "", root, nil, 405, api.CodeMethodNotAllowed},
+		{"reader demotes", "POST", "/v1/demotions", `{"name":"ops","value":1}`, reader, nil, 403, api.CodeForbidden},
+		{"reader removes", "DELETE", "/v1/demotions/ops", "", reader, nil, 403, api.CodeForbidden},
+		{"reader resets", "POST", "/v1/demotions/reset", "", reader, nil, 403, api.CodeForbidden},
+		{"demotion too large", "POST", "/v1/demotions", `{"name":"` + strings.Repeat("x", maxBodyBytes) + `","value":1}`, root, nil, 413, api.CodeTooLarge},
+		{"demotion without a body", "POST", "/v1/demotions", "", root, nil, 400, api.CodeBadRequest},
+		{"body to remove", "DELETE", "/v1/demotions/ops", `{"force":true}`, root, nil, 400, api.CodeBadRequest},
+		{"body to reset", "POST", "/v1/demotions/reset", `{"all":true}`, root, nil, 400, api.CodeBadRequest},
+		{"remove maintenance", "DELETE", "/v1/demotions/maintenance", "", root, nil, 409, api.CodeReserved},
+		{"remove a check", "DELETE", "/v1/demotions/check:a", "", root, nil, 409, api.CodeReserved},
+		{"remove no name", "DELETE", "/v1/demotions/-x", "", root, nil, 400, api.CodeBadRequest},
 		{"no such group", "GET", "/v1/groups/x", "", reader, nil, 404, api.CodeNoSuchGroup},
 	}
 	for _, tt := range tests {
@@ -216,6 +250,9 @@ func TestRefused(t *testing.T) {
 			}
 			if w.Code != tt.status || e.Error.Code != tt.code || w.Header().Get("Content-Type") != "application/json" {
 				t.Errorf("status %d, code %s, want %d, %s", w.Code, e.Error.Code, tt.status, tt.code)
+			}
+			if tt.name == "put a demotion" && w.Header().Get("Allow") != "GET, POST" {
+				t.Errorf("Allow is %q", w.Header().Get("Allow"))
 			}
 			if tt.status == http.StatusMethodNotAllowed && w.Header().Get("Allow") == "" {
 				t.Error("405 without Allow")

@@ -74,6 +74,38 @@ func (c *Client) Reload(ctx context.Context) (Reload, error) {
 	return call[Reload](ctx, c, http.MethodPost, "/v1/reload")
 }
 
+// Demotions returns the node's demotions.
+func (c *Client) Demotions(ctx context.Context) (Demotions, error) {
+	return call[Demotions](ctx, c, http.MethodGet, "/v1/demotions")
+}
+
+// AddDemotion adds a demotion, or replaces the one of that name.
+func (c *Client) AddDemotion(ctx context.Context, d NewDemotion) (DemotionChange, error) {
+	body, err := json.Marshal(d)
+	if err != nil {
+		return DemotionChange{}, fmt.Errorf("write request: %w", err)
+	}
+	return send[DemotionChange](ctx, c, http.MethodPost, "/v1/demotions", body)
+}
+
+// RemoveDemotion takes a demotion off; none of that name is no error.
+func (c *Client) RemoveDemotion(ctx context.Context, name string) (DemotionChange, error) {
+	if err := CheckRemoval(name); err != nil { // not every name can stand in a path
+		return DemotionChange{}, err
+	}
+	return call[DemotionChange](ctx, c, http.MethodDelete, "/v1/demotions/"+url.PathEscape(name))
+}
+
+// ResetDemotions takes all demotions off that are the operator's or for errors.
+func (c *Client) ResetDemotions(ctx context.Context) (DemotionChange, error) {
+	return call[DemotionChange](ctx, c, http.MethodPost, "/v1/demotions/reset")
+}
+
+// RawDemotions is [Client.Demotions] as the daemon wrote it.
+func (c *Client) RawDemotions(ctx context.Context) (json.RawMessage, error) {
+	return call[json.RawMessage](ctx, c, http.MethodGet, "/v1/demotions")
+}
+
 // RawStatus returns the JSON of GET /v1/status as the daemon wrote it, with fields
 // that this client may not know.
 func (c *Client) RawStatus(ctx context.Context) (json.RawMessage, error) {
@@ -94,11 +126,16 @@ func (c *Client) socket() string {
 	return c.Socket
 }
 
-// call makes one request. Errors are [*UnreachableError], [*PermissionError],
-// [*Error] or, for a daemon that speaks nonsense, plain.
+// call makes a request without a body.
 func call[T any](ctx context.Context, c *Client, method, path string) (T, error) {
+	return send[T](ctx, c, method, path, nil)
+}
+
+// send makes one request. Errors are [*UnreachableError], [*PermissionError],
+// [*Error] or, for a daemon that speaks nonsense, plain.
+func send[T any](ctx context.Context, c *Client, method, path string, request []byte) (T, error) {
 	var out T
-	body, err := c.roundTrip(ctx, method, path)
+	body, err := c.roundTrip(ctx, method, path, request)
 	if err != nil {
 		return out, err
 	}
@@ -108,7 +145,7 @@ func call[T any](ctx context.Context, c *Client, method, path string) (T, error)
 	return out, nil
 }
 
-func (c *Client) roundTrip(ctx context.Context, method, path string) ([]byte, error) {
+func (c *Client) roundTrip(ctx context.Context, method, path string, request []byte) ([]byte, error) {
 	timeout := c.Timeout
 	if timeout == 0 {
 		timeout = defaultTimeout
@@ -116,7 +153,7 @@ func (c *Client) roundTrip(ctx context.Context, method, path string) ([]byte, er
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 
-	req, err := http.NewRequestWithContext(ctx, method, "http://vipd"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://vipd"+path, bytes.NewReader(request))
 	if err != nil {
 		return nil, fmt.Errorf("make request %s %s: %w", method, path, err)
 	}

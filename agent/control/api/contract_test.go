@@ -3,6 +3,7 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"slices"
@@ -66,6 +67,50 @@ func TestContract(t *testing.T) {
 	}
 	if m, ok := group["master"]; !ok || m != nil {
 		t.Errorf("master is %v when none was heard, want null", m)
+	}
+}
+
+// TestAdditive: fields that came later, and what is absent when there is nothing to say.
+func TestAdditive(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC)
+	text := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	d := api.Demotion{Name: "ops", Value: 1, Since: at}
+	if got, want := text(d), `{"name":"ops","value":1,"reason":"","since":"2026-11-22T14:00:00Z"}`; got != want {
+		t.Errorf("without expiry:\n got %s\nwant %s", got, want)
+	}
+	d.Expires = at.Add(time.Minute)
+	if got, want := text(d), `{"name":"ops","value":1,"reason":"","since":"2026-11-22T14:00:00Z","expires":"2026-11-22T14:01:00Z"}`; got != want {
+		t.Errorf("with expiry:\n got %s\nwant %s", got, want)
+	}
+	none := text(api.Group{})
+	for _, field := range []string{"families", "silent_family", "contexts", "loops_suspected"} {
+		if bytes.Contains([]byte(none), []byte(field)) {
+			t.Errorf("%s is there although nothing feeds it: %s", field, none)
+		}
+	}
+	g := api.Group{
+		Families:     []api.Family{{Family: api.FamilyIPv4, LastSeen: at}, {Family: api.FamilyIPv6, Silent: true}},
+		SilentFamily: api.FamilyIPv6, Contexts: []api.Context{{Name: "own", Received: 3}, {Name: "accept 1"}},
+	}
+	const want = `"families":[{"family":"ipv4","last_seen":"2026-11-22T14:00:00Z","silent":false},{"family":"ipv6","silent":true}],` +
+		`"silent_family":"ipv6","contexts":[{"name":"own","received":3},{"name":"accept 1","received":0}]`
+	if got := text(g); !bytes.Contains([]byte(got), []byte(want)) {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+	for name, want := range map[string][2]bool{ // resettable, of the operator
+		"ops": {true, true}, "senderr:eth0@1": {true, false}, "maintenance": {}, "link:eth0": {}, "check:a": {},
+	} {
+		d := api.Demotion{Name: name}
+		if got := [2]bool{d.Resettable(), d.OfOperator()}; got != want {
+			t.Errorf("%s: resettable, operator's: %v, want %v", name, got, want)
+		}
 	}
 }
 

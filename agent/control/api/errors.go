@@ -5,6 +5,7 @@ package api
 import (
 	"fmt"
 	"strings"
+	"unicode"
 )
 
 // Codes of [Error]. They are stable; messages are not.
@@ -19,6 +20,8 @@ const (
 	CodeBusy             = "busy"
 	CodeTimeout          = "timeout"
 	CodeStopping         = "stopping"
+	CodeReserved         = "reserved_name"
+	CodeNotImplemented   = "not_implemented"
 	CodeInternal         = "internal"
 )
 
@@ -45,6 +48,9 @@ func (e *Error) Error() string {
 func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
+
+// unprintable finds what could be an order to a terminal.
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // ErrorBody is the JSON of a refused request.
 type ErrorBody struct {

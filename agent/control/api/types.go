@@ -20,9 +20,6 @@ const (
 // the node off; people are shown DISABLED for it.
 const ReasonDisabled = "disabled"
 
-// MaintenanceDemotion is the name of the demotion that maintenance mode is.
-const MaintenanceDemotion = "maintenance"
-
 // Status is the answer to GET /v1/status. Field names are a contract; fields are
 // only ever added.
 type Status struct {
@@ -38,14 +35,6 @@ type Status struct {
 	// Warnings are sentences about the running config or the host, such as a
 	// control group that does not exist. Empty when all is well.
 	Warnings []string `json:"warnings,omitempty"`
-}
-
-// Demotion is one named contribution to the node's demotion.
-type Demotion struct {
-	Name   string    `json:"name"`
-	Value  int       `json:"value"`
-	Reason string    `json:"reason"`
-	Since  time.Time `json:"since"`
 }
 
 // Group is one redundancy group (one VHID on one interface), the answer to
@@ -81,6 +70,37 @@ type Group struct {
 	Counters              Counters `json:"counters"`
 	// VIPs are the counters of each address.
 	VIPs []VIP `json:"vips,omitempty"`
+	// Families are the address families of the group with what was heard in each.
+	Families []Family `json:"families,omitempty"`
+	// SilentFamily is the family in which the master is not heard while it is in the
+	// other: ipv4 or ipv6, and absent when there is none. The group stays as it is.
+	SilentFamily string `json:"silent_family,omitempty"`
+	// Contexts are the passwords and address lists that adverts are accepted with.
+	Contexts []Context `json:"contexts,omitempty"`
+}
+
+// Families as in [Family.Family] and [Group.SilentFamily].
+const (
+	FamilyIPv4 = "ipv4"
+	FamilyIPv6 = "ipv6"
+)
+
+// Family is one address family of a group.
+type Family struct {
+	// Family is ipv4 or ipv6.
+	Family string `json:"family"`
+	// LastSeen is when an authentic foreign advert came last; absent if none did.
+	LastSeen time.Time `json:"last_seen,omitzero"`
+	// Silent is true while the master is heard in the other family alone.
+	Silent bool `json:"silent"`
+}
+
+// Context counts what came with one password and address list.
+type Context struct {
+	// Name is own, or accept N for the Nth [[vip.accept]] of the group.
+	Name string `json:"name"`
+	// Received counts authentic adverts of other nodes.
+	Received uint64 `json:"received"`
 }
 
 // Master is the last foreign speaker of a group.
@@ -116,6 +136,9 @@ type Counters struct {
 	Packets       uint64            `json:"packets"`
 	Bytes         uint64            `json:"bytes"`
 	EventsLost    uint64            `json:"events_lost"`
+	// LoopsSuspected counts our own counters heard from another source. FreeBSD,
+	// NetBSD and ucarp continue a peer's counter, so this alone is no fault.
+	LoopsSuspected uint64 `json:"loops_suspected,omitempty"`
 }
 
 // VIP has the counters of one address.

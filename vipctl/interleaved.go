@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// interleaved is [arguments] for a command whose flags may stand after its arguments,
+// where the flag library does not look for them. All flags of such a command take a
+// value. What stands after -- is an argument always, and so is a negative number.
+func interleaved(c *cli.Context, names ...string) ([]string, error) {
+	usage := strings.TrimSpace(commandName(c) + " [flags] " + strings.Join(names, " "))
+	var args []string
+	rest := c.Args().Slice()
+	for len(rest) > 0 {
+		word := rest[0]
+		rest = rest[1:]
+		if word == "--" {
+			args = append(args, rest...)
+			break
+		}
+		if _, err := strconv.Atoi(word); err == nil || len(word) < 2 || word[0] != '-' {
+			args = append(args, word)
+			continue
+		}
+		name, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+		if !slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }) {
+			return nil, usagef("there is no flag %s; see `%s --help`", word, commandName(c))
+		}
+		if !hasValue {
+			if len(rest) == 0 {
+				return nil, usagef("%s needs a value; see `%s --help`", word, commandName(c))
+			}
+			value, rest = rest[0], rest[1:]
+		}
+		if err := c.Set(name, value); err != nil {
+			return nil, usagef("--%s %q: %v; see `%s --help`", name, value, err, commandName(c))
+		}
+	}
+	return counted(args, usage, names)
+}
