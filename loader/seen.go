@@ -38,6 +38,8 @@ type Event struct {
 	// OwnCounter: another node sent a counter and digest of ours. Suspect, but FreeBSD,
 	// NetBSD and ucarp adopt a peer's counter.
 	OwnCounter bool
+	// Sealed: a vipd node vouches for priority and source; it is DemoteAware.
+	Sealed bool
 }
 
 // Bits of event.flags in bpf/vipd_types.h.

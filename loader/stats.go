@@ -53,6 +53,10 @@ type GroupStats struct {
 	OwnCounter uint64
 	// ForeignVRRP counts well-formed VRRP adverts on the group's VHID.
 	ForeignVRRP uint64
+	// Contexts counts authentic adverts, also those refused as loop or replay, by the
+	// index of the [AuthContext] that fitted. A context that an update keeps takes its
+	// count along to its new index.
+	Contexts []uint64
 }
 
 // VIPStats counts since the address was added to its group.
@@ -61,8 +65,9 @@ type VIPStats struct {
 	ARPRequests, ARPReplies uint64
 	// NDSolicitations and NDAdvertisements are the same for IPv6.
 	NDSolicitations, NDAdvertisements uint64
-	// ARPSuppressed requests were dropped because this node does not answer.
-	ARPSuppressed uint64
+	// ARPSuppressed requests were dropped because this node does not answer,
+	// NDSuppressed solicitations likewise.
+	ARPSuppressed, NDSuppressed uint64
 	// ARPGratuitous announcements of the VIP by somebody were passed on.
 	ARPGratuitous uint64
 }
