@@ -125,3 +125,74 @@ func TestOneVIPWithoutAFile(t *testing.T) {
 	}
 	assertNothingLeft(t, s.node, clean)
 }
+
+// What an authentic advert does, as on the BSDs: in MASTER a better or equal one deposes, in BACKUP a worse one is
+// preempted if preemption is on, and one that says the next comes too late is always taken over from.
+func TestAdvertsMoveTheStateAsOnTheBSDs(t *testing.T) {
+	t.Parallel()
+	const skew = 100
+	type row struct {
+		name               string
+		from               string
+		base, advskew      uint8
+		preempt, noPreempt string // the state it leads to
+		reason             string // of the transition, where there is one
+	}
+	rows := []row{
+		{"better", lab.Master, 1, skew - 1, lab.Backup, lab.Backup, "better_advert"},
+		{"equal", lab.Master, 1, skew, lab.Backup, lab.Backup, "equal_advert"},
+		{"worse", lab.Master, 1, skew + 1, lab.Master, lab.Master, ""},
+		{"goodbye", lab.Master, 255, 255, lab.Master, lab.Master, ""},
+		{"better", lab.Backup, 1, skew - 1, lab.Backup, lab.Backup, ""},
+		{"equal", lab.Backup, 1, skew, lab.Backup, lab.Backup, ""},
+		{"worse", lab.Backup, 1, skew + 1, lab.Master, lab.Backup, "preempt"},
+		{"goodbye", lab.Backup, 255, 255, lab.Master, lab.Master, "goodbye"},
+		{"will time out", lab.Backup, 4, 0, lab.Master, lab.Master, ""},
+	}
+	for _, preempt := range []bool{true, false} {
+		config := oneVIP(skew)
+		config.NoPreempt = !preempt
+		s := newSingle(t, config)
+		p := s.startMaster()
+		for _, r := range rows {
+			if got := s.node.Group(group).State; got != r.from {
+				if r.from == lab.Master {
+					p.goodbye()
+					s.node.WaitAnswering(group, 2*time.Second)
+				} else {
+					p.send(1, 0, 0)
+					s.node.WaitState(group, lab.Backup, 2*time.Second)
+				}
+			}
+			want := r.noPreempt
+			if preempt {
+				want = r.preempt
+			}
+			before := s.node.Group(group)
+			p.send(r.base, r.advskew, 0)
+			s.node.WaitFor(group, "counts it", 2*time.Second, func(g lab.GroupStatus) bool {
+				return g.Counters.Received == before.Counters.Received+1
+			})
+			time.Sleep(100 * time.Millisecond)
+			got := s.node.Group(group)
+			if got.State != want || want == r.from && !sameTime(got.Since, before.Since) {
+				t.Errorf("preempt %v, %s advert to %s: %s (%s), want %s", preempt, r.name, r.from, got.State, got.Reason, want)
+			}
+			if want != r.from && r.reason != "" && got.Reason != r.reason {
+				t.Errorf("preempt %v, %s advert to %s: reason %q, want %q", preempt, r.name, r.from, got.Reason, r.reason)
+			}
+		}
+	}
+}
+
+// A VIP that somebody removes by hand from a MASTER comes back.
+func TestVIPRemovedByHandComesBack(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	s.node.DelAddress("eth0", vip.String()+"/32")
+	s.Eventually(2*time.Second, 5*time.Millisecond, func() (bool, string) { return s.node.HasAddress("eth0", vip), "the VIP is back" })
+	if g := s.node.Group(group); g.State != lab.Master || !g.Dataplane.Answering {
+		t.Errorf("the node is %s (%s)", g.State, g.Reason)
+	}
+}

@@ -38,6 +38,59 @@ func TestBackupStoppedForTenSecondsMakesNoTransition(t *testing.T) {
 	}
 }
 
+// A backup whose timer ran out while it was stopped is late: it looks again for one interval before it promotes.
+func TestLateBackupLooksAgainBeforeItPromotes(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	sniffer := p.portB.Sniff()
+	p.b.Pause()
+	time.Sleep(time.Second)
+	killed := p.a.Kill9()
+	time.Sleep(time.Until(killed.Add(skewed(10) + time.Second))) // late by something between 0 and 1 s more than that
+	resumed := p.b.Resume()
+	first := sniffer.FirstSpeaking(killed, 5*time.Second, vip, vmac)
+	took := first.At.Sub(resumed)
+	t.Logf("promoted %v after it was resumed", took)
+	if interval := time.Second + 10*time.Second/256; took < interval || took > interval+time.Second {
+		t.Errorf("promoted %v after it was resumed, want one interval (%v) and a little", took, interval)
+	}
+}
+
+// A goodbye that is old news is no reason to promote, not even when the ring was too full for what came after it: the
+// kernel's record of the last advert is.
+func TestFullRingBehindAStoppedBackupPromotesNobody(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(10))
+	sniffer := s.port.Sniff()
+	p := newPeer(s.clientPort, addrClient)
+	s.node.Start()
+	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	p.send(1, 0, 0)
+	before := s.node.WaitFor(group, "hears its master", 2*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Received == 1 })
+
+	s.node.Pause()
+	p.goodbye()
+	const adverts = 30_000 // each takes 80 bytes or more of a ring of 1 MiB
+	for range adverts {
+		p.send(1, 0, 0)
+	}
+	last := p.send(1, 0, 0)
+	resumed := s.node.Resume()
+	after := s.node.WaitFor(group, "has counted them", 2*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Received > adverts })
+	if after.State != lab.Backup || !sameTime(after.Since, before.Since) {
+		t.Errorf("the node is %s (%s) since %v, was BACKUP since %v", after.State, after.Reason, after.Since, before.Since)
+	}
+	if lost := metric(s.node.Metrics(), `vipd_events_lost_total{interface="eth0",vhid="1"}`); lost <= 0 {
+		t.Errorf("%v events were lost: the ring was not full, the witness is missing", lost)
+	}
+	// And the silence that follows is counted from the last advert, not from the last event.
+	first := sniffer.FirstSpeaking(resumed, 6*time.Second, vip, vmac)
+	if took := first.At.Sub(last); took < skewed(10) || took > skewed(10)+time.Second {
+		t.Errorf("took over %v after the last advert, want %v and a little", took, skewed(10))
+	}
+}
+
 // A master that was stopped for six seconds, nobody preempting: its successor stays, and it says nothing in between.
 func TestMasterStoppedForSixSecondsComesBackAsBackup(t *testing.T) {
 	t.Parallel()

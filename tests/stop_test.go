@@ -25,6 +25,9 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 	if diff := cmp.Diff(clean, p.a.Snapshot()); diff == "" {
 		t.Error("a running MASTER changes nothing on its host: the witness is missing")
 	}
+	if got := p.segment.Learned(vmac); got != p.portA.Name {
+		t.Errorf("the switch believes the virtual MAC behind %q, want %q", got, p.portA.Name)
+	}
 	sniffer := p.portA.Sniff()
 	pinger := p.client.Ping(vip, pingSpacing)
 	pinger.AwaitAnswer(time.Now(), 2*time.Second)
@@ -53,6 +56,9 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 		t.Errorf("want one advert after the signal, the goodbye; got:\n%v", said)
 	} else if ad, _ := said[0].Advert(); !ad.Goodbye() {
 		t.Errorf("the last advert says %+v, want 255/255", ad)
+	}
+	if got := p.segment.Learned(vmac); got != p.portB.Name {
+		t.Errorf("after the takeover the switch believes the virtual MAC behind %q, want %q", got, p.portB.Name)
 	}
 	assertNothingLeft(t, p.a, clean)
 }

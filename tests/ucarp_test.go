@@ -135,6 +135,20 @@ func TestWeFollowUCARPsMaster(t *testing.T) {
 	}
 }
 
+// A ucarp that broadcasts its adverts is heard as well.
+func TestWeFollowUCARPWithoutMulticast(t *testing.T) {
+	t.Parallel()
+	u := newUCARPPair(t, oneVIP(50), lab.UCARP{NoMcast: true})
+	u.startUCARP()
+	u.waitUCARP(lab.Master, masterDown+2*time.Second)
+	u.node.Start()
+	since := u.node.WaitState(group, lab.Backup, 3*time.Second).Since
+	time.Sleep(skewed(50) + time.Second)
+	if g := u.node.Group(group); g.State != lab.Backup || !sameTime(g.Since, since) || g.Counters.Received < 3 {
+		t.Errorf("we are %s since %v, was BACKUP since %v; %d adverts received", g.State, g.Since, since, g.Counters.Received)
+	}
+}
+
 // With different passwords each refuses the other and both become master, which both say.
 func TestWrongPasswordIsRefusedByBoth(t *testing.T) {
 	t.Parallel()

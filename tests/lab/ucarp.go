@@ -19,7 +19,8 @@ type UCARP struct {
 	AdvBase   int // default 1
 	AdvSkew   int
 	Preempt   bool
-	DeadRatio int // default 3
+	DeadRatio int  // default 3
+	NoMcast   bool // adverts to the Ethernet broadcast address
 }
 
 // StartUCARP starts ucarp with scripts that add and remove the address, and leave "up" and "down" lines in its output.
@@ -50,6 +51,9 @@ func (h *Host) StartUCARP(u UCARP) *Proc {
 	}
 	if u.Preempt {
 		args = append(args, "--preempt")
+	}
+	if u.NoMcast {
+		args = append(args, "--nomcast")
 	}
 	return h.Spawn("ucarp", "ucarp", args...)
 }
