@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Adverts over IPv4: whose they are, and the checks before the digest. */
+/* Adverts over IPv4 and IPv6: whose they are, and the checks before the digest. */
 #ifndef VIPD_ADVERT_H
 #define VIPD_ADVERT_H
 
@@ -12,11 +12,14 @@
 /* Where an advert was sent. We only ever drop what was sent to the group or surely to us. */
 enum audience { TO_GROUP, TO_US, TO_UNKNOWN };
 
-/* The fields of the IPv4 envelope that the checks need. */
+/* What the checks need to know of the IP packet around an advert. */
 struct envelope {
-	__u32 hl;   /* header */
-	__u32 plen; /* payload */
+	__u32 v6;
+	__u32 off;   /* of the payload within the frame */
+	__u32 plen;  /* of the payload */
 	__u32 whole; /* the frame holds all of the payload */
+	__u32 ttl;
+	enum audience to;
 };
 
 static __always_inline __u32 sum_carp(const __u8 *p)
@@ -26,18 +29,28 @@ static __always_inline __u32 sum_carp(const __u8 *p)
 	return fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4] + w[5] + w[6] + w[7] + w[8]);
 }
 
-static __always_inline int ip_checksum_ok(struct xdp_md *ctx, const struct iphdr *ip, __u32 hl)
+/* IPv6 has no sum of its own. */
+static __always_inline int ip_checksum_ok(struct xdp_md *ctx, const struct envelope *env)
 {
+	const struct iphdr *ip = frame(ctx) + IP_OFF;
 	const __u32 *w = (const __u32 *)ip;
 
-	if (hl == sizeof(*ip))
+	if (env->v6)
+		return 1;
+	if (env->off == IP_OFF + sizeof(*ip) && (void *)(ip + 1) <= frame_end(ctx))
 		return fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4]) == 0xffff;
-	return sum_frame(ctx, ETH_HLEN, hl, 0) == 0xffff;
+	return sum_frame(ctx, IP_OFF, env->off - IP_OFF, 0) == 0xffff;
+}
+
+/* An advert to the multicast group cannot have come through a router, whatever the rule. */
+static __always_inline int ttl_ok(const struct envelope *env, const struct group_val *g)
+{
+	return env->ttl == CARP_TTL || (g->flags & GROUP_TTL_ANY && env->to != TO_GROUP);
 }
 
 /* The checks that cost little, in the order in which a reason is reported. */
-static __always_inline enum reject check_cheap(struct xdp_md *ctx, const struct iphdr *ip,
-					       const __u8 *p, const struct envelope *env)
+static __always_inline enum reject check_cheap(struct xdp_md *ctx, const __u8 *p,
+					       const struct envelope *env, const struct group_val *g)
 {
 	if (!env->whole || env->plen < 8 || (void *)(p + 8) > frame_end(ctx))
 		return REJECT_BAD_LENGTH;
@@ -45,23 +58,22 @@ static __always_inline enum reject check_cheap(struct xdp_md *ctx, const struct 
 		return REJECT_BAD_VERSION;
 	if (env->plen < CARP_SIZE || (void *)(p + CARP_SIZE) > frame_end(ctx))
 		return REJECT_BAD_LENGTH;
-	if (ip->ttl != CARP_TTL)
+	if (!ttl_ok(env, g))
 		return REJECT_BAD_TTL;
-	/* The stack, which checks the IP header, comes after us. */
-	if (!ip_checksum_ok(ctx, ip, env->hl) || sum_carp(p) != 0xffff)
+	/* The stack, which checks the IP header, comes after us. No pseudo-header, also over IPv6. */
+	if (!ip_checksum_ok(ctx, env) || sum_carp(p) != 0xffff)
 		return REJECT_BAD_CHECKSUM;
 	/* OpenBSD sums 36 bytes, FreeBSD the whole payload: a longer one has to satisfy both. */
-	if (env->plen > CARP_SIZE && sum_frame(ctx, ETH_HLEN + env->hl, env->plen, 0) != 0xffff)
+	if (env->plen > CARP_SIZE && sum_frame(ctx, env->off, env->plen, 0) != 0xffff)
 		return REJECT_BAD_CHECKSUM;
+	/* Both families carry the same digest: a family without addresses is a peer's mistake. */
+	if (!(g->flags & (env->v6 ? GROUP_V6 : GROUP_V4)))
+		return REJECT_WRONG_FAMILY;
 	return REJECT_NONE;
 }
 
-static __always_inline void fill(struct advert *a, const struct ethhdr *eth, const struct iphdr *ip,
-				 const struct carp_hdr *c)
+static __always_inline void fill(struct advert *a, const struct carp_hdr *c)
 {
-	v4_mapped(a->ev.src, ip->saddr);
-	__builtin_memcpy(a->ev.src_mac, eth->h_source, ETH_ALEN);
-	a->ev.ttl = ip->ttl;
 	a->ev.advbase = c->advbase;
 	a->ev.advskew = c->advskew;
 	a->ev.demote = c->demote;
@@ -78,41 +90,40 @@ static __always_inline void fill(struct advert *a, const struct ethhdr *eth, con
  * A unicast advert may be in transit through a router. It is surely ours when it goes to one of our
  * source addresses, or when none is known and it came to our NIC.
  */
-static __always_inline enum audience audience_of(__u32 slot, __be32 daddr)
+static __always_inline enum audience unicast_audience(__u32 slot, const __u8 *dst)
 {
 	struct role *r = role_of(slot);
-	__u8 dst[16];
 
-	if (daddr == bpf_htonl(CARP_GROUP_V4))
-		return TO_GROUP;
-	v4_mapped(dst, daddr);
 	if (!r || !READ_ONCE(r->n_src) || is_own_source(r, dst))
 		return TO_US;
 	return TO_UNKNOWN;
 }
 
 /* Ethernet destinations that reach our stack: group addresses, the NIC's own and the virtual MAC. */
-static __always_inline int reaches_us(const struct ethhdr *eth, const struct group_val *g,
-				      __u8 vhid)
+static __always_inline int reaches_us(const struct ethhdr *eth, const __u8 *nic_mac, __u8 vhid)
 {
 	__u8 mac[6];
 
 	virtual_mac(mac, vhid);
-	return is_multicast_mac(eth->h_dest) || same_mac(eth->h_dest, g->nic_mac) ||
+	return is_multicast_mac(eth->h_dest) || same_mac(eth->h_dest, nic_mac) ||
 	       same_mac(eth->h_dest, mac);
 }
 
-/* An advert on a VHID of ours. */
-static __always_inline int own_vhid(struct xdp_md *ctx, const struct iphdr *ip, const __u8 *p,
-				    const struct envelope *env, const struct group_val *g)
+/* Well-formed VRRP on a VHID of ours is no damaged advert. */
+static __always_inline int is_foreign(struct xdp_md *ctx, const __u8 *p, const struct envelope *env)
 {
-	const struct ethhdr *eth = (const void *)ip - ETH_HLEN; /* checked together with ip */
-	struct advert a = {};
-	enum audience to = audience_of(g->slot, ip->daddr);
+	if (!env->whole || (void *)(p + 8) > frame_end(ctx) || !may_be_vrrp(p, env->plen, env->v6))
+		return 0;
+	return env->v6 ? is_vrrp6(ctx, env->plen) : is_vrrp4(ctx, env->off - IP_OFF, env->plen);
+}
+
+/* An advert on a VHID of ours. The caller has filled in where it came from. */
+static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const struct envelope *env,
+				    const struct group_val *g, struct advert *a)
+{
 	enum reject why;
 
-	if (env->whole && (void *)(p + 8) <= frame_end(ctx) && may_be_vrrp4(p, env->plen) &&
-	    is_vrrp4(ctx, env->hl, env->plen)) {
+	if (is_foreign(ctx, p, env)) {
 		struct group_stats *st = group_counters(g->slot);
 
 		if (st)
@@ -120,24 +131,32 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const struct iphdr *ip, 
 		count_iface(ctx->ingress_ifindex, IF_FOREIGN_VRRP);
 		return VERDICT_NEXT;
 	}
-	a.ev.ifindex = ctx->ingress_ifindex;
-	a.ev.slot = g->slot;
-	a.ev.vhid = p[1];
-	why = check_cheap(ctx, ip, p, env);
+	a->ev.ifindex = ctx->ingress_ifindex;
+	a->ev.slot = g->slot;
+	a->ev.vhid = p[1];
+	a->ev.ttl = env->ttl;
+	why = check_cheap(ctx, p, env, g);
 	if (why == REJECT_NONE && (void *)(p + CARP_SIZE) <= frame_end(ctx)) {
-		fill(&a, eth, ip, (const struct carp_hdr *)p);
-		why = authenticate(&a);
+		fill(a, (const struct carp_hdr *)p);
+		why = authenticate(a);
 		if (why == REJECT_NONE)
-			why = accept_advert(&a);
+			why = accept_advert(a);
 	}
 	if (why != REJECT_NONE) {
 		count_reject(g->slot, why);
-		return to == TO_UNKNOWN ? VERDICT_NEXT : XDP_DROP;
+		return env->to == TO_UNKNOWN ? VERDICT_NEXT : XDP_DROP;
 	}
-	if (to != TO_US)
+	if (env->to != TO_US)
 		return XDP_PASS;
 	count_drop(g->slot, DROP_UNICAST_ADVERT);
 	return XDP_DROP;
+}
+
+static __always_inline struct group_val *group_of(__u32 ifindex, __u8 vhid)
+{
+	struct group_key key = { .ifindex = ifindex, .vhid = vhid };
+
+	return bpf_map_lookup_elem(&groups, &key);
 }
 
 static __noinline int advert_v4(struct xdp_md *ctx)
@@ -145,17 +164,18 @@ static __noinline int advert_v4(struct xdp_md *ctx)
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
 	struct iphdr *ip = (void *)(eth + 1);
-	struct group_key key = {};
-	struct envelope env;
+	struct envelope env = {};
+	struct advert a = {};
 	struct group_val *g;
-	__u32 tot;
+	__u32 tot, hl;
+	__u8 dst[16];
 	__u8 *p;
 
 	if ((void *)(ip + 1) > end)
 		return VERDICT_NEXT;
-	env.hl = ip->ihl * 4;
+	hl = ip->ihl * 4;
 	tot = bpf_ntohs(ip->tot_len);
-	if (ip->version != 4 || env.hl < sizeof(*ip) || tot < env.hl)
+	if (ip->version != 4 || hl < sizeof(*ip) || tot < hl)
 		return VERDICT_NEXT;
 	/* Never on its own: the rest may say something else. */
 	if (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK))
@@ -163,21 +183,67 @@ static __noinline int advert_v4(struct xdp_md *ctx)
 	/* Other group addresses, 240/4 and broadcast are not where adverts go. */
 	if (ip->daddr != bpf_htonl(CARP_GROUP_V4) && bpf_ntohl(ip->daddr) >> 29 == 7)
 		return VERDICT_NEXT;
-	env.plen = tot - env.hl;
-	p = (__u8 *)ip + env.hl;
+	env.off = IP_OFF + hl;
+	env.plen = tot - hl;
+	env.ttl = ip->ttl;
+	p = (__u8 *)ip + hl;
 	if (env.plen < 2 || (void *)(p + 2) > end) {
 		count_iface(ctx->ingress_ifindex, IF_BAD_LENGTH);
 		return VERDICT_NEXT;
 	}
 	env.whole = (void *)(p + env.plen) <= end;
-	key.ifindex = ctx->ingress_ifindex;
-	key.vhid = p[1];
-	g = bpf_map_lookup_elem(&groups, &key);
-	if (g)
-		return reaches_us(eth, g, key.vhid) ? own_vhid(ctx, ip, p, &env, g) : VERDICT_NEXT;
-	count_iface(key.ifindex, env.whole && is_vrrp4(ctx, env.hl, env.plen) ? IF_FOREIGN_VRRP :
-										 IF_BAD_VHID);
-	return VERDICT_NEXT;
+	g = group_of(ctx->ingress_ifindex, p[1]);
+	if (!g) {
+		count_iface(ctx->ingress_ifindex,
+			    env.whole && is_vrrp4(ctx, hl, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);
+		return VERDICT_NEXT;
+	}
+	if (!reaches_us(eth, g->nic_mac, p[1]))
+		return VERDICT_NEXT;
+	v4_mapped(dst, ip->daddr);
+	env.to = ip->daddr == bpf_htonl(CARP_GROUP_V4) ? TO_GROUP : unicast_audience(g->slot, dst);
+	v4_mapped(a.ev.src, ip->saddr);
+	__builtin_memcpy(a.ev.src_mac, eth->h_source, ETH_ALEN);
+	return own_vhid(ctx, p, &env, g, &a);
+}
+
+/* Directly behind the fixed header: no peer puts an extension header before an advert. */
+static __noinline int advert_v6(struct xdp_md *ctx)
+{
+	void *end = frame_end(ctx);
+	struct ethhdr *eth = frame(ctx);
+	struct ipv6hdr *ip = (void *)(eth + 1);
+	struct envelope env = { .v6 = 1, .off = IP_OFF + sizeof(*ip) };
+	struct advert a = {};
+	struct group_val *g;
+	const __u8 *dst;
+	__u8 *p;
+
+	if ((void *)(ip + 1) > end || ip->version != 6)
+		return VERDICT_NEXT;
+	dst = ip->daddr.s6_addr;
+	if (dst[0] == 0xff && !is_carp_group_v6(dst))
+		return VERDICT_NEXT;
+	env.plen = bpf_ntohs(ip->payload_len);
+	env.ttl = ip->hop_limit;
+	p = (__u8 *)(ip + 1);
+	if (env.plen < 2 || (void *)(p + 2) > end) {
+		count_iface(ctx->ingress_ifindex, IF_BAD_LENGTH);
+		return VERDICT_NEXT;
+	}
+	env.whole = (void *)(p + env.plen) <= end;
+	g = group_of(ctx->ingress_ifindex, p[1]);
+	if (!g) {
+		count_iface(ctx->ingress_ifindex,
+			    env.whole && is_vrrp6(ctx, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);
+		return VERDICT_NEXT;
+	}
+	if (!reaches_us(eth, g->nic_mac, p[1]))
+		return VERDICT_NEXT;
+	env.to = dst[0] == 0xff ? TO_GROUP : unicast_audience(g->slot, dst);
+	__builtin_memcpy(a.ev.src, &ip->saddr, sizeof(a.ev.src));
+	__builtin_memcpy(a.ev.src_mac, eth->h_source, ETH_ALEN);
+	return own_vhid(ctx, p, &env, g, &a);
 }
 
 #endif

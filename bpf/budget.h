@@ -7,6 +7,7 @@
 #ifndef VIPD_BUDGET_H
 #define VIPD_BUDGET_H
 
+#include "parse.h"
 #include "role.h"
 
 #define CLASS1_COST_NS 10000ull	      /* 100,000 digests a second */
@@ -27,13 +28,6 @@ static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst
 		return 0;
 	*spent = at + cost;
 	return 1;
-}
-
-static __always_inline int same_addr(const __u8 *a, const __u8 *b)
-{
-	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
-
-	return x[0] == y[0] && x[1] == y[1];
 }
 
 /*

@@ -9,6 +9,7 @@
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
@@ -18,14 +19,18 @@
 #define ARPOP_REPLY 2
 
 #define IP_PROTO_CARP 112
+#define IP_OFF ETH_HLEN /* of an IP header in a frame without tags */
 #define IP_FRAGMENT_MASK 0x3fff /* more-fragments flag and offset */
 #define CARP_SIZE 36
 #define CARP_VERSION 2
 #define CARP_TTL 255
 #define CARP_GROUP_V4 0xe0000012 /* 224.0.0.18 */
 
-/* The sum loop reads at most this many 32-bit words: the longest VRRP advert, 255 addresses. */
-#define SUM_WORDS 260
+/*
+ * The sum loop reads at most this many 32-bit words: a VRRP advert of 255 IPv4 addresses, or of as many
+ * IPv6 addresses as a frame of 1500 bytes holds.
+ */
+#define SUM_WORDS 365
 
 struct carp_hdr {
 	__u8 version_type;
@@ -106,6 +111,30 @@ static __always_inline void v4_mapped(__u8 addr[16], __be32 v4_be)
 	w[3] = v4_be;
 }
 
+static __always_inline int same_addr(const __u8 *a, const __u8 *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1];
+}
+
+/* ff02::12 */
+static __always_inline int is_carp_group_v6(const __u8 *addr)
+{
+	const __u32 *w = (const __u32 *)addr;
+
+	return w[0] == bpf_htonl(0xff020000) && w[1] == 0 && w[2] == 0 && w[3] == bpf_htonl(0x12);
+}
+
+/* The 32-bit words of a pseudo-header (RFC 8200, 8.1), unfolded. */
+static __always_inline __u64 pseudo_v6(const struct ipv6hdr *ip, __u8 proto, __u32 len)
+{
+	const __u32 *w = (const __u32 *)&ip->saddr;
+
+	return (__u64)w[0] + w[1] + w[2] + w[3] + w[4] + w[5] + w[6] + w[7] + bpf_htonl(len) +
+	       bpf_htonl(proto);
+}
+
 /* Folds a sum of 32-bit (or 16-bit) words to 16 bits. Byte order does not matter to it. */
 static __always_inline __u16 fold(__u64 sum)
 {
@@ -118,8 +147,8 @@ static __always_inline __u16 fold(__u64 sum)
 
 /*
  * Folded ones-complement sum of len bytes at off, plus seed; 0xffff is what a right checksum gives.
- * 0 when the frame ends before, or len is beyond what any advert has: no sum of real data is 0. Global, so that the verifier goes
- * through the loop once and not once a caller's path.
+ * 0 when the frame ends before, or len is beyond what any advert has: no sum of real data is 0.
+ * Global, so that the verifier goes through the loop once and not once a caller's path.
  */
 __noinline int sum_frame(struct xdp_md *ctx, __u32 off, __u32 len, __u64 seed)
 {

@@ -19,12 +19,19 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* IPv4 proto 112, seen as cheaply as can be: most frames are something else. */
-static __always_inline int maybe_advert(const struct ethhdr *eth, const void *end)
+/* The protocol in an IP packet, seen as cheaply as can be: most frames are none of ours. 0: too short. */
+static __always_inline __u8 ipv4_proto(const struct ethhdr *eth, const void *end)
 {
 	const struct iphdr *ip = (const void *)(eth + 1);
 
-	return (const void *)(ip + 1) <= end && ip->protocol == IP_PROTO_CARP;
+	return (const void *)(ip + 1) <= end ? ip->protocol : 0;
+}
+
+static __always_inline __u8 ipv6_proto(const struct ethhdr *eth, const void *end)
+{
+	const struct ipv6hdr *ip = (const void *)(eth + 1);
+
+	return (const void *)(ip + 1) <= end ? ip->nexthdr : 0;
 }
 
 SEC("xdp.frags")
@@ -38,8 +45,12 @@ int vipd_xdp(struct xdp_md *ctx)
 		goto out;
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		if (maybe_advert(eth, end))
+		if (ipv4_proto(eth, end) == IP_PROTO_CARP)
 			verdict = advert_v4(ctx);
+		break;
+	case bpf_htons(ETH_P_IPV6):
+		if (ipv6_proto(eth, end) == IP_PROTO_CARP)
+			verdict = advert_v6(ctx);
 		break;
 	case bpf_htons(ETH_P_ARP):
 		verdict = arp_request(ctx);

@@ -22,7 +22,7 @@
 #define EVENTS_BYTES (1 << 20)
 
 /* Raised with every incompatible change of a pinned layout; the loader compares it. */
-#define LAYOUT_VERSION 1
+#define LAYOUT_VERSION 2
 
 #define ROLE_INIT 1
 #define ROLE_BACKUP 2
@@ -73,10 +73,15 @@ struct group_key {
 };
 _Static_assert(sizeof(struct group_key) == 8, "group_key");
 
+#define GROUP_V4 1 /* has IPv4 addresses, so that IPv4 adverts are expected */
+#define GROUP_V6 2
+#define GROUP_TTL_ANY 4 /* adverts of unicast peers may have passed a router */
+
 struct group_val {
 	__u32 slot;
 	__u8 nic_mac[6];
-	__u8 pad[6];
+	__u16 flags; /* GROUP_* */
+	__u8 pad[4];
 };
 _Static_assert(sizeof(struct group_val) == 16, "group_val");
 

@@ -13,13 +13,14 @@
 #define CARP_AUTHLEN 7
 
 /* Whether type and lengths are a VRRP advert's: cheap, and no for an ordinary CARP advert. */
-static __always_inline int may_be_vrrp4(const __u8 *p, __u32 plen)
+static __always_inline int may_be_vrrp(const __u8 *p, __u32 plen, int v6)
 {
 	__u32 version = p[0] >> 4, count = p[3];
 
-	if (version == 2)
-		return plen == VRRP2_FIXED + 4 * count && (plen != CARP_SIZE || count != CARP_AUTHLEN);
-	return version == 3 && plen == VRRP3_FIXED + 4 * count;
+	if (version == 2) /* knows IPv4 only */
+		return !v6 && plen == VRRP2_FIXED + 4 * count &&
+		       (plen != CARP_SIZE || count != CARP_AUTHLEN);
+	return version == 3 && plen == VRRP3_FIXED + (v6 ? 16 : 4) * count;
 }
 
 /*
@@ -30,18 +31,30 @@ static __always_inline int may_be_vrrp4(const __u8 *p, __u32 plen)
 __noinline int is_vrrp4(struct xdp_md *ctx, __u32 hl, __u32 plen)
 {
 	void *end = frame_end(ctx);
-	struct iphdr *ip = frame(ctx) + ETH_HLEN;
+	struct iphdr *ip = frame(ctx) + IP_OFF;
 	__u8 *p = (__u8 *)ip + (hl & 0x3c);
 	__u64 pseudo;
 
 	if ((void *)(ip + 1) > end || p + 8 > (__u8 *)end)
 		return 0;
-	if (!may_be_vrrp4(p, plen))
+	if (!may_be_vrrp(p, plen, 0))
 		return 0;
 	if (p[0] >> 4 == 2)
-		return sum_frame(ctx, ETH_HLEN + (hl & 0x3c), plen, 0) == 0xffff;
+		return sum_frame(ctx, IP_OFF + (hl & 0x3c), plen, 0) == 0xffff;
 	pseudo = (__u64)ip->saddr + ip->daddr + bpf_htonl(IP_PROTO_CARP << 16 | plen);
-	return sum_frame(ctx, ETH_HLEN + (hl & 0x3c), plen, pseudo) == 0xffff;
+	return sum_frame(ctx, IP_OFF + (hl & 0x3c), plen, pseudo) == 0xffff;
+}
+
+/* The same over IPv6: version 3 alone, 16 bytes an address. */
+__noinline int is_vrrp6(struct xdp_md *ctx, __u32 plen)
+{
+	void *end = frame_end(ctx);
+	struct ipv6hdr *ip = frame(ctx) + IP_OFF;
+	__u8 *p = (__u8 *)(ip + 1);
+
+	if (p + 8 > (__u8 *)end || !may_be_vrrp(p, plen, 1))
+		return 0;
+	return sum_frame(ctx, IP_OFF + sizeof(*ip), plen, pseudo_v6(ip, IP_PROTO_CARP, plen)) == 0xffff;
 }
 
 #endif

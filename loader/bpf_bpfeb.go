@@ -78,7 +78,8 @@ type bpfGroupVal struct {
 	_      structs.HostLayout
 	Slot   uint32
 	NicMac [6]uint8
-	Pad    [6]uint8
+	Flags  uint16
+	Pad    [4]uint8
 }
 
 type bpfIfStats struct {

@@ -16,10 +16,10 @@ import (
 )
 
 // layoutVersion names the directory of the pins: LAYOUT_VERSION of bpf/vipd_types.h.
-const layoutVersion = 1
+const layoutVersion = 2
 
 const (
-	layoutDir = "v1"
+	layoutDir = "v2"
 	tmpSuffix = "-new" // bpffs refuses names with a dot
 )
 

@@ -17,6 +17,12 @@ var (
 	carpGroup    = netip.MustParseAddr("224.0.0.18")
 	carpGroupMAC = [6]byte{1, 0, 0x5e, 0, 0, 0x12}
 	broadcastMAC = [6]byte{255, 255, 255, 255, 255, 255}
+
+	carpGroup6    = netip.MustParseAddr("ff02::12")
+	carpGroup6MAC = [6]byte{0x33, 0x33, 0, 0, 0, 0x12}
+	ownAddr6      = netip.MustParseAddr("fe80::9")
+	peerAddr6     = netip.MustParseAddr("fe80::2")
+	vip6          = netip.MustParseAddr("2001:db8::100")
 )
 
 func vmac(vhid uint8) [6]byte { return [6]byte{0, 0, 0x5e, 0, 1, vhid} }
@@ -106,6 +112,48 @@ func (p packet) bytes() []byte {
 	return append(append(eth(p.dstMAC, p.srcMAC, 0x0800), ip...), p.payload...)
 }
 
+// packet6 is an IPv6 packet in its frame. Its zero fields get sensible values.
+type packet6 struct {
+	srcMAC, dstMAC [6]byte
+	src, dst       netip.Addr
+	hops, next     uint8
+	payload        []byte
+	lengthDelta    int // lies about the payload length
+}
+
+func (p packet6) bytes() []byte {
+	if p.srcMAC == ([6]byte{}) {
+		p.srcMAC = vmac(1)
+	}
+	if p.dstMAC == ([6]byte{}) {
+		p.dstMAC = carpGroup6MAC
+	}
+	if !p.src.IsValid() {
+		p.src = peerAddr6
+	}
+	if !p.dst.IsValid() {
+		p.dst = carpGroup6
+	}
+	if p.hops == 0 {
+		p.hops = 255
+	}
+	if p.next == 0 {
+		p.next = 112
+	}
+	ip := []byte{0x6e, 0, 0, 0}
+	ip = binary.BigEndian.AppendUint16(ip, uint16(len(p.payload)+p.lengthDelta))
+	ip = append(ip, p.next, p.hops)
+	ip = append(append(ip, p.src.AsSlice()...), p.dst.AsSlice()...)
+	return append(append(eth(p.dstMAC, p.srcMAC, 0x86dd), ip...), p.payload...)
+}
+
+// pseudo6 is the pseudo-header of a payload over IPv6.
+func pseudo6(src, dst netip.Addr, next uint8, n int) []byte {
+	b := append(src.AsSlice(), dst.AsSlice()...)
+	b = binary.BigEndian.AppendUint32(b, uint32(n))
+	return append(b, 0, 0, 0, next)
+}
+
 // carp is the 36-byte header.
 type carp struct {
 	version, vhid, skew, authlen, demote, base uint8
@@ -143,6 +191,17 @@ func advert(base, skew, demote uint8, counter uint64) carp {
 	}
 }
 
+// dualVIPs are the addresses of a dual-stack group, dualAdvert a right one of it.
+func dualVIPs() []string { return []string{"192.0.2.1", vip6.String()} }
+
+func dualAdvert(base, skew, demote uint8, counter uint64) carp {
+	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.1"), vip6}
+	return carp{
+		vhid: 1, base: base, skew: skew, demote: demote, counter: counter,
+		digest: digest(goldenKey, prefix(1, addrs), counter),
+	}
+}
+
 // arp is an ARP packet in its frame.
 type arp struct {
 	dstMAC, srcMAC [6]byte
@@ -172,6 +231,15 @@ func vrrp2(vrid uint8, n int) []byte {
 	}
 	b = append(b, make([]byte, 8)...)
 	binary.BigEndian.PutUint16(b[6:], sum16(b))
+	return b
+}
+
+func vrrp3v6(vrid uint8, n int, src, dst netip.Addr) []byte {
+	b := []byte{0x31, vrid, 100, byte(n), 0, 100, 0, 0}
+	for i := range n {
+		b = append(b, netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: byte(i)}).AsSlice()...)
+	}
+	binary.BigEndian.PutUint16(b[6:], sum16(pseudo6(src, dst, 112, len(b)), b))
 	return b
 }
 

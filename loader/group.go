@@ -44,6 +44,27 @@ const (
 	TTLAny    TTLRule = "any"
 )
 
+// Bits of group_val.flags in bpf/vipd_types.h.
+const (
+	groupV4     = 1
+	groupV6     = 2
+	groupTTLAny = 4
+)
+
+func (s GroupSpec) flags() (flags uint16) {
+	for _, a := range s.VIPs {
+		if a.Unmap().Is4() {
+			flags |= groupV4
+		} else {
+			flags |= groupV6
+		}
+	}
+	if s.TTL == TTLAny {
+		flags |= groupTTLAny
+	}
+	return flags
+}
+
 // Group is one redundancy group in the data plane.
 type Group struct {
 	d    *Dataplane
@@ -198,7 +219,7 @@ func (g *Group) apply(s GroupSpec) error {
 	if err := g.setContexts(s.Contexts); err != nil {
 		return err
 	}
-	val := bpfGroupVal{Slot: g.slot, NicMac: s.NICMAC}
+	val := bpfGroupVal{Slot: g.slot, NicMac: s.NICMAC, Flags: s.flags()}
 	if err := g.d.objs.Groups.Put(g.key, val); err != nil {
 		return fmt.Errorf("write the group: %w", err)
 	}

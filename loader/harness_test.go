@@ -81,7 +81,7 @@ func newHarness(t testing.TB, vips ...string) *harness {
 	if err := d.objs.IfStats.Put(uint32(loIndex), cpus); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.SetSources([]netip.Addr{ownAddr}); err != nil {
+	if err := g.SetSources([]netip.Addr{ownAddr, ownAddr6}); err != nil {
 		t.Fatal(err)
 	}
 	return &harness{t: t, d: d, g: g}
@@ -273,7 +273,7 @@ func (h *harness) fresh(s GroupSpec) {
 	if h.g, err = h.d.AddGroup(s); err != nil {
 		h.t.Fatal(err)
 	}
-	if err := h.g.SetSources([]netip.Addr{ownAddr}); err != nil {
+	if err := h.g.SetSources([]netip.Addr{ownAddr, ownAddr6}); err != nil {
 		h.t.Fatal(err)
 	}
 }
