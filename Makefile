@@ -8,6 +8,9 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
+# Where Debian keeps ucarp, nft and tcpdump, and where a plain user does not look.
+export PATH := $(PATH):/usr/sbin:/sbin
+
 GO ?= go
 # Root is needed for namespaces and BPF; everything else runs as whoever called make.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env PATH="$$PATH")
@@ -65,8 +68,7 @@ setup: ## install what the tests need on Debian 12 (apt-get), mount bpffs
 test: setup ## everything: set-up, generate-is-clean, unit with race detector, programs, integration; then looks for left-overs
 	$(MAKE) check-generate
 	$(MAKE) race
-	$(MAKE) test-program test-integration VIPD_TEST_REQUIRE=$(REQUIRE)
-	$(SUDO) tests/leftovers.sh
+	status=0; $(MAKE) test-program test-integration VIPD_TEST_REQUIRE=$(REQUIRE) || status=$$?; $(SUDO) tests/leftovers.sh && exit $$status
 
 test-unit: ## unit tests alone; need nothing but Go
 	$(GO) test $(UNIT)
