@@ -196,3 +196,23 @@ func TestVIPRemovedByHandComesBack(t *testing.T) {
 		t.Errorf("the node is %s (%s)", g.State, g.Reason)
 	}
 }
+
+// Every second advert lost on the way moves nothing: the backup waits for three.
+func TestEverySecondAdvertLostMovesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	a, b := p.a.Group(group), p.b.Group(group)
+	p.segment.NFT("add table bridge loss", "add chain bridge loss forward { type filter hook forward priority 0; }",
+		"add rule bridge loss forward oifname b ip protocol 112 numgen inc mod 2 0 drop")
+	time.Sleep(8 * time.Second)
+	for node, was := range map[*lab.Node]lab.GroupStatus{p.a: a, p.b: b} {
+		if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
+			t.Errorf("%s is %s (%s) since %v, was %s since %v", node.Name, got.State, got.Reason, got.Since, was.State, was.Since)
+		}
+	}
+	sent := p.a.Group(group).Counters.Sent - a.Counters.Sent
+	if heard := p.b.Group(group).Counters.Received - b.Counters.Received; heard == 0 || heard > sent*2/3 {
+		t.Errorf("b heard %d of %d adverts: nothing was lost, the witness is missing", heard, sent)
+	}
+}

@@ -11,5 +11,5 @@ import (
 const (
 	afBridge     = unix.AF_BRIDGE
 	ifaFlagNoDAD = unix.IFA_F_NODAD
-	nftTimeout   = 10 * time.Second
+	toolTimeout  = 10 * time.Second
 )

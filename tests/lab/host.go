@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -172,12 +171,6 @@ func (h *Host) settled(ifname string) bool {
 		}
 	}
 	return len(addrs) > 0 || !h.ipv6
-}
-
-// NFT runs nft commands in the host's namespace.
-func (h *Host) NFT(commands ...string) {
-	h.lab.Helper()
-	h.MustRun(nftTimeout, "nft", strings.Join(commands, "; "))
 }
 
 // String is the host's name and namespace, for messages.

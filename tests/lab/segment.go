@@ -5,6 +5,7 @@ package lab
 import (
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -119,4 +120,10 @@ func (s *Segment) Learned(mac [6]byte) string {
 		}
 	}
 	return ""
+}
+
+// NFT runs nft commands on the switch, whose bridge family sees what is forwarded.
+func (s *Segment) NFT(commands ...string) {
+	s.host.lab.Helper()
+	s.host.MustRun(toolTimeout, "nft", strings.Join(commands, "; "))
 }

@@ -61,7 +61,7 @@ func (h *Host) Snapshot() Snapshot {
 func (h *Host) multicastGroups() []string {
 	h.lab.Helper()
 	var groups []string
-	code, out := h.Run(nftTimeout, "cat", "/proc/net/dev_mcast")
+	code, out := h.Run(toolTimeout, "cat", "/proc/net/dev_mcast")
 	if code != 0 {
 		h.lab.Fatalf("%s: read /proc/net/dev_mcast: %s", h.Name, out)
 	}
