@@ -5,12 +5,10 @@ package metrics
 import (
 	"log/slog"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // maxScrapes bounds the scrapes that run at once; more are told 503.
@@ -24,10 +22,14 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Metrics owns a registry of its own, so that nothing else can add to it.
+// Metrics owns a registry of its own, so that nothing else can add to it. What is read
+// from the source is written without the registry.
 type Metrics struct {
+	src         Source
+	log         *slog.Logger
+	families    []family
+	scrapes     chan struct{} // a place for each that runs
 	registry    *prometheus.Registry
-	handler     http.Handler
 	transitions *prometheus.CounterVec
 	lag         prometheus.Histogram
 }
@@ -38,6 +40,8 @@ func New(src Source, opts Options) *Metrics {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Metrics{
+		src: src, log: opts.Log, families: families(),
+		scrapes:  make(chan struct{}, maxScrapes),
 		registry: prometheus.NewRegistry(),
 		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: nameTransitions,
@@ -55,18 +59,13 @@ func New(src Source, opts Options) *Metrics {
 		ConstLabels: prometheus.Labels{"version": opts.Version, "go_version": opts.GoVersion},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.transitions, m.lag, build, newCollector(src),
+	m.registry.MustRegister(m.transitions, m.lag, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		ErrorLog:            slog.NewLogLogger(opts.Log.Handler(), slog.LevelError),
-		ErrorHandling:       promhttp.HTTPErrorOnError, // a scrape that lacks groups would read as all well
-		MaxRequestsInFlight: maxScrapes,
-	})
 	return m
 }
 
-// Handler serves the metrics in Prometheus' formats.
-func (m *Metrics) Handler() http.Handler { return m.handler }
+// Handler serves the metrics in Prometheus' text format.
+func (m *Metrics) Handler() http.Handler { return http.HandlerFunc(m.serve) }
 
 // ObserveTransition counts one transition; states and reason as in the status JSON.
 func (m *Metrics) ObserveTransition(ifname string, vhid uint8, from, to, reason string) {
@@ -82,5 +81,3 @@ func (m *Metrics) ObserveWakeupLag(d time.Duration) {
 func (m *Metrics) ForgetGroup(ifname string, vhid uint8) {
 	m.transitions.DeletePartialMatch(prometheus.Labels{"interface": ifname, "vhid": vhidLabel(vhid)})
 }
-
-func vhidLabel(vhid uint8) string { return strconv.Itoa(int(vhid)) }

@@ -4,22 +4,28 @@ package metrics
 
 import (
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -31,7 +37,9 @@ func (f *fixed) Snapshot() Snapshot { return Snapshot(*f) }
 // twoGroups is a master that hears a peer, and a fresh group that heard nothing.
 func twoGroups() *fixed {
 	return &fixed{
-		Enabled: true, Maintenance: true, Demotion: 240,
+		Enabled: true, Maintenance: true, Demotion: 230,
+		Demotions: []Demotion{{"maintenance", 240}, {"ops", -10}},
+		Checks:    []Check{{Name: "app"}, {"uplink", true}},
 		Groups: []Group{
 			{
 				Interface: "eth0", VHID: 1, State: "MASTER", Sent: 100, Received: 7,
@@ -39,6 +47,8 @@ func twoGroups() *fixed {
 				Dropped:  map[string]uint64{"not_answering_arp": 5},
 				Packets:  1000, Bytes: 64000, EventsLost: 2,
 				Heard: true, LastAdvertAge: 1500 * time.Millisecond, LeaseRemaining: 2970 * time.Millisecond,
+				Families: []Family{{Name: "ipv4"}, {Name: "ipv6", Silent: true}},
+				Contexts: []Context{{Name: "own", Received: 5}, {Name: "accept 1", Received: 2}},
 				VIPs: []VIP{
 					{Address: "192.0.2.100", ARPRequests: 10, ARPReplies: 9},
 					{Address: "2001:db8::100", NDSolicitations: 4, NDAdvertisements: 3},
@@ -114,6 +124,7 @@ func TestEveryName(t *testing.T) {
 		nameGroupState, nameTransitions, nameSent, nameReceived, nameRejected, nameLastAge, nameARPRequests, nameARPReplies,
 		nameNDSolicitations, nameNDAdvertisements, namePackets, nameBytes, nameLease, nameDemotion, nameEnabled,
 		nameMaintenance, nameDropped, nameXDPInfo, nameEventsLost, nameWakeupLag, nameBuildInfo,
+		nameContext, nameFamilySilent, nameContribution, nameCheckFailing,
 	} {
 		want[n] = true
 	}
@@ -166,22 +177,128 @@ func TestForgetGroup(t *testing.T) {
 	}
 }
 
-// TestPedantic: the registry in service does not check the collector at each scrape,
-// which costs a fifth of its time; here it is checked.
-func TestPedantic(t *testing.T) {
-	t.Parallel()
-	r := prometheus.NewPedanticRegistry()
-	if err := r.Register(newCollector(twoGroups())); err != nil {
+// parse reads the exposition as the library does.
+func parse(t *testing.T, body []byte) []*dto.MetricFamily {
+	t.Helper()
+	p := expfmt.NewTextParser(model.LegacyValidation)
+	byName, err := p.TextToMetricFamilies(bytes.NewReader(body))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Gather(); err != nil {
-		t.Fatal(err)
+	return slices.Collect(maps.Values(byName))
+}
+
+// TestWellFormed: what the library would check of its own metrics. Families and labels
+// are sorted, no series is there twice, every value is one.
+func TestWellFormed(t *testing.T) {
+	t.Parallel()
+	src := twoGroups()
+	hostile := "a\\b\"c\nd\xff"
+	src.Groups[0].Interface, src.Groups[0].VIPs[0].Address = hostile, hostile
+	src.Groups[0].Contexts[1].Name, src.Demotions[1].Name, src.Interfaces[0].Mode = hostile, hostile, hostile
+	src.Groups[0].Rejected[hostile] = 1
+	_, body := scrape(t, newTest(src))
+	var names []string
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(string(body), -1) {
+		names = append(names, m[1])
+	}
+	if !slices.IsSorted(names) || len(slices.Compact(slices.Clone(names))) != len(names) {
+		t.Errorf("families are not in order, each once: %v", names)
+	}
+	seen := map[string]bool{}
+	escaped := 0
+	for _, f := range parse(t, body) {
+		for _, m := range f.GetMetric() {
+			series := f.GetName()
+			for i, l := range m.GetLabel() {
+				series += " " + l.GetName() + "=" + l.GetValue()
+				if l.GetValue() == "a\\b\"c\nd\uFFFD" {
+					escaped++
+				}
+				if i > 0 && m.GetLabel()[i-1].GetName() >= l.GetName() {
+					t.Errorf("labels of %s are not in order", series)
+				}
+			}
+			if seen[series] {
+				t.Errorf("%s is there twice", series)
+			}
+			seen[series] = true
+		}
+	}
+	if escaped < 20 {
+		t.Errorf("%d labels came through escaping, the witness is missing", escaped)
+	}
+}
+
+func TestGzip(t *testing.T) {
+	t.Parallel()
+	m := newTest(twoGroups())
+	_, plain := scrape(t, m)
+	for header, want := range map[string]bool{"gzip": true, "zstd, gzip;q=0.5": true, "gzip;q=0": false, "br": false, "": false} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+		r.Header.Set("Accept-Encoding", header)
+		w := httptest.NewRecorder()
+		m.Handler().ServeHTTP(w, r)
+		if ct := w.Header().Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
+			t.Errorf("content type %q", ct)
+		}
+		if got := w.Header().Get("Content-Encoding") == "gzip"; got != want {
+			t.Errorf("%q: compressed %v, want %v", header, got, want)
+		}
+		if !want {
+			continue
+		}
+		z, err := gzip.NewReader(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(ours(plain)), string(ours(body))); diff != "" {
+			t.Errorf("%q (-plain +compressed):\n%s", header, diff)
+		}
+	}
+}
+
+// slow is a source that waits.
+type slow struct{ entered, leave chan struct{} }
+
+func (s *slow) Snapshot() Snapshot {
+	s.entered <- struct{}{}
+	<-s.leave
+	return Snapshot{}
+}
+
+// TestTooManyScrapes: those beyond the limit are told at once.
+func TestTooManyScrapes(t *testing.T) {
+	t.Parallel()
+	src := &slow{make(chan struct{}), make(chan struct{})}
+	m := New(src, Options{})
+	codes := make(chan int, maxScrapes)
+	for range maxScrapes {
+		go func() {
+			code, _ := scrape(t, m)
+			codes <- code
+		}()
+		<-src.entered
+	}
+	if code, _ := scrape(t, m); code != http.StatusServiceUnavailable {
+		t.Errorf("one too many: status %d", code)
+	}
+	close(src.leave)
+	for range maxScrapes {
+		if code := <-codes; code != http.StatusOK {
+			t.Errorf("status %d", code)
+		}
 	}
 }
 
 func TestLint(t *testing.T) {
 	t.Parallel()
-	problems, err := testutil.GatherAndLint(newTest(twoGroups()).registry)
+	_, body := scrape(t, newTest(twoGroups()))
+	problems, err := promlint.NewWithMetricFamilies(parse(t, body)).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,25 +327,30 @@ func TestPromtool(t *testing.T) {
 // BenchmarkScrape is a node with 4,096 VIPs; a scrape must take under 100 ms.
 func BenchmarkScrape(b *testing.B) {
 	for _, perGroup := range []int{1, 64} {
-		b.Run(fmt.Sprintf("%d_addresses_a_group", perGroup), func(b *testing.B) { benchmarkScrape(b, perGroup) })
+		for _, encoding := range []string{"", "gzip"} {
+			b.Run(fmt.Sprintf("%d_addresses_a_group/%s", perGroup, map[bool]string{true: "plain", false: encoding}[encoding == ""]), func(b *testing.B) { benchmarkScrape(b, perGroup, encoding) })
+		}
 	}
 }
 
-func benchmarkScrape(b *testing.B, perGroup int) {
+func benchmarkScrape(b *testing.B, perGroup int, encoding string) {
 	src := &fixed{}
 	for i := range 4096 / perGroup {
 		g := Group{Interface: fmt.Sprintf("eth%d", i/255), VHID: uint8(i%255 + 1), State: "MASTER", Heard: true}
 		for j := range perGroup {
-			g.VIPs = append(g.VIPs, VIP{Address: fmt.Sprintf("10.%d.%d.%d", i>>8, i&255, j)})
+			g.VIPs = append(g.VIPs, VIP{Address: fmt.Sprintf("10.%d.%d.%d", i>>8, i&255, j), ARPRequests: uint64(i * j)})
 		}
 		src.Groups = append(src.Groups, g)
 	}
 	m := New(src, Options{})
 	for b.Loop() {
 		w := httptest.NewRecorder()
-		m.Handler().ServeHTTP(w, httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil))
+		r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)
+		r.Header.Set("Accept-Encoding", encoding)
+		m.Handler().ServeHTTP(w, r)
 		if w.Code != http.StatusOK {
 			b.Fatal(w.Code)
 		}
+		b.ReportMetric(float64(w.Body.Len())/1e6, "MB")
 	}
 }

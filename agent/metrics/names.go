@@ -25,6 +25,10 @@ const (
 	nameEventsLost       = "vipd_events_lost_total"
 	nameWakeupLag        = "vipd_agent_wakeup_lag_seconds"
 	nameBuildInfo        = "vipd_build_info"
+	nameContext          = "vipd_advertisements_context_total"
+	nameFamilySilent     = "vipd_family_silent"
+	nameContribution     = "vipd_demotion_contribution"
+	nameCheckFailing     = "vipd_check_failing"
 )
 
 // groupReasons are the reject reasons of a group, interfaceReasons those of an

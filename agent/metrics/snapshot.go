@@ -17,11 +17,28 @@ type Snapshot struct {
 	Enabled     bool
 	Maintenance bool
 	// Demotion is the sum of all demotions, in units of advskew (1/256 s).
-	Demotion   int
+	Demotion int
+	// Demotions are what Demotion is made of.
+	Demotions []Demotion
+	// Checks are the health checks of the config.
+	Checks     []Check
 	Groups     []Group
 	Interfaces []Interface
 	// Err fails the scrape: better no numbers than wrong ones.
 	Err error
+}
+
+// Demotion is one named contribution.
+type Demotion struct {
+	Name  string
+	Value int
+}
+
+// Check is one health check.
+type Check struct {
+	Name string
+	// Failing is false while it is not known yet.
+	Failing bool
 }
 
 // Group is one redundancy group in a [Snapshot].
@@ -45,6 +62,26 @@ type Group struct {
 	// LeaseRemaining is negative or 0 when the group may not answer.
 	LeaseRemaining time.Duration
 	VIPs           []VIP
+	// Families are the address families that the group has.
+	Families []Family
+	// Contexts are the passwords and address lists that adverts are accepted with,
+	// each name once.
+	Contexts []Context
+}
+
+// Family is one address family of a [Group].
+type Family struct {
+	// Name is ipv4 or ipv6.
+	Name string
+	// Silent is true while the master is heard in the other family alone.
+	Silent bool
+}
+
+// Context counts the authentic adverts of one password and address list.
+type Context struct {
+	// Name is own, or accept N.
+	Name     string
+	Received uint64
 }
 
 // VIP is one address in a [Group].

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// family is one metric that is read from the snapshot.
+type family struct {
+	name, help, kind string
+	write            func(p *page, v *view)
+}
+
+// view is a snapshot with its labels made once.
+type view struct {
+	*Snapshot
+	groups       []groupView
+	states       []string // label of each of states()
+	groupReasons []string // label of each of groupReasons()
+	ifaceReasons []string
+}
+
+type groupView struct {
+	*Group
+	iface, vhid string // labels
+	addresses   []string
+}
+
+func newView(s *Snapshot) *view {
+	v := &view{
+		Snapshot: s, groups: make([]groupView, len(s.Groups)),
+		states: labels("state", states()), groupReasons: labels("reason", groupReasons()), ifaceReasons: labels("reason", interfaceReasons()),
+	}
+	for i := range s.Groups {
+		g := &s.Groups[i]
+		gv := groupView{Group: g, iface: label("interface", g.Interface), vhid: label("vhid", vhidLabel(g.VHID))}
+		gv.addresses = make([]string, len(g.VIPs))
+		for j := range g.VIPs {
+			gv.addresses[j] = label("address", g.VIPs[j].Address)
+		}
+		v.groups[i] = gv
+	}
+	return v
+}
+
+func labels(name string, values []string) []string {
+	out := make([]string, len(values))
+	for i, value := range values {
+		out[i] = label(name, value)
+	}
+	return out
+}
+
+// families are sorted by name, so that they can be merged with the registry's.
+func families() []family {
+	const counter, gauge = "counter", "gauge"
+	perGroup := func(write func(p *page, g *groupView)) func(*page, *view) {
+		return func(p *page, v *view) {
+			for i := range v.groups {
+				write(p, &v.groups[i])
+			}
+		}
+	}
+	count := func(of func(*Group) uint64) func(*page, *view) {
+		return perGroup(func(p *page, g *groupView) { p.count(of(g.Group), g.iface, g.vhid) })
+	}
+	perVIP := func(of func(*VIP) uint64) func(*page, *view) {
+		return perGroup(func(p *page, g *groupView) {
+			for i := range g.VIPs {
+				p.count(of(&g.VIPs[i]), g.addresses[i], g.iface, g.vhid)
+			}
+		})
+	}
+	out := []family{
+		{nameGroupState, "1 for the state that the group is in, 0 for the others.", gauge, writeStates},
+		{nameSent, "Advertisements sent.", counter, count(func(g *Group) uint64 { return g.Sent })},
+		{nameReceived, "Authentic advertisements of other nodes received.", counter, count(func(g *Group) uint64 { return g.Received })},
+		{
+			nameContext, "Authentic advertisements of other nodes by the password and address list that they were signed with; " +
+				"own is the group's, accept N its Nth [[vip.accept]].", counter, perGroup(writeContexts),
+		},
+		{
+			nameRejected, "Advertisements rejected by reason; with an empty vhid those that belong to no group here and were passed on.", counter,
+			writeRejected,
+		},
+		{
+			nameLastAge, "Time since the last authentic advertisement of another node; absent while none was heard.", gauge,
+			perGroup(func(p *page, g *groupView) {
+				if g.Heard {
+					p.gauge(max(g.LastAdvertAge, 0).Seconds(), g.iface, g.vhid)
+				}
+			}),
+		},
+		{
+			nameFamilySilent, "1 while the master is heard in the other address family alone.", gauge,
+			perGroup(func(p *page, g *groupView) {
+				for _, f := range g.Families {
+					p.truth(f.Silent, label("family", f.Name), g.iface, g.vhid)
+				}
+			}),
+		},
+		{namePackets, "Packets to the virtual MAC that were let in.", counter, count(func(g *Group) uint64 { return g.Packets })},
+		{nameBytes, "Bytes of the packets to the virtual MAC that were let in.", counter, count(func(g *Group) uint64 { return g.Bytes })},
+		{
+			nameLease, "How long the group may go on answering without another advertisement sent; 0 when it may not answer.", gauge,
+			perGroup(func(p *page, g *groupView) { p.gauge(max(g.LeaseRemaining, 0).Seconds(), g.iface, g.vhid) }),
+		},
+		{nameDropped, "Frames dropped because this node must not speak for the group now, by reason.", counter, writeDropped},
+		{
+			nameEventsLost, "Advertisements that did not fit into the ring to the agent; the kernel's own record has them.", counter,
+			count(func(g *Group) uint64 { return g.EventsLost }),
+		},
+		{nameARPRequests, "ARP requests seen for the address.", counter, perVIP(func(v *VIP) uint64 { return v.ARPRequests })},
+		{nameARPReplies, "ARP requests answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.ARPReplies })},
+		{nameNDSolicitations, "Neighbour solicitations seen for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDSolicitations })},
+		{nameNDAdvertisements, "Neighbour solicitations answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDAdvertisements })},
+		{
+			nameDemotion, "Sum of all demotions of this node in units of advskew, maintenance mode included.", gauge,
+			func(p *page, v *view) { p.gauge(float64(v.Demotion)) },
+		},
+		{
+			nameContribution, "What each named demotion adds to the sum; absent while it adds nothing.", gauge,
+			func(p *page, v *view) {
+				for _, d := range v.Demotions {
+					p.gauge(float64(d.Value), label("name", d.Name))
+				}
+			},
+		},
+		{
+			nameCheckFailing, "1 while the health check fails; 0 as well while it is not known yet.", gauge,
+			func(p *page, v *view) {
+				for _, c := range v.Checks {
+					p.truth(c.Failing, label("check", c.Name))
+				}
+			},
+		},
+		{nameEnabled, "1 unless the operator disabled the node.", gauge, func(p *page, v *view) { p.truth(v.Enabled) }},
+		{nameMaintenance, "1 in maintenance mode.", gauge, func(p *page, v *view) { p.truth(v.Maintenance) }},
+		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
+	}
+	slices.SortFunc(out, func(a, b family) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+func writeStates(p *page, v *view) {
+	for i := range v.groups {
+		g := &v.groups[i]
+		for j, s := range states() {
+			p.truth(g.State == s, g.iface, v.states[j], g.vhid)
+		}
+	}
+}
+
+func writeContexts(p *page, g *groupView) {
+	for _, c := range g.Contexts {
+		p.count(c.Received, label("context", c.Name), g.iface, g.vhid)
+	}
+}
+
+func writeRejected(p *page, v *view) {
+	known := groupReasons()
+	for i := range v.groups {
+		g := &v.groups[i]
+		reasons(p, g.Rejected, known, v.groupReasons, g.iface, g.vhid)
+	}
+	known = interfaceReasons()
+	for i := range v.Interfaces {
+		f := &v.Interfaces[i]
+		reasons(p, f.Rejected, known, v.ifaceReasons, label("interface", f.Name), label("vhid", ""))
+	}
+}
+
+func writeDropped(p *page, v *view) {
+	for i := range v.groups {
+		g := &v.groups[i]
+		reasons(p, g.Dropped, nil, nil, g.iface, g.vhid)
+	}
+	for i := range v.Interfaces {
+		f := &v.Interfaces[i]
+		reasons(p, f.Dropped, nil, nil, label("interface", f.Name), label("vhid", ""))
+	}
+}
+
+func writeXDPInfo(p *page, v *view) {
+	for i := range v.Interfaces {
+		if f := &v.Interfaces[i]; f.Mode != "" {
+			p.truth(true, label("interface", f.Name), label("mode", f.Mode))
+		}
+	}
+}
+
+// reasons writes every known reason, and after them those that only the map has.
+func reasons(p *page, counts map[string]uint64, known, labelled []string, iface, vhid string) {
+	others := len(counts)
+	for i, r := range known {
+		n, ok := counts[r]
+		if ok {
+			others--
+		}
+		p.count(n, iface, labelled[i], vhid)
+	}
+	if others == 0 {
+		return
+	}
+	for _, r := range slices.Sorted(maps.Keys(counts)) {
+		if !slices.Contains(known, r) {
+			p.count(counts[r], iface, label("reason", r), vhid)
+		}
+	}
+}
+
+func vhidLabel(vhid uint8) string { return strconv.Itoa(int(vhid)) }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics
+
+import (
+	"bufio"
+	"strconv"
+	"strings"
+)
+
+// page writes the text format of Prometheus (version 0.0.4). The library's way by one
+// object a sample, sorted and checked, takes half a second for the 90,000 samples of
+// 4,096 groups; these come in order and are right by construction, which tests check.
+type page struct {
+	w      *bufio.Writer
+	family *family // that is being written
+	begun  bool    // its header is out
+	line   []byte
+}
+
+// write writes a family, or nothing if it has no samples.
+func (p *page) write(f *family, v *view) {
+	p.family, p.begun = f, false
+	f.write(p, v)
+}
+
+// header stands before a family's first sample. Names and help have nothing to escape.
+func (p *page) header() {
+	p.begun = true
+	f := p.family
+	for _, s := range []string{"# HELP ", f.name, " ", f.help, "\n# TYPE ", f.name, " ", f.kind, "\n"} {
+		p.line = append(p.line, s...)
+	}
+}
+
+// count writes a sample with labels made by label, in the order of their names.
+func (p *page) count(v uint64, labels ...string) {
+	p.begin(labels)
+	p.line = strconv.AppendUint(p.line, v, 10)
+	p.end()
+}
+
+func (p *page) gauge(v float64, labels ...string) {
+	p.begin(labels)
+	p.line = strconv.AppendFloat(p.line, v, 'g', -1, 64)
+	p.end()
+}
+
+func (p *page) truth(v bool, labels ...string) {
+	p.begin(labels)
+	if v {
+		p.line = append(p.line, '1')
+	} else {
+		p.line = append(p.line, '0')
+	}
+	p.end()
+}
+
+func (p *page) begin(labels []string) {
+	p.line = p.line[:0]
+	if !p.begun {
+		p.header()
+	}
+	p.line = append(p.line, p.family.name...)
+	for i, l := range labels {
+		if i == 0 {
+			p.line = append(p.line, '{')
+		} else {
+			p.line = append(p.line, ',')
+		}
+		p.line = append(p.line, l...)
+	}
+	if len(labels) > 0 {
+		p.line = append(p.line, '}')
+	}
+	p.line = append(p.line, ' ')
+}
+
+func (p *page) end() {
+	p.line = append(p.line, '\n')
+	// The writer keeps an error, and Flush tells it.
+	_, _ = p.w.Write(p.line)
+}
+
+// label is name="value" with the value escaped.
+func label(name, value string) string {
+	if strings.ContainsAny(value, "\\\"\n") {
+		value = strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "\n", "\\n").Replace(value)
+	}
+	return name + `="` + strings.ToValidUTF8(value, "\uFFFD") + `"`
+}
