@@ -2,7 +2,10 @@
 
 package election
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Action is something to do: one of the types of this file, in the order returned.
 type Action interface{ action() }
@@ -49,6 +52,33 @@ type Transition struct {
 // Released ends a Release: the group is in INIT and the addresses are off.
 type Released struct{ Reason Reason }
 
+// Handover answers a Yield.
+type Handover struct {
+	Outcome   Outcome
+	Successor netip.Addr    // HandedOver: who; invalid if only the kernel knows
+	Goodbye   bool          // the successor took over, or did not, after a 255/255
+	Took      time.Duration // since the request
+}
+
+// Outcome is how a Yield ended. The zero value is invalid.
+type Outcome uint8
+
+// How a Yield can end.
+const (
+	HandedOver Outcome = iota + 1 // a successor speaks; we spoke until its first advert
+	NotTaken                      // nobody took over: still MASTER, soon with the priority of before
+	GivenUp                       // nobody took over, and Force was set: BACKUP, nobody speaks
+	NotMaster                     // nothing to hand over: not MASTER, or no longer for another reason
+)
+
+// String is for people and for the answer to a command.
+func (o Outcome) String() string {
+	if o < HandedOver || o > NotMaster {
+		return "invalid"
+	}
+	return [...]string{HandedOver: "handed_over", NotTaken: "not_taken", GivenUp: "given_up", NotMaster: "not_master"}[o]
+}
+
 func (SetPriority) action() {}
 func (SetRole) action()     {}
 func (AddVIPs) action()     {}
@@ -58,3 +88,4 @@ func (SendAdvert) action()  {}
 func (Announce) action()    {}
 func (Transition) action()  {}
 func (Released) action()    {}
+func (Handover) action()    {}

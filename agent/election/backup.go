@@ -14,17 +14,22 @@ type backup struct {
 	again    Instant       // a late decision is looked at again then
 	tie      time.Duration // after yielding to an equal, added to every wait
 	tieUntil Instant       // an advert after this is none of that contest
+	grace    time.Duration // after giving up to nobody, added to the first wait
 }
 
 // listen begins BACKUP with evidence from that moment on.
 func (m *Machine) listen(from Instant, tie time.Duration) {
 	m.backup = backup{from: from, base: m.now, tie: tie, tieUntil: m.now.Add(m.cfg.interval())}
+	m.inRhythm = false
+	if m.known {
+		m.keepTime(m.heard)
+	}
 	m.rearm()
 }
 
 func (m *Machine) rearm() {
 	b := &m.backup
-	b.due = b.base.Add(m.downTime() + b.tie)
+	b.due = b.base.Add(m.downTime() + b.tie + b.grace)
 }
 
 // hear takes the newest advert as evidence. Every valid advert restarts the timer; what
@@ -32,9 +37,11 @@ func (m *Machine) rearm() {
 func (m *Machine) hear(a Advert) {
 	b := &m.backup
 	if a.At < b.from {
+		m.rearm() // no evidence, but it tells how often that master speaks
 		return
 	}
-	b.pending, b.extended, m.extensions = true, false, 0
+	b.pending, b.extended, b.grace, m.extensions = true, false, 0, 0
+	m.hold.note(a)
 	if a.At > b.tieUntil && m.verdict(a) == 0 {
 		b.tie = 0 // somebody is established
 	}
@@ -45,7 +52,11 @@ func (m *Machine) hear(a Advert) {
 // nextOf is when the next advert of a's sender must have been heard if it is alive.
 func nextOf(a Advert) Instant {
 	interval := a.Interval()
-	return a.At.Add(interval + max(minLateness, interval/4))
+	slack := max(minLateness, interval/4)
+	if a.AdvBase == 0 {
+		slack = interval
+	}
+	return a.At.Add(interval + slack)
 }
 
 // decideAt is when the newest advert may be acted on. At once, with two exceptions: after
@@ -79,27 +90,40 @@ func (m *Machine) tickBackup(out []Action) []Action {
 	if m.now < due {
 		return out
 	}
-	if m.putOff(due) {
-		b.extended, b.again = true, m.now.Add(m.cfg.interval())
+	// An advert that is acted on as it comes is evidence by itself; silence is not on a
+	// clock that was not watched, nor while adverts were refused unread.
+	if m.putOff(due, cause == nil || due > cause.At) {
+		b.extended, b.again = true, m.now.Add(m.beat())
 		return out
 	}
 	return m.promote(reason, cause, due, out)
 }
 
 // putOff reports whether a decision due then must wait: the clock was not watched, so
-// that silence and old adverts are no evidence. Bounded, so that a node that is always
-// late still takes over from a dead one.
-func (m *Machine) putOff(due Instant) bool {
-	if m.extensions >= maxExtensions || !m.tooLate(due) {
+// that silence and old adverts are no evidence; or it rests on silence, and not all that
+// was said was read. Bounded, so that a node that is always late, or under a flood, still
+// takes over from a dead one.
+func (m *Machine) putOff(due Instant, silence bool) bool {
+	if m.extensions >= maxExtensions || !m.tooLate(due) && !(silence && m.now < m.blindUntil) {
 		return false
 	}
 	m.extensions++
 	return true
 }
 
+// blind notes that adverts were refused unread since the last Tick. Whoever is silent for
+// an interval after that is silent.
+func (m *Machine) blind(yes bool) {
+	if yes {
+		m.blindUntil = m.now.Add(m.beat())
+		m.master.blind = m.state == Master
+	}
+}
+
 // verdict is the reason to take over from the sender of a, or 0.
 func (m *Machine) verdict(a Advert) Reason {
 	theirs, mine := a.Priority, m.effective
+	hold, _ := m.held()
 	if Superior(theirs, mine, a.Aware) {
 		return 0 // we would yield to its next advert
 	}
@@ -111,10 +135,10 @@ func (m *Machine) verdict(a Advert) Reason {
 			return ReasonGoodbye
 		}
 		return 0
-	case a.Aware && theirs.Demote > demoteByte(m.demotion):
+	case hold == HoldNone && a.Aware && theirs.Demote > demoteByte(m.demotion):
 		// Also when our demotion is not on the wire: a demoted node takes nothing over.
 		return ReasonDemoted
-	case preempts:
+	case hold == HoldNone && preempts:
 		return ReasonPreempt
 	case timesOut:
 		return ReasonMasterTimeout

@@ -2,6 +2,8 @@
 
 package election
 
+import "time"
+
 // Config is what the machine needs to know of a group's configuration. The zero value
 // works: advbase 0, advskew 1, no preemption, dead ratio 3.
 type Config struct {
@@ -11,7 +13,20 @@ type Config struct {
 	Preempt    bool    // a better node takes over from a living master
 	DeadRatio  float64 // 1..3, the lease in units of advbase; 0 means 3
 	SendDemote bool    // fill OpenBSD's demote byte
+
+	MasterDown   DownRule      // how long a silent master is waited for; not with advbase 0
+	PreemptDelay time.Duration // no preempting for so long after the start; a dead or leaving master is replaced all the same
+	DualStack    bool          // a master advertises in both families, so a silent one is worth a word
 }
+
+// DownRule is how the master-down time is reckoned from advbase and advskew.
+type DownRule uint8
+
+// The rules of the BSDs.
+const (
+	DownFreeBSD DownRule = iota // 3*advbase + advskew/256, also NetBSD, ucarp and OpenBSD of 2015
+	DownOpenBSD                 // 3*(advbase + advskew/256), current OpenBSD
+)
 
 const (
 	minDeadRatio = 1
@@ -27,6 +42,7 @@ func (c Config) normal() Config {
 	if c.AdvBase == 0 {
 		c.AdvSkew = max(c.AdvSkew, 1)
 	}
+	c.PreemptDelay = max(c.PreemptDelay, 0)
 	switch {
 	case c.DeadRatio >= minDeadRatio && c.DeadRatio <= maxDeadRatio:
 	case c.DeadRatio > 0 && c.DeadRatio < minDeadRatio:

@@ -18,6 +18,13 @@
 //   - Carry out actions in order. A Step returns at most one SendAdvert; feed its outcome
 //     as Sent before anything else. If it never comes, the machine tries again by itself.
 //   - SetRole must be in force before the next action is carried out.
+//   - Tick tells whether the data plane refused adverts unread since the Tick before.
+//   - A restarted process begins with Adopt, drains the ring, and steps Tick.
+//
+// Which file holds what: backup.go waiting and deciding, master.go sending, lease.go the
+// expired lease, yield.go giving way, release.go leaving for good, handover.go giving way
+// on request, hold.go what keeps from preempting, fast.go advbase 0, family.go dual stack,
+// adopt.go the restart.
 //
 // # Where a second protocol would go
 //

@@ -31,7 +31,11 @@ type Advert struct {
 type Yielded struct{ Generation uint64 }
 
 // Tick asks for decisions on time: after each drained batch and at Deadline.
-type Tick struct{}
+type Tick struct {
+	// Blind says that since the Tick before, the data plane refused adverts of this
+	// group unread for want of budget: that none was heard proves nothing then.
+	Blind bool
+}
 
 // Sent is the outcome of the SendAdvert before it.
 type Sent struct {
@@ -47,6 +51,19 @@ type Demotion struct{ Total int }
 // until its successor does or its lease ends, at most 5 s. Ends with Released in INIT.
 type Release struct{ Reason Reason }
 
+// Yield asks a MASTER to hand the group over and stay BACKUP: it advertises skew 240, and
+// when an interval later nobody has taken over, says 255/255 once and waits again. Without
+// a successor it stays MASTER. Handover is the answer, to each request that finds none
+// under way and to all that join one.
+type Yield struct {
+	// Force gives the group up even if nobody takes over. It comes back by itself after
+	// twice the master-down time if nobody has taken over by then.
+	Force bool
+	// Wait is for a node that is demoted already (maintenance): its priority is left to
+	// its Demotion, and so is whether it preempts afterwards.
+	Wait bool
+}
+
 // Reconfigure changes the configuration and keeps the state.
 type Reconfigure struct{ Config }
 
@@ -58,4 +75,5 @@ func (Tick) event()        {}
 func (Sent) event()        {}
 func (Demotion) event()    {}
 func (Release) event()     {}
+func (Yield) event()       {}
 func (Reconfigure) event() {}

@@ -46,16 +46,17 @@ func (s *script) priority() election.Priority {
 }
 
 func (s *script) config() election.Config {
-	c := s.byte()
+	c, d := s.byte(), s.byte()
 	return election.Config{
-		NodeName: "fw1", AdvBase: s.byte(), AdvSkew: s.byte(), Preempt: c&1 != 0,
-		SendDemote: c&2 != 0, DeadRatio: float64(c>>2) / 16,
+		NodeName: "fw1", AdvBase: s.byte() >> (d & 7), AdvSkew: s.byte(), Preempt: c&1 != 0,
+		SendDemote: c&2 != 0, DeadRatio: float64(c>>2) / 16, MasterDown: election.DownRule(d >> 3 & 1),
+		DualStack: d&16 != 0, PreemptDelay: time.Duration(d>>5) * time.Second,
 	}
 }
 
 func (s *script) event(m *election.Machine, now election.Instant) election.Event {
 	v := m.View()
-	switch s.byte() % 16 {
+	switch s.byte() % 18 {
 	case 0, 1:
 		return election.Up{Reason: election.ReasonLinkUp}
 	case 2:
@@ -67,6 +68,9 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 			Yielded: flags&2 != 0, Generation: v.Generation - uint64(flags>>2&1),
 			Src: netip.AddrFrom4([4]byte{192, 0, 2, flags >> 6}),
 		}
+		if flags&16 != 0 {
+			a.Src = netip.AddrFrom16([16]byte{0xfe, 0x80, 15: flags >> 6})
+		}
 		if flags&8 != 0 {
 			a.Priority = election.GoodbyePriority()
 		}
@@ -74,7 +78,7 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 	case 6:
 		return election.Yielded{Generation: v.Generation - uint64(s.byte()&1)}
 	case 7, 8, 9:
-		return election.Sent{T0: s.instant(now), Goodbye: v.Leaving != (s.byte() == 1), OK: s.byte()&3 != 0}
+		return election.Sent{T0: s.instant(now), Goodbye: (v.Leaving || v.Recorded.Goodbye()) != (s.byte() == 1), OK: s.byte()&3 != 0}
 	case 10:
 		return election.Demotion{Total: (int(s.byte()) - 100) << (s.byte() & 31)}
 	case 11:
@@ -83,6 +87,11 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 		return election.Reconfigure{Config: s.config()}
 	case 13:
 		return nil
+	case 14:
+		return election.Tick{Blind: true}
+	case 15:
+		flags := s.byte()
+		return election.Yield{Force: flags&1 != 0, Wait: flags&2 != 0}
 	default:
 		return election.Tick{}
 	}
@@ -99,6 +108,17 @@ func FuzzStep(f *testing.F) {
 		cfg := s.config()
 		m, twin := election.New(cfg, 0, 7), election.New(cfg, 0, 7)
 		now := election.Instant(0)
+		if s.byte()&1 != 0 {
+			now = election.Instant(time.Hour)
+			from := election.Adopted{
+				State: election.State(s.byte() % 4), Generation: 7, Lease: s.instant(now), SendUntil: s.instant(now),
+				Priority: s.priority(), LastSent: s.instant(now), Demotion: int(s.byte()), Yielded: s.byte()&7 == 0,
+			}
+			var out []election.Action
+			m, out = election.Adopt(cfg, now, from, nil)
+			twin, _ = election.Adopt(cfg, now, from, nil)
+			checkAdopted(t, m.View(), from, now, out)
+		}
 		for len(s.b) > 0 {
 			if d, ok := m.Deadline(); ok && s.byte()&1 == 0 {
 				now = max(now, d)
@@ -177,10 +197,46 @@ func checkAnswers(t *testing.T, ev election.Event, before, after election.View, 
 			}
 		}
 	}
+	checkHandover(t, ev, before, after, out)
 	if sends > 1 || changes > 1 || state != after.State || generation > after.Generation {
 		fail("too much, or not what the view says")
 	}
 	if after.Expired && sends > 0 {
 		fail("sends under an expired lease")
+	}
+}
+
+// checkHandover: each Yield is answered once, at once or when it ends.
+func checkHandover(t *testing.T, ev election.Event, before, after election.View, out []election.Action) {
+	t.Helper()
+	want, got := 0, 0
+	_, asked := ev.(election.Yield)
+	if before.Yielding && !after.Yielding || asked && !after.Yielding {
+		want = 1
+	}
+	for _, a := range out {
+		if h, ok := a.(election.Handover); ok {
+			got++
+			lost := after.State != election.Master
+			if h.Outcome == election.HandedOver && (!lost || !before.Yielding) || h.Outcome == election.NotTaken && lost ||
+				h.Outcome == election.GivenUp && after.State != election.Backup || h.Took < 0 {
+				t.Fatalf("%T in %+v: %+v, and then %+v", ev, before, h, after)
+			}
+		}
+	}
+	if got != want || after.Yielding && after.State != election.Master {
+		t.Fatalf("%T in %+v: want %d answers, got %d: %#v", ev, before, want, got, out)
+	}
+}
+
+// checkAdopted: what was left is gone on with if it is alive, and else taken back first.
+func checkAdopted(t *testing.T, v election.View, from election.Adopted, now election.Instant, out []election.Action) {
+	t.Helper()
+	alive := from.State == election.Master && now < from.Lease && !from.Yielded
+	if alive != (v.State == election.Master) || v.Generation != from.Generation || alive && (len(out) > 0 || v.Next > now || v.Lease != from.Lease) {
+		t.Fatalf("adopted %+v: %+v, %#v", from, v, out)
+	}
+	if role, ok := append(out, nil)[0].(election.SetRole); !alive && (!ok || role.State != election.Backup) {
+		t.Fatalf("adopted %+v: the kernel is not told first: %#v", from, out)
 	}
 }

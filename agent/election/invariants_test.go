@@ -3,6 +3,7 @@
 package election_test
 
 import (
+	"fmt"
 	"time"
 
 	"vipd/agent/election"
@@ -33,7 +34,7 @@ func (s *segment) checkPair(o *overlap, a, b *node) {
 		o.on = false
 	case !o.on:
 		o.on, o.since = true, s.now
-	case s.now.Sub(o.since) > maxFlight && (!s.lossEver || s.now.Sub(s.lossAt) >= lossEcho):
+	case s.now.Sub(o.since) > maxFlight+time.Millisecond && (!s.lossEver || s.now.Sub(s.lossAt) >= lossEcho):
 		s.faults("%v: nodes %d and %d both own since %v without a loss\n%s", s.time(), b.id, a.id, time.Duration(o.since), s)
 	}
 }
@@ -42,7 +43,7 @@ func (n *node) checkRate() {
 	for len(n.sends) > 0 && n.s.now.Sub(n.sends[0]) > time.Second {
 		n.sends = n.sends[1:]
 	}
-	if len(n.sends) > maxRate {
+	if len(n.sends) > n.s.maxRate {
 		n.s.faults("%v: node %d: %d adverts in a second", n.s.time(), n.id, len(n.sends))
 	}
 }
@@ -56,14 +57,23 @@ func (n *node) transition(t election.Transition) {
 	if v := n.m.View(); v.State != t.To || v.Reason != t.Reason || v.Since != t.At || t.At != n.s.now || t.Lag < 0 {
 		fail("it contradicts the view")
 	}
-	const down = 3 * time.Second // and the skew, but a running timer keeps the one it began with
-	if late := n.m.View().Effective.Interval() / 4; t.To == election.Master && t.Lag > late && n.putOff < 3 {
+	// And the skew, but a running timer keeps the one it began with.
+	down, late := 3*time.Second, election.Priority{AdvBase: n.cfg.AdvBase, AdvSkew: n.cfg.AdvSkew}.Interval()
+	switch {
+	case n.cfg.AdvBase > 0:
+		late /= 4
+	case n.record.Goodbye():
+		down = 0
+	default:
+		down = 3 * n.record.Interval()
+	}
+	if t.To == election.Master && t.Lag > late && n.before.Extensions < 3 {
 		fail("decided on a clock that was not watched")
 	}
 	switch t.Reason {
 	case election.ReasonMasterTimeout:
 		if t.Cause == nil && n.heard && n.s.now.Sub(n.record.At) < down {
-			fail("an advert was heard within the down time")
+			fail(fmt.Sprintf("an advert was heard within the down time: %+v", n.record))
 		}
 		if t.Cause != nil && t.Cause.At < n.record.At {
 			fail("not the newest advert")
@@ -71,6 +81,9 @@ func (n *node) transition(t election.Transition) {
 	case election.ReasonPreempt:
 		if t.Cause == nil || t.Cause.At < n.record.At || !n.cfg.Preempt || t.Cause.Interval() <= n.m.View().Effective.Interval() {
 			fail("no newest advert that is worse")
+		}
+		if n.before.Hold == election.HoldStartup && n.s.now < n.before.HoldUntil {
+			fail("too soon after the start")
 		}
 	case election.ReasonGoodbye:
 		if t.Cause == nil || t.Cause.At < n.record.At || !t.Cause.Goodbye() {
@@ -85,12 +98,16 @@ func (n *node) transition(t election.Transition) {
 			fail("not superior to what the kernel compares with")
 		}
 	case election.ReasonDemoted:
-		if t.To != election.Backup || t.Cause == nil || n.m.View().Effective == (election.Priority{AdvBase: 1, AdvSkew: n.cfg.AdvSkew}) {
+		if t.To != election.Backup || t.Cause == nil || n.before.Effective == (election.Priority{AdvBase: n.cfg.AdvBase, AdvSkew: n.cfg.AdvSkew}) {
 			fail("not demoted")
 		}
 	case election.ReasonLeaseExpired:
-		if n.yielded < t0gen(n) && (t.Cause == nil || n.answering()) {
+		if n.yielded < t0gen(n) && (t.Cause == nil && !n.blind || n.answering()) {
 			fail("still answering")
+		}
+	case election.ReasonYield:
+		if !n.yields || t.To != election.Backup {
+			fail("nobody asked")
 		}
 	case election.ReasonSendFailed:
 		if !n.failed {

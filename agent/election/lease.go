@@ -20,7 +20,11 @@ func (m *Machine) tickExpired(out []Action) []Action {
 	if m.now < s.resumeAt {
 		return out
 	}
-	if m.putOff(s.resumeAt) {
+	if s.blind {
+		// Somebody may have spoken unread. As a BACKUP it takes over again if nobody did.
+		return m.stepDown(ReasonLeaseExpired, nil, s.resumeAt, 0, out)
+	}
+	if m.putOff(s.resumeAt, false) {
 		s.resumeAt = m.now.Add(m.effective.Interval())
 		return out
 	}

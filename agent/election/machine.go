@@ -17,10 +17,19 @@ type Machine struct {
 	since      Instant
 	generation uint64
 
+	started    Instant // Config.PreemptDelay counts from here
+	watched    Instant // when the group last left INIT
+	blindUntil Instant // until then silence is no evidence
+	hold       hold
+	handover   handover
+
 	heard      Advert // the newest foreign advert, in any state
 	known      bool   // heard is one
 	best       Advert // newest one of the best speaker that may be alive, in any state
 	extensions int    // how often a late decision was put off
+	families   [2]LastAdvert
+	rhythm     time.Duration // interval of the newest advert that is no bow-out; 0 = none yet
+	inRhythm   bool          // it was heard since listening began
 
 	backup backup
 	master master
@@ -31,9 +40,9 @@ type Machine struct {
 func New(cfg Config, at Instant, generation uint64) *Machine {
 	m := &Machine{
 		cfg: cfg.normal(), now: at, state: Init, reason: ReasonStartup,
-		since: at, generation: generation,
+		since: at, generation: generation, started: at, watched: at,
 	}
-	m.effective = m.cfg.effective(0)
+	m.effective = m.priority()
 	return m
 }
 
@@ -51,13 +60,16 @@ func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
 	case Yielded:
 		return m.yielded(ev.Generation, out)
 	case Tick:
+		m.blind(ev.Blind)
 		return m.tick(out)
 	case Sent:
 		return m.sent(ev, out)
 	case Demotion:
 		m.demotion = min(max(ev.Total, -demotionLimit), demotionLimit)
-		m.effective = m.cfg.effective(m.demotion)
+		m.effective = m.priority()
 		return m.restate(out)
+	case Yield:
+		return m.handOver(ev, out)
 	case Release:
 		return m.release(ev.Reason, out)
 	case Reconfigure:
@@ -76,6 +88,10 @@ func (m *Machine) Deadline() (Instant, bool) {
 func (m *Machine) up(reason Reason, out []Action) []Action {
 	if m.state != Init {
 		return out
+	}
+	m.watched = m.now
+	if reason == ReasonStartup {
+		m.started = m.now
 	}
 	m.listen(m.now, 0)
 	out = append(out, SetRole{State: Backup, Generation: m.generation})
@@ -110,11 +126,13 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 	a.At = min(a.At, m.now) // two clocks read in the wrong order are no evidence from the future
 	newest := !m.known || a.At >= m.heard.At
 	if newest {
-		if !m.known || a.Src == m.best.Src || a.micros() <= m.best.micros() || a.At > nextOf(m.best) {
+		if !m.known || a.Src == m.best.Src || m.sameNode(a) || a.micros() <= m.best.micros() || a.At > nextOf(m.best) {
 			m.best = a
 		}
 		m.heard, m.known = a, true
+		m.keepTime(a)
 	}
+	m.noteFamily(a)
 	switch m.state {
 	case Backup:
 		if newest {
@@ -130,7 +148,7 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
 	before := m.span(m.effective)
 	m.cfg = cfg
-	m.effective = cfg.effective(m.demotion)
+	m.effective = m.priority()
 	if m.state == Master {
 		// Peers that have not heard the new values yet wait as the old ones said.
 		m.master.cap = min(before, m.span(m.effective))
@@ -160,15 +178,19 @@ func (m *Machine) retire(reason Reason, cause *Advert, due Instant, out []Action
 func (m *Machine) enter(to State, reason Reason, cause *Advert, due Instant, out []Action) []Action {
 	from := m.state
 	m.state, m.extensions = to, 0
-	if to != Master {
-		m.phase = phaseNone
-		m.master = master{}
-	}
 	m.restamp(reason)
-	return append(out, Transition{
+	out = append(out, Transition{
 		From: from, To: to, Reason: reason, At: m.now, Cause: cause,
 		Lag: max(m.now.Sub(due), 0),
 	})
+	if to == Master {
+		m.hold = hold{}
+		return out
+	}
+	out = m.endHandover(to, reason, cause, out)
+	m.phase = phaseNone
+	m.master = master{}
+	return out
 }
 
 func (m *Machine) restamp(reason Reason) {

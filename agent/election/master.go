@@ -20,6 +20,9 @@ type master struct {
 	announcements int     // owed, one with each successful send
 	rival         bool    // a foreign master was heard
 	rivalAt       Instant // last
+	blind         bool    // adverts were refused unread since our last one
+	adopted       bool    // another process put the addresses on the host
+	judged        Instant // the kernel has judged what it heard up to then
 	resumeAt      Instant // phaseExpired: claim again then
 
 	leaving     Reason  // phaseLeaving: why
@@ -68,7 +71,11 @@ func (m *Machine) record(p Priority, out []Action) []Action {
 	return append(out, SetPriority{p})
 }
 
-func (m *Machine) retryTime() time.Duration { return m.effective.Interval() / retryPart }
+// retryTime is a tenth of the interval, unless the lease is much shorter than that (after
+// a change of advbase); never so short that it spaces the regular adverts.
+func (m *Machine) retryTime() time.Duration {
+	return max(min(m.effective.Interval()/retryPart, m.span(m.effective)/4), minRetry)
+}
 
 // turn is the earliest moment for an advert out of turn: a burst is free, then they are
 // spaced, so that a storm of changes is no storm of adverts.
@@ -85,13 +92,14 @@ func (m *Machine) sendTime() time.Duration {
 // sent renews the lease, or not.
 func (m *Machine) sent(ev Sent, out []Action) []Action {
 	s := &m.master
-	if m.state != Master || !s.inFlight || ev.Goodbye != (m.phase == phaseLeaving) {
+	if m.state != Master || !s.inFlight || ev.Goodbye != m.bowing() {
 		return out
 	}
 	s.inFlight = false
 	switch {
-	case m.phase == phaseLeaving:
+	case ev.Goodbye:
 		s.saidGoodbye = ev.OK
+		m.handover.said = m.handover.said || ev.OK
 		return out
 	case !ev.OK && m.phase == phaseClaiming:
 		return m.stepDown(ReasonSendFailed, nil, m.now, 0, out)
@@ -106,7 +114,7 @@ func (m *Machine) sent(ev Sent, out []Action) []Action {
 func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s := &m.master
 	claimed := m.phase == phaseClaiming
-	m.phase, s.failing = phaseOwning, false
+	m.phase, s.failing, s.blind = phaseOwning, false, false
 	s.lastSent = t0
 	s.lease = leaseFrom(t0, m.span(s.stated))
 	s.nextSend = t0.Add(m.sendTime())
@@ -116,14 +124,18 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s.nextSend = max(s.nextSend, m.turn())
 	out = m.record(s.stated, out)
 	out = append(out, m.role())
-	if !claimed {
+	switch {
+	case s.adopted:
+		s.adopted = false
+		out = append(out, AddVIPs{})
+	case !claimed:
 		out = append(out, RenewVIPs{})
 	}
 	if s.announcements > 0 {
 		s.announcements--
 		out = append(out, Announce{})
 	}
-	return out
+	return m.ask(out)
 }
 
 // restate advertises a changed priority at once. The kernel learns a worse one even if
@@ -159,6 +171,8 @@ func (m *Machine) tickMaster(out []Action) []Action {
 		return m.tickOwning(out)
 	case phaseExpired:
 		return m.tickExpired(out)
+	case phaseBowed:
+		return m.tickBowed(out)
 	case phaseLeaving:
 		return m.tickLeaving(out)
 	case phaseNone:
@@ -175,8 +189,14 @@ func (m *Machine) tickOwning(out []Action) []Action {
 		return m.expire(out)
 	}
 	if m.now >= s.nextSend {
+		m.forgetHandover()
 		out = m.send(out)
 	}
+	return m.seeOffRival(out)
+}
+
+func (m *Machine) seeOffRival(out []Action) []Action {
+	s := &m.master
 	if s.rival && m.now >= m.rivalGone() {
 		s.rival = false
 		out = append(out, Announce{})

@@ -15,6 +15,7 @@ import (
 type world struct {
 	*segment
 	preempt bool
+	fast    bool
 	witness map[election.Reason]int
 }
 
@@ -33,10 +34,14 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"": func(*rapid.T) { w.check() },
 		"pass": func(t *rapid.T) {
-			w.advance(time.Duration(rapid.IntRange(0, 6000).Draw(t, "ms")) * time.Millisecond)
+			most := 6000
+			if w.fast {
+				most = 400
+			}
+			w.advance(time.Duration(rapid.IntRange(0, most).Draw(t, "ms")) * time.Millisecond)
 		},
 		"pass longer": func(t *rapid.T) {
-			w.advance(time.Duration(rapid.IntRange(1, 30).Draw(t, "s")) * time.Second)
+			w.advance(time.Duration(rapid.IntRange(1, w.calm(30)).Draw(t, "s")) * time.Second)
 		},
 		"link": func(t *rapid.T) {
 			if n := w.pick(t); !n.paused && n.wanted {
@@ -49,25 +54,40 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"stop agent": func(t *rapid.T) { w.pick(t).paused = true },
+		"oversleep": func(t *rapid.T) {
+			n := w.pick(t)
+			for _, o := range w.nodes {
+				if o.answering() {
+					n = o // the one that matters
+				}
+			}
+			n.paused = true
+			w.advance(time.Duration(rapid.IntRange(1, w.calm(100)).Draw(t, "tenths")) * 100 * time.Millisecond)
+			n.paused = false
+		},
 		"continue agent": func(t *rapid.T) {
 			w.pick(t).paused = false
 		},
 		"lag": func(t *rapid.T) {
-			w.pick(t).lag = time.Duration(rapid.IntRange(0, 20).Draw(t, "ms")) * time.Millisecond
+			w.pick(t).lag = time.Duration(rapid.IntRange(0, w.calm(20)).Draw(t, "ms")) * time.Millisecond
 		},
 		"flight": func(t *rapid.T) {
-			w.pick(t).flight = time.Duration(rapid.IntRange(1, 5000).Draw(t, "us")) * time.Microsecond
+			w.pick(t).flight = time.Duration(rapid.IntRange(1, w.calm(5000)).Draw(t, "us")) * time.Microsecond
 		},
 		"demote": func(t *rapid.T) {
 			n := w.pick(t)
-			total := rapid.SampledFrom([]int{0, 0, 1, 50, 240, 1000, -10}).Draw(t, "total")
+			total := rapid.SampledFrom([]int{0, 1, 50, 240, 1000, -10}).Draw(t, "total")
 			if !n.paused {
+				n.demotion = total
 				n.ask(election.Demotion{Total: total})
 			}
 		},
 		"reconfigure": func(t *rapid.T) {
 			n := w.pick(t)
 			skew := rapid.SampledFrom([]uint8{0, 0, 1, 100, 254}).Draw(t, "skew")
+			if w.fast {
+				skew = 10 + skew/4
+			}
 			if !n.paused {
 				n.cfg.AdvSkew = skew
 				n.ask(election.Reconfigure{Config: n.cfg})
@@ -81,7 +101,25 @@ func (w *world) actions() map[string]func(*rapid.T) {
 				n.step(election.Release{Reason: election.ReasonDisabled})
 			}
 		},
-		"enable": func(t *rapid.T) { w.enable(w.pick(t)) },
+		"yield": func(t *rapid.T) {
+			ev := election.Yield{Force: rapid.Bool().Draw(t, "force"), Wait: rapid.Bool().Draw(t, "wait")}
+			if n := w.pick(t); !n.paused {
+				n.yields = true
+				n.unanswered++
+				n.ask(ev)
+			}
+		},
+		"restart agent": func(t *rapid.T) {
+			if n := w.pick(t); n.linkUp && n.wanted {
+				n.paused = false
+				n.asked = true
+				n.restart()
+				n.asked = false
+			}
+		},
+		"flood":    func(t *rapid.T) { w.pick(t).refuses = true },
+		"no flood": func(t *rapid.T) { w.pick(t).refuses = false },
+		"enable":   func(t *rapid.T) { w.enable(w.pick(t)) },
 		"cut": func(t *rapid.T) {
 			w.pick(t).deaf[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "from")] = true
 		},
@@ -93,6 +131,14 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			}
 		},
 	}
+}
+
+// calm is a limit, or a tenth of it in fast mode.
+func (w *world) calm(most int) int {
+	if w.fast {
+		return most / 10
+	}
+	return most
 }
 
 func (w *world) enable(n *node) {
@@ -113,7 +159,7 @@ func (w *world) heal() {
 func (w *world) settle(t *rapid.T) {
 	w.heal()
 	for _, n := range w.nodes {
-		n.paused, n.sendFails = false, false
+		n.paused, n.sendFails, n.refuses = false, false, false
 		if !n.linkUp {
 			n.linkUp = true
 			if n.wanted {
@@ -141,7 +187,7 @@ func (w *world) settle(t *rapid.T) {
 			}
 			speakers++
 			for _, o := range w.nodes {
-				best = best && n.m.View().Effective.Interval() <= o.m.View().Effective.Interval()
+				best = best && (n.m.View().Effective.Interval() <= o.m.View().Effective.Interval() || o.m.View().Hold != election.HoldNone)
 			}
 		}
 		if speakers != 1 || w.preempt && !best {
@@ -160,28 +206,37 @@ func (w *world) settle(t *rapid.T) {
 	}
 }
 
+// rounds of as many lives as rapid is told: they are cheap, and every reason has to occur.
+const rounds = 5
+
 // TestSegment lets two or three machines live through anything. It is the small brother
 // of the simulator: few nodes, but failures shrink.
 func TestSegment(t *testing.T) {
 	t.Parallel()
 	witness := map[election.Reason]int{}
-	rapid.Check(t, func(t *rapid.T) {
+	life := func(t *rapid.T) {
 		n := rapid.IntRange(2, 3).Draw(t, "nodes")
 		w := &world{segment: newSegment(n, t.Fatalf), witness: witness}
 		w.preempt = rapid.Bool().Draw(t, "preempt")
+		dual := rapid.Bool().Draw(t, "dual stack")
 		for _, n := range w.nodes {
-			n.cfg.Preempt = w.preempt
+			n.cfg.Preempt, n.cfg.DualStack = w.preempt, dual
 			n.cfg.AdvSkew = rapid.SampledFrom([]uint8{0, 0, 50, 100}).Draw(t, "skew")
+			n.cfg.MasterDown = rapid.SampledFrom([]election.DownRule{election.DownFreeBSD, election.DownOpenBSD}).Draw(t, "rule")
+			n.cfg.PreemptDelay = time.Duration(rapid.IntRange(0, 10).Draw(t, "delay")) * time.Second
 			n.m = election.New(n.cfg, 0, 0)
 			n.ask(election.Up{Reason: election.ReasonStartup})
 		}
 		t.Repeat(w.actions())
 		w.settle(t)
-	})
+	}
+	for range rounds {
+		rapid.Check(t, life)
+	}
 	for _, r := range []election.Reason{
 		election.ReasonMasterTimeout, election.ReasonBetterAdvert, election.ReasonEqualAdvert,
 		election.ReasonDemoted, election.ReasonLeaseExpired, election.ReasonLinkDown, election.ReasonSendFailed,
-		election.ReasonGoodbye, election.ReasonPreempt, election.ReasonDisabled,
+		election.ReasonGoodbye, election.ReasonPreempt, election.ReasonDisabled, election.ReasonYield,
 	} {
 		if witness[r] == 0 && !t.Failed() {
 			t.Errorf("%v never happened: the test proves less than it says", r)

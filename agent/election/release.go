@@ -13,13 +13,18 @@ func (m *Machine) release(reason Reason, out []Action) []Action {
 	case m.phase == phaseLeaving:
 		s.leaving = reason
 		return out
-	case m.phase != phaseOwning || m.now >= s.lease:
+	case m.phase != phaseOwning && m.phase != phaseBowed || m.now >= s.lease:
 		out = m.retire(reason, nil, m.now, out)
 		return append(out, Released{Reason: reason})
 	}
+	said := m.phase == phaseBowed && (s.saidGoodbye || s.inFlight)
+	out = m.endHandover(Init, reason, nil, out)
 	m.phase = phaseLeaving
 	s.leaving, s.leaveAt = reason, min(s.lease, m.now.Add(handoverTime))
 	out = m.record(yieldToAnybody(), out)
+	if said {
+		return out
+	}
 	return m.bowOut(out)
 }
 

@@ -20,6 +20,7 @@ type segment struct {
 	flights []flight
 	faults  func(format string, args ...any) // an invariant is broken
 
+	maxRate  int              // the most adverts a node may send in a second, whatever happens to it
 	lossAt   election.Instant // last time a frame was lost
 	lossEver bool
 }
@@ -34,22 +35,22 @@ const (
 	ringSize  = 4
 	// After this long without a loss no overlap may be blamed on one: the longest wait
 	// for a master, and one interval for the two to hear each other.
-	lossEcho = 8 * time.Second
-	// The most adverts a node may send in a second, whatever happens to it.
-	maxRate = 25
+	lossEcho    = 8 * time.Second
+	rateAtBase1 = 25
 )
 
 type flight struct {
 	at   election.Instant
 	to   int
 	from int
+	v6   bool
 	p    election.Priority
 }
 
 type node struct {
 	s    *segment
 	id   int
-	addr netip.Addr
+	addr [2]netip.Addr
 	m    *election.Machine
 	cfg  election.Config
 
@@ -60,6 +61,9 @@ type node struct {
 	ring     []election.Advert
 	record   election.Advert
 	heard    bool
+	refuses  bool // the budget is spent: adverts are dropped unread
+	refused  bool // since the last tick
+	blind    bool // ever
 
 	// agent
 	lag       time.Duration
@@ -67,8 +71,10 @@ type node struct {
 	given     election.Instant // At of the newest advert given to the machine
 	sendFails bool
 	failed    bool // the last send
-	putOff    int  // extensions before the present step
-	wakes     int  // at this instant
+	demotion  int
+	before    election.View
+	lastSent  election.Instant
+	wakes     int // at this instant
 	wokeAt    election.Instant
 
 	// host
@@ -83,12 +89,16 @@ type node struct {
 	transitions []election.Transition
 	sends       []election.Instant
 	asked       bool // the operator or the link asks for something right now
+	yields      bool // the operator has ever asked to hand over
+	unanswered  int  // such requests
 }
 
 func newSegment(n int, faults func(string, ...any)) *segment {
-	s := &segment{faults: faults}
+	s := &segment{faults: faults, maxRate: rateAtBase1}
 	for i := range n {
-		nd := &node{s: s, id: i, addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)}), linkUp: true, wanted: true}
+		nd := &node{s: s, id: i, linkUp: true, wanted: true}
+		nd.addr[0] = netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)})
+		nd.addr[1] = netip.AddrFrom16([16]byte{0xfe, 0x80, 15: byte(10 + i)})
 		nd.cfg = election.Config{NodeName: fmt.Sprintf("fw%d", i), AdvBase: 1, DeadRatio: 3, SendDemote: true}
 		nd.flight = time.Millisecond
 		nd.m = election.New(nd.cfg, 0, 0)
@@ -162,7 +172,12 @@ func (n *node) receive(f flight) {
 		n.s.lossAt, n.s.lossEver = n.s.now, true
 		return
 	}
-	a := election.Advert{At: n.s.now, Src: n.s.nodes[f.from].addr, Priority: f.p, Generation: n.role.Generation}
+	if n.refuses {
+		n.refused, n.blind = true, true
+		n.s.lossAt, n.s.lossEver = n.s.now, true
+		return
+	}
+	a := election.Advert{At: n.s.now, Src: n.s.nodes[f.from].addr[family(f.v6)], Priority: f.p, Generation: n.role.Generation}
 	if n.role.State == election.Master && n.yielded < n.role.Generation {
 		speaking := n.s.now < max(n.role.Lease, n.role.SendUntil)
 		if !speaking || election.Superior(a.Priority, n.recorded, a.Aware) {
@@ -184,7 +199,8 @@ func (n *node) wake() {
 		n.step(a)
 	}
 	n.catchUp()
-	n.step(election.Tick{})
+	n.step(election.Tick{Blind: n.refused})
+	n.refused = false
 	if d, ok := n.m.Deadline(); ok && d <= n.s.now {
 		n.s.faults("%v: node %d: after a tick the next deadline is %v: %+v", n.s.time(), n.id, time.Duration(d), n.m.View())
 	}
@@ -212,9 +228,33 @@ func (n *node) catchUp() {
 }
 
 func (n *node) step(ev election.Event) {
-	sends := 0
-	n.putOff = n.m.View().Extensions
-	for _, a := range n.m.Step(n.s.now, ev, nil) {
+	const sends = 0
+	n.before = n.m.View()
+	n.carryOut(n.m.Step(n.s.now, ev, nil), sends)
+	if v := n.m.View(); v.Yielding != (n.unanswered > 0) {
+		n.s.faults("%v: node %d: yielding %v with %d requests without an answer", n.s.time(), n.id, v.Yielding, n.unanswered)
+	}
+}
+
+// restart replaces the agent by a new process, which adopts what it finds.
+func (n *node) restart() {
+	from := election.Adopted{
+		State: n.role.State, Generation: n.role.Generation, Lease: n.role.Lease, SendUntil: n.role.SendUntil,
+		Yielded: n.yielded >= n.role.Generation, Priority: n.recorded, LastSent: n.lastSent, Demotion: n.demotion,
+	}
+	answering := n.answering()
+	var out []election.Action
+	n.m, out = election.Adopt(n.cfg, n.s.now, from, nil)
+	n.given, n.unanswered = 0, 0
+	n.carryOut(out, 0)
+	if answering != n.answering() {
+		n.s.faults("%v: node %d: a restart changed answering to %v", n.s.time(), n.id, !answering)
+	}
+	n.wake()
+}
+
+func (n *node) carryOut(out []election.Action, sends int) {
+	for _, a := range out {
 		switch a := a.(type) {
 		case election.SetRole:
 			n.setRole(a)
@@ -231,6 +271,11 @@ func (n *node) step(ev election.Event) {
 			defer n.send(a)
 		case election.Transition:
 			n.transition(a)
+		case election.Handover:
+			if n.unanswered == 0 || a.Outcome.String() == "invalid" || a.Took < 0 {
+				n.s.faults("%v: node %d: %+v, which nobody asked", n.s.time(), n.id, a)
+			}
+			n.unanswered = 0
 		case election.Released:
 			if n.m.View().State != election.Init || n.vips {
 				n.s.faults("%v: node %d: released in %v, vips %v", n.s.time(), n.id, n.m.View().State, n.vips)
@@ -257,7 +302,7 @@ func (n *node) setRole(r election.SetRole) {
 func (n *node) send(a election.SendAdvert) {
 	n.catchUp() // the agent reads the kernel's record before each send
 	v := n.m.View()
-	if !a.Goodbye && (v.State != election.Master || v.Leaving) {
+	if v.State != election.Master || !a.Goodbye && v.Leaving {
 		return
 	}
 	if !a.Goodbye && n.s.now >= max(n.role.Lease, n.role.SendUntil) {
@@ -267,14 +312,35 @@ func (n *node) send(a election.SendAdvert) {
 	ok := !n.sendFails && n.linkUp
 	n.failed = !ok
 	if ok {
-		n.lands = max(n.lands, n.s.now.Add(n.flight)) // frames of one sender do not overtake
-		for i := range n.s.nodes {
-			if i != n.id {
-				n.s.flights = append(n.s.flights, flight{at: n.lands, to: i, from: n.id, p: a.Priority})
-			}
+		n.put(flight{from: n.id, p: a.Priority})
+		if n.cfg.DualStack {
+			n.put(flight{from: n.id, p: a.Priority, v6: true})
 		}
 	}
+	if ok && !a.Goodbye {
+		n.lastSent = n.s.now
+	}
 	n.step(election.Sent{T0: n.s.now, Goodbye: a.Goodbye, OK: ok})
+}
+
+// put sends a frame to all others. Frames of one sender do not overtake, and no two are
+// received in the same nanosecond.
+func (n *node) put(f flight) {
+	n.lands = max(n.lands.Add(time.Microsecond), n.s.now.Add(n.flight+time.Duration(n.id)))
+	f.at = n.lands
+	for i := range n.s.nodes {
+		if i != n.id {
+			f.to = i
+			n.s.flights = append(n.s.flights, f)
+		}
+	}
+}
+
+func family(v6 bool) int {
+	if v6 {
+		return 1
+	}
+	return 0
 }
 
 func (s *segment) time() time.Duration { return time.Duration(s.now) }

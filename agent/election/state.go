@@ -34,5 +34,6 @@ const (
 	phaseClaiming       // one advert is out and decides; a failure is the end
 	phaseOwning         // the lease is fresh, or was when we last looked
 	phaseExpired        // the lease ended unrenewed: silent, until it is safe to claim again
+	phaseBowed          // said goodbye for a Yield; speaks again if nobody takes over
 	phaseLeaving        // said goodbye, speaks on until a successor does
 )

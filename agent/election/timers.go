@@ -15,6 +15,7 @@ const (
 	minLeaseMargin  = time.Millisecond
 	leaseMarginPart = 100
 	retryPart       = 10 // a failed send is tried again after this part of the interval
+	minRetry        = time.Millisecond
 	handoverTime    = 5 * time.Second
 	maxExtensions   = 3
 	sendBurst       = 8 // adverts out of turn before they are spaced
@@ -26,27 +27,25 @@ func (c Config) interval() time.Duration {
 	return Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}.Interval()
 }
 
-// downTime is how long a BACKUP waits for an advert. For advbase of 1 or more it is
-// FreeBSD's 3*advbase + advskew/256 with the configured skew. With advbase 0 it follows
-// the master's interval, if one was heard, plus an offset that ranks the backups.
+// downTime is how long a BACKUP waits for an advert: as Config.MasterDown says, with the
+// configured skew, or as fast.go says with advbase 0.
 func (m *Machine) downTime() time.Duration {
 	c := m.cfg
-	skew := Priority{AdvSkew: c.AdvSkew}.micros()
-	offset := time.Duration(skew) * time.Microsecond
-	if c.AdvBase > 0 {
-		return downRatio*time.Duration(c.AdvBase)*time.Second + offset
+	switch {
+	case c.AdvBase == 0:
+		return downRatio*m.beat() + m.rank()
+	case c.MasterDown == DownOpenBSD:
+		return downRatio * c.interval()
+	default:
+		skew := Priority{AdvSkew: c.AdvSkew}.micros()
+		return downRatio*time.Duration(c.AdvBase)*time.Second + time.Duration(skew)*time.Microsecond
 	}
-	interval := c.interval()
-	if m.known && m.heard.At >= m.backup.from && !m.heard.Goodbye() {
-		interval = max(interval, m.heard.Interval())
-	}
-	return downRatio*interval + offset
 }
 
 // willTimeOut reports whether a master that states theirs cannot be heard again within
 // the down time, so that waiting for it is pointless. Catches the bow-out, unless
 // advbase is 86 or more; the only thing it catches with advbase 0, where the down time
-// follows the master.
+// follows the master. OpenBSD compares with 3*advbase + advskew/256 as well.
 func (c Config) willTimeOut(theirs, mine Priority) bool {
 	if c.AdvBase == 0 {
 		return theirs.Goodbye()
@@ -74,7 +73,7 @@ func (m *Machine) tooLate(due Instant) bool {
 	interval := m.cfg.interval()
 	limit := max(minLateness, interval/4)
 	if m.cfg.AdvBase == 0 {
-		limit = interval
+		limit = min(interval, m.beat())
 	}
 	return m.now.Sub(due) > limit
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -84,6 +85,9 @@ func (p *player) line(words []string) {
 		cfg, generation := config(p.t, words[1:])
 		p.m = election.New(cfg, 0, generation)
 		return
+	case "adopt":
+		p.adopt(words[1:])
+		return
 	case "sends":
 		p.sends = words[1]
 		return
@@ -96,6 +100,46 @@ func (p *player) line(words []string) {
 		}
 	} else {
 		p.step(at, event(p.t, at, words[1], words[2:]))
+	}
+	fmt.Fprintf(&p.out, "  = %s\n", condition(p.m))
+}
+
+// adopt reads "100s MASTER generation=7 lease=102s sent=99s stated=1/0 : base=1 preempt".
+func (p *player) adopt(words []string) {
+	at := instant(p.t, words[0])
+	from := election.Adopted{State: election.Backup}
+	if words[1] == "MASTER" {
+		from.State = election.Master
+	}
+	words = words[2:]
+	for len(words) > 0 && words[0] != ":" {
+		k, v, _ := strings.Cut(words[0], "=")
+		switch k {
+		case "generation":
+			from.Generation = uint64(number(p.t, v))
+		case "lease":
+			from.Lease = instant(p.t, v)
+		case "sent":
+			from.LastSent = instant(p.t, v)
+		case "stated":
+			base, skew, _ := strings.Cut(v, "/")
+			from.Priority = election.Priority{AdvBase: uint8(number(p.t, base)), AdvSkew: uint8(number(p.t, skew))}
+		case "yielded":
+			from.Yielded = true
+		case "demotion":
+			from.Demotion = number(p.t, v)
+		case "reason":
+			from.Reason, from.Since = reason(p.t, v), instant(p.t, "30s")
+		default:
+			p.t.Fatalf("unknown word %q", k)
+		}
+		words = words[1:]
+	}
+	cfg, _ := config(p.t, words[1:])
+	var out []election.Action
+	p.m, out = election.Adopt(cfg, at, from, nil)
+	for _, a := range out {
+		fmt.Fprintf(&p.out, "  %s\n", describe(a))
 	}
 	fmt.Fprintf(&p.out, "  = %s\n", condition(p.m))
 }
@@ -115,10 +159,16 @@ func condition(m *election.Machine) string {
 	for _, flag := range []struct {
 		on   bool
 		name string
-	}{{v.Claiming, "claiming"}, {v.Expired, "expired"}, {v.Leaving, "leaving"}, {v.Failing, "failing"}, {v.Extensions > 0, "late"}} {
+	}{{v.Claiming, "claiming"}, {v.Expired, "expired"}, {v.Leaving, "leaving"}, {v.Yielding, "yielding"}, {v.Failing, "failing"}, {v.Extensions > 0, "late"}} {
 		if flag.on {
 			words = append(words, flag.name)
 		}
+	}
+	if v.Hold != election.HoldNone {
+		words = append(words, fmt.Sprintf("held by %v until %v", v.Hold, time.Duration(v.HoldUntil)))
+	}
+	if v.Silent != election.FamilyNone {
+		words = append(words, v.Silent.String(), "silent")
 	}
 	s := strings.Join(words, " ")
 	if next, ok := m.Deadline(); ok {
@@ -149,6 +199,15 @@ func describe(a election.Action) string {
 		}
 		if a.Lag > 0 {
 			s += fmt.Sprintf(", %v late", a.Lag)
+		}
+		return s
+	case election.Handover:
+		s := fmt.Sprintf("handover %v after %v", a.Outcome, a.Took)
+		if a.Successor.IsValid() {
+			s += " to " + a.Successor.String()
+		}
+		if a.Goodbye {
+			s += ", with goodbye"
 		}
 		return s
 	case election.Released:
@@ -183,6 +242,15 @@ func config(t *testing.T, words []string) (election.Config, uint64) {
 			cfg.DeadRatio = float64(number(t, v))
 		case "preempt":
 			cfg.Preempt = true
+		case "down":
+			if v != "openbsd" {
+				t.Fatalf("no such rule %q", v)
+			}
+			cfg.MasterDown = election.DownOpenBSD
+		case "preempt-delay":
+			cfg.PreemptDelay = time.Duration(instant(t, v))
+		case "dual-stack":
+			cfg.DualStack = true
 		case "no-demote-byte":
 			cfg.SendDemote = false
 		case "generation":
@@ -198,7 +266,9 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 	t.Helper()
 	switch name {
 	case "tick":
-		return election.Tick{}
+		return election.Tick{Blind: slices.Contains(args, "blind")}
+	case "yield":
+		return election.Yield{Force: slices.Contains(args, "force"), Wait: slices.Contains(args, "wait")}
 	case "up":
 		return election.Up{Reason: reason(t, args[0])}
 	case "down":

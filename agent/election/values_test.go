@@ -102,6 +102,19 @@ func TestNames(t *testing.T) {
 	if election.WaitNone.String() != "nothing" || election.WaitAnnouncement.String() != "announcement" || election.Wait(99).String() != "invalid" {
 		t.Error("wait names")
 	}
+	names = nil
+	for h := election.HoldNone; h <= election.HoldYield+1; h++ {
+		names = append(names, h.String())
+	}
+	for f := election.FamilyNone; f <= election.IPv6; f++ {
+		names = append(names, f.String())
+	}
+	for o := election.Outcome(0); o <= election.NotMaster+1; o++ {
+		names = append(names, o.String())
+	}
+	if got := strings.Join(names, " "); got != "none startup yield invalid  IPv4 IPv6 invalid handed_over not_taken given_up not_master invalid" {
+		t.Errorf("names: %s", got)
+	}
 }
 
 // Values the configuration's parser would refuse do no harm.
@@ -114,7 +127,8 @@ func TestConfigIsMadeSafe(t *testing.T) {
 		lease time.Duration // from the first advert
 		sent  election.Priority
 	}{
-		{"zero", election.Config{}, 4 * 3906 * time.Microsecond, 3*3906*time.Microsecond - time.Millisecond, election.Priority{AdvSkew: 1}},
+		{"zero", election.Config{}, 3*time.Second + 3906*time.Microsecond + 30649, // the hash among equals
+			3*3906*time.Microsecond - time.Millisecond, election.Priority{AdvSkew: 1}},
 		{"advbase 255", election.Config{AdvBase: 255, AdvSkew: 255}, 762*time.Second + 992187*time.Microsecond, 75438 * time.Second / 100, election.Priority{AdvBase: 254, AdvSkew: 240}},
 		{"ratio not a number", election.Config{AdvBase: 1, DeadRatio: math.NaN()}, 3 * time.Second, 2970 * time.Millisecond, election.Priority{AdvBase: 1}},
 		{"ratio 9", election.Config{AdvBase: 1, DeadRatio: 9}, 3 * time.Second, 2970 * time.Millisecond, election.Priority{AdvBase: 1}},

@@ -2,6 +2,8 @@
 
 package election
 
+import "time"
+
 // Wait says what the next deadline is for.
 type Wait uint8
 
@@ -47,9 +49,17 @@ type View struct {
 
 	Claiming   bool // MASTER, before its first lease or resuming
 	Expired    bool // MASTER with a lease that ended; nothing is sent
-	Leaving    bool // MASTER, in a planned handover
+	Leaving    bool // MASTER, in a planned handover that ends in INIT
+	Yielding   bool // MASTER, asking for a successor; see Yield
 	Failing    bool // MASTER, the last send failed
 	Extensions int  // how often a late decision was put off
+
+	DownTime  time.Duration // how long BACKUP waits for an advert
+	Hold      Hold          // BACKUP: why it does not preempt now, whatever is configured
+	HoldUntil Instant       // and until when at most
+
+	IPv4, IPv6 LastAdvert // of each family, foreign
+	Silent     Family     // not heard for a master-down time, while the other one is; only with Config.DualStack
 
 	Next    Instant // as Deadline; meaningless if Waiting is WaitNone
 	Waiting Wait
@@ -64,7 +74,11 @@ func (m *Machine) View() View {
 		Master: m.heard, Heard: m.known,
 		Claiming: m.phase == phaseClaiming, Expired: m.phase == phaseExpired,
 		Leaving: m.phase == phaseLeaving, Failing: m.master.failing,
-		Extensions: m.extensions,
+		Yielding: m.handover.on, Extensions: m.extensions, DownTime: m.downTime(),
+		IPv4: m.families[0], IPv6: m.families[1], Silent: m.silent(),
+	}
+	if m.state == Backup {
+		v.Hold, v.HoldUntil = m.held()
 	}
 	v.Next, v.Waiting = m.next()
 	return v
@@ -101,6 +115,11 @@ func (m *Machine) nextMaster() (Instant, Wait) {
 		return s.sendUntil, WaitClaim
 	case phaseExpired:
 		return s.resumeAt, WaitResume
+	case phaseBowed:
+		if !s.saidGoodbye && s.nextSend < m.handover.until {
+			return s.nextSend, WaitRetry
+		}
+		return m.handover.until, WaitHandover
 	case phaseLeaving:
 		if !s.saidGoodbye && s.nextSend < s.leaveAt {
 			return s.nextSend, WaitRetry

@@ -18,7 +18,8 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 	// Without a lease the kernel yields to anybody, and so do we; an advert from before
 	// our own last one is not news.
 	outlived := m.phase != phaseClaiming && a.At >= max(s.lease, s.sendUntil) || m.phase == phaseExpired && a.At > s.lastSent
-	if !fenced && !beaten && !outlived {
+	judged := a.At <= s.judged // what had to yield to it has
+	if !fenced && (!beaten || judged) && !outlived {
 		if a.At >= m.since {
 			s.rival, s.rivalAt = true, max(s.rivalAt, a.At)
 		}
@@ -27,7 +28,7 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 	reason := m.yieldReason(a, beaten && !outlived)
 	var tie time.Duration
 	if beaten && tied(a.Priority, s.recorded, a.Aware) {
-		tie = tieDelay(s.recorded.Interval(), m.cfg.NodeName, a.Src, m.generation)
+		tie = tieDelay(m.tieRange(), m.cfg.NodeName, a.Src, m.generation)
 	}
 	return m.stepDown(reason, &a, a.At, tie, out)
 }
@@ -37,6 +38,8 @@ func (m *Machine) yieldReason(a Advert, beaten bool) Reason {
 	switch {
 	case !beaten:
 		return ReasonLeaseExpired
+	case m.handover.on && !m.handover.wait:
+		return ReasonYield
 	case m.effective != undemoted && !Superior(a.Priority, undemoted, a.Aware):
 		return ReasonDemoted
 	case tied(a.Priority, m.master.recorded, a.Aware):
@@ -55,6 +58,9 @@ func (m *Machine) yielded(generation uint64, out []Action) []Action {
 		return m.released(nil, m.now, out)
 	}
 	reason := ReasonBetterAdvert
+	if m.handover.on && !m.handover.wait {
+		reason = ReasonYield
+	}
 	if m.now >= max(m.master.lease, m.master.sendUntil) {
 		reason = ReasonLeaseExpired
 	}
@@ -68,8 +74,12 @@ func (m *Machine) stepDown(reason Reason, cause *Advert, due Instant, tie time.D
 	if cause != nil {
 		from = cause.At
 	}
+	given := m.handover
 	out = append(out, SetRole{State: Backup, Generation: m.generation}, RemoveVIPs{})
 	out = m.enter(Backup, reason, cause, due, out)
 	m.listen(from, tie)
+	if given.on && !given.wait && reason != ReasonSendFailed {
+		m.holdFor(cause)
+	}
 	return out
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package election
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Fast mode, advbase 0: an advert every advskew/256 s. The BSDs have no rule for it that
+// serves (OpenBSD waits three of its *own* intervals), so this one is ours:
+//
+//   - A BACKUP waits three intervals of the master, as the master states them. That is
+//     never less than the master's own lease, whatever either of them is configured to.
+//   - Then comes its rank: advskew/256 s, so that of two backups the better one speaks
+//     while the other still waits. Backups of equal advskew are told apart by up to half
+//     a step, hashed from node and master; if that is too close, the tie rule parts them.
+//   - As long as nobody was heard, the master may be slower than we are (demoted, or
+//     with an advbase of 1): it is waited for as if its interval were a second, or what
+//     it was when it was last heard, if that is longer.
+//   - What the clock was not watched for is looked at again for one such interval.
+
+const (
+	rankStep    = time.Second / 256
+	unknownBeat = time.Second
+	// minTieRange: half of a few milliseconds is less than the wake-up of two agents.
+	minTieRange = 20 * time.Millisecond
+)
+
+// beat is the interval in which a BACKUP counts: its own, or in fast mode the master's.
+func (m *Machine) beat() time.Duration {
+	switch {
+	case m.cfg.AdvBase > 0:
+		return m.cfg.interval()
+	case m.inRhythm:
+		return m.rhythm
+	default:
+		return max(m.cfg.interval(), unknownBeat, m.rhythm)
+	}
+}
+
+// rank is the fast mode's offset among the backups of one master.
+func (m *Machine) rank() time.Duration {
+	var master netip.Addr
+	if m.inRhythm {
+		master = m.heard.Src
+	}
+	skew := Priority{AdvSkew: m.cfg.AdvSkew}.micros()
+	return time.Duration(skew)*time.Microsecond + tieDelay(rankStep, m.cfg.NodeName, master, m.generation)
+}
+
+// keepTime takes the master's interval from the newest advert. A bow-out states none.
+func (m *Machine) keepTime(a Advert) {
+	if !a.Goodbye() {
+		m.rhythm, m.inRhythm = a.Interval(), a.At >= m.backup.from
+	}
+}
+
+// tieRange is the interval of which an equal node waits up to one half longer.
+func (m *Machine) tieRange() time.Duration {
+	interval := m.master.recorded.Interval()
+	if m.cfg.AdvBase == 0 {
+		interval = max(interval, minTieRange)
+	}
+	return interval
+}
