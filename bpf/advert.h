@@ -99,16 +99,6 @@ static __always_inline enum audience unicast_audience(__u32 slot, const __u8 *ds
 	return TO_UNKNOWN;
 }
 
-/* Ethernet destinations that reach our stack: group addresses, the NIC's own and the virtual MAC. */
-static __always_inline int reaches_us(const struct ethhdr *eth, const __u8 *nic_mac, __u8 vhid)
-{
-	__u8 mac[6];
-
-	virtual_mac(mac, vhid);
-	return is_multicast_mac(eth->h_dest) || same_mac(eth->h_dest, nic_mac) ||
-	       same_mac(eth->h_dest, mac);
-}
-
 /* Well-formed VRRP on a VHID of ours is no damaged advert. */
 static __always_inline int is_foreign(struct xdp_md *ctx, const __u8 *p, const struct envelope *env)
 {

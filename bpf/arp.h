@@ -45,7 +45,6 @@ static __noinline int arp_request(struct xdp_md *ctx)
 	struct vip_key key = {};
 	struct vip_stats *st;
 	struct vip_val *vip;
-	__u8 mac[6];
 
 	if ((void *)(arp + 1) > end)
 		return VERDICT_NEXT;
@@ -58,9 +57,7 @@ static __noinline int arp_request(struct xdp_md *ctx)
 		return VERDICT_NEXT;
 
 	/* A unicast request to somebody else's NIC: only seen in promiscuous mode. */
-	virtual_mac(mac, vip->vhid);
-	if (!is_multicast_mac(eth->h_dest) && !same_mac(eth->h_dest, vip->nic_mac) &&
-	    !same_mac(eth->h_dest, mac))
+	if (!reaches_us(eth, vip->nic_mac, vip->vhid))
 		return VERDICT_NEXT;
 
 	st = bpf_map_lookup_elem(&vip_stats, &vip->vip);

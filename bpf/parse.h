@@ -101,6 +101,16 @@ static __always_inline int is_multicast_mac(const __u8 mac[6])
 	return mac[0] & 1;
 }
 
+/* Ethernet destinations that reach our stack: group addresses, the NIC's own and the virtual MAC. */
+static __always_inline int reaches_us(const struct ethhdr *eth, const __u8 *nic_mac, __u8 vhid)
+{
+	__u8 mac[6];
+
+	virtual_mac(mac, vhid);
+	return is_multicast_mac(eth->h_dest) || same_mac(eth->h_dest, nic_mac) ||
+	       same_mac(eth->h_dest, mac);
+}
+
 static __always_inline void v4_mapped(__u8 addr[16], __be32 v4_be)
 {
 	__u32 *w = (__u32 *)addr;

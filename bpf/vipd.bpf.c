@@ -13,6 +13,7 @@
 #include "arp.h"
 #include "egress.h"
 #include "maps.h"
+#include "nd.h"
 #include "parse.h"
 #include "verdict.h"
 #include "vmac.h"
@@ -39,18 +40,26 @@ int vipd_xdp(struct xdp_md *ctx)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
-	int verdict = VERDICT_NEXT;
+	int verdict = VERDICT_NEXT, virtual;
 
 	if ((void *)(eth + 1) > end)
 		goto out;
+	/* Now: a handler may resize the frame, and eth is gone then. */
+	virtual = is_virtual_mac(eth->h_dest);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
 		if (ipv4_proto(eth, end) == IP_PROTO_CARP)
 			verdict = advert_v4(ctx);
 		break;
 	case bpf_htons(ETH_P_IPV6):
-		if (ipv6_proto(eth, end) == IP_PROTO_CARP)
+		switch (ipv6_proto(eth, end)) {
+		case IP_PROTO_CARP:
 			verdict = advert_v6(ctx);
+			break;
+		case IP_PROTO_ICMPV6:
+			verdict = nd_solicitation(ctx);
+			break;
+		}
 		break;
 	case bpf_htons(ETH_P_ARP):
 		verdict = arp_request(ctx);
@@ -60,7 +69,7 @@ int vipd_xdp(struct xdp_md *ctx)
 		/* Groups on VLANs come later; until then what is tagged is not ours. */
 		goto out;
 	}
-	if (verdict == VERDICT_NEXT && is_virtual_mac(eth->h_dest))
+	if (verdict == VERDICT_NEXT && virtual)
 		verdict = to_virtual_mac(ctx);
 out:
 	return verdict == VERDICT_NEXT ? XDP_PASS : verdict;

@@ -53,6 +53,8 @@ enum dropped {
 	DROP_EGRESS_IP,
 	DROP_EGRESS_ADVERT,
 	DROP_UNICAST_ADVERT, /* accepted, and of no use to the stack: it would answer "unreachable" */
+	DROP_NOT_ANSWERING_ND,
+	DROP_EGRESS_ND,
 	DROP_SIZE = 8,
 };
 
@@ -94,12 +96,14 @@ struct vip_key {
 };
 _Static_assert(sizeof(struct vip_key) == 24, "vip_key");
 
+#define VIP_ROUTER 1 /* this host forwards IPv6 */
+
 struct vip_val {
 	__u32 group;
 	__u32 vip;
 	__u8 vhid;
 	__u8 nic_mac[6];
-	__u8 pad;
+	__u8 flags; /* VIP_* */
 };
 _Static_assert(sizeof(struct vip_val) == 16, "vip_val");
 
@@ -212,8 +216,9 @@ struct vip_stats {
 	__u64 arp_gratuitous;
 	__u64 nd_solicitations;
 	__u64 nd_advertisements;
+	__u64 nd_suppressed;
 };
-_Static_assert(sizeof(struct vip_stats) == 48, "vip_stats");
+_Static_assert(sizeof(struct vip_stats) == 56, "vip_stats");
 
 struct if_stats {
 	__u64 count[IF_COUNT_SIZE];

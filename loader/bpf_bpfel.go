@@ -175,6 +175,7 @@ type bpfVipStats struct {
 	ArpGratuitous    uint64
 	NdSolicitations  uint64
 	NdAdvertisements uint64
+	NdSuppressed     uint64
 }
 
 type bpfVipVal struct {
@@ -183,7 +184,7 @@ type bpfVipVal struct {
 	Vip    uint32
 	Vhid   uint8
 	NicMac [6]uint8
-	Pad    uint8
+	Flags  uint8
 }
 
 // Names of all BPF objects in the ELF.

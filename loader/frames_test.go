@@ -223,6 +223,64 @@ func arpFor(vip string) arp {
 	return arp{dstMAC: broadcastMAC, srcMAC: peerMAC, op: 1, sha: peerMAC, sip: "192.0.2.2", tip: vip}
 }
 
+// nd is a neighbour discovery message in its frame.
+type nd struct {
+	dstMAC, srcMAC [6]byte
+	src, dst       netip.Addr
+	typ, code      uint8
+	hops           uint8
+	flags          uint32
+	target         netip.Addr
+	options        []byte
+	badSum         bool
+}
+
+func (n nd) bytes() []byte {
+	if n.hops == 0 {
+		n.hops = 255
+	}
+	b := binary.BigEndian.AppendUint32([]byte{n.typ, n.code, 0, 0}, n.flags)
+	if n.target.IsValid() { // a router solicitation has none
+		b = append(b, n.target.AsSlice()...)
+	}
+	b = append(b, n.options...)
+	s := sum16(pseudo6(n.src, n.dst, 58, len(b)), b)
+	if n.badSum {
+		s ^= 1
+	}
+	binary.BigEndian.PutUint16(b[2:], s)
+	return packet6{srcMAC: n.srcMAC, dstMAC: n.dstMAC, src: n.src, dst: n.dst, hops: n.hops, next: 58, payload: b}.bytes()
+}
+
+func llOption(typ uint8, mac [6]byte) []byte { return append([]byte{typ, 1}, mac[:]...) }
+
+// solicitedNode is the group where an address is asked for, and its Ethernet address.
+func solicitedNode(a netip.Addr) (netip.Addr, [6]byte) {
+	b := a.As16()
+	return netip.AddrFrom16([16]byte{0: 0xff, 1: 2, 11: 1, 12: 0xff, 13: b[13], 14: b[14], 15: b[15]}),
+		[6]byte{0x33, 0x33, 0xff, b[13], b[14], b[15]}
+}
+
+// ndFor asks for an address by multicast, as hosts do.
+func ndFor(a netip.Addr) nd {
+	dst, mac := solicitedNode(a)
+	return nd{dstMAC: mac, srcMAC: peerMAC, src: peerAddr6, dst: dst, typ: 135, target: a, options: llOption(1, peerMAC)}
+}
+
+// naFor is the answer of the virtual router to an asker.
+func naFor(target, asker netip.Addr, mac [6]byte, router bool) []byte {
+	n := nd{dstMAC: mac, srcMAC: vmac(1), src: target, dst: asker, typ: 136, target: target, flags: 0x60000000, options: llOption(2, vmac(1))}
+	if asker.IsUnspecified() {
+		n.dstMAC, n.dst, n.flags = [6]byte{0x33, 0x33, 0, 0, 0, 1}, netip.MustParseAddr("ff02::1"), 0x20000000
+	}
+	if router {
+		n.flags |= 1 << 31
+	}
+	b := n.bytes()
+	b[14] = 0x60 // no traffic class
+	return b
+}
+
 // vrrp2 and vrrp3 are adverts of a foreign router.
 func vrrp2(vrid uint8, n int) []byte {
 	b := []byte{0x21, vrid, 100, byte(n), 0, 1, 0, 0}

@@ -4,6 +4,7 @@ package loader
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -24,6 +25,8 @@ func FuzzXDP(f *testing.F) {
 		frame6(c), frame6(damaged(c)), packet6{payload: append(c.bytes(), 0, 0, 0)}.bytes(), packet6{payload: c.bytes(), hops: 3}.bytes(),
 		packet6{payload: c.bytes(), dst: ownAddr6, dstMAC: nicMAC}.bytes(), packet6{payload: c.bytes(), dst: peerAddr6, dstMAC: vmac(1)}.bytes(),
 		packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes(), packet6{next: 60, payload: c.bytes()}.bytes(),
+		ndFor(vip6).bytes(), dadFor(vip6).bytes(), ndFor(netip.MustParseAddr("2001:db8::7")).bytes(), naFor(vip6, peerAddr6, nicMAC, true),
+		withNonce(ndFor(vip6)).bytes(), unicastND(vip6).bytes(),
 	} {
 		f.Add(frame, true)
 		f.Add(frame, false)
@@ -64,7 +67,8 @@ func TestTwin(t *testing.T) {
 		"arp": arpFor("192.0.2.1").bytes(), "virtual": packet{dstMAC: vmac(1), proto: 17, payload: make([]byte, 8)}.bytes(),
 		"advert6":  frame6(c),
 		"unicast6": packet6{payload: c.bytes(), dst: ownAddr6, dstMAC: nicMAC}.bytes(),
-		"vrrp3v6":  packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes(),
+		"nd":       ndFor(vip6).bytes(), "dad": dadFor(vip6).bytes(), "nonce": withNonce(ndFor(vip6)).bytes(), "unicast nd": unicastND(vip6).bytes(),
+		"vrrp3v6": packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes(),
 	} {
 		for i := range frame {
 			for _, x := range []byte{1, 2, 4, 8, 16, 32, 64, 128, 255} {

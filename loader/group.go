@@ -51,6 +51,9 @@ const (
 	groupTTLAny = 4
 )
 
+// vipRouter is VIP_ROUTER of vip_val.flags.
+const vipRouter = 1
+
 func (s GroupSpec) flags() (flags uint16) {
 	for _, a := range s.VIPs {
 		if a.Unmap().Is4() {
@@ -75,6 +78,7 @@ type Group struct {
 	// guarded by d.mu
 	removed bool
 	nicMAC  [6]byte
+	router  bool
 	vips    map[netip.Addr]uint32
 
 	sent uint64 // adverts recorded so far; of the goroutine that owns the setters
@@ -223,7 +227,7 @@ func (g *Group) apply(s GroupSpec) error {
 	if err := g.d.objs.Groups.Put(g.key, val); err != nil {
 		return fmt.Errorf("write the group: %w", err)
 	}
-	g.nicMAC = s.NICMAC
+	g.nicMAC, g.router = s.NICMAC, s.Router
 	return g.setVIPs(s.VIPs)
 }
 
@@ -280,6 +284,9 @@ func (g *Group) writeVIP(a netip.Addr, slot uint32, kept bool) error {
 		}
 	}
 	val := bpfVipVal{Group: g.slot, Vip: slot, Vhid: g.key.Vhid, NicMac: g.nicMAC}
+	if g.router {
+		val.Flags = vipRouter
+	}
 	err := g.d.objs.Vips.Update(g.vipKey(a), val, flags)
 	if errors.Is(err, ebpf.ErrKeyExist) {
 		return fmt.Errorf("address %s: %w by another group of that interface", a, ErrExists)

@@ -170,6 +170,9 @@ func (h *harness) counters() map[string]uint64 {
 		add("arp_replies", v.ARPReplies)
 		add("arp_suppressed", v.ARPSuppressed)
 		add("arp_gratuitous", v.ARPGratuitous)
+		add("nd_solicitations", v.NDSolicitations)
+		add("nd_advertisements", v.NDAdvertisements)
+		add("nd_suppressed", v.NDSuppressed)
 	}
 	ifs, err := h.d.InterfaceStats(loIndex)
 	if err != nil {

@@ -20,7 +20,7 @@ var rejectNames = [...]string{
 // droppedNames by enum dropped of bpf/vipd_types.h.
 var droppedNames = [...]string{
 	"not_answering_arp", "not_answering_mac", "egress_not_answering_arp", "egress_not_answering_ip",
-	"egress_not_answering_advert", "unicast_advert",
+	"egress_not_answering_advert", "unicast_advert", "not_answering_nd", "egress_not_answering_nd",
 }
 
 // ifCountNames by enum if_count of bpf/vipd_types.h.
@@ -140,6 +140,7 @@ func (g *Group) VIPStats() (map[netip.Addr]VIPStats, error) {
 			st.ARPGratuitous += c.ArpGratuitous
 			st.NDSolicitations += c.NdSolicitations
 			st.NDAdvertisements += c.NdAdvertisements
+			st.NDSuppressed += c.NdSuppressed
 		}
 		out[addr] = st
 	}

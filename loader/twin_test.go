@@ -55,7 +55,9 @@ func twin(f []byte, answering bool) outcome {
 	case 0x0800:
 		o.verdict, o.reason = twinIPv4(f)
 	case 0x86dd:
-		o.verdict, o.reason = twinIPv6(f)
+		if o = twinND(f, answering); o.verdict == 0 {
+			o.verdict, o.reason = twinIPv6(f)
+		}
 	}
 	if o.verdict != 0 {
 		return o
@@ -92,6 +94,48 @@ func twinARP(f []byte, answering bool) outcome {
 	default:
 		o.verdict = xdpTX
 		o.frame = slices.Concat(f[22:28], mac[:], f[12:20], []byte{0, 2}, mac[:], vip, f[22:32], f[42:])
+	}
+	return o
+}
+
+func twinND(f []byte, answering bool) outcome {
+	o := outcome{frame: f}
+	if len(f) < 78 || f[14]>>4 != 6 || f[20] != 58 || f[54] != 135 || !bytes.Equal(f[62:78], vip6.AsSlice()) || !reaches(f) {
+		return o
+	}
+	src, dst := netip.AddrFrom16([16]byte(f[22:38])), netip.AddrFrom16([16]byte(f[38:54]))
+	if !dst.IsMulticast() && dst != vip6 || src.IsMulticast() || src == vip6 {
+		return o
+	}
+	plen := int(binary.BigEndian.Uint16(f[18:]))
+	if f[21] != 255 || f[55] != 0 || plen < 24 || plen > 1460 || 54+plen > len(f) || sum16(pseudo6(src, dst, 58, plen), f[54:54+plen]) != 0 {
+		return o
+	}
+	mac, found := [6]byte(f[6:12]), false
+	opts := f[78 : 54+plen]
+	for range 8 {
+		if len(opts) == 0 {
+			break
+		}
+		if len(opts) < 2 || opts[1] == 0 || len(opts) < 8*int(opts[1]) {
+			return o
+		}
+		if opts[0] == 1 && opts[1] == 1 && !found {
+			mac, found = [6]byte(opts[2:8]), true
+		}
+		opts = opts[8*int(opts[1]):]
+	}
+	if len(opts) > 0 {
+		return o
+	}
+	if group, _ := solicitedNode(vip6); src.IsUnspecified() && (found || dst != group) {
+		return o
+	}
+	switch {
+	case !answering:
+		o.verdict = xdpDrop
+	case mac[0]&1 == 0:
+		o.verdict, o.frame = xdpTX, naFor(vip6, src, mac, false)
 	}
 	return o
 }
