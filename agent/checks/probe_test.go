@@ -3,6 +3,7 @@
 package checks
 
 import (
+	"bytes"
 	"context"
 	"net"
 	"os"
@@ -227,4 +228,20 @@ func TestEchoAnswers(t *testing.T) {
 func contextFor(t *testing.T, d time.Duration) (context.Context, context.CancelFunc) {
 	t.Helper()
 	return context.WithTimeout(t.Context(), d)
+}
+
+// FuzzEchoAnswers: no panic, and only a whole echo reply is an answer.
+func FuzzEchoAnswers(f *testing.F) {
+	v4, v6 := mustAddr("192.0.2.1"), mustAddr("2001:db8::1")
+	q4, q6 := echoRequest(v4, 1, 2), echoRequest(v6, 1, 2)
+	f.Add(append(append([]byte{0x45}, make([]byte, 19)...), q4...))
+	f.Add(append([]byte{echoReply6}, q6[1:]...))
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		if echoAnswers(v4, q4, answer) && !bytes.HasSuffix(answer, q4[4:]) {
+			t.Errorf("answer %x to %x", answer, q4)
+		}
+		if echoAnswers(v6, q6, answer) && !bytes.HasSuffix(answer, q6[4:]) {
+			t.Errorf("answer %x to %x", answer, q6)
+		}
+	})
 }

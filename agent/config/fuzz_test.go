@@ -16,11 +16,15 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(vip))
 	f.Add([]byte("a.b.c = {x=[1, 'a', [2]], y=1979-05-27}\n[[vip]]\n[vip.x]\n[[vip]]\nvhid=0x1\n"))
+	f.Add([]byte("[carp]\nmaster_down = \"openbsd\"\npreempt_delay = \"1h\"\n" + vip + "lladdr = \"02:11:22:33:44:55\"\n[[vip.accept]]\npassword = \"x\"\n" +
+		"[[check]]\nname = \"a\"\ntype = \"icmp\"\ntarget = \"fe80::1\"\ninterface = \"eth0\"\ninterval = \"100ms\"\n" +
+		"[[check]]\nname = \"b\"\ntype = \"command\"\ncommand = [\"/x\"]\n"))
 	f.Add([]byte("[carp]\r\ndead_ratio = inf\n[carp.x]\n[[carp]]\n\"\\n\" = 1e99\n"))
 	if ref, err := os.ReadFile("../../packaging/vipd.toml"); err == nil {
 		f.Add(ref)
 	}
 	opts := testOptions()
+	opts.unreleased = true
 	f.Fuzz(func(t *testing.T, data []byte) {
 		cfg, warnings, err := Parse("f", data, opts)
 		if (cfg == nil) == (err == nil) {
@@ -49,6 +53,24 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("accepted %+v", g)
 			}
 			names[g.Name()] = true
+			if len(g.Contexts()) > maxContexts || g.Broadcast && len(g.Peers) > 0 || g.LLAddr != nil && g.LLAddr[0]&1 != 0 {
+				t.Errorf("accepted %+v", g)
+			}
+			for _, c := range g.Contexts() {
+				if len(c.Password.Bytes()) > maxPassword {
+					t.Errorf("accepted the context %s", c.Name)
+				}
+			}
+		}
+		if d := cfg.Carp.PreemptDelay; d < 0 || d > maxPreemptDelay {
+			t.Errorf("accepted a delay of %v", d)
+		}
+		for _, c := range cfg.Checks {
+			if names[c.Name] || !validCheckName(c.Name) || c.Timeout > c.Interval || c.Timeout < minCheckTimeout || c.Interval > maxCheckInterval ||
+				c.Rise < 1 || c.Fall < 1 || c.Demotion < 1 || c.Demotion > 255 || (len(c.Command) > 0) != (c.Type == CheckCommand) {
+				t.Errorf("accepted %+v", c)
+			}
+			names[c.Name] = true
 		}
 		if c := Diff(cfg, cfg); !c.Empty() {
 			t.Errorf("differs from itself: %+v", c)

@@ -55,28 +55,45 @@ func labels(name string, values []string) []string {
 	return out
 }
 
+const counter, gauge = "counter", "gauge"
+
 // families are sorted by name, so that they can be merged with the registry's.
 func families() []family {
-	const counter, gauge = "counter", "gauge"
-	perGroup := func(write func(p *page, g *groupView)) func(*page, *view) {
-		return func(p *page, v *view) {
-			for i := range v.groups {
-				write(p, &v.groups[i])
-			}
-		}
+	out := slices.Concat(nodeFamilies(), advertFamilies(), groupFamilies(), vipFamilies())
+	slices.SortFunc(out, func(a, b family) int { return cmp.Compare(a.name, b.name) })
+	return out
+}
+
+func nodeFamilies() []family {
+	return []family{
+		{
+			nameDemotion, "Sum of all demotions of this node in units of advskew, maintenance mode included.", gauge,
+			func(p *page, v *view) { p.gauge(float64(v.Demotion)) },
+		},
+		{
+			nameContribution, "What each named demotion adds to the sum; absent while it adds nothing.", gauge,
+			func(p *page, v *view) {
+				for _, d := range v.Demotions {
+					p.gauge(float64(d.Value), label("name", d.Name))
+				}
+			},
+		},
+		{
+			nameCheckFailing, "1 while the health check fails; 0 as well while it is not known yet.", gauge,
+			func(p *page, v *view) {
+				for _, c := range v.Checks {
+					p.truth(c.Failing, label("check", c.Name))
+				}
+			},
+		},
+		{nameEnabled, "1 unless the operator disabled the node.", gauge, func(p *page, v *view) { p.truth(v.Enabled) }},
+		{nameMaintenance, "1 in maintenance mode.", gauge, func(p *page, v *view) { p.truth(v.Maintenance) }},
+		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
 	}
-	count := func(of func(*Group) uint64) func(*page, *view) {
-		return perGroup(func(p *page, g *groupView) { p.count(of(g.Group), g.iface, g.vhid) })
-	}
-	perVIP := func(of func(*VIP) uint64) func(*page, *view) {
-		return perGroup(func(p *page, g *groupView) {
-			for i := range g.VIPs {
-				p.count(of(&g.VIPs[i]), g.addresses[i], g.iface, g.vhid)
-			}
-		})
-	}
-	out := []family{
-		{nameGroupState, "1 for the state that the group is in, 0 for the others.", gauge, writeStates},
+}
+
+func advertFamilies() []family {
+	return []family{
 		{nameSent, "Advertisements sent.", counter, count(func(g *Group) uint64 { return g.Sent })},
 		{nameReceived, "Authentic advertisements of other nodes received.", counter, count(func(g *Group) uint64 { return g.Received })},
 		{
@@ -103,6 +120,16 @@ func families() []family {
 				}
 			}),
 		},
+		{
+			nameEventsLost, "Advertisements that did not fit into the ring to the agent; the kernel's own record has them.", counter,
+			count(func(g *Group) uint64 { return g.EventsLost }),
+		},
+	}
+}
+
+func groupFamilies() []family {
+	return []family{
+		{nameGroupState, "1 for the state that the group is in, 0 for the others.", gauge, writeStates},
 		{namePackets, "Packets to the virtual MAC that were let in.", counter, count(func(g *Group) uint64 { return g.Packets })},
 		{nameBytes, "Bytes of the packets to the virtual MAC that were let in.", counter, count(func(g *Group) uint64 { return g.Bytes })},
 		{
@@ -110,40 +137,38 @@ func families() []family {
 			perGroup(func(p *page, g *groupView) { p.gauge(max(g.LeaseRemaining, 0).Seconds(), g.iface, g.vhid) }),
 		},
 		{nameDropped, "Frames dropped because this node must not speak for the group now, by reason.", counter, writeDropped},
-		{
-			nameEventsLost, "Advertisements that did not fit into the ring to the agent; the kernel's own record has them.", counter,
-			count(func(g *Group) uint64 { return g.EventsLost }),
-		},
+	}
+}
+
+func vipFamilies() []family {
+	return []family{
 		{nameARPRequests, "ARP requests seen for the address.", counter, perVIP(func(v *VIP) uint64 { return v.ARPRequests })},
 		{nameARPReplies, "ARP requests answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.ARPReplies })},
 		{nameNDSolicitations, "Neighbour solicitations seen for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDSolicitations })},
 		{nameNDAdvertisements, "Neighbour solicitations answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDAdvertisements })},
-		{
-			nameDemotion, "Sum of all demotions of this node in units of advskew, maintenance mode included.", gauge,
-			func(p *page, v *view) { p.gauge(float64(v.Demotion)) },
-		},
-		{
-			nameContribution, "What each named demotion adds to the sum; absent while it adds nothing.", gauge,
-			func(p *page, v *view) {
-				for _, d := range v.Demotions {
-					p.gauge(float64(d.Value), label("name", d.Name))
-				}
-			},
-		},
-		{
-			nameCheckFailing, "1 while the health check fails; 0 as well while it is not known yet.", gauge,
-			func(p *page, v *view) {
-				for _, c := range v.Checks {
-					p.truth(c.Failing, label("check", c.Name))
-				}
-			},
-		},
-		{nameEnabled, "1 unless the operator disabled the node.", gauge, func(p *page, v *view) { p.truth(v.Enabled) }},
-		{nameMaintenance, "1 in maintenance mode.", gauge, func(p *page, v *view) { p.truth(v.Maintenance) }},
-		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
 	}
-	slices.SortFunc(out, func(a, b family) int { return cmp.Compare(a.name, b.name) })
-	return out
+}
+
+func perGroup(write func(p *page, g *groupView)) func(*page, *view) {
+	return func(p *page, v *view) {
+		for i := range v.groups {
+			write(p, &v.groups[i])
+		}
+	}
+}
+
+// count is a counter of each group.
+func count(of func(*Group) uint64) func(*page, *view) {
+	return perGroup(func(p *page, g *groupView) { p.count(of(g.Group), g.iface, g.vhid) })
+}
+
+// perVIP is a counter of each address.
+func perVIP(of func(*VIP) uint64) func(*page, *view) {
+	return perGroup(func(p *page, g *groupView) {
+		for i := range g.VIPs {
+			p.count(of(&g.VIPs[i]), g.addresses[i], g.iface, g.vhid)
+		}
+	})
 }
 
 func writeStates(p *page, v *view) {
