@@ -42,6 +42,29 @@ static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
 	return bpf_map_lookup_elem(&vips, &key);
 }
 
+/*
+ * An advert of our group as only this host can have made it. Returns TC_ACT_OK when it is one that may
+ * leave, TC_ACT_UNSPEC when it is none.
+ */
+static __always_inline int judge_own_advert(__u32 ifindex, const struct carp_hdr *c)
+{
+	struct group_key key = {};
+	struct group_val *g;
+
+	if (c->version_type >> 4 != CARP_VERSION)
+		return TC_ACT_UNSPEC;
+	key.ifindex = ifindex;
+	key.vhid = c->vhid;
+	g = bpf_map_lookup_elem(&groups, &key);
+	if (!g)
+		return TC_ACT_UNSPEC;
+	/* A goodbye claims nothing, and must get out just when the right to speak is gone. */
+	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || may_advertise(g->slot))
+		return TC_ACT_OK;
+	count_drop(g->slot, DROP_EGRESS_ADVERT);
+	return TC_ACT_SHOT;
+}
+
 static __noinline int egress_arp(struct __sk_buff *skb)
 {
 	struct ethhdr *eth;
@@ -66,17 +89,11 @@ static __noinline int egress_arp(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-/*
- * An advert of our group as only this host can have made it (VRRP has other lengths). Returns
- * TC_ACT_OK when it is one that may leave, TC_ACT_UNSPEC when it is none.
- */
+/* TTL and length tell an advert of ours from a forwarded one and from VRRP. */
 static __noinline int egress_advert(struct __sk_buff *skb)
 {
-	void *end;
 	struct iphdr *ip;
 	struct carp_hdr *c;
-	struct group_key key = {};
-	struct group_val *g;
 	__u32 hl;
 
 	if (!pull(skb, EGRESS_IP_LEN))
@@ -85,25 +102,15 @@ static __noinline int egress_advert(struct __sk_buff *skb)
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
 	hl = ip->ihl * 4;
-	if (hl < sizeof(*ip) || ip->ttl != CARP_TTL ||
+	if (ip->protocol != IP_PROTO_CARP || hl < sizeof(*ip) || ip->ttl != CARP_TTL ||
 	    bpf_ntohs(ip->tot_len) != hl + CARP_SIZE ||
 	    (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK)) ||
 	    !pull(skb, ETH_HLEN + hl + CARP_SIZE))
 		return TC_ACT_UNSPEC;
-	end = (void *)(long)skb->data_end;
 	c = (void *)(long)skb->data + ETH_HLEN + hl;
-	if ((void *)(c + 1) > end || c->version_type >> 4 != CARP_VERSION)
+	if ((void *)(c + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
-	key.ifindex = skb->ifindex;
-	key.vhid = c->vhid;
-	g = bpf_map_lookup_elem(&groups, &key);
-	if (!g)
-		return TC_ACT_UNSPEC;
-	/* A goodbye claims nothing, and must get out just when the right to speak is gone. */
-	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || may_advertise(g->slot))
-		return TC_ACT_OK;
-	count_drop(g->slot, DROP_EGRESS_ADVERT);
-	return TC_ACT_SHOT;
+	return judge_own_advert(skb->ifindex, c);
 }
 
 static __noinline int egress_ip(struct __sk_buff *skb)

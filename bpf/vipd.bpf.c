@@ -12,6 +12,7 @@
 #include "advert.h"
 #include "arp.h"
 #include "egress.h"
+#include "egress6.h"
 #include "maps.h"
 #include "nd.h"
 #include "parse.h"
@@ -93,6 +94,9 @@ int vipd_egress(struct __sk_buff *skb)
 		/* An advert leaves from an address that is no VIP; it was judged by its own rule. */
 		if (verdict == TC_ACT_UNSPEC)
 			verdict = egress_ip(skb);
+		break;
+	case bpf_htons(ETH_P_IPV6):
+		verdict = egress_ipv6(skb);
 		break;
 	case bpf_htons(ETH_P_ARP):
 		verdict = egress_arp(skb);
