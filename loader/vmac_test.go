@@ -2,16 +2,27 @@
 
 package loader
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 func TestVirtualMAC(t *testing.T) {
-	h := newHarness(t)
+	h := newHarness(t, dualVIPs()...)
 	icmp := packet{dstMAC: vmac(1), srcMAC: peerMAC, ttl: 64, proto: 1, payload: make([]byte, 64)}.bytes()
 	v6 := append(eth(vmac(1), peerMAC, 0x86dd), make([]byte, 60)...)
 	reply := arpFor("192.0.2.7")
 	reply.dstMAC, reply.op = vmac(1), 2
 	odd := append(eth(vmac(1), peerMAC, 0x88b5), 1, 2, 3)
-	frames := map[string][]byte{"icmp": icmp, "ipv6": v6, "arp reply": reply.bytes(), "other type": odd}
+	echo6 := packet6{dstMAC: vmac(1), srcMAC: peerMAC, dst: vip6, hops: 64, next: 58, payload: append([]byte{128, 0}, make([]byte, 30)...)}.bytes()
+	tcp6 := packet6{dstMAC: vmac(1), srcMAC: peerMAC, dst: vip6, hops: 64, next: 6, payload: make([]byte, 20)}.bytes()
+	ask6 := unicastND(netip.MustParseAddr("2001:db8::7")).bytes() // for an address that is no VIP
+	na6 := nd{dstMAC: vmac(1), srcMAC: peerMAC, src: peerAddr6, dst: vip6, typ: 136, target: peerAddr6, options: llOption(2, peerMAC)}.bytes()
+	fragment6 := packet6{dstMAC: vmac(1), srcMAC: peerMAC, dst: vip6, hops: 64, next: 44, payload: make([]byte, 40)}.bytes()
+	forged6 := unicastND(vip6)
+	forged6.badSum = true
+	frames := map[string][]byte{"echo6": echo6, "tcp6": tcp6, "solicitation": ask6, "advertisement": na6, "fragment6": fragment6,
+		"bad solicitation": forged6.bytes(), "icmp": icmp, "ipv6": v6, "arp reply": reply.bytes(), "other type": odd}
 
 	for name, f := range frames {
 		h.expect("backup: "+name, f, want{verdict: xdpDrop, counts: count("drop_not_answering_mac")})
@@ -24,13 +35,15 @@ func TestVirtualMAC(t *testing.T) {
 			counts: map[string]uint64{"packets": 1, "bytes": uint64(len(f))},
 		})
 	}
-	for n := 14; n < len(icmp); n++ {
-		f := icmp[:n]
-		delivered := append(append([]byte(nil), nicMAC[:]...), f[6:]...)
-		h.expect("truncated", f, want{
-			verdict: xdpPass, frame: delivered,
-			counts: map[string]uint64{"packets": 1, "bytes": uint64(n)},
-		})
+	for _, whole := range [][]byte{icmp, echo6} {
+		for n := 14; n < len(whole); n++ {
+			f := whole[:n]
+			delivered := append(append([]byte(nil), nicMAC[:]...), f[6:]...)
+			h.expect("truncated", f, want{
+				verdict: xdpPass, frame: delivered,
+				counts: map[string]uint64{"packets": 1, "bytes": uint64(n)},
+			})
+		}
 	}
 	for name, mac := range map[string][6]byte{
 		"other vhid": vmac(2), "ucarp's": {0, 0, 0x5e, 0, 0, 1}, "vrrp for ipv6": {0, 0, 0x5e, 0, 2, 1}, "NIC": nicMAC,
