@@ -74,7 +74,11 @@ func (a *Agent) sendFamily(g *group, p election.Priority, f family) error {
 		return err
 	}
 	peers := g.peers(f)
-	if len(peers) == 0 {
+	switch {
+	case len(peers) > 0:
+	case g.cfg.Broadcast:
+		return a.sendFrame(g, p, src, f.multicast, wire.Broadcast)
+	default:
 		return a.sendFrame(g, p, src, f.multicast, wire.MulticastMAC(f.multicast))
 	}
 	var errs []error

@@ -19,6 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"vipd/agent/checks"
 	"vipd/agent/config"
 	"vipd/agent/control/api"
 	"vipd/agent/election"
@@ -51,6 +52,7 @@ type Agent struct {
 	openSender      func(ifindex int) (frameSender, error)
 	clock           func() int64 // CLOCK_BOOTTIME
 	metrics         *metrics.Metrics
+	checks          *checks.Runner
 	firstGeneration uint64
 
 	ports  map[string]*port
@@ -58,7 +60,8 @@ type Agent struct {
 	order  []*group // as in the config
 
 	byPlace map[place]*group
-	events  []loader.Event // reused by catchUp
+	pinned  map[place]loader.PinnedGroup // adopted and not yet claimed
+	events  []loader.Event               // reused by catchUp
 	waiters []waiter
 
 	ledger      ledger
@@ -108,6 +111,7 @@ func New(opts Options) *Agent {
 		ports:      map[string]*port{},
 		groups:     map[string]*group{},
 		byPlace:    map[place]*group{},
+		pinned:     map[place]loader.PinnedGroup{},
 		commands:   make(chan command),
 		reload:     make(chan struct{}, 1),
 		leave:      make(chan struct{}, 1),
@@ -176,6 +180,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, a.plane.Remove())
 	}()
 	a.metrics = metrics.New(snapshotSource{a}, metrics.Options{Version: api.Version, GoVersion: runtime.Version(), Log: a.log})
+	a.checks = checks.New(checks.Options{Log: a.log})
+	defer a.checks.Close()
 	keep, err = a.serve(ctx)
 	return err
 }
@@ -205,21 +211,20 @@ func (a *Agent) readSwitches() error {
 	return nil
 }
 
-func orNow(t time.Time) time.Time {
-	if t.IsZero() {
-		return time.Now()
-	}
-	return t
-}
-
 // now is the one clock of elections, leases and receive times.
 func (a *Agent) now() election.Instant { return election.Instant(a.clock()) }
 
 func (a *Agent) electionConfig(g config.Group) election.Config {
-	return election.Config{
+	c := election.Config{
 		NodeName: a.cfg.Node.Name, AdvBase: g.AdvBase, AdvSkew: g.AdvSkew,
 		Preempt: a.cfg.Carp.Preempt, DeadRatio: a.cfg.Carp.DeadRatio, SendDemote: a.cfg.Carp.SendDemote,
+		PreemptDelay: a.cfg.Carp.PreemptDelay,
+		DualStack:    hasFamily(g, families[0]) && hasFamily(g, families[1]),
 	}
+	if a.cfg.Carp.MasterDown == config.MasterDownOpenBSD {
+		c.MasterDown = election.DownOpenBSD
+	}
+	return c
 }
 
 func (a *Agent) xdpMode() loader.Mode { return loader.Mode(a.cfg.XDP.Mode) }

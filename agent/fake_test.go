@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"vipd/agent/checks"
 	"vipd/agent/config"
 	"vipd/agent/election"
 	"vipd/agent/metrics"
@@ -35,6 +36,7 @@ type bench struct {
 	own     []netip.Prefix
 	planes  map[string]*fakeGroup // by interface index and vhid
 	sendErr error
+	pins    []loader.PinnedGroup
 	wake    chan struct{}
 }
 
@@ -44,6 +46,14 @@ const second = int64(time.Second)
 const startTime = 1000 * second
 
 func newBench(t *testing.T, groups ...config.Group) *bench {
+	t.Helper()
+	b := newBenchWith(t, nil, groups...)
+	b.drain()
+	return b
+}
+
+// newBenchWith starts on a data plane that an earlier vipd left pins in.
+func newBenchWith(t *testing.T, pins []loader.PinnedGroup, groups ...config.Group) *bench {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Node.Name = "fw1"
@@ -60,7 +70,11 @@ func newBench(t *testing.T, groups ...config.Group) *bench {
 	b.host, b.plane = fakeHost{b}, fakePlane{b}
 	b.openSender = func(int) (frameSender, error) { return fakeSender{b}, nil }
 	b.clock = func() int64 { return b.now }
+	b.checks = checks.New(checks.Options{})
+	t.Cleanup(b.checks.Close)
 	b.metrics = metrics.New(snapshotSource{b.Agent}, metrics.Options{})
+	b.pins = pins
+	b.readPinned()
 	for i, g := range groups {
 		if _, ok := b.links[g.Interface]; !ok {
 			b.links[g.Interface] = netio.Link{Index: 10 + i, Name: g.Interface, Up: true, Ethernet: true}
@@ -71,7 +85,7 @@ func newBench(t *testing.T, groups ...config.Group) *bench {
 	}
 	b.arrange()
 	b.syncPorts()
-	b.drain()
+	b.settleAdopted()
 	return b
 }
 
@@ -155,6 +169,10 @@ func (f fakePlane) AddGroup(spec loader.GroupSpec) (planeGroup, error) {
 	f.b.note("plug %s", g.name)
 	return g, nil
 }
+
+func (f fakePlane) Pinned() []loader.PinnedGroup           { return f.b.pins }
+func (fakePlane) Unclaimed() []loader.LeftVIP              { return nil }
+func (fakePlane) DropUnclaimed() ([]loader.LeftVIP, error) { return nil, nil }
 
 func (f fakePlane) Wake() <-chan struct{} { return f.b.wake }
 

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"vipd/agent/config"
 	"vipd/agent/wire"
 )
 
@@ -23,8 +24,10 @@ var families = []family{
 	{"ipv6", wire.MulticastV6, netip.Addr.Is6},
 }
 
-func (g *group) has(f family) bool {
-	return slices.ContainsFunc(g.cfg.Addresses, func(p netip.Prefix) bool { return f.of(p.Addr()) })
+func (g *group) has(f family) bool { return hasFamily(g.cfg, f) }
+
+func hasFamily(g config.Group, f family) bool {
+	return slices.ContainsFunc(g.Addresses, func(p netip.Prefix) bool { return f.of(p.Addr()) })
 }
 
 func (g *group) peers(f family) []netip.Addr {

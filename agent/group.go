@@ -23,6 +23,7 @@ type group struct {
 	name    string
 	machine *election.Machine
 	queue   []election.Action // reused by step
+	late    []election.Action // of an adoption, to be done once plugged
 
 	port  *port
 	plane planeGroup // nil while the interface is not usable
@@ -33,9 +34,13 @@ type group struct {
 	key    wire.Key
 	seal   wire.SealKey
 	prefix []byte // the authenticated message up to the counter
+	// contexts are all that is accepted; key, seal and prefix are the first of them.
+	contexts []loader.AuthContext
 
 	lastHeard    election.Instant // receive time of the newest advert given to the machine
 	heardCounter uint64           // counter of that advert, never sent by us next
+	limitedAt    int64            // when a digest budget had last run out, as far as told
+	blind        bool             // one has since the last tick: silence is no evidence
 	onHost       map[netip.Addr]netip.Prefix
 	routes       map[netip.Addr]netip.Prefix
 	unfinished   bool   // some addresses are still to be added
@@ -79,18 +84,30 @@ func newGroup(a *Agent, cfg config.Group) (*group, error) {
 	if err := g.setSecrets(cfg); err != nil {
 		return nil, err
 	}
-	g.machine = election.New(a.electionConfig(cfg), a.now(), a.firstGeneration)
+	if !a.adopt(g) {
+		g.machine = election.New(a.electionConfig(cfg), a.now(), a.firstGeneration)
+	}
 	return g, nil
 }
 
-// setSecrets derives what is authenticated: the key and the address list.
+// setSecrets derives what is authenticated, for every context that is accepted.
+// The first one is the one that is signed with.
 func (g *group) setSecrets(cfg config.Group) error {
-	key, err := wire.NewKey(cfg.Password.Bytes())
-	if err != nil {
-		return fmt.Errorf("password of %s: %w", cfg.Name(), err)
+	var contexts []loader.AuthContext
+	for i, c := range cfg.Contexts() {
+		key, err := wire.NewKey(c.Password.Bytes())
+		if err != nil {
+			return fmt.Errorf("password of %s (%s): %w", cfg.Name(), c.Name, err)
+		}
+		prefix, seal := wire.DigestPrefix(cfg.VHID, c.Addresses, cfg.LLAddr), key.SealKey()
+		if i == 0 {
+			g.key, g.seal, g.prefix = key, seal, prefix
+		}
+		contexts = append(contexts, loader.AuthContext{
+			Key: c.Password.Bytes(), Prefix: prefix, SealKey: loader.SealKey(seal),
+		})
 	}
-	g.key, g.seal = key, key.SealKey()
-	g.prefix = wire.DigestPrefix(cfg.VHID, addrsOf(cfg), nil)
+	g.contexts = contexts
 	return nil
 }
 
@@ -103,12 +120,20 @@ func addrsOf(cfg config.Group) []netip.Addr {
 }
 
 func (g *group) planeSpec() loader.GroupSpec {
+	ttl := loader.TTLStrict
+	if len(g.cfg.Peers) > 0 && g.cfg.PeerTTL != config.PeerTTLStrict {
+		ttl = loader.TTLAny
+	}
 	return loader.GroupSpec{
-		IfIndex:  g.port.link.Index,
-		VHID:     g.cfg.VHID,
-		NICMAC:   g.port.link.MAC,
-		VIPs:     addrsOf(g.cfg),
-		Contexts: []loader.AuthContext{{Key: g.cfg.Password.Bytes(), Prefix: g.prefix}},
+		IfIndex:      g.port.link.Index,
+		VHID:         g.cfg.VHID,
+		NICMAC:       g.port.link.MAC,
+		VIPs:         addrsOf(g.cfg),
+		Contexts:     g.contexts,
+		Router:       g.port.forwards,
+		TTL:          ttl,
+		RequireSeal:  g.cfg.RequireSeal,
+		StrictReplay: g.cfg.Replay == config.ReplayStrict,
 	}
 }
 

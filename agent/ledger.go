@@ -50,6 +50,15 @@ func (l *ledger) put(d api.Demotion) bool {
 	return d != old
 }
 
+// names are those of all entries.
+func (l *ledger) names() []string {
+	out := make([]string, 0, len(l.entries))
+	for _, e := range l.entries {
+		out = append(out, e.Name)
+	}
+	return out
+}
+
 // expired are the names of the entries whose time is over.
 func (l *ledger) expired(now time.Time) []string {
 	var out []string

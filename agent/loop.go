@@ -49,6 +49,9 @@ func (a *Agent) do(ctx context.Context, fn func()) error {
 func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 	defer close(a.done)
 	a.syncPorts()
+	a.settleAdopted()
+	a.catchUp() // what the earlier vipd did not read any more
+	a.tick()
 	stop := ctx.Done()
 	timer := time.NewTimer(maxNap)
 	defer timer.Stop()
@@ -74,6 +77,8 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 		case <-links.Changed():
 			a.catchUp() // what the wire said before the link went counts first
 			a.syncPorts()
+		case <-a.checks.Changed():
+			a.syncChecks()
 		case c := <-a.commands:
 			a.catchUp()
 			c.run()
@@ -187,6 +192,8 @@ func (a *Agent) hearKernel(g *group) {
 	if seen.Count > 0 {
 		a.hear(g, seen.Event)
 	}
+	g.blind = seen.LimitedAt > g.limitedAt
+	g.limitedAt = seen.LimitedAt
 	v := g.machine.View()
 	if v.State == election.Master && seen.YieldedGeneration >= v.Generation {
 		a.step(g, election.Yielded{Generation: v.Generation})
@@ -198,7 +205,8 @@ func (a *Agent) tick() {
 	now := a.now()
 	for _, g := range a.order {
 		if at, ok := g.machine.Deadline(); ok && at <= now {
-			a.step(g, election.Tick{})
+			a.step(g, election.Tick{Blind: g.blind})
+			g.blind = false
 		}
 	}
 	a.settleLedger()

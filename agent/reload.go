@@ -33,7 +33,9 @@ func (a *Agent) addGroup(cfg config.Group) error {
 	}
 	g.port = p
 	a.groups[g.name] = g
-	a.step(g, election.Demotion{Total: a.ledger.total()})
+	if g.machine.View().State == election.Init { // an adopted one knows it already
+		a.step(g, election.Demotion{Total: a.ledger.total()})
+	}
 	if a.disabled {
 		a.step(g, election.Release{Reason: election.ReasonDisabled})
 	}
@@ -123,6 +125,7 @@ func (a *Agent) switchTo(next *config.Config, warnings []config.Problem) (api.Re
 		}
 		errs = append(errs, a.addGroup(cfg))
 	}
+	a.checks.Reconcile(next.Checks)
 	a.forgetRemoved()
 	a.arrange()
 	a.syncPorts()

@@ -20,6 +20,9 @@ type dataplane interface {
 	AddGroup(spec loader.GroupSpec) (planeGroup, error)
 	Wake() <-chan struct{}
 	Drain(dst []loader.Event) ([]loader.Event, error)
+	Pinned() []loader.PinnedGroup
+	Unclaimed() []loader.LeftVIP
+	DropUnclaimed() ([]loader.LeftVIP, error)
 	InterfaceStats(ifindex int) (map[string]uint64, error)
 	Close() error
 	Remove() error

@@ -22,6 +22,7 @@ import (
 // serve runs the loop and everything around it until the loop ends. It returns
 // true when the next vipd is to find the data plane as it is.
 func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
+	a.readPinned()
 	for _, cfg := range a.cfg.Groups {
 		if err := a.addGroup(cfg); err != nil {
 			return false, err
@@ -45,6 +46,7 @@ func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
 	tasks.Go(func() error { return server.Run(around) })
 	tasks.Go(func() error { return a.serveHTTP(around) })
 	tasks.Go(func() error { return a.watchReload(around) })
+	a.checks.Reconcile(a.cfg.Checks)
 	a.log.Info("vipd started", "version", api.Version, "node", a.cfg.Node.Name,
 		"groups", len(a.order), "config", a.cfg.Source)
 	keep = a.loop(ctx, links)

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"time"
 
+	"vipd/agent/checks"
+	"vipd/agent/config"
 	"vipd/agent/control/api"
 	"vipd/agent/election"
 	"vipd/agent/metrics"
@@ -92,7 +95,10 @@ func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled b
 		AdvertisementsSent: g.counts.sent.Load(), AdvertisementsReceived: stats.group.Received,
 		AdvertisementsRejected: rejected(stats.group), FramesDropped: stats.group.Dropped,
 		Packets: stats.group.Packets, Bytes: stats.group.Bytes, EventsLost: stats.group.EventsLost,
+		LoopsSuspected: stats.group.OwnCounter,
 	}
+	out.Families, out.SilentFamily = familiesOf(v, at)
+	out.Contexts = contextsOf(cfg, stats.group.Contexts)
 	for _, p := range cfg.Addresses {
 		s := stats.vips[p.Addr()]
 		out.Counters.ARPRequests += s.ARPRequests
@@ -115,6 +121,38 @@ func rejected(st loader.GroupStats) map[string]uint64 {
 	return out
 }
 
+// familiesOf tells of each family of the group when it was last heard.
+func familiesOf(v *groupView, at func(election.Instant) time.Time) ([]api.Family, string) {
+	silent := strings.ToLower(v.view.Silent.String())
+	var out []api.Family
+	for i, heard := range []election.LastAdvert{v.view.IPv4, v.view.IPv6} {
+		if !hasFamily(v.cfg, families[i]) {
+			continue
+		}
+		f := api.Family{Family: families[i].name, Silent: silent == families[i].name}
+		if heard.Ever {
+			f.LastSeen = at(heard.At)
+		}
+		out = append(out, f)
+	}
+	return out, silent
+}
+
+// contextsOf counts what came with each password and address list. The two digests
+// of one (with and without link-local addresses) are one.
+func contextsOf(cfg config.Group, received []uint64) []api.Context {
+	var out []api.Context
+	for i, c := range cfg.Contexts() {
+		if len(out) == 0 || out[len(out)-1].Name != c.Name {
+			out = append(out, api.Context{Name: c.Name})
+		}
+		if i < len(received) {
+			out[len(out)-1].Received += received[i]
+		}
+	}
+	return out
+}
+
 func initDetail(v *groupView, enabled bool) string {
 	if !enabled {
 		return "switched off by the operator; `vipctl enable` switches it on again"
@@ -131,6 +169,12 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 	n := a.node.Load()
 	now := a.now()
 	out := metrics.Snapshot{Enabled: n.enabled, Maintenance: n.maintenance, Demotion: n.ledger.total()}
+	for _, d := range n.ledger.list() {
+		out.Demotions = append(out.Demotions, metrics.Demotion{Name: d.Name, Value: d.Value})
+	}
+	for _, c := range a.checks.Results() {
+		out.Checks = append(out.Checks, metrics.Check{Name: c.Name, Failing: c.State == checks.Failing})
+	}
 	for _, g := range n.groups {
 		v := g.view.Load()
 		k := g.readKernel(v, now)
@@ -144,6 +188,13 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 		}
 		if k.seen.Count > 0 {
 			mg.Heard, mg.LastAdvertAge = true, now.Sub(election.Instant(k.seen.At))
+		}
+		fams, _ := familiesOf(v, func(election.Instant) time.Time { return time.Time{} })
+		for _, f := range fams {
+			mg.Families = append(mg.Families, metrics.Family{Name: f.Family, Silent: f.Silent})
+		}
+		for _, c := range contextsOf(v.cfg, k.group.Contexts) {
+			mg.Contexts = append(mg.Contexts, metrics.Context(c))
 		}
 		for _, p := range v.cfg.Addresses {
 			st := k.vips[p.Addr()]

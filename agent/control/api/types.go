@@ -138,7 +138,7 @@ type Counters struct {
 	EventsLost    uint64            `json:"events_lost"`
 	// LoopsSuspected counts our own counters heard from another source. FreeBSD,
 	// NetBSD and ucarp continue a peer's counter, so this alone is no fault.
-	LoopsSuspected uint64 `json:"loops_suspected,omitempty"`
+	LoopsSuspected uint64 `json:"loops_suspected"`
 }
 
 // VIP has the counters of one address.
