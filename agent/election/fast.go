@@ -19,6 +19,15 @@ import (
 //     with an advbase of 1): it is waited for as if its interval were a second, or what
 //     it was when it was last heard, if that is longer.
 //   - What the clock was not watched for is looked at again for one such interval.
+//
+// Why one owner holds (I1). A master's lease ends dead_ratio <= 3 of the intervals it last
+// stated after its last send, less a hundredth; a backup that heard that advert waits three
+// of the same intervals after hearing it, and its rank. So the lease is over first, between
+// nodes of advbase 0 of any advskew, and with an advbase of 1 on either side: an advbase-1
+// backup waits three seconds, and an advbase-1 master's interval is a second or more while
+// its lease is three at most. A backup that missed the advert in which the interval grew
+// wakes early: that is the case of a lost advert, and ends with the claim's flight if the
+// claim is superior, else with the master's next advert.
 
 const (
 	rankStep    = time.Second / 256
