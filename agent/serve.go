@@ -44,7 +44,8 @@ func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
 	var tasks errgroup.Group
 	tasks.Go(func() error { return links.Run(around) })
 	tasks.Go(func() error { return server.Run(around) })
-	tasks.Go(func() error { return a.serveHTTP(around) })
+	listen := a.cfg.HTTP.Listen // read here: from now on the config is the loop's
+	tasks.Go(func() error { return a.serveHTTP(around, listen) })
 	tasks.Go(func() error { return a.watchReload(around) })
 	a.checks.Reconcile(a.cfg.Checks)
 	a.log.Info("vipd started", "version", api.Version, "node", a.cfg.Node.Name,
@@ -90,8 +91,7 @@ const httpRetry = 5 * time.Second
 
 // serveHTTP serves metrics and health. The election does not depend on it: an
 // address that is not there yet is tried again, and nothing else waits for it.
-func (a *Agent) serveHTTP(ctx context.Context) error {
-	addr := a.cfg.HTTP.Listen
+func (a *Agent) serveHTTP(ctx context.Context, addr string) error {
 	if addr == "" {
 		return nil
 	}
