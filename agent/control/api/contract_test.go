@@ -90,7 +90,7 @@ func TestAdditive(t *testing.T) {
 		t.Errorf("with expiry:\n got %s\nwant %s", got, want)
 	}
 	none := text(api.Group{})
-	for _, field := range []string{"families", "silent_family", "contexts", "loops_suspected"} {
+	for _, field := range []string{"families", "silent_family", "contexts"} {
 		if bytes.Contains([]byte(none), []byte(field)) {
 			t.Errorf("%s is there although nothing feeds it: %s", field, none)
 		}
