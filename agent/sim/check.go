@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"vipd/agent/election"
+)
+
+// overlap is two members of a group that answer both.
+type overlap struct {
+	a, b  *member
+	since time.Duration
+	heard time.Duration // since when they can hear each other
+}
+
+const (
+	// maxRate is how many adverts a member may send in a second, whatever happens to it:
+	// a burst of 8, and one in a tenth of the interval.
+	maxRate = 25
+	// slack is for the rounding of clocks and the like.
+	slack = 20 * time.Millisecond
+)
+
+// down is the longest time a member of that advbase waits for a master, tie excepted.
+func down(c election.Config) time.Duration {
+	skew := time.Duration(c.AdvSkew) * time.Second / 256
+	if c.AdvBase == 0 {
+		return 3*max(interval(c), time.Second) + skew
+	}
+	return 3*time.Duration(c.AdvBase)*time.Second + skew
+}
+
+func interval(c election.Config) time.Duration {
+	return election.Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}.Interval()
+}
+
+// echo is how long after a disturbance an overlap may still be blamed on it: the longest
+// wait for a master, and again as long for the two to hear each other.
+func echo(c election.Config) time.Duration {
+	return 2 * (3*time.Duration(c.AdvBase) + 1) * time.Second
+}
+
+// crossing bounds an overlap without loss: an advert is on its way to the old owner, and
+// one of the old owner's, sent just before that arrived, on its way back.
+func (w *World) crossing() time.Duration { return 2 * w.net.flight }
+
+// lost notes that m has not heard an advert that it should have.
+func (w *World) lost(m *member, f *frame) {
+	w.stats.Lost++
+	if w.tracing {
+		w.notef(m.host, m.group, "loses an advert from %s", w.nameOf(f))
+	}
+	w.blame(m, f)
+}
+
+// blame notes that what m knows of f's sender is not what it said last.
+func (w *World) blame(m *member, f *frame) {
+	if f.from == nil || m.kernel.role.State == election.Init {
+		return
+	}
+	g := m.group
+	g.disturbed = w.now
+	for i := range g.overlaps {
+		if o := &g.overlaps[i]; o.a == m && o.b == f.from || o.b == m && o.a == f.from {
+			o.heard = w.now
+		}
+	}
+}
+
+// forged notes that an attacker's advert was accepted.
+func (w *World) forged(g *group) {
+	w.stats.Forged++
+	g.disturbed = w.now
+	for i := range g.overlaps {
+		g.overlaps[i].heard = w.now
+	}
+}
+
+// disturb notes that a clock stood still, or that members do not mean the same.
+func (w *World) disturb(m *member) {
+	m.group.disturbed = w.now
+	m.altered = w.now
+}
+
+// forget takes m off the list of masters.
+func (w *World) forget(m *member) {
+	if i := slices.Index(m.group.masters, m); i >= 0 {
+		m.group.masters = slices.Delete(m.group.masters, i, i+1)
+	}
+}
+
+// check holds a group to what must be true at every moment.
+func (w *World) check(g *group) {
+	answering := w.scratch[:0]
+	for _, m := range g.masters {
+		if w.answering(m) {
+			answering = append(answering, m)
+		}
+	}
+	w.scratch = answering
+	switch {
+	case len(answering) > 0:
+		if g.gapOpen {
+			w.stats.Gap = max(w.stats.Gap, w.now-g.gapSince)
+		}
+		g.gapOpen = false
+		g.until = w.leaseEnd(answering[0])
+	case !g.gapOpen:
+		g.gapOpen, g.gapSince = true, min(w.now, g.until)
+	}
+	if len(answering) < 2 && len(g.overlaps) == 0 {
+		return
+	}
+	w.checkOverlaps(g, answering)
+}
+
+func (w *World) checkOverlaps(g *group, answering []*member) {
+	kept := g.overlaps[:0]
+	for _, o := range g.overlaps {
+		both := slices.Contains(answering, o.a) && slices.Contains(answering, o.b)
+		end := w.now
+		if !both {
+			end = w.ended(o)
+		}
+		w.judge(g, &o, end)
+		if both {
+			kept = append(kept, o)
+		}
+	}
+	g.overlaps = kept
+	for i, a := range answering {
+		for _, b := range answering[:i] {
+			known := slices.ContainsFunc(g.overlaps, func(o overlap) bool {
+				return o.a == a && o.b == b || o.a == b && o.b == a
+			})
+			if !known {
+				g.overlaps = append(g.overlaps, overlap{a: a, b: b, since: w.now, heard: w.now})
+				w.stats.Overlaps++
+			}
+		}
+	}
+}
+
+// ended is when an overlap that is over ended: a lease may have run out meanwhile.
+func (w *World) ended(o overlap) time.Duration {
+	end := w.now
+	for _, m := range []*member{o.a, o.b} {
+		if m.host.kernelRuns() && m.kernel.holds() {
+			end = min(end, max(o.since, w.leaseEnd(m)))
+		}
+	}
+	return end
+}
+
+// judge holds an overlap to the bound.
+func (w *World) judge(g *group, o *overlap, end time.Duration) {
+	a, b := o.a, o.b
+	w.stats.Overlap = max(w.stats.Overlap, end-o.since)
+	equal := a.cfg.AdvBase == b.cfg.AdvBase
+	quiet := g.disturbed+echo(a.cfg) <= o.since && max(a.rebased, b.rebased)+echo(a.cfg) <= o.since
+	if w.Known&KnownThird != 0 && overThird(a, b) {
+		quiet = false
+	}
+	if equal && quiet && end-o.since > w.crossing() {
+		w.fail(a, "overlap", "%s and %s both answer since %v, for %v, without a loss; allowed are %v",
+			a.host.name, b.host.name, o.since, end-o.since, w.crossing())
+	}
+	if a.host.failing+b.host.failing > 0 || !a.host.running() || !b.host.running() {
+		return // their leases end this, which the fence is about
+	}
+	heard := max(o.since, o.heard, a.altered, b.altered, a.healthy, b.healthy)
+	limit := max(longest(a.cfg), longest(b.cfg)) + w.crossing() + a.host.latency() + b.host.latency() + slack
+	if end-heard > limit {
+		w.fail(a, "overlap", "%s and %s both answer since %v, and hear each other since %v: more than %v",
+			a.host.name, b.host.name, o.since, heard, limit)
+	}
+}
+
+// overThird reports whether the younger of two owners took over from a third speaker.
+func overThird(a, b *member) bool {
+	if a.promoted < b.promoted {
+		a, b = b, a
+	}
+	return a.cause.IsValid() && a.cause != b.host.addr
+}
+
+// longest is the interval of a fully demoted member.
+func longest(c election.Config) time.Duration {
+	return election.Priority{AdvBase: c.AdvBase, AdvSkew: election.MaxSkew}.Interval()
+}
+
+// fence holds a takeover by silence to I1: an owner whose last advert was heard must have
+// fallen silent before.
+func (w *World) fence(m *member) {
+	for _, o := range m.group.masters {
+		calm := m.cfg.AdvBase == o.cfg.AdvBase && max(m.rebased, o.rebased)+echo(m.cfg) <= w.now && o.host.thawed <= o.sentAt
+		if o != m && calm && w.answering(o) && m.kernel.heardLast(o.host.addr, o.sentSeq) {
+			w.fail(m, "fence", "%s takes over by silence while %s answers until %v; it has heard its last advert, of %v",
+				m.host.name, o.host.name, w.leaseEnd(o), o.sentAt)
+		}
+	}
+}
+
+// countSend bounds the rate of a member's adverts.
+func (w *World) countSend(m *member) {
+	second, term := w.now.Truncate(time.Second), uint64(0)
+	if w.Known&KnownPace != 0 {
+		term = m.kernel.role.Generation
+	}
+	if second != m.second || term != m.term {
+		m.second, m.term, m.inSecond = second, term, 0
+	}
+	m.inSecond++
+	limit := maxRate
+	if m.cfg.AdvBase == 0 {
+		limit += int(11 * time.Second / interval(m.cfg))
+	}
+	if m.inSecond > limit {
+		w.fail(m, "rate", "%d adverts within a second", m.inSecond)
+	}
+}
+
+// audit looks at what no event shows: that nothing happens.
+func (w *World) audit() {
+	for _, g := range w.groups {
+		w.check(g)
+		if g.gapOpen {
+			w.checkGap(g)
+		}
+		if w.settled > 0 {
+			w.checkSettled(g)
+		}
+	}
+	w.queue.push(happening{at: w.now + auditEvery, kind: kindCall, call: w.audit})
+}
+
+const auditEvery = 500 * time.Millisecond
+
+// checkGap demands that a healthy member takes over as soon as its patience ends. That
+// nobody answers means that nobody advertises: not even loss excuses it.
+func (w *World) checkGap(g *group) {
+	for _, m := range g.members {
+		h := m.host
+		if !h.running() || !h.link || !m.wanted || h.starved+h.failing+h.stalling > 0 {
+			continue
+		}
+		since := max(g.gapSince, m.healthy, g.disturbed)
+		// A tie adds half an interval; a timer found late after a pause one, once.
+		limit := down(m.cfg) + interval(m.cfg)*3/2 + h.latency() + w.net.flight + auditEvery
+		if w.now-since > limit {
+			w.fail(m, "gap", "nobody answers since %v, and %s has been well since %v: more than %v\n%+v",
+				g.gapSince, h.name, since, limit, m.machine.View())
+			return
+		}
+	}
+}
+
+// checkSettled demands one owner, the best, after everything was repaired.
+func (w *World) checkSettled(g *group) {
+	var owner *member
+	n := 0
+	for _, m := range g.masters {
+		if w.answering(m) {
+			owner = m
+			n++
+		}
+	}
+	if n != 1 {
+		w.fail(g.members[0], "settle", "%d owners after everything was repaired", n)
+		return
+	}
+	if g.moved >= w.settled {
+		w.fail(owner, "settle", "a transition at %v, on a quiet segment", g.moved)
+	}
+	if !w.Preempt {
+		return
+	}
+	for _, m := range g.members {
+		if m.host.running() && m.wanted && w.preempts(m, owner) {
+			w.fail(m, "settle", "%s is better than the owner, %s", m.host.name, owner.host.name)
+			return
+		}
+	}
+}
+
+// preempts reports whether m has to take over from a living owner.
+func (w *World) preempts(m, owner *member) bool {
+	mine, theirs := m.machine.View().Effective, owner.machine.View().Effective
+	aware := m.host.seals && owner.host.seals && (w.Known&KnownMixed == 0 || w.Seals == SealsAll)
+	if election.Superior(theirs, mine, aware) {
+		return false
+	}
+	return mine.Interval() < theirs.Interval() || aware && mine.Demote < theirs.Demote
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// faultKind is something that goes wrong. Append only: the order is part of what a seed
+// means.
+type faultKind uint8
+
+const (
+	faultLoss      faultKind = iota
+	faultDelay               // of frames, beyond what the bounds allow for
+	faultShuffle             // frames overtake each other
+	faultDouble              // frames arrive twice
+	faultCut                 // one-way
+	faultPartition           // into two sides
+	faultLink                // a host's cable
+	faultCrash               // of a machine, with restart
+	faultKill                // of an agent, with restart; its data plane goes on
+	faultPause               // of an agent; its data plane goes on
+	faultFreeze              // of a machine whose clock stands still: a stopped guest
+	faultSuspend             // of a machine whose clock goes on
+	faultStarve              // the agent gets to run late
+	faultRing                // the event ring is full
+	faultSend                // sends fail
+	faultStall               // a send hangs after t0
+	faultSkew                // reload with another advskew
+	faultBase                // reload with another advbase
+	faultSecret              // password or address list differ from the peers'
+	faultDemote              // the sum of demotions changes
+	faultStorm               // and changes, and changes
+	faultRelease             // disabled, and enabled again
+	faultGarbage             // adverts that are not authentic
+	faultHairpin             // the switch returns frames to their sender
+	faultReplay              // captured adverts again
+	faultForge               // captured adverts with other priorities and sources
+	faultRotate              // new password on one node after the other, as the manual says
+	faultKinds
+)
+
+// FaultSet is a set of faults, one bit for each kind.
+type FaultSet uint32
+
+func (k faultKind) String() string {
+	return [...]string{
+		"loss", "delay", "shuffle", "double", "cut", "partition", "link", "crash", "kill", "pause", "freeze",
+		"suspend", "starve", "ring", "send", "stall", "skew", "base", "secret", "demote", "storm", "release",
+		"garbage", "hairpin", "replay", "forge", "rotate", "?",
+	}[min(k, faultKinds)]
+}
+
+func (s FaultSet) String() string {
+	var names []string
+	for k := range faultKinds {
+		if s&(1<<k) != 0 {
+			names = append(names, k.String())
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// gentle faults excuse no overlap: no advert is lost, no clock stands still, all mean the
+// same by their configuration.
+func (k faultKind) gentle() bool {
+	switch k {
+	case faultShuffle, faultDouble, faultCrash, faultKill, faultPause, faultStarve, faultRing, faultSend,
+		faultStall, faultSkew, faultDemote, faultStorm, faultRelease, faultGarbage, faultHairpin, faultRotate:
+		return true
+	default:
+		return false
+	}
+}
+
+// fault is one that is on.
+type fault struct {
+	kind faultKind
+	what string
+	over bool
+	end  func()
+}
+
+// strike lets faults begin until that moment.
+func (w *World) strike(until time.Duration) {
+	next := w.now + w.faults.between(0, 2*w.Pace)
+	if next >= until {
+		return
+	}
+	w.at(next, func() {
+		w.begin(w.pickFault())
+		w.strike(until)
+	})
+}
+
+func (w *World) pickFault() faultKind {
+	for {
+		if k := faultKind(w.faults.below(int(faultKinds))); w.Faults&(1<<k) != 0 {
+			return k
+		}
+	}
+}
+
+// lasting is how long a fault lasts: often short, sometimes long.
+func (w *World) lasting() time.Duration {
+	return w.faults.between(0, oneOf(w.faults, 50*time.Millisecond, time.Second, 5*time.Second, 15*time.Second))
+}
+
+func (w *World) begin(k faultKind) {
+	f := &fault{kind: k}
+	duration := w.lasting()
+	h := w.hosts[w.faults.below(len(w.hosts))]
+	m := h.members[w.faults.below(len(h.members))]
+	switch {
+	case k <= faultPartition:
+		w.beginNet(f)
+	case k <= faultStall:
+		w.beginHost(f, h)
+	case k <= faultRelease || k == faultRotate:
+		w.beginConfig(f, h, m)
+	default:
+		w.beginHostile(f, m.group)
+	}
+	if f.end == nil {
+		return // it cannot happen to this host now
+	}
+	w.stats.Faults++
+	w.stats.ByKind[k]++
+	w.hash.add(hashFault, uint64(k), uint64(w.now), uint64(duration))
+	w.logf("%v for %v: %s", k, duration, f.what)
+	w.active = append(w.active, f)
+	w.at(w.now+duration, func() { w.finish(f) })
+}
+
+func (w *World) finish(f *fault) {
+	if f.over {
+		return
+	}
+	f.over = true
+	w.logf("end of %v: %s", f.kind, f.what)
+	f.end()
+	for i := range w.active {
+		if w.active[i] == f {
+			w.active = append(w.active[:i], w.active[i+1:]...)
+			return
+		}
+	}
+}
+
+func (w *World) logf(format string, args ...any) {
+	if w.tracing {
+		w.log = append(w.log, note{w.now, "*", fmt.Sprintf(format, args...)})
+	}
+}
+
+func (w *World) beginNet(f *fault) {
+	n := &w.net
+	part := oneOf(w.faults, 20, 100, 300, 700)
+	a, b := w.faults.below(len(w.hosts)), w.faults.below(len(w.hosts))
+	f.what = fmt.Sprintf("%d of 1000", part)
+	switch f.kind {
+	case faultLoss:
+		n.loss = part
+		f.end = func() { n.loss = 0 }
+	case faultDelay:
+		n.delay, n.delayBy = part, oneOf(w.faults, 50*time.Millisecond, 500*time.Millisecond, 4*time.Second)
+		f.end = func() { n.delay = 0 }
+	case faultShuffle:
+		n.shuffle = part
+		f.end = func() { n.shuffle = 0 }
+	case faultDouble:
+		n.double = part
+		f.end = func() { n.double = 0 }
+	case faultCut:
+		cut := [2]int{a, b}
+		f.what = fmt.Sprintf("from %s to %s", w.hosts[a].name, w.hosts[b].name)
+		n.cuts = append(n.cuts, cut)
+		f.end = func() {
+			for i := range n.cuts {
+				if n.cuts[i] == cut {
+					n.cuts = append(n.cuts[:i], n.cuts[i+1:]...)
+					break
+				}
+			}
+			n.update()
+		}
+	case faultPartition:
+		n.sides = make([]uint8, len(w.hosts))
+		for i := range n.sides {
+			n.sides[i] = uint8(w.faults.below(2))
+		}
+		f.what = fmt.Sprintf("%d", n.sides)
+		f.end = func() { n.sides = nil }
+	default:
+	}
+	if end := f.end; end != nil {
+		f.end = func() { end(); n.update() }
+	}
+	n.update()
+}
+
+func (w *World) beginHost(f *fault, h *host) {
+	f.what = h.name
+	if !h.up || h.clock.frozen || h.suspended {
+		return
+	}
+	switch f.kind {
+	case faultLink:
+		if !h.link {
+			return
+		}
+		w.setLink(h, false)
+		f.end = func() { w.setLink(h, true) }
+	case faultCrash:
+		w.crash(h)
+		f.end = func() { w.boot(h) }
+	case faultKill:
+		if !h.agent {
+			return
+		}
+		w.killAgent(h)
+		f.end = func() {
+			if h.up && !h.agent {
+				w.startAgent(h)
+			}
+		}
+	case faultPause:
+		h.held++
+		f.end = func() { h.held--; w.unwell(h); w.revive(h) }
+	case faultFreeze:
+		w.freeze(h)
+		f.end = func() { w.thaw(h) }
+	case faultSuspend:
+		w.suspend(h)
+		f.end = func() { w.resume(h) }
+	case faultStarve:
+		h.starved++
+		f.end = func() { h.starved--; w.unwell(h); w.revive(h) }
+	case faultRing:
+		h.ringCap = w.faults.below(tinyRingSize + 1)
+		f.end = func() { h.ringCap = ringSize }
+	case faultSend:
+		h.failing++
+		f.end = func() { h.failing--; w.unwell(h) }
+	case faultStall:
+		h.stalling++
+		f.end = func() { h.stalling--; w.unwell(h) }
+	default:
+	}
+}
+
+func (w *World) setLink(h *host, up bool) {
+	if !h.up || h.link == up {
+		return
+	}
+	h.link = up
+	w.unwell(h)
+	w.sync(h)
+	for _, m := range h.members {
+		w.check(m.group)
+	}
+}
+
+func (w *World) freeze(h *host) {
+	h.clock.freeze(w.now)
+	for _, m := range h.members {
+		w.check(m.group)
+	}
+}
+
+func (w *World) thaw(h *host) {
+	if !h.clock.frozen {
+		return
+	}
+	h.clock.thaw(w.now)
+	h.thawed = w.now
+	w.unwell(h)
+	for _, m := range h.members {
+		w.disturb(m)
+		w.check(m.group)
+	}
+	backlog := h.backlog
+	h.backlog = nil
+	for _, a := range backlog {
+		w.receive(a.m, a.f)
+	}
+	w.revive(h)
+}
+
+func (w *World) suspend(h *host) {
+	h.suspended = true
+	for _, m := range h.members {
+		w.check(m.group)
+	}
+}
+
+// resume wakes a machine that slept. Go's timers have not counted the sleep; the agent's
+// loop sleeps a second at the most.
+func (w *World) resume(h *host) {
+	if !h.suspended {
+		return
+	}
+	h.suspended = false
+	h.napUntil = w.now + w.faults.between(0, time.Second)
+	w.unwell(h)
+	for _, m := range h.members {
+		w.check(m.group)
+	}
+	w.revive(h)
+}
+
+// heal ends every fault and brings up whatever is down.
+func (w *World) heal() {
+	for len(w.active) > 0 {
+		w.finish(w.active[0])
+	}
+	for _, h := range w.hosts {
+		if h.blocked != nil {
+			w.unblock(h)
+		}
+		if w.faults.chance(500) {
+			w.demote(h, 0)
+		}
+		w.sync(h)
+	}
+	w.logf("everything is repaired")
+}

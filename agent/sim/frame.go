@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"net/netip"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/wire"
+)
+
+// secret is what digests are made with and checked against: the accept-context of the
+// data plane. A group has a few, numbered from 0; members name them by number.
+type secret struct {
+	key    wire.Key
+	prefix []byte
+	seal   wire.SealKey
+}
+
+// frame is one frame on the wire. Nothing about it is believed before it was parsed and
+// authenticated from its bytes; both are done once, not once per receiver.
+type frame struct {
+	bytes []byte
+	group *group  // whose virtual MAC and VHID it is sent to
+	from  *member // nil: an attacker
+	at    time.Duration
+
+	parsed bool
+	reject reject
+	advert wire.AdvertFrame
+	prio   election.Priority
+	tried  uint64 // secrets, by number, that were tried
+	good   uint64 // and those that fit
+	opened bool
+	seal   wire.SealVerdict
+	seq    uint32
+}
+
+// reject is why a frame counts for nothing.
+type reject uint8
+
+const (
+	rejectNone reject = iota
+	rejectMalformed
+	rejectTTL
+	rejectDigest
+	rejectLoop
+	rejectReplay
+	rejectEnd
+)
+
+func (r reject) String() string {
+	return [...]string{"", "malformed", "bad_ttl", "bad_hmac", "loop", "replay", "?"}[min(r, rejectEnd)]
+}
+
+const ttl = 255
+
+// parse reads the bytes, the first time it is called.
+func (f *frame) parse() {
+	f.parsed = true
+	advert, err := wire.ParseAdvertFrame(f.bytes)
+	switch {
+	case err != nil || advert.Advert.VHID != f.group.vhid:
+		f.reject = rejectMalformed
+	case advert.TTL != ttl:
+		f.reject = rejectTTL
+	}
+	a := advert.Advert
+	f.advert = advert
+	f.prio = election.Priority{AdvBase: a.AdvBase, AdvSkew: a.AdvSkew, Demote: a.Demote}
+}
+
+// authentic reports whether the digest fits one of the secrets.
+func (f *frame) authentic(secrets uint64) bool {
+	for untried := secrets &^ f.tried; untried != 0; untried = secrets &^ f.tried {
+		bit := untried & -untried
+		f.tried |= bit
+		s := &f.group.secrets[trailing(bit)]
+		if s.key.Digest(s.prefix, f.advert.Advert.Counter) == f.advert.Advert.Digest {
+			f.good |= bit
+		}
+	}
+	return f.good&secrets != 0
+}
+
+// open looks at the seal of a frame whose digest fits.
+func (f *frame) open() (uint32, wire.SealVerdict) {
+	if !f.opened {
+		f.opened = true
+		key := &f.group.secrets[trailing(f.good&-f.good)].seal
+		f.seq, f.seal = key.Open(f.advert.Advert.Counter, sealed(f.advert.Src, f.prio))
+	}
+	return f.seq, f.seal
+}
+
+func sealed(src netip.Addr, p election.Priority) wire.Sealed {
+	return wire.Sealed{Src: src, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote}
+}
+
+func trailing(bit uint64) int {
+	n := 0
+	for ; bit > 1; bit >>= 1 {
+		n++
+	}
+	return n
+}
+
+// build makes the bytes of an advert as the agent does.
+func build(vhid uint8, src netip.Addr, p election.Priority, counter uint64, digest [20]byte) wire.AdvertFrame {
+	return wire.AdvertFrame{
+		SrcMAC: wire.VirtualMAC(vhid), DstMAC: wire.MulticastMAC(wire.MulticastV4),
+		Src: src, Dst: wire.MulticastV4, DSCP: 56, TTL: ttl,
+		Advert: wire.Advert{
+			VHID: vhid, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote,
+			AuthLen: wire.AuthLen, Counter: counter, Digest: digest,
+		},
+	}
+}

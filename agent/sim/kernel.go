@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"net/netip"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/wire"
+)
+
+// kernel is the data plane of one group on one host, after bpf/role.h and bpf/accept.h.
+// The agent writes role and priority; frames write the rest.
+type kernel struct {
+	role     election.SetRole
+	priority election.Priority // what we last sent
+
+	yielded uint64 // generation; only rises
+	record  seen
+	known   bool // record is one
+	sources []source
+	sent    *[sentSize]sent // what the loop check knows; nil before the first advert
+	nsent   int
+}
+
+const (
+	sentSize   = 8
+	maxSources = 64 // the LRU map of the data plane is larger, and shared
+	// Two adverts with one counter are two only this far apart: frames are doubled.
+	notDoubled = 100 * time.Millisecond
+)
+
+// seen is an accepted advert, as it goes into record and ring.
+type seen struct {
+	election.Advert
+	counter uint64
+}
+
+type source struct {
+	addr       netip.Addr
+	counter    uint64 // of its last advert
+	demoteEver bool
+	varies     bool             // its counter has been seen to change
+	constant   bool             // its counter has been seen to stay
+	since      election.Instant // of counter
+	sealed     bool             // it has sent a sealed advert
+	seq        uint32           // of its last one
+}
+
+type sent struct {
+	counter uint64
+	digest  [20]byte
+	prio    election.Priority
+}
+
+// holds: MASTER in a generation that has not yielded.
+func (k *kernel) holds() bool {
+	return k.role.State == election.Master && k.yielded < k.role.Generation
+}
+
+func (k *kernel) answering(now election.Instant) bool {
+	return k.holds() && now < k.role.Lease
+}
+
+// mayAdvertise is the egress program's verdict on an advert of ours.
+func (k *kernel) mayAdvertise(now election.Instant, goodbye bool) bool {
+	return goodbye || k.holds() && now < max(k.role.Lease, k.role.SendUntil)
+}
+
+// recordSent is told before the frame leaves, so that its echo is known.
+func (k *kernel) recordSent(counter uint64, digest [20]byte, p election.Priority) {
+	if k.sent == nil {
+		k.sent = new([sentSize]sent)
+	}
+	k.sent[k.nsent%sentSize] = sent{counter, digest, p}
+	k.nsent++
+}
+
+// isLoop: an advert of ours in every part came back.
+func (k *kernel) isLoop(f *frame, own netip.Addr) bool {
+	if k.sent == nil || f.advert.Src != own {
+		return false
+	}
+	for i := range k.sent {
+		s := &k.sent[i]
+		if s.counter == f.advert.Advert.Counter && s.digest == f.advert.Advert.Digest && s.prio == f.prio {
+			return true
+		}
+	}
+	return false
+}
+
+// source is the entry of a frame's sender, made if there was none.
+func (k *kernel) source(f *frame, now election.Instant) *source {
+	src := f.advert.Src
+	for i := range k.sources {
+		if s := &k.sources[i]; s.addr == src {
+			return s
+		}
+	}
+	if len(k.sources) == maxSources {
+		copy(k.sources, k.sources[1:])
+		k.sources = k.sources[:maxSources-1]
+	}
+	k.sources = append(k.sources, source{addr: src, counter: f.advert.Advert.Counter, since: now})
+	return &k.sources[len(k.sources)-1]
+}
+
+// learn notes what the source does and reports whether it is aware of demote bytes, which
+// takes one other than 0 and a counter that has never been seen to change (OpenBSD's
+// cookie), or, if twice is asked for, that has been seen to stay.
+func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) {
+	counter := f.advert.Advert.Counter
+	s.demoteEver = s.demoteEver || f.prio.Demote != 0
+	if s.counter != counter {
+		s.varies, s.counter, s.since = true, counter, now
+	}
+	s.constant = s.constant || now.Sub(s.since) >= notDoubled
+	return s.demoteEver && !s.varies && (s.constant || !twice)
+}
+
+// replayed: the advert is a vipd node's, and not what that node sent, or not for the
+// first time (docs/sealed-adverts.md). An advert without a seal is an ordinary peer's.
+func (s *source) replayed(f *frame, own netip.Addr) (isSealed, replayed bool) {
+	seq, verdict := f.open()
+	switch {
+	case verdict == wire.SealNone:
+		return false, false
+	case s.addr == own:
+		// Our own voice, further back than the loop check remembers. An equal of ours would
+		// make us yield.
+		return true, true
+	case verdict == wire.SealBroken, s.sealed && !wire.SequenceRises(s.seq, seq):
+		return true, true
+	}
+	s.sealed, s.seq = true, seq
+	return true, false
+}
+
+// accept is what an authentic advert does: record, yield if it must, and what goes into
+// the ring. Hooks and known findings change it.
+func (k *kernel) accept(f *frame, own netip.Addr, now election.Instant, seals bool, w *World) (seen, reject) {
+	if k.isLoop(f, own) {
+		return seen{}, rejectLoop
+	}
+	src := k.source(f, now)
+	vipd := false
+	if seals {
+		var again bool
+		if vipd, again = src.replayed(f, own); again {
+			return seen{}, rejectReplay
+		}
+	}
+	if w.Known&KnownMixed != 0 && w.Seals != SealsAll {
+		vipd = false
+	}
+	aware := src.learn(f, now, w.Known&KnownAware != 0) || vipd
+	s := seen{counter: f.advert.Advert.Counter, Advert: election.Advert{
+		At: now, Src: f.advert.Src, Priority: f.prio, Aware: aware, DemoteEver: src.demoteEver,
+		Generation: k.role.Generation,
+	}}
+	if k.role.State == election.Master && !w.hooks.NeverYield {
+		outlived := now >= k.role.Lease && now >= k.role.SendUntil
+		if outlived || election.Superior(f.prio, k.priority, aware) {
+			s.Yielded = true
+			k.yielded = max(k.yielded, k.role.Generation)
+		}
+	}
+	if !k.known || now >= k.record.At {
+		k.record, k.known = s, true
+	}
+	return s, rejectNone
+}
+
+// heardLast reports whether the last advert heard from src had that counter.
+func (k *kernel) heardLast(src netip.Addr, counter uint64) bool {
+	for i := range k.sources {
+		if k.sources[i].addr == src {
+			return k.sources[i].counter == counter
+		}
+	}
+	return false
+}

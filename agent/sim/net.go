@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"vipd/agent/wire"
+)
+
+// latencyClasses is how many different distances hosts have: a broadcast is one
+// happening for each, not one for each receiver.
+const latencyClasses = 4
+
+// network is what the segment does to frames.
+type network struct {
+	latency [latencyClasses]time.Duration // at least
+	jitter  time.Duration                 // and up to this more, drawn for each frame and class
+	flight  time.Duration                 // no frame takes longer, doubled and shuffled ones included
+
+	// Faults. Parts are of a thousand, drawn for each frame and receiver.
+	trouble bool // any of the following
+	loss    int
+	delay   int // by up to delayBy: counts as lost
+	delayBy time.Duration
+	shuffle int // by up to half a flight, so that frames overtake each other
+	double  int
+	hairpin bool     // frames come back to their sender
+	cuts    [][2]int // from, to: one-way
+	sides   []uint8  // by host: a partition; nil: none
+}
+
+func (n *network) update() {
+	n.trouble = n.loss > 0 || n.delay > 0 || n.shuffle > 0 || n.double > 0 || len(n.cuts) > 0 || n.sides != nil
+}
+
+// transmit puts an advert on the wire.
+func (w *World) transmit(m *member, out wire.AdvertFrame) {
+	bytes, err := out.AppendBinary(make([]byte, 0, 70))
+	if err != nil {
+		w.fail(m, "wire", "frame cannot be built: %v", err)
+		return
+	}
+	f := &frame{bytes: bytes, group: m.group, from: m, at: w.now}
+	w.overhear(f)
+	h := m.host
+	for class := range m.group.classes {
+		if len(m.group.classes[class]) == 0 {
+			continue
+		}
+		at := w.now + w.net.latency[class] + w.latencies.between(0, w.net.jitter)
+		at = max(at, h.lands[class])
+		h.lands[class] = at
+		w.queue.push(happening{at: at, kind: kindArrival, frame: f, class: int32(class)})
+	}
+}
+
+// inject puts an attacker's frame on the wire.
+func (w *World) inject(g *group, bytes []byte) {
+	f := &frame{bytes: bytes, group: g}
+	for class := range g.classes {
+		w.queue.push(happening{at: w.now + w.net.latency[class], kind: kindArrival, frame: f, class: int32(class)})
+	}
+}
+
+// arrive is the end of a frame's way to a latency class.
+func (w *World) arrive(f *frame, class int32) {
+	for _, m := range f.group.classes[class] {
+		if m == f.from && !w.net.hairpin {
+			continue
+		}
+		if w.net.trouble && !w.passes(m, f) {
+			continue
+		}
+		w.deliver(m, f)
+	}
+}
+
+// passes draws what the network does to a frame on the last yards to m.
+func (w *World) passes(m *member, f *frame) bool {
+	n := &w.net
+	if f.from != nil && w.cut(f.from.host, m.host) || n.loss > 0 && w.losses.chance(n.loss) {
+		w.lost(m, f)
+		return false
+	}
+	if n.delay > 0 && w.losses.chance(n.delay) {
+		w.lost(m, f)
+		w.single(m, f, w.losses.between(0, n.delayBy))
+		return false
+	}
+	if n.double > 0 && w.losses.chance(n.double) {
+		w.single(m, f, w.losses.between(0, n.flight/2))
+	}
+	if n.shuffle > 0 && w.losses.chance(n.shuffle) {
+		w.single(m, f, w.losses.between(0, n.flight/2))
+		return false
+	}
+	return true
+}
+
+func (w *World) single(m *member, f *frame, in time.Duration) {
+	w.queue.push(happening{at: w.now + in, kind: kindSingle, frame: f, to: m})
+}
+
+func (w *World) cut(from, to *host) bool {
+	if w.net.sides != nil && w.net.sides[from.id] != w.net.sides[to.id] {
+		return true
+	}
+	return slices.Contains(w.net.cuts, [2]int{from.id, to.id})
+}
+
+// deliver is the moment a frame reaches a NIC.
+func (w *World) deliver(m *member, f *frame) {
+	h := m.host
+	switch {
+	case !h.up:
+	case !h.link:
+		w.lost(m, f)
+	case h.clock.frozen:
+		if len(h.backlog) < backlogSize && f.from != nil {
+			h.backlog = append(h.backlog, &arrival{m, f})
+		}
+		w.lost(m, f)
+	case h.suspended:
+		w.lost(m, f)
+	default:
+		w.receive(m, f)
+	}
+}
+
+// receive is XDP, and the agent if it wakes up at once.
+func (w *World) receive(m *member, f *frame) {
+	h := m.host
+	// No two frames have the same time stamp: the agent takes an advert with that of the
+	// last one for the same.
+	now := h.clock.local(w.now)
+	if now <= m.stamp {
+		w.single(m, f, time.Microsecond)
+		return
+	}
+	m.stamp = now
+	w.stats.Deliveries++
+	if !f.parsed {
+		f.parse()
+	}
+	why := f.reject
+	if why == rejectNone && !f.authentic(m.accepts) {
+		why = rejectDigest
+	}
+	var s seen
+	if why == rejectNone {
+		s, why = m.kernel.accept(f, h.addr, now, h.seals, w)
+	}
+	w.hash.add(hashReceive, uint64(m.id), f.advert.Advert.Counter, uint64(why)<<1|boolWord(s.Yielded))
+	if w.tracing {
+		w.noteReceived(m, f, why, s.Yielded)
+	}
+	if why != rejectNone {
+		w.stats.Rejected++
+		if f.from != nil && why != rejectLoop && why != rejectReplay {
+			w.lost(m, f)
+		}
+		return
+	}
+	if f.from == nil {
+		w.forged(m.group)
+	}
+	if s.Yielded {
+		w.check(m.group)
+	}
+	if len(h.ring) < h.ringCap {
+		h.ring = append(h.ring, ringEvent{m, s})
+		w.wakeRing(h)
+	} else {
+		w.stats.RingFull++
+	}
+}
+
+func (n *network) String() string {
+	return fmt.Sprintf("latency %v and up to %v, flight %v", n.latency, n.jitter, n.flight)
+}

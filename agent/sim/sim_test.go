@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim_test
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/sim"
+)
+
+var (
+	seedFlag  = flag.Uint64("sim.seed", 0, "the seed that TestSeed replays and explains")
+	knownFlag = flag.Uint("sim.known", uint(sim.KnownAll), "the open findings that TestSeed goes around, as bits")
+	timeFlag  = flag.Duration("sim.time", 0, "how long TestRandom tries random seeds; 0: a few fixed ones")
+	fromFlag  = flag.Uint64("sim.from", 0, "the first seed of TestRandom; 0 with -sim.time: a new one each time")
+)
+
+// complain fails t with all that is needed to look into a seed.
+func complain(t *testing.T, seed uint64, known sim.Known, r sim.Result) {
+	t.Helper()
+	flags := ""
+	if known != sim.KnownAll {
+		flags = fmt.Sprintf(" -sim.known=%d", known)
+	}
+	t.Errorf("seed %d: %v\nreplay with:\n\n\tgo test ./agent/sim -run '^TestSeed$' -count=1 -v -sim.seed=%d%s\n\n%s",
+		seed, r.Violation, seed, flags, sim.Random(seed).Around(known).Explain())
+}
+
+// TestSeed replays a seed that failed and tells its story.
+func TestSeed(t *testing.T) {
+	if *seedFlag == 0 {
+		t.Skip("no -sim.seed")
+	}
+	s := sim.Random(*seedFlag).Around(sim.Known(*knownFlag))
+	r := s.Run()
+	t.Logf("%d hosts, %d groups, %+v\n%s", s.Hosts, s.Groups, r.Stats, s.Explain())
+	if r.Violation != nil {
+		t.Fail()
+	}
+}
+
+// TestRandom tries seeds: a fixed few, or as many as fit into -sim.time. It also is the
+// witness that everything the package promises to simulate does happen.
+func TestRandom(t *testing.T) {
+	t.Parallel()
+	from, count, until := uint64(1), uint64(1500), time.Time{}
+	if testing.Short() {
+		count = 200
+	}
+	if *timeFlag > 0 {
+		from, count, until = uint64(time.Now().UnixNano()), 1<<62, time.Now().Add(*timeFlag)
+		t.Logf("first seed %d", from)
+	}
+	if *fromFlag > 0 {
+		from = *fromFlag
+	}
+	var next, events, failed atomic.Uint64
+	var mu sync.Mutex
+	var sum sim.Stats
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for failed.Load() < 5 {
+				n := next.Add(1) - 1
+				if n >= count || !until.IsZero() && time.Now().After(until) {
+					return
+				}
+				r := sim.Random(from + n).Around(sim.KnownAll).Run()
+				events.Add(uint64(r.Stats.Total()))
+				mu.Lock()
+				sum.Add(r.Stats)
+				mu.Unlock()
+				if r.Violation != nil {
+					failed.Add(1)
+					complain(t, from+n, sim.KnownAll, r)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d seeds, %d events, %.2f million a second: %+v", next.Load(), events.Load(), float64(events.Load())/time.Since(began).Seconds()/1e6, sum)
+	witness(t, sum)
+}
+
+// witness checks that the run proved something.
+func witness(t *testing.T, s sim.Stats) {
+	t.Helper()
+	for _, r := range []election.Reason{
+		election.ReasonMasterTimeout, election.ReasonPreempt, election.ReasonGoodbye, election.ReasonBetterAdvert,
+		election.ReasonEqualAdvert, election.ReasonDemoted, election.ReasonLeaseExpired, election.ReasonLinkDown,
+		election.ReasonLinkUp, election.ReasonSendFailed, election.ReasonDisabled,
+	} {
+		if s.Reasons[r] == 0 {
+			t.Errorf("%v never happened", r)
+		}
+	}
+	for name, n := range map[string]int{
+		"overlap": s.Overlaps, "loss": s.Lost, "forgery": s.Forged, "rejection": s.Rejected, "full ring": s.RingFull,
+	} {
+		if n == 0 {
+			t.Errorf("no %s ever happened", name)
+		}
+	}
+	for name, n := range s.Kinds() {
+		if n == 0 {
+			t.Errorf("the fault %s never happened", name)
+		}
+	}
+}
+
+// lines reads a list of seeds: the words of each line, without comments.
+func lines(t *testing.T, name string) [][]string {
+	t.Helper()
+	f, err := os.Open(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var all [][]string
+	for in := bufio.NewScanner(f); in.Scan(); {
+		text, _, _ := strings.Cut(in.Text(), "#")
+		if words := strings.Fields(text); len(words) > 0 {
+			all = append(all, words)
+		}
+	}
+	return all
+}
+
+// TestSeeds runs what failed once.
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	for _, words := range lines(t, "seeds.txt") {
+		seed := number(t, words[0])
+		if r := sim.Random(seed).Around(sim.KnownAll).Run(); r.Violation != nil {
+			complain(t, seed, sim.KnownAll, r)
+		}
+	}
+}
+
+func number(t *testing.T, s string) (n uint64) {
+	t.Helper()
+	if _, err := fmt.Sscan(s, &n); err != nil {
+		t.Fatalf("%q is no number: %v", s, err)
+	}
+	return n
+}
+
+// TestOpen tells which open findings still are: nobody has to guess whether a change
+// closed one.
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	names := map[string]sim.Known{
+		"lots": sim.KnownLots, "aware": sim.KnownAware, "pace": sim.KnownPace, "third": sim.KnownThird, "mixed": sim.KnownMixed,
+	}
+	for _, words := range lines(t, "open.txt") {
+		finding, ok := names[words[0]]
+		if !ok {
+			t.Fatalf("open.txt: %q is no finding", words[0])
+		}
+		fails := 0
+		for _, seed := range words[1:] {
+			if r := sim.Random(number(t, seed)).Around(sim.KnownAll &^ finding).Run(); r.Violation != nil {
+				fails++
+			}
+		}
+		t.Logf("%s: %d of %d seeds fail", words[0], fails, len(words)-1)
+		if fails == 0 {
+			t.Logf("%s seems to be closed: take it out of sim.Known and open.txt, and move its seeds to seeds.txt", words[0])
+		}
+	}
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/wire"
+)
+
+// World is one segment with everything on it.
+type World struct {
+	Scenario
+
+	now    time.Duration
+	queue  queue
+	alarms alarms
+	hash   traceHash
+	stats  Stats
+	hooks  Hooks
+
+	net    network
+	hosts  []*host
+	groups []*group
+
+	latencies, losses, faults, clocks, attacks *stream
+
+	active   []*fault
+	captured []*frame // for the attackers
+	settled  time.Duration
+
+	violation *Violation
+	tracing   bool
+	log       []note
+	scratch   []*member
+}
+
+// Stats counts what a run did.
+type Stats struct {
+	Adverts     int // sent
+	Deliveries  int // frames at kernels
+	Rejected    int // of them
+	Forged      int // of an attacker, accepted
+	Lost        int
+	RingFull    int
+	Turns       int // of agents' loops
+	Steps       int // of machines
+	Transitions int
+	Reasons     [32]int // transitions by election.Reason
+	Faults      int
+	ByKind      [32]int       // faults
+	Overlaps    int           // pairs of owners
+	Overlap     time.Duration // the longest
+	Gap         time.Duration // the longest time without an owner
+}
+
+// Total is the number of events: frames that reached a kernel, and steps of machines.
+func (s Stats) Total() int { return s.Deliveries + s.Steps }
+
+// Add sums up; Overlap and Gap are the longest.
+func (s *Stats) Add(o Stats) {
+	s.Adverts += o.Adverts
+	s.Deliveries += o.Deliveries
+	s.Rejected += o.Rejected
+	s.Forged += o.Forged
+	s.Lost += o.Lost
+	s.RingFull += o.RingFull
+	s.Turns += o.Turns
+	s.Steps += o.Steps
+	s.Transitions += o.Transitions
+	for i, n := range o.Reasons {
+		s.Reasons[i] += n
+	}
+	s.Faults += o.Faults
+	for i, n := range o.ByKind {
+		s.ByKind[i] += n
+	}
+	s.Overlaps += o.Overlaps
+	s.Overlap = max(s.Overlap, o.Overlap)
+	s.Gap = max(s.Gap, o.Gap)
+}
+
+// newWorld builds the hosts of a scenario, switched off.
+func newWorld(s Scenario, tracing bool) *World {
+	w := &World{Scenario: s, hooks: s.Hooks, tracing: tracing}
+	w.latencies = newStream(s.Seed, "latency")
+	w.losses = newStream(s.Seed, "loss")
+	w.faults = newStream(s.Seed, "faults")
+	w.clocks = newStream(s.Seed, "clocks")
+	w.attacks = newStream(s.Seed, "attacks")
+	config := newStream(s.Seed, "config")
+
+	longest := time.Duration(0)
+	for i := range w.net.latency {
+		w.net.latency[i] = config.between(s.Latency/4, s.Latency)
+		longest = max(longest, w.net.latency[i])
+	}
+	w.net.jitter = s.Latency / 4
+	w.net.flight = 2 * (longest + w.net.jitter)
+	for i := range s.Groups {
+		w.groups = append(w.groups, newGroup(i))
+	}
+	// A broadcast visits all members of a group: they lie side by side.
+	members := make([]member, s.Hosts*s.Groups)
+	machines := make([]election.Machine, len(members))
+	for i := range members {
+		members[i].machine = &machines[i]
+	}
+	for i := range s.Hosts {
+		w.addHost(i, members, config)
+	}
+	return w
+}
+
+func newGroup(i int) *group {
+	g := &group{vhid: uint8(i + 1), disturbed: -time.Hour, gapOpen: true}
+	// Secret 0 is everybody's, 1 a wrong password, 2 a wrong address list, 3 the next password.
+	addrs := [][]netip.Addr{
+		{netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)})},
+		{netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)}), netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)})},
+	}
+	for n, pass := range []string{"", "drifted", "", "rotated"} {
+		key, err := wire.NewKey([]byte(fmt.Sprint("sim", i, pass)))
+		if err != nil {
+			panic(err) // the passphrases above are short
+		}
+		g.secrets = append(g.secrets, secret{key, wire.DigestPrefix(g.vhid, addrs[boolWord(n == 2)], nil), key.SealKey()})
+	}
+	return g
+}
+
+func (w *World) addHost(i int, members []member, config *stream) {
+	h := &host{
+		id: i, name: fmt.Sprintf("fw%d", i), class: int32(i % latencyClasses),
+		addr:    netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+		ringCap: ringSize, lag: w.Lag,
+	}
+	h.seals = w.Seals == SealsAll || w.Seals == SealsSome && i%2 == 0
+	if w.Lag > 0 {
+		h.lag = config.between(0, w.Lag)
+	}
+	if w.Drift > 0 {
+		h.clock.ppm = int64(config.below(2*w.Drift+1) - w.Drift)
+	}
+	w.hosts = append(w.hosts, h)
+	for n, g := range w.groups {
+		m := &members[n*w.Hosts+i]
+		m.id, m.host, m.group, m.accepts = i*w.Groups+n, h, g, 1
+		m.cfg = election.Config{
+			NodeName: h.name, AdvBase: w.AdvBase, AdvSkew: w.skew(i, n, config), Preempt: w.Preempt,
+			DeadRatio: 3, SendDemote: w.SendDemote,
+		}
+		m.normal = m.cfg
+		m.kernel.role = election.SetRole{State: election.Init}
+		h.members = append(h.members, m)
+		g.members = append(g.members, m)
+		g.classes[h.class] = append(g.classes[h.class], m)
+	}
+}
+
+// at calls fn at that moment.
+func (w *World) at(t time.Duration, fn func()) {
+	w.queue.push(happening{at: t, kind: kindCall, call: fn})
+}
+
+// run lets time pass until end, or until an invariant breaks.
+func (w *World) run(end time.Duration) {
+	for w.violation == nil {
+		next, alarm := w.queue.next(), w.alarms.next()
+		if min(next, alarm) > end {
+			w.now = end
+			return
+		}
+		if next <= alarm {
+			w.happen(w.queue.pop())
+		} else {
+			w.ring()
+		}
+	}
+}
+
+func (w *World) happen(h happening) {
+	w.now = h.at
+	switch h.kind {
+	case kindArrival:
+		w.arrive(h.frame, h.class)
+	case kindSingle:
+		if f := h.frame; f.from != nil && f.from.sentAt > f.at {
+			w.blame(h.to, f) // it may have been overtaken by a later one of its sender's
+		}
+		w.deliver(h.to, h.frame)
+	case kindTurn:
+		h.host.turnDue = false
+		w.turn(h.host, nil)
+	case kindCall:
+		h.call()
+	}
+}
+
+// ring looks at the machine whose alarm is next.
+func (w *World) ring() {
+	first := w.alarms.heap[0]
+	at := w.wakeFor(first.m)
+	if at > first.at {
+		w.alarms.put(at) // it had rung too early
+		return
+	}
+	w.now = first.at
+	w.alarms.put(never)
+	w.turn(first.m.host, first.m)
+}
