@@ -30,9 +30,10 @@ REQUIRE := bpf,netns,ucarp,tcpdump,promtool
 # Packages that need nothing of the machine; loader and tests need root.
 UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
 FUZZTIME ?= 20s
+SIMTIME ?= 60s
 BENCHTIME ?= 1s
 
-.PHONY: help build generate check-generate lint fmt test test-unit test-program test-integration race fuzz bench demo setup clean FORCE
+.PHONY: help build generate check-generate lint fmt test test-unit test-program test-integration race fuzz sim bench demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -84,6 +85,9 @@ test-integration: build ## real daemons in network namespaces; needs root
 
 fuzz: ## every fuzz target for FUZZTIME each
 	FUZZTIME=$(FUZZTIME) tests/fuzz.sh
+
+sim: ## the simulator over random seeds for SIMTIME; a failure prints the command that replays it
+	$(GO) test ./agent/sim -run '^TestRandom$$' -count=1 -timeout 0 -v -sim.time=$(SIMTIME)
 
 bench: ## every benchmark for BENCHTIME each; root for the BPF ones
 	$(GO) test $(EXEC) -run '^$$' -bench . -benchtime $(BENCHTIME) $(UNIT) ./loader/...
