@@ -13,10 +13,12 @@ import (
 
 // EtherTypes and protocols the filters know.
 const (
-	EtherIPv4 = 0x0800
-	EtherARP  = 0x0806
-	ProtoICMP = 1
-	ProtoCARP = 112
+	EtherIPv4   = 0x0800
+	EtherARP    = 0x0806
+	EtherIPv6   = 0x86dd
+	ProtoICMP   = 1
+	ProtoICMPv6 = 58
+	ProtoCARP   = 112
 )
 
 // Broadcast is the Ethernet broadcast address.
@@ -78,9 +80,66 @@ func (f Frame) IPv4() (src, dst netip.Addr, proto uint8, payload []byte, ok bool
 	return netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20])), b[9], b[header:total], true
 }
 
+// IPv6 gives source, destination, next header and payload of an IPv6 frame; it knows no extension headers.
+func (f Frame) IPv6() (src, dst netip.Addr, proto uint8, payload []byte, ok bool) {
+	if f.EtherType() != EtherIPv6 || len(f.Data) < 54 {
+		return
+	}
+	b := f.Data[14:]
+	size := int(binary.BigEndian.Uint16(b[4:]))
+	if 40+size > len(b) {
+		return
+	}
+	return netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40])), b[6], b[40 : 40+size], true
+}
+
+// IP is IPv4 or IPv6, with the TTL or hop limit.
+func (f Frame) IP() (src, dst netip.Addr, proto, ttl uint8, payload []byte, ok bool) {
+	if src, dst, proto, payload, ok = f.IPv4(); ok {
+		return src, dst, proto, f.Data[22], payload, true
+	}
+	if src, dst, proto, payload, ok = f.IPv6(); ok {
+		return src, dst, proto, f.Data[21], payload, true
+	}
+	return
+}
+
+// ICMPv6 types of neighbour discovery.
+const (
+	NDSolicitation  = 135
+	NDAdvertisement = 136
+)
+
+// ND is a neighbour solicitation or advertisement.
+type ND struct {
+	Type                        uint8
+	Router, Solicited, Override bool
+	Target                      netip.Addr
+	LinkAddr                    [6]byte // of the first option of source or target link-layer address; zero without one
+}
+
+// ND decodes the frame's neighbour discovery body.
+func (f Frame) ND() (ND, bool) {
+	_, _, proto, b, ok := f.IPv6()
+	if !ok || proto != ProtoICMPv6 || len(b) < 24 || b[0] != NDSolicitation && b[0] != NDAdvertisement {
+		return ND{}, false
+	}
+	n := ND{Type: b[0], Target: netip.AddrFrom16([16]byte(b[8:24]))}
+	if n.Type == NDAdvertisement {
+		n.Router, n.Solicited, n.Override = b[4]&0x80 != 0, b[4]&0x40 != 0, b[4]&0x20 != 0
+	}
+	for o := b[24:]; len(o) >= 8 && o[1] > 0 && int(o[1])*8 <= len(o); o = o[int(o[1])*8:] {
+		if o[0] == 1 || o[0] == 2 {
+			n.LinkAddr = [6]byte(o[2:8])
+			break
+		}
+	}
+	return n, true
+}
+
 // Advert is what a CARP advert on the wire says.
 type Advert struct {
-	Src                            netip.Addr
+	Src, Dst                       netip.Addr
 	VHID, AdvBase, AdvSkew, Demote uint8
 	Counter                        uint64
 	TTL                            uint8
@@ -91,17 +150,17 @@ func (a Advert) Goodbye() bool { return a.AdvBase == 255 && a.AdvSkew == 255 }
 
 // Advert decodes a CARP advert of 36 bytes; it checks nothing.
 func (f Frame) Advert() (Advert, bool) {
-	src, _, proto, b, ok := f.IPv4()
+	src, dst, proto, ttl, b, ok := f.IP()
 	if !ok || proto != ProtoCARP || len(b) != 36 || b[0] != 0x21 {
 		return Advert{}, false
 	}
 	return Advert{
-		Src: src, VHID: b[1], AdvSkew: b[2], Demote: b[4], AdvBase: b[5], Counter: binary.BigEndian.Uint64(b[8:]), TTL: f.Data[22],
+		Src: src, Dst: dst, VHID: b[1], AdvSkew: b[2], Demote: b[4], AdvBase: b[5], Counter: binary.BigEndian.Uint64(b[8:]), TTL: ttl,
 	}, true
 }
 
-// SpeaksFor says whether the frame speaks for a virtual IP: it comes from the virtual MAC, or its IP source or ARP
-// sender is the virtual IP. An advert speaks too: it comes from the virtual MAC.
+// SpeaksFor says whether the frame speaks for a virtual IP: it comes from the virtual MAC, or its IP source, ARP sender
+// or advertised neighbour is the virtual IP. An advert speaks too: it comes from the virtual MAC.
 func (f Frame) SpeaksFor(vip netip.Addr, vmac [6]byte) bool {
 	if f.Src() == vmac {
 		return true
@@ -109,7 +168,10 @@ func (f Frame) SpeaksFor(vip netip.Addr, vmac [6]byte) bool {
 	if a, ok := f.ARP(); ok {
 		return a.SenderIP == vip || a.SenderMAC == vmac
 	}
-	src, _, _, _, ok := f.IPv4()
+	if n, ok := f.ND(); ok && n.Type == NDAdvertisement && (n.Target == vip || n.LinkAddr == vmac) {
+		return true
+	}
+	src, _, _, _, _, ok := f.IP()
 	return ok && src == vip
 }
 
@@ -126,8 +188,11 @@ func (f Frame) String() string {
 	if a, ok := f.Advert(); ok {
 		return fmt.Sprintf("%s advert from %v vhid %d base %d skew %d demote %d", head, a.Src, a.VHID, a.AdvBase, a.AdvSkew, a.Demote)
 	}
-	if src, dst, proto, _, ok := f.IPv4(); ok {
-		return fmt.Sprintf("%s IPv4 %v > %v proto %d", head, src, dst, proto)
+	if n, ok := f.ND(); ok {
+		return fmt.Sprintf("%s ND type %d of %v at %v", head, n.Type, n.Target, net.HardwareAddr(n.LinkAddr[:]))
+	}
+	if src, dst, proto, _, _, ok := f.IP(); ok {
+		return fmt.Sprintf("%s IP %v > %v proto %d", head, src, dst, proto)
 	}
 	return fmt.Sprintf("%s type %#04x", head, f.EtherType())
 }
@@ -170,6 +235,14 @@ func (fs Frames) Speaking(vip netip.Addr, vmac [6]byte) Frames {
 // Adverts gives back the CARP adverts of a VHID.
 func (fs Frames) Adverts(vhid uint8) Frames {
 	return fs.Where(func(f Frame) bool { a, ok := f.Advert(); return ok && a.VHID == vhid })
+}
+
+// UnsolicitedNA gives back the unsolicited neighbour advertisements of an address.
+func (fs Frames) UnsolicitedNA(ip netip.Addr) Frames {
+	return fs.Where(func(f Frame) bool {
+		n, ok := f.ND()
+		return ok && n.Type == NDAdvertisement && !n.Solicited && n.Target == ip
+	})
 }
 
 // GratuitousARP gives back the gratuitous ARP frames for an address.

@@ -28,6 +28,7 @@ type Group struct {
 	AdvSkew     int
 	Password    string // default "mekmitasdigoat"
 	Description string
+	Extra       string // further keys, then tables such as [[vip.accept]]
 }
 
 // NodeConfig is what a node's config file says.
@@ -35,6 +36,7 @@ type NodeConfig struct {
 	Groups    []Group
 	NoPreempt bool
 	DeadRatio float64
+	Carp      string // further keys of [carp]
 	Extra     string // further TOML, before the groups; its tables must not be node, control, http or carp
 }
 
@@ -118,6 +120,7 @@ func (n *Node) render(config NodeConfig) string {
 	if config.DeadRatio != 0 {
 		fmt.Fprintf(&b, "dead_ratio = %.2f\n", config.DeadRatio)
 	}
+	b.WriteString(config.Carp + "\n")
 	b.WriteString("\n" + config.Extra)
 	for _, g := range config.Groups {
 		g = g.withDefaults()
@@ -132,6 +135,7 @@ func (n *Node) render(config NodeConfig) string {
 		if g.Description != "" {
 			fmt.Fprintf(&b, "description = %q\n", g.Description)
 		}
+		b.WriteString(g.Extra + "\n")
 	}
 	return b.String()
 }

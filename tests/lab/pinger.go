@@ -45,7 +45,11 @@ const (
 // Ping starts pinging; the pinger ends with Stop or with the lab.
 func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
 	h.lab.Helper()
-	fd, err := h.socketIn(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP)
+	domain, proto := unix.AF_INET, unix.IPPROTO_ICMP
+	if target.Is6() {
+		domain, proto = unix.AF_INET6, unix.IPPROTO_ICMPV6
+	}
+	fd, err := h.socketIn(domain, unix.SOCK_RAW, proto)
 	h.lab.check(err, "ping from %s", h.Name)
 	p := &Pinger{
 		host: h, target: target, spacing: spacing, id: uint16(os.Getpid()) ^ uint16(fd), fd: fd,
@@ -60,7 +64,12 @@ func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
 func (p *Pinger) send() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	to := &unix.SockaddrInet4{Addr: p.target.As4()}
+	var to unix.Sockaddr
+	if p.target.Is6() {
+		to = &unix.SockaddrInet6{Addr: p.target.As16()}
+	} else {
+		to = &unix.SockaddrInet4{Addr: p.target.As4()}
+	}
 	start := time.Now()
 	for next := start; time.Since(start) < pingLimit; {
 		select {
@@ -74,7 +83,7 @@ func (p *Pinger) send() {
 		p.mu.Unlock()
 		err := unix.Sendto(p.fd, p.echo(uint32(seq)), 0, to)
 		// What the stack cannot send (no neighbour, buffers full while it is asked for) is a lost ping, not an error.
-		if err != nil && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EAGAIN) {
+		if err != nil && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EAGAIN) {
 			p.fail(fmt.Errorf("send ping: %w", err))
 			return
 		}
@@ -86,7 +95,10 @@ func (p *Pinger) send() {
 }
 
 func (p *Pinger) echo(seq uint32) []byte {
-	b := []byte{8, 0, 0, 0}
+	b := []byte{8, 0, 0, 0} // the kernel fills in the checksum of ICMPv6
+	if p.target.Is6() {
+		b[0] = 128
+	}
 	b = binary.BigEndian.AppendUint16(b, p.id)
 	b = binary.BigEndian.AppendUint16(b, uint16(seq))
 	b = binary.BigEndian.AppendUint32(b, seq)
@@ -97,9 +109,9 @@ func (p *Pinger) echo(seq uint32) []byte {
 func (p *Pinger) receive() {
 	buf, oob := make([]byte, 2048), make([]byte, 256)
 	for {
-		n, oobn, _, _, err := unix.Recvmsg(p.fd, buf, oob, 0)
+		n, oobn, _, from, err := unix.Recvmsg(p.fd, buf, oob, 0)
 		if err == nil {
-			p.take(buf[:n], stamp(oob[:oobn]))
+			p.take(buf[:n], from, stamp(oob[:oobn]))
 		} else if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.EHOSTUNREACH) {
 			p.fail(fmt.Errorf("receive ping: %w", err))
 			return
@@ -112,12 +124,20 @@ func (p *Pinger) receive() {
 	}
 }
 
-func (p *Pinger) take(packet []byte, at time.Time) {
-	if len(packet) < 20 {
-		return
+func (p *Pinger) take(b []byte, from unix.Sockaddr, at time.Time) {
+	reply := byte(129)
+	switch from := from.(type) {
+	case *unix.SockaddrInet6:
+		if netip.AddrFrom16(from.Addr) != p.target {
+			return
+		}
+	case *unix.SockaddrInet4: // with the IP header
+		if netip.AddrFrom4(from.Addr) != p.target || len(b) < 20 {
+			return
+		}
+		reply, b = 0, b[int(b[0]&15)*4:]
 	}
-	b := packet[int(packet[0]&15)*4:]
-	if len(b) < 12 || b[0] != 0 || binary.BigEndian.Uint16(b[4:]) != p.id || netip.AddrFrom4([4]byte(packet[12:16])) != p.target {
+	if len(b) < 12 || b[0] != reply || binary.BigEndian.Uint16(b[4:]) != p.id {
 		return
 	}
 	seq := int(binary.BigEndian.Uint32(b[8:]))

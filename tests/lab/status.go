@@ -29,10 +29,11 @@ type Status struct {
 
 // Demotion is one entry of the ledger.
 type Demotion struct {
-	Name   string    `json:"name"`
-	Value  int       `json:"value"`
-	Reason string    `json:"reason"`
-	Since  time.Time `json:"since"`
+	Name    string    `json:"name"`
+	Value   int       `json:"value"`
+	Reason  string    `json:"reason"`
+	Since   time.Time `json:"since"`
+	Expires time.Time `json:"expires"`
 }
 
 // GroupStatus is one group.
@@ -59,7 +60,18 @@ type GroupStatus struct {
 		Mode      string `json:"mode"`
 		Answering bool   `json:"answering"`
 	} `json:"dataplane"`
-	Counters Counters `json:"counters"`
+	Counters     Counters `json:"counters"`
+	SilentFamily string   `json:"silent_family"`
+	Generation   uint64   `json:"generation"`
+	Contexts     []struct {
+		Name     string `json:"name"`
+		Received uint64 `json:"received"`
+	} `json:"contexts"`
+	VIPs []struct {
+		Address          string `json:"address"`
+		NDSolicitations  uint64 `json:"nd_solicitations"`
+		NDAdvertisements uint64 `json:"nd_advertisements"`
+	} `json:"vips"`
 }
 
 // Counters of one group.
