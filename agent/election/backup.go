@@ -104,7 +104,7 @@ func (m *Machine) tickBackup(out []Action) []Action {
 // was said was read. Bounded, so that a node that is always late, or under a flood, still
 // takes over from a dead one.
 func (m *Machine) putOff(due Instant, silence bool) bool {
-	if m.extensions >= maxExtensions || !m.tooLate(due) && !(silence && m.now < m.blindUntil) {
+	if m.extensions >= maxExtensions || !m.tooLate(due) && (!silence || m.now >= m.blindUntil) {
 		return false
 	}
 	m.extensions++
