@@ -5,6 +5,7 @@
 
 #include "auth.h"
 #include "budget.h"
+#include "replay.h"
 #include "role.h"
 #include "stats.h"
 
@@ -12,7 +13,9 @@
 struct advert {
 	struct event ev;
 	struct digest md;
-	__u32 prio; /* as role.sent_prio */
+	__u32 prio;  /* as role.sent_prio */
+	__u32 rules; /* GROUP_* */
+	__u32 seal;  /* enum seal */
 };
 
 /* Whether the digest is right, and may be computed at all: an enum reject. Global, as its callee. */
@@ -55,6 +58,7 @@ __noinline int authenticate(struct advert *a)
 		}
 		if (digest_matches(&au->ctx[k], a->ev.counter, &a->md)) {
 			a->ev.ctx = k;
+			a->seal = open_seal(&au->ctx[k], &a->ev);
 			return REJECT_NONE;
 		}
 	}
@@ -101,38 +105,57 @@ static __always_inline int is_loop(struct advert *a, const struct role *r)
 	return 0;
 }
 
-/*
- * Whether a source understands the demote byte, as OpenBSD does: it has sent a non-zero one, and
- * its counter has never been seen to change (OpenBSD's is a constant cookie). Agent and kernel must
- * agree on this, hence it is decided here and told in the event.
- */
-static __always_inline int learn_source(struct advert *a)
+/* Seals are looked at always, counters where the group wants it. */
+static __always_inline int is_replay(const struct advert *a, struct source_val *src,
+				     const struct role *r, const struct seen *s)
 {
-	struct source_val fresh = { .counter = a->ev.counter }, *src;
-	struct source_key key;
-	__u64 flags;
+	if (a->seal == SEAL_BROKEN)
+		return 1;
+	if (a->seal == SEAL_VALID)
+		return sealed_replay(&a->ev, src, r, is_own_source(r, a->ev.src));
+	if (a->rules & GROUP_REQUIRE_SEAL)
+		return 1;
+	return a->rules & GROUP_STRICT_REPLAY && src && strict_replay(&a->ev, src, r, s);
+}
 
-	key.slot = a->ev.slot;
-	__builtin_memcpy(key.src, a->ev.src, sizeof(key.src));
-	src = bpf_map_lookup_elem(&sources, &key);
-	flags = src ? READ_ONCE(src->flags) : 0;
+/*
+ * Whether a source understands the demote byte: a vipd node does, which a seal tells; or OpenBSD, which
+ * has sent a non-zero one, and whose counter has never been seen to change (it is a constant cookie).
+ * Agent and kernel must agree on this, hence it is decided here and told in the event.
+ */
+static __always_inline int learn_source(struct advert *a, const struct source_key *key,
+					struct source_val *src, const struct role *r,
+					const struct seen *s)
+{
+	struct source_val fresh = {};
+	__u32 flags = src ? READ_ONCE(src->flags) : 0;
+
 	if (a->ev.demote)
 		flags |= SOURCE_DEMOTE_EVER;
 	if (src && src->counter != a->ev.counter)
 		flags |= SOURCE_COUNTER_VARIES;
+	if (a->seal == SEAL_VALID)
+		flags |= SOURCE_SEALED;
 	if (src) {
-		src->counter = a->ev.counter;
+		learn_counter(src, &a->ev, r, s);
+		if (a->seal == SEAL_VALID)
+			src->seq = a->ev.counter >> 32;
 		/* A race with another CPU may lose a bit until the next advert; no atomics on arm64 5.15. */
 		if (flags != READ_ONCE(src->flags))
 			src->flags = flags;
 	} else {
+		fresh.counter = a->ev.counter;
 		fresh.flags = flags;
-		bpf_map_update_elem(&sources, &key, &fresh, BPF_ANY);
+		fresh.seq = a->ev.counter >> 32;
+		fresh.interval_us = interval_us(a->ev.advbase, a->ev.advskew);
+		bpf_map_update_elem(&sources, key, &fresh, BPF_ANY);
 	}
 	if (flags & SOURCE_DEMOTE_EVER)
 		a->ev.flags |= EVENT_DEMOTE_EVER;
 	if ((flags & SOURCE_DEMOTE_EVER) && !(flags & SOURCE_COUNTER_VARIES))
 		a->ev.flags |= EVENT_DEMOTE_AWARE;
+	if (a->seal == SEAL_VALID)
+		a->ev.flags |= EVENT_SEALED | EVENT_DEMOTE_AWARE;
 	return a->ev.flags & EVENT_DEMOTE_AWARE;
 }
 
@@ -183,12 +206,15 @@ static __always_inline int record(struct seen *s, const struct event *ev)
 }
 
 /*
- * Takes in an authentic advert: REJECT_LOOP if it is our own, else record, yield and event. A full
+ * Takes in an authentic advert: REJECT_LOOP if it is our own, REJECT_REPLAY if it is one heard before,
+ * else record, yield and event. A full
  * ring is counted; record and yield stand all the same. Not one function with authenticate(), since
  * the stack under the hash would not fit; global for the same reason as that one.
  */
 __noinline int accept_advert(struct advert *a)
 {
+	struct source_key key;
+	struct source_val *src;
 	struct group_stats *st;
 	int aware, rose;
 	struct event *ev;
@@ -203,7 +229,12 @@ __noinline int accept_advert(struct advert *a)
 		return REJECT_NONE;
 	if (is_loop(a, r))
 		return REJECT_LOOP;
-	aware = learn_source(a);
+	key.slot = a->ev.slot;
+	__builtin_memcpy(key.src, a->ev.src, sizeof(key.src));
+	src = bpf_map_lookup_elem(&sources, &key);
+	if (is_replay(a, src, r, s))
+		return REJECT_REPLAY;
+	aware = learn_source(a, &key, src, r, s);
 	if (must_yield(a, r, aware))
 		a->ev.flags |= EVENT_YIELDED;
 	rose = record(s, &a->ev);

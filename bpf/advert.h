@@ -124,6 +124,7 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const str
 	a->ev.ifindex = ctx->ingress_ifindex;
 	a->ev.slot = g->slot;
 	a->ev.vhid = p[1];
+	a->rules = g->flags;
 	a->ev.ttl = env->ttl;
 	why = check_cheap(ctx, p, env, g);
 	if (why == REJECT_NONE && (void *)(p + CARP_SIZE) <= frame_end(ctx)) {

@@ -16,8 +16,12 @@
 #define CLASS2_BURST_NS 1000000000ull /* 50 at once */
 #define LIMITED_GRAIN_NS 1000000ull
 
-/* How far ahead of the last counter the next few adverts of a source may be. */
+/*
+ * How far ahead of the last counter the next few adverts of a source may be. That of a sealed one is in
+ * the upper half, and rises with every advert of the node, of whatever group.
+ */
 #define COUNTER_WINDOW 8
+#define SEQUENCE_WINDOW 65536
 
 static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst)
 {
@@ -36,7 +40,12 @@ static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst
  */
 static __always_inline int in_class1(const struct seen *s, const __u8 *src, __u64 counter)
 {
-	return s->at && same_addr(s->src, src) && counter - s->counter <= COUNTER_WINDOW;
+	__u32 seq = counter >> 32, last = s->counter >> 32;
+
+	if (!s->at || !same_addr(s->src, src))
+		return 0;
+	return counter - s->counter <= COUNTER_WINDOW ||
+	       (s->flags & EVENT_SEALED && seq - last <= SEQUENCE_WINDOW);
 }
 
 /* Whether the last good source has missed its interval, said goodbye, or never was. */

@@ -45,6 +45,13 @@ enum reject {
 	REJECT_SIZE = 16,
 };
 
+/* What a counter is to seal.h. */
+enum seal {
+	SEAL_NONE,   /* an ordinary one */
+	SEAL_VALID,  /* a vipd node sent just this */
+	SEAL_BROKEN, /* a vipd node's counter under something else */
+};
+
 /* Why a frame was dropped other than as a refused advert: index into group_stats.dropped. */
 enum dropped {
 	DROP_NOT_ANSWERING_ARP,
@@ -78,6 +85,8 @@ _Static_assert(sizeof(struct group_key) == 8, "group_key");
 #define GROUP_V4 1 /* has IPv4 addresses, so that IPv4 adverts are expected */
 #define GROUP_V6 2
 #define GROUP_TTL_ANY 4 /* adverts of unicast peers may have passed a router */
+#define GROUP_REQUIRE_SEAL 8
+#define GROUP_STRICT_REPLAY 16
 
 struct group_val {
 	__u32 slot;
@@ -125,7 +134,8 @@ struct role {
 	__u64 n_src;
 	__u8 src[MAX_OWN_SOURCES][16];
 	struct sent sent[MAX_SENT];
-	__u64 pad[2]; /* whole cache lines: a renewal disturbs no other group */
+	__u64 own_seq; /* OWN_SEQ_KNOWN | sequence of our newest sealed advert; 0: none */
+	__u64 pad;     /* whole cache lines: a renewal disturbs no other group */
 };
 _Static_assert(sizeof(struct role) == 384, "role");
 
@@ -140,15 +150,19 @@ struct auth_context {
 	__u32 tmpl[32] __attribute__((aligned(8))); /* to be copied in 8-byte steps */
 	__u32 off;     /* 0..63 */
 	__u32 nblocks; /* 1 or 2 */
+	__u64 recognise[2]; /* SipHash keys of sealed adverts, see seal.h */
+	__u64 bind[2];
+	__u32 sealed; /* the two are set */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct auth_context) == 176, "auth_context");
+_Static_assert(sizeof(struct auth_context) == 216, "auth_context");
 
 struct auth {
 	__u32 n;
 	__u32 pad;
 	struct auth_context ctx[MAX_CONTEXTS];
 };
-_Static_assert(sizeof(struct auth) == 1416, "auth");
+_Static_assert(sizeof(struct auth) == 1736, "auth");
 
 /* seen: the last authentic foreign advert, and the generation that has yielded to one. */
 struct seen {
@@ -182,12 +196,19 @@ _Static_assert(sizeof(struct source_key) == 20, "source_key");
 
 #define SOURCE_DEMOTE_EVER 1
 #define SOURCE_COUNTER_VARIES 2
+#define SOURCE_SEALED 4 /* seq is set */
 
 struct source_val {
 	__u64 counter;
-	__u64 flags;
+	__u64 jump_at;	   /* see replay.h for this and what follows */
+	__u32 flags;
+	__u32 seq;	   /* of the last sealed advert */
+	__u32 interval_us; /* as last stated, goodbyes aside */
+	__u8 rises;
+	__u8 jumps;
+	__u8 pad[2];
 };
-_Static_assert(sizeof(struct source_val) == 16, "source_val");
+_Static_assert(sizeof(struct source_val) == 32, "source_val");
 
 /* scratch: room for SHA-1's schedule, more than the stack has. */
 struct scratch {
@@ -236,6 +257,7 @@ _Static_assert(sizeof(struct budget) == 16, "budget");
 #define EVENT_DEMOTE_AWARE 2
 #define EVENT_DEMOTE_EVER 4
 #define EVENT_OWN_COUNTER 8
+#define EVENT_SEALED 16
 
 /* events: one authentic advert of another node. */
 struct event {

@@ -103,6 +103,14 @@ func compileAuth(ctxs []AuthContext) (*bpfAuth, error) {
 		if e.Inner, e.Outer, e.Tmpl, e.Off, e.Nblocks, err = c.compile(); err != nil {
 			return nil, err
 		}
+		if c.SealKey != (SealKey{}) {
+			e.Recognise, e.Bind, e.Sealed = sipKey(c.SealKey.Recognise), sipKey(c.SealKey.Bind), 1
+		}
 	}
 	return a, nil
+}
+
+// sipKey is a key as SipHash reads it.
+func sipKey(k [16]byte) [2]uint64 {
+	return [2]uint64{binary.LittleEndian.Uint64(k[:8]), binary.LittleEndian.Uint64(k[8:])}
 }

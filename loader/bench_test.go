@@ -32,7 +32,16 @@ func BenchmarkXDP(b *testing.B) {
 	} {
 		b.Run(bm.name, func(b *testing.B) { benchmark(b, bm.prog, bm.frame, 1_000_000) })
 	}
-	b.Run("advert", func(b *testing.B) { h.benchmarkAdvert(b, good) })
+	b.Run("advert", func(b *testing.B) { h.benchmarkAdvert(b, goldenSpec("192.0.2.1"), good) })
+	b.Run("advert-unsealed", func(b *testing.B) { h.benchmarkAdvert(b, sealedSpec("192.0.2.1"), good) })
+	strict := goldenSpec("192.0.2.1")
+	strict.StrictReplay = true
+	b.Run("advert-strict", func(b *testing.B) { h.benchmarkAdvert(b, strict, good) })
+	// The same frame again and again is a replay but for nodes without an address: it is
+	// that one which goes through all of the work.
+	none := netip.IPv4Unspecified()
+	worse := packet{src: none, payload: sealedAdvert(7, none, Priority{AdvBase: 2}).bytes()}.bytes()
+	b.Run("advert-sealed", func(b *testing.B) { h.benchmarkAdvert(b, sealedSpec("192.0.2.1"), worse) })
 	b.Run("arp", func(b *testing.B) { h.benchmarkRewritten(b, arpFor("192.0.2.1").bytes()) })
 	b.Run("virtual-mac", func(b *testing.B) {
 		h.benchmarkRewritten(b, packet{dstMAC: vmac(1), proto: 17, payload: make([]byte, 26)}.bytes())
@@ -57,12 +66,12 @@ func benchmark(b *testing.B, p *ebpf.Program, frame []byte, n int) {
 
 // benchmarkAdvert takes batches that the budget of class 1 and the ring can bear: what
 // is measured is a verified, recorded and reported advert.
-func (h *harness) benchmarkAdvert(b *testing.B, frame []byte) {
+func (h *harness) benchmarkAdvert(b *testing.B, s GroupSpec, frame []byte) {
 	b.Helper()
 	const batch = 5000
 	best := 0.0
 	for b.Loop() {
-		h.fresh(goldenSpec("192.0.2.1"))
+		h.fresh(s)
 		h.run(frame) // the rest is of class 1
 		before := h.counters()
 		_, d, err := h.d.objs.VipdXdp.Benchmark(frame, batch, nil)

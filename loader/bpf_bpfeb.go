@@ -18,12 +18,16 @@ type bpfAuth struct {
 	N   uint32
 	Pad uint32
 	Ctx [8]struct {
-		_       structs.HostLayout
-		Inner   [5]uint32
-		Outer   [5]uint32
-		Tmpl    [32]uint32
-		Off     uint32
-		Nblocks uint32
+		_         structs.HostLayout
+		Inner     [5]uint32
+		Outer     [5]uint32
+		Tmpl      [32]uint32
+		Off       uint32
+		Nblocks   uint32
+		Recognise [2]uint64
+		Bind      [2]uint64
+		Sealed    uint32
+		Pad       uint32
 	}
 }
 
@@ -114,7 +118,8 @@ type bpfRole struct {
 		Digest  [5]uint32
 		Prio    uint32
 	}
-	Pad [2]uint64
+	OwnSeq uint64
+	Pad    uint64
 }
 
 type bpfScratch struct {
@@ -154,9 +159,15 @@ type bpfSourceKey struct {
 }
 
 type bpfSourceVal struct {
-	_       structs.HostLayout
-	Counter uint64
-	Flags   uint64
+	_          structs.HostLayout
+	Counter    uint64
+	JumpAt     uint64
+	Flags      uint32
+	Seq        uint32
+	IntervalUs uint32
+	Rises      uint8
+	Jumps      uint8
+	Pad        [2]uint8
 }
 
 type bpfVipKey struct {

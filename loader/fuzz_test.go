@@ -3,6 +3,7 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -25,6 +26,7 @@ func FuzzXDP(f *testing.F) {
 		frame6(c), frame6(damaged(c)), packet6{payload: append(c.bytes(), 0, 0, 0)}.bytes(), packet6{payload: c.bytes(), hops: 3}.bytes(),
 		packet6{payload: c.bytes(), dst: ownAddr6, dstMAC: nicMAC}.bytes(), packet6{payload: c.bytes(), dst: peerAddr6, dstMAC: vmac(1)}.bytes(),
 		packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes(), packet6{next: 60, payload: c.bytes()}.bytes(),
+		frame6(dualSealed(0)), frame6(dualSealed(1)), frameOf(dualSealed(1)),
 		ndFor(vip6).bytes(), dadFor(vip6).bytes(), ndFor(netip.MustParseAddr("2001:db8::7")).bytes(), naFor(vip6, peerAddr6, nicMAC, true),
 		withNonce(ndFor(vip6)).bytes(), unicastND(vip6).bytes(),
 	} {
@@ -32,6 +34,7 @@ func FuzzXDP(f *testing.F) {
 		f.Add(frame, false)
 	}
 	h := newHarness(f, dualVIPs()...)
+	h.fresh(sealedSpec(dualVIPs()...))
 	zero := make([]bpfBudget, ebpf.MustPossibleCPU())
 	generation := uint64(0)
 	f.Fuzz(func(t *testing.T, frame []byte, master bool) {
@@ -44,7 +47,7 @@ func FuzzXDP(f *testing.F) {
 			h.master(generation)
 			h.g.SetSentPriority(Priority{}) // the best: nothing but its equal makes us yield
 		}
-		if err := h.d.objs.Budget.Put(h.g.slot, zero); err != nil {
+		if err := errors.Join(h.d.objs.Budget.Put(h.g.slot, zero), h.g.forgetSources()); err != nil {
 			t.Fatal(err)
 		}
 		h.compare("fuzz", frame, master)
@@ -52,10 +55,16 @@ func FuzzXDP(f *testing.F) {
 	})
 }
 
+// dualSealed is sealed by peerAddr6 for advskew 0; any other breaks the seal.
+func dualSealed(skew uint8) carp {
+	return dualAdvert(1, skew, 0, sealed(sealKey(), 77, peerAddr6, Priority{AdvBase: 1}))
+}
+
 // TestTwin runs the twin over every one-byte change of every seed: what fuzzing would
 // take long to come by.
 func TestTwin(t *testing.T) {
 	h := newHarness(t, dualVIPs()...)
+	h.fresh(sealedSpec(dualVIPs()...))
 	zero := make([]bpfBudget, ebpf.MustPossibleCPU())
 	c := dualAdvert(1, 0, 0, 7)
 	h.g.SetSentPriority(Priority{})
@@ -65,7 +74,7 @@ func TestTwin(t *testing.T) {
 		"unicast": packet{payload: c.bytes(), dst: ownAddr, dstMAC: nicMAC}.bytes(),
 		"vrrp2":   packet{payload: vrrp2(1, 2)}.bytes(), "vrrp3": packet{payload: vrrp3(1, 2, peerAddr, carpGroup)}.bytes(),
 		"arp": arpFor("192.0.2.1").bytes(), "virtual": packet{dstMAC: vmac(1), proto: 17, payload: make([]byte, 8)}.bytes(),
-		"advert6":  frame6(c),
+		"advert6": frame6(c), "sealed": frame6(dualSealed(0)), "broken seal": frame6(dualSealed(1)),
 		"unicast6": packet6{payload: c.bytes(), dst: ownAddr6, dstMAC: nicMAC}.bytes(),
 		"nd":       ndFor(vip6).bytes(), "dad": dadFor(vip6).bytes(), "nonce": withNonce(ndFor(vip6)).bytes(), "unicast nd": unicastND(vip6).bytes(),
 		"vrrp3v6": packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes(),
@@ -79,7 +88,7 @@ func TestTwin(t *testing.T) {
 					if h.g.SetRole(Role{State: RoleBackup, Generation: generation}); master {
 						h.master(generation)
 					}
-					if err := h.d.objs.Budget.Put(h.g.slot, zero); err != nil {
+					if err := errors.Join(h.d.objs.Budget.Put(h.g.slot, zero), h.g.forgetSources()); err != nil {
 						t.Fatal(err)
 					}
 					h.compare(fmt.Sprintf("%s, byte %d ^ %#x", name, i, x), b, master)

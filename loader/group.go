@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 )
@@ -46,9 +48,11 @@ const (
 
 // Bits of group_val.flags in bpf/vipd_types.h.
 const (
-	groupV4     = 1
-	groupV6     = 2
-	groupTTLAny = 4
+	groupV4           = 1
+	groupV6           = 2
+	groupTTLAny       = 4
+	groupRequireSeal  = 8
+	groupStrictReplay = 16
 )
 
 // vipRouter is VIP_ROUTER of vip_val.flags.
@@ -65,6 +69,12 @@ func (s GroupSpec) flags() (flags uint16) {
 	if s.TTL == TTLAny {
 		flags |= groupTTLAny
 	}
+	if s.RequireSeal {
+		flags |= groupRequireSeal
+	}
+	if s.StrictReplay {
+		flags |= groupStrictReplay
+	}
 	return flags
 }
 
@@ -80,6 +90,8 @@ type Group struct {
 	nicMAC  [6]byte
 	router  bool
 	vips    map[netip.Addr]uint32
+
+	seals atomic.Bool // some context has a SealKey
 
 	sent uint64 // adverts recorded so far; of the goroutine that owns the setters
 }
@@ -170,6 +182,9 @@ func (g *Group) validate(s GroupSpec) error {
 	}
 	if s.TTL != "" && s.TTL != TTLStrict && s.TTL != TTLAny {
 		return fmt.Errorf("%s: ttl rule %q: want strict or any", g.name, s.TTL)
+	}
+	if s.RequireSeal && slices.ContainsFunc(s.Contexts, func(c AuthContext) bool { return c.SealKey == SealKey{} }) {
+		return fmt.Errorf("%s: seals are required, but not all accepted contexts have a key for them", g.name)
 	}
 	seen := make(map[netip.Addr]bool, len(s.VIPs))
 	for _, a := range s.VIPs {

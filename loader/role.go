@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"sync/atomic"
 )
 
@@ -93,6 +94,9 @@ func (g *Group) RecordSent(counter uint64, digest [20]byte, p Priority) {
 	}
 	atomic.StoreUint32(&s.Prio, p.word())
 	atomic.StoreUint64(&s.Counter, counter)
+	if g.seals.Load() {
+		g.SetSequence(uint32(counter >> 32))
+	}
 	runtime.KeepAlive(t)
 }
 
@@ -101,7 +105,13 @@ func (g *Group) RecordSent(counter uint64, digest [20]byte, p Priority) {
 // does the same for groups with a SealKey; call this once before, so that adverts of
 // an earlier run are known, too.
 func (g *Group) SetSequence(seq uint32) {
+	t := g.d.roles
+	atomic.StoreUint64(&t.at(g.slot).OwnSeq, ownSeqKnown|uint64(seq))
+	runtime.KeepAlive(t)
 }
+
+// ownSeqKnown is OWN_SEQ_KNOWN of bpf/replay.h.
+const ownSeqKnown = 1 << 32
 
 // SetSources stores the addresses that this node sends from on the interface, at
 // most [MaxSources]. Adverts to them end in the kernel.
@@ -139,6 +149,7 @@ func (g *Group) setContexts(ctxs []AuthContext) error {
 		return fmt.Errorf("write the keys of %s: %w", g.name, err)
 	}
 	atomic.StoreUint64(&k.AuthIndex, next)
+	g.seals.Store(slices.ContainsFunc(ctxs, func(c AuthContext) bool { return c.SealKey != SealKey{} }))
 	runtime.KeepAlive(t)
 	return nil
 }

@@ -47,6 +47,7 @@ func (t *roleTable) clear(slot uint32) {
 	atomic.StoreUint64(&r.SentPrio, uint64(Priority{AdvBase: 255, AdvSkew: 255}.word()))
 	atomic.StoreUint64(&r.AuthIndex, 0)
 	atomic.StoreUint64(&r.N_src, 0)
+	atomic.StoreUint64(&r.OwnSeq, 0)
 	r.Src = [4][16]uint8{}
 	for i := range r.Sent {
 		r.Sent[i].Counter, r.Sent[i].Digest, r.Sent[i].Prio = 0, [5]uint32{}, 0

@@ -48,6 +48,7 @@ const (
 	eventDemoteAware = 2
 	eventDemoteEver  = 4
 	eventOwnCounter  = 8
+	eventSealed      = 16
 )
 
 func (e *bpfEvent) event() Event {
@@ -60,6 +61,7 @@ func (e *bpfEvent) event() Event {
 		DemoteAware: e.Flags&eventDemoteAware != 0,
 		DemoteEver:  e.Flags&eventDemoteEver != 0,
 		OwnCounter:  e.Flags&eventOwnCounter != 0,
+		Sealed:      e.Flags&eventSealed != 0,
 	}
 }
 

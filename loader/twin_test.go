@@ -150,7 +150,7 @@ func twinIPv4(f []byte) (uint32, string) {
 		return 0, ""
 	}
 	return twinAdvert{
-		frame: f, p: f[min(14+hl, len(f)):], plen: total - hl, ttl: f[22], group: dst == carpGroup, own: dst == ownAddr,
+		frame: f, p: f[min(14+hl, len(f)):], src: netip.AddrFrom4([4]byte(f[26:30])), plen: total - hl, ttl: f[22], group: dst == carpGroup, own: dst == ownAddr,
 		vrrp2: true, vrrp3: 4, pseudo: slices.Concat(f[26:34], []byte{0, 112, byte((total - hl) >> 8), byte(total - hl)}),
 		sumOK: func() bool { return 14+hl <= len(f) && sum16(f[14:14+hl]) == 0 },
 	}.judge()
@@ -166,13 +166,14 @@ func twinIPv6(f []byte) (uint32, string) {
 	}
 	plen := int(binary.BigEndian.Uint16(f[18:]))
 	return twinAdvert{
-		frame: f, p: f[54:], plen: plen, ttl: f[21], group: dst == carpGroup6, own: dst == ownAddr6,
+		frame: f, p: f[54:], src: src, plen: plen, ttl: f[21], group: dst == carpGroup6, own: dst == ownAddr6,
 		vrrp3: 16, pseudo: pseudo6(src, dst, 112, plen), sumOK: func() bool { return true },
 	}.judge()
 }
 
 type twinAdvert struct {
 	frame, p   []byte
+	src        netip.Addr
 	plen       int
 	ttl        uint8
 	group, own bool
@@ -219,9 +220,14 @@ func (a twinAdvert) refused(whole bool) string {
 	case !a.sumOK() || sum16(p[:36]) != 0 || len(p) > 36 && (len(p) > 1460 || sum16(p) != 0):
 		return "bad_checksum"
 	}
-	want := dualAdvert(0, 0, 0, binary.BigEndian.Uint64(p[8:])).digest
+	counter := binary.BigEndian.Uint64(p[8:])
+	want := dualAdvert(0, 0, 0, counter).digest
 	if !bytes.Equal(p[16:36], want[:]) {
 		return "bad_hmac"
+	}
+	// No source was heard before, so that is all there is to a replay.
+	if recognised, bound := isSealed(sealKey(), counter, a.src, Priority{p[5], p[2], p[4]}); recognised && !bound {
+		return "replay"
 	}
 	return ""
 }

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which authentic adverts have been here before.
+ *
+ * Sealed ones: the seal vouches for source and priority, and the sequence has to rise for that source. A
+ * source never heard is taken as it comes. So is one without an address (0.0.0.0, ::) every time: many
+ * nodes may send from there.
+ *
+ * Others, where the group is strict: CARP has no rule for its counter. FreeBSD, NetBSD and ucarp add one
+ * per advert, go on from whatever they hear from a peer, and draw a fresh random number for each advert
+ * until they have heard one; OpenBSD's is constant until it boots. So a source has to prove that it
+ * counts (REPLAY_PROVEN small steps up) before a jump counts against it, and then
+ * - the next 2^32 are what comes next,
+ * - what is just above the group's last advert or one of ours was adopted,
+ * - the same again is a replay, unless the source never proved to count (OpenBSD),
+ * - the last 2^32 are replays,
+ * - anything further is one, until REPLAY_JUMPS of them came one interval apart with no step up in
+ *   between: a source that booted, or draws at random.
+ * What this cannot see: counters of one source that come back under another's address, or under one that
+ * was never heard; OpenBSD's, since it is always the same. Priorities are not bound to the counter. Only
+ * seals close that. Two CPUs that take in adverts of one source at once may lose a step: at worst one
+ * more copy of the same advert is accepted.
+ */
+#ifndef VIPD_REPLAY_H
+#define VIPD_REPLAY_H
+
+#include "role.h"
+#include "seal.h"
+
+#define REPLAY_SPAN (1ull << 32)
+#define REPLAY_PROVEN 3
+#define REPLAY_JUMPS 3
+#define REPLAY_ADOPT 64 /* adverts that may have been lost since */
+
+/* role.own_seq: the sequence below it, valid with this bit. */
+#define OWN_SEQ_KNOWN (1ull << 32)
+
+static __always_inline int has_no_address(const __u8 *src)
+{
+	const __u32 *w = (const __u32 *)src;
+
+	return !w[0] && !w[1] && (!w[2] || w[2] == bpf_htonl(0xffff)) && !w[3];
+}
+
+/* own: from one of our addresses, where all that is not newer than what we sent last is ours. */
+static __always_inline int sealed_replay(const struct event *ev, const struct source_val *src,
+					 const struct role *r, int own)
+{
+	__u64 mine = READ_ONCE(r->own_seq);
+	__u32 seq = ev->counter >> 32;
+
+	if (has_no_address(ev->src))
+		return 0;
+	if (own && mine & OWN_SEQ_KNOWN && !sequence_rises(mine, seq))
+		return 1;
+	return src && src->flags & SOURCE_SEALED && !sequence_rises(src->seq, seq);
+}
+
+/* Whether a counter goes on from what the group heard last. */
+static __always_inline int follows(__u64 counter, const struct seen *s)
+{
+	return counter - s->counter - 1 < REPLAY_ADOPT;
+}
+
+/* The same, or from one that we sent. */
+static __always_inline int is_adopted(__u64 counter, const struct role *r, const struct seen *s)
+{
+	int i;
+
+	if (follows(counter, s))
+		return 1;
+#pragma unroll
+	for (i = 0; i < MAX_SENT; i++) {
+		__u64 sent = READ_ONCE(r->sent[i].counter);
+
+		/* 0: never filled. */
+		if (sent && counter - sent - 1 < REPLAY_ADOPT)
+			return 1;
+	}
+	return 0;
+}
+
+/* Notes a jump of a source that counts; 0 when it has jumped so often that it surely does not. */
+static __always_inline int jumped(struct source_val *src, __u64 now)
+{
+	/* Spaced, so that a burst of captures is one jump. */
+	if (now - src->jump_at >= src->interval_us * 750ull) {
+		src->jump_at = now;
+		src->jumps++;
+	}
+	return src->jumps <= REPLAY_JUMPS;
+}
+
+static __always_inline int strict_replay(const struct event *ev, struct source_val *src,
+					 const struct role *r, const struct seen *s)
+{
+	__u64 ahead = ev->counter - src->counter;
+
+	if (ahead && ahead < REPLAY_SPAN)
+		return 0;
+	if (!ahead)
+		return src->rises >= REPLAY_PROVEN && !follows(ev->counter, s);
+	if (-ahead < REPLAY_SPAN)
+		return !follows(ev->counter, s);
+	return src->rises >= REPLAY_PROVEN && !is_adopted(ev->counter, r, s) && jumped(src, ev->at);
+}
+
+/* What an accepted advert teaches about the counters of its source. */
+static __always_inline void learn_counter(struct source_val *src, const struct event *ev,
+					  const struct role *r, const struct seen *s)
+{
+	__u64 ahead = ev->counter - src->counter;
+
+	if (ahead && ahead < REPLAY_SPAN) {
+		if (src->rises < REPLAY_PROVEN)
+			src->rises++;
+		src->jumps = 0;
+	} else if (ahead && !is_adopted(ev->counter, r, s)) {
+		src->rises = 0;
+		src->jumps = 0;
+	}
+	src->counter = ev->counter;
+	if (ev->advbase != GOODBYE || ev->advskew != GOODBYE)
+		src->interval_us = interval_us(ev->advbase, ev->advskew);
+}
+
+#endif
