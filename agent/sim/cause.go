@@ -17,8 +17,9 @@ func patienceForLate(c election.Config) time.Duration {
 	return max(100*time.Millisecond, interval(c)/4)
 }
 
-// maxLate is how often a late decision is put off.
-const maxLate = 3
+// maxLate is how often a late decision is put off, as far as can be seen from outside: the
+// machine's first of three may be in the Tick that also dismisses an advert.
+const maxLate = 2
 
 // decided judges a transition when it is decided, on the kernel's books.
 func (w *World) decided(m *member, t election.Transition) {
@@ -75,7 +76,11 @@ func (w *World) uncaused(m *member, t election.Transition, v election.View) stri
 	stale := t.Cause != nil && t.Cause.At < k.record.At
 	switch t.Reason {
 	case election.ReasonMasterTimeout:
-		if t.Cause == nil && k.known && t.At.Sub(k.record.At) < min(m.patience, minDown(m.cfg)) {
+		wait := min(m.patience, minDown(m.cfg))
+		if m.cfg.AdvBase == 0 {
+			wait = 3 * k.record.Interval() // fast mode follows the master
+		}
+		if t.Cause == nil && k.known && !k.record.Goodbye() && t.At.Sub(k.record.At) < wait {
 			return "an advert was heard within the down time"
 		}
 		if stale {

@@ -37,5 +37,7 @@
 //	go test ./agent/sim -run '^TestSeed$' -count=1 -v -sim.seed=42
 //
 // make sim tries random seeds for SIMTIME. Seeds that failed once are kept in
-// testdata/seeds.txt and run with every go test.
+// testdata/seeds.txt and run with every go test; what they show that is still open is in
+// testdata/open.txt, and runs go around it (see [Known]) so that they find the next thing.
+// -sim.fast does all that with advbase 0.
 package sim

@@ -20,6 +20,7 @@ type group struct {
 	masters   []*member // kernels with role MASTER, of hosts that are up
 	overlaps  []overlap
 	disturbed time.Duration // an advert was lost, forged, or a clock stood still: the last time
+	forged    time.Duration // the last time an attacker's was accepted
 	gapOpen   bool
 	gapSince  time.Duration
 	until     time.Duration // the lease of an owner that was found last

@@ -156,6 +156,16 @@ func (s Scenario) Around(known Known) Scenario {
 	return s
 }
 
+// Fast is s in fast mode, advbase 0, on a segment and hosts that are fit for it.
+func (s Scenario) Fast() Scenario {
+	s.AdvBase, s.Latency, s.Lag = 0, 200*time.Microsecond, 0
+	s.Faults &^= 1 << faultBase
+	if s.Skews == SkewsRandom {
+		s.Skews = SkewsEqual
+	}
+	return s
+}
+
 // Run simulates s.
 func (s Scenario) Run() Result {
 	w := newWorld(s, false)

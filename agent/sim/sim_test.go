@@ -23,8 +23,18 @@ var (
 	seedFlag  = flag.Uint64("sim.seed", 0, "the seed that TestSeed replays and explains")
 	knownFlag = flag.Uint("sim.known", uint(sim.KnownAll), "the open findings that TestSeed goes around, as bits")
 	timeFlag  = flag.Duration("sim.time", 0, "how long TestRandom tries random seeds; 0: a few fixed ones")
+	fastFlag  = flag.Bool("sim.fast", false, "TestSeed and TestRandom in fast mode, advbase 0")
 	fromFlag  = flag.Uint64("sim.from", 0, "the first seed of TestRandom; 0 with -sim.time: a new one each time")
 )
+
+// scenario is what a seed means under the flags.
+func scenario(seed uint64, known sim.Known) sim.Scenario {
+	s := sim.Random(seed).Around(known)
+	if *fastFlag {
+		s = s.Fast()
+	}
+	return s
+}
 
 // complain fails t with all that is needed to look into a seed.
 func complain(t *testing.T, seed uint64, known sim.Known, r sim.Result) {
@@ -33,8 +43,11 @@ func complain(t *testing.T, seed uint64, known sim.Known, r sim.Result) {
 	if known != sim.KnownAll {
 		flags = fmt.Sprintf(" -sim.known=%d", known)
 	}
+	if *fastFlag {
+		flags += " -sim.fast"
+	}
 	t.Errorf("seed %d: %v\nreplay with:\n\n\tgo test ./agent/sim -run '^TestSeed$' -count=1 -v -sim.seed=%d%s\n\n%s",
-		seed, r.Violation, seed, flags, sim.Random(seed).Around(known).Explain())
+		seed, r.Violation, seed, flags, scenario(seed, known).Explain())
 }
 
 // TestSeed replays a seed that failed and tells its story.
@@ -42,7 +55,7 @@ func TestSeed(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("no -sim.seed")
 	}
-	s := sim.Random(*seedFlag).Around(sim.Known(*knownFlag))
+	s := scenario(*seedFlag, sim.Known(*knownFlag))
 	r := s.Run()
 	t.Logf("%d hosts, %d groups, %+v\n%s", s.Hosts, s.Groups, r.Stats, s.Explain())
 	if r.Violation != nil {
@@ -77,7 +90,7 @@ func TestRandom(t *testing.T) {
 				if n >= count || !until.IsZero() && time.Now().After(until) {
 					return
 				}
-				r := sim.Random(from + n).Around(sim.KnownAll).Run()
+				r := scenario(from+n, sim.KnownAll).Run()
 				events.Add(uint64(r.Stats.Total()))
 				mu.Lock()
 				sum.Add(r.Stats)

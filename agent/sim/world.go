@@ -116,7 +116,7 @@ func newWorld(s Scenario, tracing bool) *World {
 }
 
 func newGroup(i int) *group {
-	g := &group{vhid: uint8(i + 1), disturbed: -time.Hour, gapOpen: true}
+	g := &group{vhid: uint8(i + 1), disturbed: -time.Hour, forged: -time.Hour, gapOpen: true}
 	// Secret 0 is everybody's, 1 a wrong password, 2 a wrong address list, 3 the next password.
 	addrs := [][]netip.Addr{
 		{netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)})},
