@@ -246,6 +246,7 @@ __noinline int accept_advert(struct advert *a)
 	st = group_counters(a->ev.slot);
 	if (st) {
 		st->received++;
+		st->contexts[a->ev.ctx & (MAX_CONTEXTS - 1)]++;
 		st->yields += rose;
 		st->own_counter += !!(a->ev.flags & EVENT_OWN_COUNTER);
 		st->events_lost += !ev;

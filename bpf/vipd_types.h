@@ -227,8 +227,9 @@ struct group_stats {
 	__u64 pad;
 	__u64 rejected[REJECT_SIZE];
 	__u64 dropped[DROP_SIZE];
+	__u64 contexts[MAX_CONTEXTS]; /* received, by the context that fitted */
 };
-_Static_assert(sizeof(struct group_stats) == 256, "group_stats");
+_Static_assert(sizeof(struct group_stats) == 320, "group_stats");
 
 struct vip_stats {
 	__u64 arp_requests; /* asked for the VIP, gratuitous ones not included */

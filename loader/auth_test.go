@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 )
 
@@ -89,6 +90,49 @@ func TestContexts(t *testing.T) {
 	if err := h.g.Update(s); err == nil {
 		t.Error("a key of 20 bytes was accepted")
 	}
+}
+
+// TestContextCounts: each context has its count, wherever an update puts it.
+func TestContextCounts(t *testing.T) {
+	h := newHarness(t)
+	s := goldenSpec("192.0.2.1")
+	p := s.Contexts[0].Prefix
+	key := func(k string) AuthContext { return AuthContext{Key: []byte(k), Prefix: p} }
+	heard := func(k string, n int) {
+		for i := range n {
+			c := carp{vhid: 1, base: 1, counter: uint64(i)}
+			c.digest = digest([]byte(k), p, c.counter)
+			h.run(frameOf(c))
+		}
+	}
+	check := func(keys []string, want ...uint64) {
+		t.Helper()
+		s.Contexts = nil
+		for _, k := range keys {
+			s.Contexts = append(s.Contexts, key(k))
+		}
+		if err := h.g.Update(s); err != nil {
+			t.Fatal(err)
+		}
+		for i, k := range keys {
+			heard(k, i+1)
+		}
+		st, err := h.g.Stats()
+		if err != nil || !slices.Equal(st.Contexts, want) {
+			t.Errorf("%q: %v, want %v (%v)", keys, st.Contexts, want, err)
+		}
+	}
+	check([]string{"a"}, 1)
+	check([]string{"a", "b"}, 2, 2)
+	check([]string{"b", "a"}, 3, 4)
+	check([]string{"b", "a"}, 4, 6)
+	check([]string{"c", "b"}, 1, 6)
+	check([]string{"a"}, 1) // was withdrawn meanwhile
+	check(nil)
+	s.StrictReplay, s.RequireSeal = true, false
+	check([]string{"a", "c"}, 1, 2)
+	h.fresh(s)
+	check([]string{"c"}, 1)
 }
 
 func frameOf(c carp) []byte { return packet{payload: c.bytes()}.bytes() }

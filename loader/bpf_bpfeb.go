@@ -17,18 +17,20 @@ type bpfAuth struct {
 	_   structs.HostLayout
 	N   uint32
 	Pad uint32
-	Ctx [8]struct {
-		_         structs.HostLayout
-		Inner     [5]uint32
-		Outer     [5]uint32
-		Tmpl      [32]uint32
-		Off       uint32
-		Nblocks   uint32
-		Recognise [2]uint64
-		Bind      [2]uint64
-		Sealed    uint32
-		Pad       uint32
-	}
+	Ctx [8]bpfAuthContext
+}
+
+type bpfAuthContext struct {
+	_         structs.HostLayout
+	Inner     [5]uint32
+	Outer     [5]uint32
+	Tmpl      [32]uint32
+	Off       uint32
+	Nblocks   uint32
+	Recognise [2]uint64
+	Bind      [2]uint64
+	Sealed    uint32
+	Pad       uint32
 }
 
 type bpfBudget struct {
@@ -76,6 +78,7 @@ type bpfGroupStats struct {
 	Pad         uint64
 	Rejected    [16]uint64
 	Dropped     [8]uint64
+	Contexts    [8]uint64
 }
 
 type bpfGroupVal struct {

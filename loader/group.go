@@ -86,10 +86,11 @@ type Group struct {
 	slot uint32
 
 	// guarded by d.mu
-	removed bool
-	nicMAC  [6]byte
-	router  bool
-	vips    map[netip.Addr]uint32
+	removed  bool
+	nicMAC   [6]byte
+	router   bool
+	contexts contextCounts
+	vips     map[netip.Addr]uint32
 
 	seals atomic.Bool // some context has a SealKey
 

@@ -151,5 +151,5 @@ func (g *Group) setContexts(ctxs []AuthContext) error {
 	atomic.StoreUint64(&k.AuthIndex, next)
 	g.seals.Store(slices.ContainsFunc(ctxs, func(c AuthContext) bool { return c.SealKey != SealKey{} }))
 	runtime.KeepAlive(t)
-	return nil
+	return g.switchCounts(a)
 }

@@ -53,9 +53,9 @@ type GroupStats struct {
 	OwnCounter uint64
 	// ForeignVRRP counts well-formed VRRP adverts on the group's VHID.
 	ForeignVRRP uint64
-	// Contexts counts authentic adverts, also those refused as loop or replay, by the
-	// index of the [AuthContext] that fitted. A context that an update keeps takes its
-	// count along to its new index.
+	// Contexts splits Received by the index of the [AuthContext] that fitted. A context
+	// that an update keeps takes its count along to its new index; adverts that arrive
+	// in the moment of the update may be counted for its neighbour.
 	Contexts []uint64
 }
 
@@ -75,10 +75,11 @@ type VIPStats struct {
 // Stats sums the group's counters over all CPUs.
 func (g *Group) Stats() (GroupStats, error) {
 	st := GroupStats{Rejected: make(map[string]uint64, len(rejectNames)-1), Dropped: make(map[string]uint64, len(droppedNames))}
-	cpus, err := g.groupCounters()
+	cpus, contexts, err := g.groupCounters()
 	if err != nil {
 		return GroupStats{}, err
 	}
+	st.Contexts = contexts
 	var sum bpfGroupStats
 	for i := range cpus {
 		c := &cpus[i]
@@ -105,17 +106,28 @@ func (g *Group) Stats() (GroupStats, error) {
 	return st, nil
 }
 
-func (g *Group) groupCounters() ([]bpfGroupStats, error) {
+// groupCounters reads the counters of each CPU, and those of the contexts as
+// [GroupStats] wants them.
+func (g *Group) groupCounters() ([]bpfGroupStats, []uint64, error) {
 	g.d.mu.Lock()
 	defer g.d.mu.Unlock()
 	if err := g.usable(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var cpus []bpfGroupStats
 	if err := g.d.objs.GroupStats.Lookup(g.slot, &cpus); err != nil {
-		return nil, fmt.Errorf("read the counters of %s: %w", g.name, err)
+		return nil, nil, fmt.Errorf("read the counters of %s: %w", g.name, err)
 	}
-	return cpus, nil
+	return cpus, g.contexts.counts(sumContexts(cpus)), nil
+}
+
+func sumContexts(cpus []bpfGroupStats) (sum [MaxContexts]uint64) {
+	for i := range cpus {
+		for c, n := range cpus[i].Contexts {
+			sum[c] += n
+		}
+	}
+	return sum
 }
 
 // VIPStats sums the counters of each of the group's addresses over all CPUs.
