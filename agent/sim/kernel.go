@@ -22,6 +22,7 @@ type kernel struct {
 	sources []source
 	sent    *[sentSize]sent // what the loop check knows; nil before the first advert
 	nsent   int
+	ownSeq  uint32 // of our last sealed advert
 }
 
 const (
@@ -75,6 +76,7 @@ func (k *kernel) recordSent(counter uint64, digest [20]byte, p election.Priority
 	}
 	k.sent[k.nsent%sentSize] = sent{counter, digest, p}
 	k.nsent++
+	k.ownSeq = uint32(counter >> 32)
 }
 
 // isLoop: an advert of ours in every part came back.
@@ -91,19 +93,24 @@ func (k *kernel) isLoop(f *frame, own netip.Addr) bool {
 	return false
 }
 
-// source is the entry of a frame's sender, made if there was none.
-func (k *kernel) source(f *frame, now election.Instant) *source {
+// source is the entry of a frame's sender, nil if there is none.
+func (k *kernel) source(f *frame) *source {
 	src := f.advert.Src
 	for i := range k.sources {
 		if s := &k.sources[i]; s.addr == src {
 			return s
 		}
 	}
+	return nil
+}
+
+// newSource makes one, in the place of the oldest if need be.
+func (k *kernel) newSource(f *frame, now election.Instant) *source {
 	if len(k.sources) == maxSources {
 		copy(k.sources, k.sources[1:])
 		k.sources = k.sources[:maxSources-1]
 	}
-	k.sources = append(k.sources, source{addr: src, counter: f.advert.Advert.Counter, since: now})
+	k.sources = append(k.sources, source{addr: f.advert.Src, counter: f.advert.Advert.Counter, since: now})
 	return &k.sources[len(k.sources)-1]
 }
 
@@ -121,21 +128,20 @@ func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) 
 }
 
 // replayed: the advert is a vipd node's, and not what that node sent, or not for the
-// first time (docs/sealed-adverts.md). An advert without a seal is an ordinary peer's.
-func (s *source) replayed(f *frame, own netip.Addr) (isSealed, replayed bool) {
+// first time (bpf/replay.h). An advert without a seal is an ordinary peer's. src is nil
+// for a source that was never heard.
+func (k *kernel) replayed(f *frame, src *source, own netip.Addr) bool {
 	seq, verdict := f.open()
 	switch {
 	case verdict == wire.SealNone:
-		return false, false
-	case s.addr == own:
-		// Our own voice, further back than the loop check remembers. An equal of ours would
-		// make us yield.
-		return true, true
-	case verdict == wire.SealBroken, s.sealed && !wire.SequenceRises(s.seq, seq):
-		return true, true
+		return false
+	case verdict == wire.SealBroken:
+		return true
+	case f.advert.Src == own && k.nsent > 0 && !wire.SequenceRises(k.ownSeq, seq):
+		return true // our own voice, further back than the loop check remembers
+	default:
+		return src != nil && src.sealed && !wire.SequenceRises(src.seq, seq)
 	}
-	s.sealed, s.seq = true, seq
-	return true, false
 }
 
 // accept is what an authentic advert does: record, yield if it must, and what goes into
@@ -144,16 +150,18 @@ func (k *kernel) accept(f *frame, own netip.Addr, now election.Instant, seals bo
 	if k.isLoop(f, own) {
 		return seen{}, rejectLoop
 	}
-	src := k.source(f, now)
-	vipd := false
-	if seals {
-		var again bool
-		if vipd, again = src.replayed(f, own); again {
-			return seen{}, rejectReplay
-		}
+	src, vipd := k.source(f), false
+	if seals && k.replayed(f, src, own) {
+		return seen{}, rejectReplay
 	}
-	if w.Known&KnownMixed != 0 && w.Seals != SealsAll {
-		vipd = false
+	if src == nil {
+		src = k.newSource(f, now)
+	}
+	if seals {
+		if seq, verdict := f.open(); verdict == wire.SealValid {
+			src.sealed, src.seq = true, seq
+			vipd = w.Known&KnownMixed == 0 || w.Seals == SealsAll
+		}
 	}
 	aware := src.learn(f, now, w.Known&KnownAware != 0) || vipd
 	s := seen{counter: f.advert.Advert.Counter, Advert: election.Advert{
