@@ -42,7 +42,7 @@ type Known uint8
 
 // The open findings; testdata/open.txt has seeds of each.
 const (
-	// KnownLots: three and more equal nodes claim together again and again. Only who
+	// KnownLots: four and more equal nodes claim together again and again. Only who
 	// claimed and yielded draws a lot; who stood by did not, and claims with the others
 	// that stood by when all have forgotten theirs.
 	KnownLots Known = 1 << iota
@@ -150,7 +150,7 @@ func Random(seed uint64) Scenario {
 // Around is s with the open findings out of the way.
 func (s Scenario) Around(known Known) Scenario {
 	s.Known = known
-	if known&KnownLots != 0 && s.Hosts > 2 {
+	if known&KnownLots != 0 && s.Hosts > 3 {
 		s.Skews = SkewsSpread
 	}
 	return s
