@@ -86,7 +86,11 @@ func (a *Agent) setDisabled(off bool) bool {
 
 // SetMaintenance writes the mode to state_dir, then advertises it.
 func (b backend) SetMaintenance(ctx context.Context, on bool) (api.Change, error) {
-	a := b.a
+	return b.a.setMaintenance(ctx, on, func() {})
+}
+
+// setMaintenance calls then in the loop, after the peers have been told.
+func (a *Agent) setMaintenance(ctx context.Context, on bool, then func()) (api.Change, error) {
 	a.intent.Lock()
 	defer a.intent.Unlock()
 	now := time.Now()
@@ -105,6 +109,7 @@ func (b backend) SetMaintenance(ctx context.Context, on bool) (api.Change, error
 			a.demote()
 			a.publish()
 		}
+		then()
 	})
 	if err != nil {
 		return api.Change{}, err

@@ -53,6 +53,8 @@ func (a *Agent) execute(g *group, act election.Action) {
 		a.announce(g)
 	case election.Transition:
 		a.transition(g, act)
+	case election.Handover:
+		a.handedOver(g, act)
 	case election.Released:
 		a.log.Debug("released", "group", g.name, "reason", act.Reason.String())
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"vipd/agent/config"
+	"vipd/agent/control/api"
 	"vipd/agent/election"
 	"vipd/agent/wire"
 	"vipd/loader"
@@ -47,6 +48,8 @@ type group struct {
 	hostFault    string // what of AddVIPs did not work, "" when all did
 
 	removed bool // leaves as soon as its machine has let go
+
+	handovers []chan<- api.Handover // who waits for the end of the one under way
 
 	sends  sendErrors
 	counts *groupCounts

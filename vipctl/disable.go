@@ -38,6 +38,9 @@ func (p *program) verb(do func(*api.Client, context.Context) (api.Change, error)
 		} else {
 			p.printf("%s\n", already)
 		}
+		for i := range change.Handovers {
+			p.printf("%s\n", handoverText(&change.Handovers[i]))
+		}
 		if change.Message != "" {
 			p.printf("%s\n", change.Message)
 		}

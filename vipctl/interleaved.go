@@ -11,8 +11,8 @@ import (
 )
 
 // interleaved is [arguments] for a command whose flags may stand after its arguments,
-// where the flag library does not look for them. All flags of such a command take a
-// value. What stands after -- is an argument always, and so is a negative number.
+// where the flag library does not look for them. What stands after -- is an argument
+// always, and so is a negative number.
 func interleaved(c *cli.Context, names ...string) ([]string, error) {
 	usage := strings.TrimSpace(commandName(c) + " [flags] " + strings.Join(names, " "))
 	var args []string
@@ -29,8 +29,12 @@ func interleaved(c *cli.Context, names ...string) ([]string, error) {
 			continue
 		}
 		name, value, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
-		if !slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }) {
+		at := slices.IndexFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+		if at < 0 {
 			return nil, usagef("there is no flag %s; see `%s --help`", word, commandName(c))
+		}
+		if _, isSwitch := c.Command.Flags[at].(*cli.BoolFlag); isSwitch && !hasValue {
+			value, hasValue = "true", true
 		}
 		if !hasValue {
 			if len(rest) == 0 {

@@ -3,6 +3,8 @@
 package vipctl
 
 import (
+	"context"
+
 	"github.com/urfave/cli/v2"
 
 	"vipd/agent/control/api"
@@ -18,11 +20,16 @@ func (p *program) maintenanceCommand() *cli.Command {
 			"vipctl maintenance enter", "vipctl maintenance leave"),
 		Subcommands: []*cli.Command{
 			{
-				Name: "enter", Usage: "ask the other nodes to take over", UsageText: "vipctl maintenance enter",
-				Description: example("The mode is on disk when the command returns.", "vipctl maintenance enter"),
-				Action: p.verb((*api.Client).EnterMaintenance,
-					"maintenance mode entered, also after a reboot: the other nodes are asked to take over (`vipctl status` shows it)",
-					"already in maintenance mode"),
+				Name: "enter", Usage: "ask the other nodes to take over", UsageText: "vipctl maintenance enter [--wait [--force]]",
+				Description: example("The mode is on disk when the command returns. With --wait it returns when another node speaks for every group that was\n"+
+					"MASTER here; nodes that do not preempt are asked by a goodbye then. Where nobody takes over the group stays here, and\n"+
+					"the exit code is 1.",
+					"vipctl maintenance enter", "vipctl maintenance enter --wait && reboot"),
+				Flags: []cli.Flag{
+					&cli.BoolFlag{Name: "wait", Usage: "wait until the others have taken over, and tell who did"},
+					&cli.BoolFlag{Name: "force", Usage: "with --wait: give up also what nobody takes over"},
+				},
+				Action: p.maintenanceEnter,
 			},
 			{
 				Name: "leave", Usage: "take part as configured again", UsageText: "vipctl maintenance leave",
@@ -41,6 +48,25 @@ func (p *program) maintenanceCommand() *cli.Command {
 	}
 	cmd.Action = func(c *cli.Context) error { return unknownCommand(c, cmd.Subcommands, "vipctl maintenance") }
 	return cmd
+}
+
+const (
+	maintenanceAlready = "already in maintenance mode"
+	maintenanceEntered = "maintenance mode entered, also after a reboot"
+)
+
+func (p *program) maintenanceEnter(c *cli.Context) error {
+	wait, force := c.Bool("wait"), c.Bool("force")
+	switch {
+	case force && !wait:
+		return usagef("--force without --wait has no effect: nothing is given up then; add --wait, or leave --force out")
+	case !wait:
+		return p.verb((*api.Client).EnterMaintenance,
+			maintenanceEntered+": the other nodes are asked to take over (`vipctl status` shows it)", maintenanceAlready)(c)
+	}
+	return p.verb(func(client *api.Client, ctx context.Context) (api.Change, error) {
+		return client.EnterMaintenanceAndWait(ctx, force)
+	}, maintenanceEntered, maintenanceAlready)(c)
 }
 
 func (p *program) maintenanceStatus(c *cli.Context) error {

@@ -40,8 +40,10 @@ type node struct {
 	change api.Change
 	reload api.Reload
 	demote api.DemotionChange
-	err    error
-	asked  []string
+
+	handover api.Handover
+	err      error
+	asked    []string
 }
 
 func (n *node) Status(context.Context) (api.Status, error) {
@@ -74,6 +76,15 @@ func (n *node) SetEnabled(_ context.Context, on bool) (api.Change, error) {
 
 func (n *node) SetMaintenance(_ context.Context, on bool) (api.Change, error) {
 	return n.did("maintenance " + strconv.FormatBool(on))
+}
+
+func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, error) {
+	return n.did("maintenance and wait, force " + strconv.FormatBool(force))
+}
+
+func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {
+	_, err := n.did("yield " + name + ", force " + strconv.FormatBool(force))
+	return n.handover, err
 }
 
 func (n *node) Reload(context.Context) (api.Reload, error) {
@@ -398,7 +409,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const commands = "status, show, disable, enable, maintenance, demotion, reload, version, completion, help"
+	const commands = "status, show, disable, enable, maintenance, demotion, yield, reload, version, completion, help"
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
 		{"stauts", `there is no command "stauts"; there are ` + commands},
@@ -413,7 +424,8 @@ func TestUsage(t *testing.T) {
 		{"disable now", "\"now\" is one argument too many: `vipctl disable [flags]`"},
 		{"maintenance", "which command? There are enter, leave, status, help; see `vipctl maintenance --help`"},
 		{"maintenance toggle", `there is no command "toggle"; there are enter, leave, status, help`},
-		{"maintenance enter --force", "flag provided but not defined: -force; see `vipctl maintenance enter --help`"},
+		{"maintenance enter --force", "--force without --wait has no effect: nothing is given up then; add --wait, or leave --force out"},
+		{"maintenance leave --force", "flag provided but not defined: -force; see `vipctl maintenance leave --help`"},
 		{"help bogus", "No help topic for 'bogus'"},
 		{"completion tcsh", `there is no completion for "tcsh"; allowed are bash, zsh and fish`},
 	} {

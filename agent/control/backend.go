@@ -23,6 +23,13 @@ type Backend interface {
 	Group(ctx context.Context, name string) (api.Group, error)
 	SetEnabled(ctx context.Context, enabled bool) (api.Change, error)
 	SetMaintenance(ctx context.Context, on bool) (api.Change, error)
+	// EnterMaintenance is SetMaintenance(true), and hands over every group that is
+	// MASTER. It returns an [*api.Error] with [api.CodeNoSuccessor] when one found no
+	// successor and force was not set; the mode is on all the same.
+	EnterMaintenance(ctx context.Context, force bool) (api.Change, error)
+	// Yield hands one group over, with the same error. A group that is not MASTER is
+	// no error.
+	Yield(ctx context.Context, name string, force bool) (api.Handover, error)
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
 	// when the new config is refused, and then has changed nothing.
 	Reload(ctx context.Context) (api.Reload, error)

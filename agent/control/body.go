@@ -97,8 +97,11 @@ func decodeObject(body []byte, members ...member) error {
 
 func fill(m member, value json.RawMessage) error {
 	want := "a string"
-	if _, ok := m.into.(*int); ok {
+	switch m.into.(type) {
+	case *int:
 		want = "an integer"
+	case *bool:
+		want = "true or false"
 	}
 	if bytes.Equal(value, []byte("null")) || json.Unmarshal(value, m.into) != nil {
 		return api.Errorf(api.CodeBadRequest, "%s is %.100s in the request body; it must be %s", m.name, value, want)

@@ -17,7 +17,7 @@ func (s *Server) demotions(ctx context.Context, _ *http.Request) (any, error) {
 	return d, err
 }
 
-func (s *Server) addDemotion(ctx context.Context, request []byte) (any, error) {
+func (s *Server) addDemotion(ctx context.Context, _ *http.Request, request []byte) (any, error) {
 	var d api.NewDemotion
 	err := decodeObject(request,
 		member{"name", &d.Name, true}, member{"value", &d.Value, true},

@@ -22,7 +22,7 @@ type route struct {
 	verb endpoint // POST
 	del  endpoint // DELETE
 	// body is a verb whose request says something.
-	body func(ctx context.Context, request []byte) (any, error)
+	body func(ctx context.Context, r *http.Request, request []byte) (any, error)
 }
 
 // methods lists what the route allows.
@@ -47,7 +47,7 @@ func (rt *route) endpoint(method string, request []byte) endpoint {
 		return rt.get
 	case http.MethodPost:
 		if rt.body != nil {
-			return func(ctx context.Context, _ *http.Request) (any, error) { return rt.body(ctx, request) }
+			return func(ctx context.Context, r *http.Request) (any, error) { return rt.body(ctx, r, request) }
 		}
 		return rt.verb
 	case http.MethodDelete:
@@ -60,17 +60,15 @@ func (s *Server) routes() []route {
 	enabled := func(on bool) endpoint {
 		return func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetEnabled(ctx, on) }
 	}
-	maintenance := func(on bool) endpoint {
-		return func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, on) }
-	}
 	return []route{
 		{path: "/v1/status", get: s.status},
 		{path: "/v1/groups/{name}", get: s.group},
+		{path: "/v1/groups/{name}/yield", body: s.yield},
 		{path: "/v1/disable", verb: enabled(false)},
 		{path: "/v1/enable", verb: enabled(true)},
 		{path: "/v1/maintenance", get: s.maintenance},
-		{path: "/v1/maintenance/enter", verb: maintenance(true)},
-		{path: "/v1/maintenance/leave", verb: maintenance(false)},
+		{path: "/v1/maintenance/enter", body: s.enterMaintenance},
+		{path: "/v1/maintenance/leave", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) }},
 		{path: "/v1/demotions", get: s.demotions, body: s.addDemotion},
 		{path: "/v1/demotions/{name}", del: s.removeDemotion},
 		{
@@ -213,7 +211,7 @@ func statusOf(code string) int {
 		return http.StatusForbidden
 	case api.CodeNotFound, api.CodeNoSuchGroup:
 		return http.StatusNotFound
-	case api.CodeReserved:
+	case api.CodeReserved, api.CodeNoSuccessor, api.CodeNotMaster:
 		return http.StatusConflict
 	case api.CodeNotImplemented:
 		return http.StatusNotImplemented

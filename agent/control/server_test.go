@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -66,6 +67,15 @@ func (f *fake) SetEnabled(ctx context.Context, on bool) (api.Change, error) {
 
 func (f *fake) SetMaintenance(ctx context.Context, on bool) (api.Change, error) {
 	return f.change(ctx, fmt.Sprint("maintenance ", on))
+}
+
+func (f *fake) EnterMaintenance(ctx context.Context, force bool) (api.Change, error) {
+	return f.change(ctx, fmt.Sprint("maintenance and wait, force ", force))
+}
+
+func (f *fake) Yield(ctx context.Context, name string, force bool) (api.Handover, error) {
+	_, err := f.change(ctx, fmt.Sprintf("yield %s, force %v", name, force))
+	return api.Handover{Group: name, Outcome: api.OutcomeHandedOver}, err
 }
 
 func (f *fake) Reload(ctx context.Context) (api.Reload, error) {
@@ -143,7 +153,7 @@ func TestClientAndServer(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != api.CodeNoSuchGroup || e.Status != http.StatusNotFound || e.Message != `no group "a/b@1"` {
 		t.Errorf("unknown group: %#v", err)
 	}
-	if m, err := c.Maintenance(ctx); err != nil || m != (api.Change{Enabled: true, Maintenance: true}) {
+	if m, err := c.Maintenance(ctx); err != nil || !reflect.DeepEqual(m, api.Change{Enabled: true, Maintenance: true}) {
 		t.Errorf("maintenance %+v, %v", m, err)
 	}
 	for _, do := range []func(context.Context) (api.Change, error){c.Disable, c.Enable, c.EnterMaintenance, c.LeaveMaintenance} {
@@ -217,7 +227,7 @@ func TestRefused(t *testing.T) {
 		{"web page reads", "GET", "/v1/status", "", root, http.Header{"Origin": {"null"}}, 403, api.CodeForbidden},
 		{"body too large", "POST", "/v1/disable", strings.Repeat(" ", maxBodyBytes+1), root, nil, 413, api.CodeTooLarge},
 		{"body no JSON", "POST", "/v1/disable", "now!", root, nil, 400, api.CodeBadRequest},
-		{"body of a later version", "POST", "/v1/maintenance/enter", `{"wait":true}`, root, nil, 400, api.CodeBadRequest},
+		{"body of a later version", "POST", "/v1/maintenance/enter", `{"until":true}`, root, nil, 400, api.CodeBadRequest},
 		{"delete a noun", "DELETE", "/v1/status", "", root, nil, 405, api.CodeMethodNotAllowed},
 		{"get one demotion", "GET", "/v1/demotions/ops", "", root, nil, 405, api.CodeMethodNotAllowed},
 		{"put a demotion", "PUT", "/v1/demotions", "", root, nil, 405, api.CodeMethodNotAllowed},

@@ -21,6 +21,8 @@ const (
 	CodeTimeout          = "timeout"
 	CodeStopping         = "stopping"
 	CodeReserved         = "reserved_name"
+	CodeNoSuccessor      = "no_successor"
+	CodeNotMaster        = "not_master"
 	CodeNotImplemented   = "not_implemented"
 	CodeInternal         = "internal"
 )

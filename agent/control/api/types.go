@@ -160,6 +160,9 @@ type Change struct {
 	// Message is a sentence worth telling the operator, such as that nobody was
 	// heard who could take over. May be empty.
 	Message string `json:"message,omitempty"`
+	// Handovers are those of the groups that were MASTER, when it was asked to wait
+	// for them.
+	Handovers []Handover `json:"handovers,omitempty"`
 }
 
 // Reload is the answer to POST /v1/reload: what the new config changed, by group

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// handovers is how often the address changes hands in a row. The client's pings are
+// 2 ms apart; this test measures and runs alone.
+const handovers = 20
+
+func TestTwentyHandoversLoseNoPing(t *testing.T) {
+	p := newPair(t, oneVIP(0), oneVIP(0))
+	p.start()
+	from, to, toAddr := p.a, p.b, addrB.String()
+	// 0 lost is the aim, and the usual outcome. A ping is lost when the successor's daemon is not run between the advert
+	// that moves the switch and the lease a moment later, as on a busy machine without real-time scheduling.
+	const perHandover = 5
+	lost, clean := 0, 0
+	for i := range handovers {
+		pinger := p.client.Ping(vip, pingSpacing)
+		pinger.AwaitAnswer(time.Now(), 2*time.Second)
+		time.Sleep(100 * time.Millisecond)
+		out := from.MustCTL("yield", group)
+		to.WaitAnswering(group, 2*time.Second)
+		time.Sleep(100 * time.Millisecond)
+		r := pinger.Stop()
+		t.Logf("%2d: %s; client: %v", i+1, strings.TrimSpace(out), r)
+		if !strings.Contains(out, toAddr+" took over") || !strings.Contains(out, "without a gap") {
+			t.Errorf("handover %d: the command does not say who took over without a gap: %s", i+1, out)
+		}
+		if g := from.WaitState(group, lab.Backup, time.Second); g.Reason != "yield" {
+			t.Errorf("handover %d: BACKUP for the reason %q, want yield", i+1, g.Reason)
+		}
+		if r.Doubles > 0 {
+			t.Errorf("handover %d: %d pings were answered twice", i+1, r.Doubles)
+		}
+		if r.Lost > perHandover {
+			t.Errorf("handover %d: %d pings lost, want at most %d", i+1, r.Lost, perHandover)
+		}
+		if lost += r.Lost; r.Lost == 0 {
+			clean++
+		}
+		from, to = to, from
+		toAddr = map[string]string{addrA.String(): addrB.String(), addrB.String(): addrA.String()}[toAddr]
+	}
+	t.Logf("%d of %d handovers without a lost ping; %d lost in all", clean, handovers, lost)
+	if clean < handovers/2 {
+		t.Errorf("%d of %d handovers lost no ping, want half of them at the very least", clean, handovers)
+	}
+}
+
+// Without a successor the command fails, names --force, and the VIP stays; --force gives it up.
+func TestYieldWithoutSuccessorKeepsTheVIP(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	at := time.Now()
+	code, out := s.node.CTL("yield", group)
+	if code != 1 || !strings.Contains(out, "nobody took over") || !strings.Contains(out, "--force") {
+		t.Errorf("exit code %d, want 1 and --force in:\n%s", code, out)
+	}
+	t.Logf("refused after %v", time.Since(at))
+	if g := s.node.Group(group); g.State != lab.Master || !g.Dataplane.Answering {
+		t.Errorf("after the refusal: %s, answering %v", g.State, g.Dataplane.Answering)
+	}
+	if code, out = s.node.CTL("maintenance", "enter", "--wait"); code != 1 || !strings.Contains(out, "maintenance mode is on") || !strings.Contains(out, "--force") {
+		t.Errorf("maintenance: exit code %d, want 1 and --force in:\n%s", code, out)
+	}
+	if st := s.node.Status(); !st.Maintenance || st.Groups[0].State != lab.Master {
+		t.Errorf("after the refusal: maintenance %v, %s", st.Maintenance, st.Groups[0].State)
+	}
+	s.node.MustCTL("maintenance", "leave")
+	if out := s.node.MustCTL("yield", group, "--force"); !strings.Contains(out, "given up") {
+		t.Errorf("by force: %s", out)
+	}
+	if g := s.node.Group(group); g.State != lab.Backup || s.node.HasAddress("eth0", vip) {
+		t.Errorf("after giving up: %s, address there: %v", g.State, s.node.HasAddress("eth0", vip))
+	}
+}
+
+// A peer that does not preempt takes over too: it heeds the demote byte, or the goodbye.
+func TestMaintenanceWaitsForAPeerWithoutPreemption(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), noPreempt(oneVIP(10)))
+	p.start()
+	pinger := p.client.Ping(vip, pingSpacing)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	out := p.a.MustCTL("maintenance", "enter", "--wait")
+	if !strings.Contains(out, addrB.String()+" took over") || !strings.Contains(out, "without a gap") {
+		t.Errorf("the command does not say who took over without a gap: %s", out)
+	}
+	p.b.WaitAnswering(group, 2*time.Second)
+	time.Sleep(200 * time.Millisecond)
+	t.Logf("%s; client: %v", strings.TrimSpace(out), pinger.Stop())
+}
