@@ -119,9 +119,10 @@ static __always_inline int is_replay(const struct advert *a, struct source_val *
 }
 
 /*
- * Whether a source understands the demote byte: a vipd node does, which a seal tells; or OpenBSD, which
- * has sent a non-zero one, and whose counter has never been seen to change (it is a constant cookie).
- * Agent and kernel must agree on this, hence it is decided here and told in the event.
+ * Whether a source understands the demote byte, as OpenBSD does: it has sent a non-zero one, and its
+ * counter has never been seen to change (it is a constant cookie, so a sealed one is none). A vipd node
+ * does not count: beside a peer that ignores the byte, two that obey it would preempt in a circle. Agent
+ * and kernel must agree on this, hence it is decided here and told in the event.
  */
 static __always_inline int learn_source(struct advert *a, const struct source_key *key,
 					struct source_val *src, const struct role *r,
@@ -135,7 +136,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 	if (src && src->counter != a->ev.counter)
 		flags |= SOURCE_COUNTER_VARIES;
 	if (a->seal == SEAL_VALID)
-		flags |= SOURCE_SEALED;
+		flags |= SOURCE_SEALED | SOURCE_COUNTER_VARIES;
 	if (src) {
 		learn_counter(src, &a->ev, r, s);
 		if (a->seal == SEAL_VALID)
@@ -155,7 +156,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 	if ((flags & SOURCE_DEMOTE_EVER) && !(flags & SOURCE_COUNTER_VARIES))
 		a->ev.flags |= EVENT_DEMOTE_AWARE;
 	if (a->seal == SEAL_VALID)
-		a->ev.flags |= EVENT_SEALED | EVENT_DEMOTE_AWARE;
+		a->ev.flags |= EVENT_SEALED;
 	return a->ev.flags & EVENT_DEMOTE_AWARE;
 }
 

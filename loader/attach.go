@@ -37,9 +37,10 @@ type Attachment struct {
 
 type attachment struct {
 	Attachment
-	ifname string
-	xdp    link.Link
-	tcx    link.Link // nil with clsact
+	ifname  string
+	xdp     link.Link // nil in what was adopted half made
+	tcx     link.Link // nil with clsact
+	claimed bool      // by Attach, not only adopted
 }
 
 func (a *attachment) close() error {
@@ -49,11 +50,18 @@ func (a *attachment) close() error {
 // alive says whether the link still sits on its interface: one that vanished may
 // have come back under its old index.
 func (a *attachment) alive(ifindex int) bool {
-	info, err := a.xdp.Info()
+	return sitsOn(a.xdp, ifindex) && (a.tcx == nil || sitsOn(a.tcx, ifindex))
+}
+
+func sitsOn(l link.Link, ifindex int) bool {
+	info, err := l.Info()
 	if err != nil {
 		return false
 	}
-	x := info.XDP()
+	if x := info.XDP(); x != nil {
+		return int(x.Ifindex) == ifindex
+	}
+	x := info.TCX()
 	return x != nil && int(x.Ifindex) == ifindex
 }
 
@@ -70,15 +78,21 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 	if err != nil {
 		return Attachment{}, err
 	}
-	if a := d.attached[ifindex]; a != nil {
+	a := d.attached[ifindex]
+	if a != nil && a.xdp != nil {
+		a.claimed = true
 		if a.alive(ifindex) && (want == ModeAuto || want == "" || a.Mode == want) {
 			return a.Attachment, nil
 		}
 		if err := d.detach(ifindex); err != nil {
 			return Attachment{}, err
 		}
+		a = nil
 	}
-	a := &attachment{ifname: ifname}
+	if a == nil {
+		a = &attachment{ifname: ifname}
+	}
+	a.claimed = true
 	d.attached[ifindex] = a
 	if err := d.attach(a, ifindex, modes); err != nil {
 		return Attachment{}, errors.Join(err, d.detach(ifindex))
@@ -108,7 +122,8 @@ func (d *Dataplane) modesFor(ifname string, want Mode) ([]Mode, error) {
 // attach fences what leaves before it answers what comes.
 func (d *Dataplane) attach(a *attachment, ifindex int, modes []Mode) error {
 	key := uint32(ifindex)
-	if err := d.objs.Ifaces.Put(key, bpfIface{}); err != nil {
+	err := d.objs.Ifaces.Update(key, bpfIface{}, ebpf.UpdateNoExist)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyExist) { // adopted half made
 		return fmt.Errorf("note interface %s: %w", a.ifname, err)
 	}
 	cpus, err := ebpf.PossibleCPU()
@@ -120,8 +135,10 @@ func (d *Dataplane) attach(a *attachment, ifindex int, modes []Mode) error {
 	if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
 		return fmt.Errorf("make the counters of %s: %w", a.ifname, err)
 	}
-	if err := d.attachEgress(a, ifindex); err != nil {
-		return err
+	if a.Egress == "" {
+		if err := d.attachEgress(a, ifindex); err != nil {
+			return err
+		}
 	}
 	d.showTags(a, ifindex)
 	for i, mode := range modes {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -41,11 +42,26 @@ func LeftBehind(dir string) ([]LeftVIP, error) {
 	if dir == "" {
 		dir = DefaultDir
 	}
-	path := filepath.Join(dir, layoutDir, bpfMapVips)
-	m, err := ebpf.LoadPinnedMap(path, &ebpf.LoadPinOptions{ReadOnly: true})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	return leftBehind(dir)
+}
+
+// leftBehind also reads other versions' maps, as long as they look the same.
+func leftBehind(dir string) ([]LeftVIP, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "v*", bpfMapVips))
+	if err != nil {
+		return nil, err
 	}
+	var left []LeftVIP
+	for _, path := range paths {
+		l, e := pinnedVIPs(path)
+		left, err = append(left, l...), errors.Join(err, e)
+	}
+	sortLeft(left)
+	return left, err
+}
+
+func pinnedVIPs(path string) ([]LeftVIP, error) {
+	m, err := ebpf.LoadPinnedMap(path, &ebpf.LoadPinOptions{ReadOnly: true})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -53,6 +69,9 @@ func LeftBehind(dir string) ([]LeftVIP, error) {
 	var left []LeftVIP
 	var key bpfVipKey
 	var val bpfVipVal
+	if m.KeySize() != uint32(unsafe.Sizeof(key)) || m.ValueSize() != uint32(unsafe.Sizeof(val)) {
+		return nil, fmt.Errorf("read %s: another layout", path)
+	}
 	it := m.Iterate()
 	for it.Next(&key, &val) {
 		left = append(left, LeftVIP{IfIndex: int(key.Ifindex), Addr: netip.AddrFrom16(key.Addr).Unmap(), VHID: val.Vhid})
@@ -60,13 +79,16 @@ func LeftBehind(dir string) ([]LeftVIP, error) {
 	if err := it.Err(); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
+	return left, nil
+}
+
+func sortLeft(left []LeftVIP) {
 	slices.SortFunc(left, func(a, b LeftVIP) int {
 		if a.IfIndex != b.IfIndex {
 			return a.IfIndex - b.IfIndex
 		}
 		return a.Addr.Compare(b.Addr)
 	})
-	return left, nil
 }
 
 // Cleanup removes everything that a dead daemon left in the kernel: the right to

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -37,12 +38,13 @@ type Dataplane struct {
 	groups   map[bpfGroupKey]*Group
 	slots    slots // of groups
 	vipSlots slots
+	pinned   map[bpfGroupKey]*pinnedGroup // adopted and not claimed
 }
 
 // Open loads the programs and pins the maps below Options.Dir. It mounts the bpf
 // file system where it is missing from its usual place. What a dead daemon left in
-// the directory is removed first; call [LeftBehind] before to learn what that is.
-// The error is one sentence that says what to do, wrapping one of the package's
+// the directory is adopted, if Options.Adopt says so and it fits; else it is removed
+// first, after Options.Evacuate. The error is one sentence that says what to do, wrapping one of the package's
 // sentinels where the host is at fault.
 func Open(o Options) (*Dataplane, error) {
 	return open(o, realHost())
@@ -71,31 +73,80 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 	if d.lock, err = lockDir(o.Dir); err != nil {
 		return nil, err
 	}
+	if o.Adopt {
+		switch err := d.adopt(); {
+		case err == nil:
+			return d, nil
+		case errors.Is(err, fs.ErrNotExist) && !exists(d.pinDir()):
+			// The first start, or after a reboot.
+		default:
+			o.Log.Warn("cannot adopt what an earlier vipd left, starting clean", "dir", d.pinDir(), "err", err)
+		}
+		if err := d.forget(); err != nil {
+			o.Log.Warn("cannot close what was to be adopted", "err", err)
+		}
+	}
+	// Before anything is removed: what runs is better than nothing.
+	if err := d.load(nil); err != nil {
+		return nil, errors.Join(h.explain(err), removeDir(o.Dir))
+	}
 	defer func() {
 		if err != nil { // with the lock still held
 			err = errors.Join(err, os.RemoveAll(d.pinDir()+tmpSuffix), os.RemoveAll(d.pinDir()), removeDir(o.Dir))
 		}
 	}()
-	report, err := cleanup(o)
-	if err != nil {
-		return nil, fmt.Errorf("remove what an earlier vipd left: %w", err)
+	if err := d.clear(); err != nil {
+		return nil, err
 	}
-	if !report.Empty() {
-		o.Log.Info("removed what an earlier vipd left", "dir", o.Dir, "interfaces", report.Interfaces)
-	}
-	if err := d.load(); err != nil {
-		return nil, h.explain(err)
+	if err := d.objs.Meta.Put(uint32(0), bpfMeta{Layout: layoutVersion}); err != nil {
+		return nil, fmt.Errorf("note the layout version: %w", err)
 	}
 	if err := d.pinMaps(); err != nil {
 		return nil, err
 	}
-	if d.roles, err = mapRoles(d.objs.Roles); err != nil {
-		return nil, err
-	}
-	if d.ring, err = openRing(d.objs.Events); err != nil {
+	if err := d.open(); err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// open gets what works on the loaded maps.
+func (d *Dataplane) open() (err error) {
+	if d.roles, err = mapRoles(d.objs.Roles); err != nil {
+		return err
+	}
+	d.ring, err = openRing(d.objs.Events)
+	return err
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// clear removes what an earlier vipd left. Pins that make no sense are no reason to
+// fail: that would be so at every start.
+func (d *Dataplane) clear() error {
+	if left, err := leftBehind(d.opts.Dir); err != nil {
+		d.opts.Log.Warn("addresses of an earlier vipd unknown", "err", err)
+	} else if len(left) > 0 {
+		d.opts.Evacuate(left)
+	}
+	report, err := cleanup(d.opts)
+	if err != nil {
+		d.opts.Log.Warn("not all of what an earlier vipd left could be undone", "err", err)
+		dirs, err := filepath.Glob(filepath.Join(d.opts.Dir, "v*"))
+		for _, dir := range dirs {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+		if err != nil {
+			return fmt.Errorf("remove what an earlier vipd left: %w", err)
+		}
+	}
+	if !report.Empty() {
+		d.opts.Log.Info("removed what an earlier vipd left", "dir", d.opts.Dir, "interfaces", report.Interfaces)
+	}
+	return nil
 }
 
 // spec is the collection as this host can load it.
@@ -127,19 +178,17 @@ func dropFrags(s *ebpf.CollectionSpec) {
 	s.Programs[bpfProgVipdXdp].Flags &^= hasFrags
 }
 
-func (d *Dataplane) load() error {
+// load makes new maps but for those that are given.
+func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 	s, err := spec(d.opts)
 	if err != nil {
 		return err
 	}
-	if err := s.LoadAndAssign(&d.objs, nil); err != nil {
+	if err := s.LoadAndAssign(&d.objs, &ebpf.CollectionOptions{MapReplacements: pinned}); err != nil {
 		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 			d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
 		}
 		return fmt.Errorf("load the bpf programs: %w", err)
-	}
-	if err := d.objs.Meta.Put(uint32(0), bpfMeta{Layout: layoutVersion}); err != nil {
-		return fmt.Errorf("note the layout version: %w", err)
 	}
 	return nil
 }
@@ -211,6 +260,11 @@ func (d *Dataplane) Remove() error {
 
 // release closes what Open got, however far it came.
 func (d *Dataplane) release() error {
+	return errors.Join(d.releaseObjects(), closeIf(d.lock != nil, d.lock))
+}
+
+// releaseObjects closes all but the lock.
+func (d *Dataplane) releaseObjects() error {
 	var errs []error
 	if d.ring != nil {
 		errs = append(errs, d.ring.close())
@@ -220,7 +274,7 @@ func (d *Dataplane) release() error {
 	}
 	errs = append(errs, closeIf(d.objs.Scratch != nil, d.objs.Scratch),
 		closeIf(d.objs.VipdXdp != nil, d.objs.VipdXdp),
-		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress), closeIf(d.lock != nil, d.lock))
+		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress))
 	return errors.Join(errs...)
 }
 

@@ -75,6 +75,29 @@ func (d *Dataplane) attachClsact(a *attachment, ifindex int) error {
 	return nil
 }
 
+// replaceFilter puts another program into our filter, in one step. False: there is none.
+func replaceFilter(ifindex int, p *ebpf.Program) (bool, error) {
+	filters, err := netlink.FilterList(linkIndex(ifindex), netlink.HANDLE_MIN_EGRESS)
+	if goneDevice(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("list its filters: %w", err)
+	}
+	for _, f := range filters {
+		b, ok := f.(*netlink.BpfFilter)
+		if !ok || b.Name != filterName {
+			continue
+		}
+		next := &netlink.BpfFilter{FilterAttrs: b.FilterAttrs, Fd: p.FD(), Name: filterName, DirectAction: true}
+		if err := netlink.FilterReplace(next); err != nil {
+			return false, fmt.Errorf("replace its egress filter: %w", err)
+		}
+		return true, nil
+	}
+	return false, nil
+}
+
 // removeClsact takes the filter off and the qdisc, too, if it is ours and empty.
 func removeClsact(ifindex int, flags uint32) error {
 	if _, err := removeFilter(ifindex); err != nil {

@@ -101,23 +101,26 @@ type Group struct {
 func (g *Group) Slot() uint32 { return g.slot }
 
 // AddGroup makes a group known, in state INIT with zero counters. From here on the
-// host's own stack does not speak for its addresses.
+// host's own stack does not speak for its addresses. A group that was adopted keeps
+// role, record and counters, see [Dataplane.Pinned].
 func (d *Dataplane) AddGroup(s GroupSpec) (*Group, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
 		return nil, ErrClosed
 	}
-	g := &Group{
-		d: d, name: fmt.Sprintf("vhid %d on interface %d", s.VHID, s.IfIndex),
-		key:  bpfGroupKey{Ifindex: uint32(s.IfIndex), Vhid: s.VHID},
-		vips: make(map[netip.Addr]uint32),
-	}
+	g := d.newGroup(bpfGroupKey{Ifindex: uint32(s.IfIndex), Vhid: s.VHID})
 	if err := g.validate(s); err != nil {
 		return nil, err
 	}
 	if d.groups[g.key] != nil {
 		return nil, fmt.Errorf("add %s: %w", g.name, ErrExists)
+	}
+	if p := d.pinned[g.key]; p != nil {
+		if err := g.claim(p, s); err != nil {
+			return nil, fmt.Errorf("adopt %s: %w", g.name, err)
+		}
+		return g, nil
 	}
 	slot, ok := d.slots.take()
 	if !ok {
@@ -129,6 +132,13 @@ func (d *Dataplane) AddGroup(s GroupSpec) (*Group, error) {
 		return nil, errors.Join(fmt.Errorf("add %s: %w", g.name, err), g.remove())
 	}
 	return g, nil
+}
+
+func (d *Dataplane) newGroup(key bpfGroupKey) *Group {
+	return &Group{
+		d: d, name: fmt.Sprintf("vhid %d on interface %d", key.Vhid, key.Ifindex),
+		key: key, vips: make(map[netip.Addr]uint32),
+	}
 }
 
 // Update changes addresses, keys and the NIC's MAC. Role and counters stay, also

@@ -23,6 +23,10 @@ type Options struct {
 	// Adopt takes over what an earlier vipd of the same layout left pinned, instead of
 	// removing it. See [Dataplane.Pinned].
 	Adopt bool
+	// Evacuate is called with the addresses that an earlier vipd left fenced, before
+	// Open removes the fence because it cannot be adopted: take them off their
+	// interfaces. Default: nothing.
+	Evacuate func([]LeftVIP)
 	// ForceClsact uses clsact for egress, as on kernels before 6.6.
 	ForceClsact bool
 	// MaxGroups and MaxVIPs bound the tables. 0 means the default.
@@ -35,6 +39,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Evacuate == nil {
+		o.Evacuate = func([]LeftVIP) {}
 	}
 	if o.MaxGroups <= 0 {
 		o.MaxGroups = DefaultMaxGroups

@@ -39,7 +39,7 @@ func TestSealed(t *testing.T) {
 	first := sealedAdvert(1000, peerAddr, p)
 	h.expect("never heard", frameOf(first), ok)
 	s := h.seen()
-	if !s.Sealed || !s.DemoteAware || s.DemoteEver {
+	if !s.Sealed || s.DemoteAware || s.DemoteEver {
 		t.Errorf("recorded %+v", s)
 	}
 	h.expect("the same again", frameOf(first), replayed)
@@ -96,9 +96,11 @@ func TestSealedReplayLeavesNothing(t *testing.T) {
 	h.expect("superior", frameOf(sealedAdvert(11, peerAddr, Priority{1, 0, 0})), want{verdict: xdpPass, counts: count("received", "yields"), events: 1})
 }
 
-// TestSealedAware: a demote byte of a vipd node counts, though its counter moves; so
-// two of them with different advbase, one demoted, agree about who yields.
-func TestSealedAware(t *testing.T) {
+// TestSealedNotAware: a vipd node's demote byte does not count, already with its first
+// advert, since its skew says the same; so two of them with different advbase, one
+// demoted, agree about who yields, and no third node that ignores the byte goes in a
+// circle with them.
+func TestSealedNotAware(t *testing.T) {
 	h := newHarness(t)
 	h.fresh(sealedSpec("192.0.2.1"))
 	seq := uint32(0)
@@ -110,7 +112,7 @@ func TestSealedAware(t *testing.T) {
 		h.master(h.g.Generation() + 1)
 		h.run(frameOf(sealedAdvert(seq, peerAddr, theirs)))
 		evs := h.drain()
-		if len(evs) != 1 || !evs[0].Sealed || !evs[0].DemoteAware {
+		if len(evs) != 1 || !evs[0].Sealed || evs[0].DemoteAware {
 			t.Fatalf("events %+v", evs)
 		}
 		return evs[0].Yielded
@@ -122,7 +124,7 @@ func TestSealedAware(t *testing.T) {
 	for range 2000 {
 		a, b := some(), some()
 		ab, ba := yields(a, b), yields(b, a)
-		if ab != superior(a, b, true) || ba != superior(b, a, true) {
+		if ab != superior(a, b, false) || ba != superior(b, a, false) {
 			t.Fatalf("%+v and %+v: yielded %v and %v", a, b, ab, ba)
 		}
 		if !ab && !ba {

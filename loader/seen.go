@@ -38,7 +38,7 @@ type Event struct {
 	// OwnCounter: another node sent a counter and digest of ours. Suspect, but FreeBSD,
 	// NetBSD and ucarp adopt a peer's counter.
 	OwnCounter bool
-	// Sealed: a vipd node vouches for priority and source; it is DemoteAware.
+	// Sealed: a vipd node vouches for priority and source.
 	Sealed bool
 }
 
@@ -85,14 +85,22 @@ func (g *Group) Seen() (Seen, error) {
 	if err := g.usable(); err != nil {
 		return Seen{}, err
 	}
-	var s bpfSeen
-	if err := g.d.objs.Seen.LookupWithFlags(g.slot, &s, ebpf.LookupLock); err != nil {
+	s, err := g.d.readSeen(g.slot)
+	if err != nil {
 		return Seen{}, fmt.Errorf("read the last advert of %s: %w", g.name, err)
+	}
+	return s, nil
+}
+
+func (d *Dataplane) readSeen(slot uint32) (Seen, error) {
+	var s bpfSeen
+	if err := d.objs.Seen.LookupWithFlags(slot, &s, ebpf.LookupLock); err != nil {
+		return Seen{}, err
 	}
 	out := Seen{Count: s.Count, YieldedGeneration: s.YieldedGen, LimitedAt: int64(s.LimitedAt)}
 	if s.Count > 0 {
 		e := bpfEvent{
-			At: s.At, Generation: s.Generation, Counter: s.Counter, Ifindex: s.Ifindex, Slot: g.slot,
+			At: s.At, Generation: s.Generation, Counter: s.Counter, Ifindex: s.Ifindex, Slot: slot,
 			Src: s.Src, SrcMac: s.SrcMac, Vhid: s.Vhid, Advbase: s.Advbase, Advskew: s.Advskew,
 			Demote: s.Demote, Ttl: s.Ttl, Ctx: s.Ctx, Flags: s.Flags,
 		}

@@ -2,6 +2,8 @@
 
 package loader
 
+import "slices"
+
 // slots hands out the small integers that index the tables, lowest first.
 type slots struct {
 	bound uint32
@@ -23,3 +25,16 @@ func (s *slots) take() (uint32, bool) {
 }
 
 func (s *slots) give(slot uint32) { s.free = append(s.free, slot) }
+
+// reserve takes the slots in use out, before any was handed out.
+func (s *slots) reserve(used map[uint32]bool) {
+	for slot := range used {
+		s.next = max(s.next, slot+1)
+	}
+	for slot := range s.next {
+		if !used[slot] {
+			s.free = append(s.free, slot)
+		}
+	}
+	slices.Reverse(s.free)
+}

@@ -1,0 +1,430 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/vishvananda/netlink"
+)
+
+// adoptable is an interface with a MASTER (vhid 1, dual stack) and a BACKUP (vhid 2).
+type adoptable struct {
+	t          *testing.T
+	o          Options
+	ours, peer netlink.Link
+	d          *Dataplane
+	one, two   *Group
+	evacuated  []LeftVIP
+}
+
+func newAdoptable(t *testing.T, ns string, clsact bool) *adoptable {
+	t.Helper()
+	ours, peer := pair(t, ns)
+	a := &adoptable{t: t, ours: ours, peer: peer}
+	a.o = Options{Dir: testDir(), MaxGroups: 8, MaxVIPs: 16, Adopt: true, ForceClsact: clsact}
+	a.o.Evacuate = func(left []LeftVIP) { a.evacuated = append(a.evacuated, left...) }
+	a.start()
+	t.Cleanup(func() {
+		if err := a.d.Remove(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(a.o.Dir); err == nil {
+			t.Errorf("%s is left", a.o.Dir)
+		}
+		if got := left(t, ours); got != "" {
+			t.Errorf("left attached: %s", got)
+		}
+	})
+	a.one.SetRole(Role{State: RoleMaster, Generation: 7, Lease: bootNow() + 60e9})
+	a.one.SetSentPriority(Priority{AdvBase: 1, AdvSkew: 5})
+	a.two.SetRole(Role{State: RoleBackup, Generation: 3})
+	return a
+}
+
+func (a *adoptable) specs() (one, two GroupSpec) {
+	one, two = goldenSpec(dualVIPs()...), goldenSpec("192.0.2.50")
+	one.IfIndex, two.IfIndex, two.VHID = a.ours.Attrs().Index, a.ours.Attrs().Index, 2
+	return one, two
+}
+
+// open starts a daemon's data plane, start also claims everything.
+func (a *adoptable) open() {
+	a.t.Helper()
+	d, err := Open(a.o)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.d = d
+}
+
+func (a *adoptable) start() {
+	a.t.Helper()
+	a.open()
+	a.claim()
+}
+
+func (a *adoptable) claim() {
+	a.t.Helper()
+	if _, err := a.d.Attach(a.ours.Attrs().Index, "ours", ModeAuto); err != nil {
+		a.t.Fatal(err)
+	}
+	one, two := a.specs()
+	var err error
+	if a.one, err = a.d.AddGroup(one); err != nil {
+		a.t.Fatal(err)
+	}
+	if a.two, err = a.d.AddGroup(two); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func (a *adoptable) die() {
+	a.t.Helper()
+	if err := a.d.Close(); err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	for _, clsact := range []bool{false, true} {
+		ns, sits := "loader-adopt", "xdp tcx"
+		if clsact {
+			ns, sits = "loader-adoptcls", "xdp clsact filter"
+		}
+		t.Run(ns, func(t *testing.T) {
+			a := newAdoptable(t, ns, clsact)
+			far := packetSocket(t, a.peer)
+			far.send(arpFor("192.0.2.1").bytes())
+			if far.receive(isARP, 5*time.Second) == nil {
+				t.Fatal("no answer")
+			}
+			far.send(frameOf(dualAdvert(1, 9, 0, 70))) // worse
+			time.Sleep(50 * time.Millisecond)
+			before, err := a.one.Stats()
+			if err != nil || before.Received != 1 {
+				t.Fatalf("%+v, %v", before, err)
+			}
+			slot, seen := a.one.Slot(), must(a.one.Seen())
+			vipStats := must(a.one.VIPStats())
+			program := must(a.d.objs.VipdXdp.Info())
+			lease := int64(a.d.roles.at(slot).Lease)
+			a.die()
+
+			a.open()
+			pinned := a.d.Pinned()
+			index := a.ours.Attrs().Index
+			if len(pinned) != 2 {
+				t.Fatalf("pinned %+v", pinned)
+			}
+			if p := pinned[0]; p.IfIndex != index || p.VHID != 1 || p.Role != (Role{State: RoleMaster, Generation: 7, Lease: lease}) ||
+				p.SentPriority != (Priority{AdvBase: 1, AdvSkew: 5}) || p.Seen != seen ||
+				!slices.Equal(p.VIPs, []netip.Addr{netip.MustParseAddr("192.0.2.1"), vip6}) {
+				t.Errorf("pinned %+v", p)
+			}
+			if p := pinned[1]; p.VHID != 2 || p.Role.State != RoleBackup || p.Role.Generation != 3 || p.Seen.Count != 0 {
+				t.Errorf("pinned %+v", p)
+			}
+			if u := a.d.Unclaimed(); len(u) != 3 {
+				t.Errorf("unclaimed %+v", u)
+			}
+			// The event that the dead daemon did not read.
+			evs, err := a.d.Drain(nil)
+			if err != nil || len(evs) != 1 || evs[0].Counter != 70 {
+				t.Errorf("events %+v, %v", evs, err)
+			}
+			next := must(a.d.objs.VipdXdp.Info())
+			oldID, _ := program.ID()
+			newID, _ := next.ID()
+			l, err := netlink.LinkByIndex(index)
+			if err != nil || l.Attrs().Xdp.ProgId != uint32(newID) || newID == oldID {
+				t.Errorf("program %d runs, want %d in the place of %d (%v)", l.Attrs().Xdp.ProgId, newID, oldID, err)
+			}
+			if got := left(t, a.ours); got != sits {
+				t.Errorf("attached: %s, want %s", got, sits)
+			}
+
+			at, err := a.d.Attach(index, "ours", ModeAuto)
+			if err != nil || at.Mode != ModeGeneric || at.Egress != map[bool]string{false: EgressTCX, true: EgressClsact}[clsact] {
+				t.Errorf("attach: %+v, %v", at, err)
+			}
+			one, _ := a.specs()
+			if a.one, err = a.d.AddGroup(one); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := a.d.AddGroup(one); !errors.Is(err, ErrExists) {
+				t.Errorf("twice: %v", err)
+			}
+			if a.one.Slot() != slot || a.one.Generation() != 7 {
+				t.Errorf("slot %d, generation %d", a.one.Slot(), a.one.Generation())
+			}
+			after := must(a.one.Stats())
+			if after.Received != before.Received || !slices.Equal(after.Contexts, before.Contexts) || must(a.one.Seen()) != seen {
+				t.Errorf("counters %+v, before %+v", after, before)
+			}
+			if got := must(a.one.VIPStats()); got[one.VIPs[0]] != vipStats[one.VIPs[0]] || got[one.VIPs[0]].ARPReplies != 1 {
+				t.Errorf("counters of the addresses %+v, before %+v", got, vipStats)
+			}
+			if ans, err := a.one.Answering(bootNow()); err != nil || !ans {
+				t.Errorf("answering %v, %v", ans, err)
+			}
+
+			// Another group takes neither slot of the two.
+			three := goldenSpec("192.0.2.60")
+			three.IfIndex, three.VHID = index, 3
+			g, err := a.d.AddGroup(three)
+			if err != nil || g.Slot() == slot || g.Slot() == 1 {
+				t.Fatalf("slot %d, %v", g.Slot(), err)
+			}
+			want := []LeftVIP{{IfIndex: index, Addr: netip.MustParseAddr("192.0.2.50"), VHID: 2}}
+			if u := a.d.Unclaimed(); !slices.Equal(u, want) {
+				t.Errorf("unclaimed %+v", u)
+			}
+			if u, err := a.d.DropUnclaimed(); err != nil || !slices.Equal(u, want) {
+				t.Errorf("dropped %+v, %v", u, err)
+			}
+			if u, err := a.d.DropUnclaimed(); err != nil || len(u) != 0 || len(a.d.Pinned()) != 0 {
+				t.Errorf("again: %+v, %v", u, err)
+			}
+			if len(a.evacuated) != 0 {
+				t.Errorf("evacuated %+v", a.evacuated)
+			}
+			if got := left(t, a.ours); got != sits {
+				t.Errorf("attached: %s, want %s", got, sits)
+			}
+		})
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// TestAdoptUnderLoad: daemons come and go while a host asks for the VIP. Every request
+// is answered, and nothing leaves for the other group at any time.
+func TestAdoptUnderLoad(t *testing.T) {
+	for _, clsact := range []bool{false, true} {
+		ns := map[bool]string{false: "loader-load", true: "loader-loadcls"}[clsact]
+		t.Run(ns, func(t *testing.T) {
+			a := newAdoptable(t, ns, clsact)
+			far, near := packetSocket(t, a.peer), packetSocket(t, a.ours)
+			var stop atomic.Bool
+			var asked, lost, leaked int
+			var wg sync.WaitGroup
+			speech := arp{dstMAC: broadcastMAC, srcMAC: nicMAC, op: 1, sha: nicMAC, sip: "192.0.2.50", tip: "192.0.2.2"}.bytes()
+			wg.Go(func() {
+				for !stop.Load() {
+					near.send(speech)
+					// Numbered by the asker's address, so that a late answer is not taken for the next.
+					ask := arpFor("192.0.2.1")
+					ask.sip = netip.AddrFrom4([4]byte{10, 0, byte(asked >> 8), byte(asked)}).String()
+					asked++
+					far.send(ask.bytes())
+					if far.receive(func(f []byte) bool {
+						if isARP(f) && bytes.Equal(f[28:32], []byte{192, 0, 2, 50}) {
+							leaked++
+						}
+						return isARP(f) && bytes.Equal(f[38:42], netip.MustParseAddr(ask.sip).AsSlice())
+					}, 2*time.Second) == nil {
+						lost++
+					}
+				}
+			})
+			for range 8 {
+				a.die()
+				a.start()
+				if _, err := a.d.DropUnclaimed(); err != nil {
+					t.Error(err)
+				}
+			}
+			stop.Store(true)
+			wg.Wait()
+			if lost > 0 || leaked > 0 || asked < 50 {
+				t.Errorf("asked %d times, %d not answered; %d frames of a BACKUP left", asked, lost, leaked)
+			}
+			t.Logf("asked %d times", asked)
+			if r := a.one.Generation(); r != 7 {
+				t.Errorf("generation %d", r)
+			}
+		})
+	}
+}
+
+// TestAdoptRefused: what cannot be adopted is removed, addresses first, and the start
+// succeeds; so does the one after it.
+func TestAdoptRefused(t *testing.T) {
+	pin := func(a *adoptable, name string) string { return a.o.Dir + "/" + layoutDir + "/" + name }
+	replace := func(a *adoptable, name string, s *ebpf.MapSpec) {
+		m := must(ebpf.NewMap(s))
+		if err := errors.Join(os.Remove(pin(a, name)), m.Pin(pin(a, name)), m.Close()); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	tiny := &ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}
+	for i, tc := range []struct {
+		name  string
+		wreck func(a *adoptable)
+		blind bool // which addresses were fenced cannot be told any more
+	}{
+		{"a map is missing", func(a *adoptable) { _ = os.Remove(pin(a, "seen")) }, false},
+		{"roles are something else", func(a *adoptable) { replace(a, "roles", tiny) }, false},
+		{"addresses are something else", func(a *adoptable) { replace(a, "vips", tiny) }, true},
+		{"interfaces are something else", func(a *adoptable) { replace(a, "ifaces", tiny) }, false},
+		{"a link is a map", func(a *adoptable) {
+			m := must(ebpf.NewMap(tiny))
+			name := pin(a, fmt.Sprintf("link-%d-xdp", a.ours.Attrs().Index))
+			if err := errors.Join(os.Remove(name), m.Pin(name), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"another layout", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "meta"), nil))
+			if err := errors.Join(m.Put(uint32(0), bpfMeta{Layout: 99}), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"another layout's directory", func(a *adoptable) {
+			if err := os.Rename(a.o.Dir+"/"+layoutDir, a.o.Dir+"/v1"); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"another size", func(a *adoptable) { a.o.MaxGroups = 9 }, false},
+		{"two groups on a slot", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "groups"), nil))
+			key := bpfGroupKey{Ifindex: uint32(a.ours.Attrs().Index), Vhid: 9}
+			if err := errors.Join(m.Put(key, bpfGroupVal{Slot: 0}), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"an address of nobody", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "vips"), nil))
+			key := bpfVipKey{Ifindex: uint32(a.ours.Attrs().Index), Addr: netip.MustParseAddr("192.0.2.50").As16()}
+			if err := errors.Join(m.Put(key, bpfVipVal{Group: 7, Vip: 5, Vhid: 2}), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newAdoptable(t, fmt.Sprint("loader-refuse", i), false)
+			a.die()
+			tc.wreck(a)
+			a.open()
+			if p := a.d.Pinned(); len(p) != 0 {
+				t.Errorf("pinned %+v", p)
+			}
+			if got := left(t, a.ours); got != "" {
+				t.Errorf("attached: %s", got)
+			}
+			if (len(a.evacuated) == 3) == tc.blind {
+				t.Errorf("evacuated %+v", a.evacuated)
+			}
+			a.claim()
+			if g := a.one.Generation(); g != 0 {
+				t.Errorf("generation %d", g)
+			}
+			a.die()
+			a.evacuated = nil
+			a.open()
+			if p := a.d.Pinned(); len(p) != 2 || len(a.evacuated) != 0 {
+				t.Errorf("the next start: pinned %+v, evacuated %+v", p, a.evacuated)
+			}
+		})
+	}
+}
+
+// TestAdoptVanished: the interface went while nobody watched, or came anew.
+func TestAdoptVanished(t *testing.T) {
+	a := newAdoptable(t, "loader-adoptgone", false)
+	index := a.ours.Attrs().Index
+	a.die()
+	if err := netlink.LinkDel(a.ours); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	if p := a.d.Pinned(); len(p) != 2 {
+		t.Errorf("pinned %+v", p)
+	}
+	a.die()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index = "ours", index
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"}); err != nil {
+		t.Fatal(err)
+	}
+	a.start()
+	a.ours = must(netlink.LinkByIndex(index))
+	if got := left(t, a.ours); got != "xdp tcx" {
+		t.Errorf("attached: %s", got)
+	}
+	if a.one.Generation() != 7 {
+		t.Errorf("generation %d", a.one.Generation())
+	}
+}
+
+// TestAdoptHalfMade: a daemon died between fence and program; another one's work is
+// gone on with, and an interface that nobody claims is let go.
+func TestAdoptHalfMade(t *testing.T) {
+	a := newAdoptable(t, "loader-adopthalf", false)
+	index := a.ours.Attrs().Index
+	a.die()
+	if err := os.Remove(fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, layoutDir, index)); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return left(t, a.ours) == "tcx" })
+	a.start()
+	if got := left(t, a.ours); got != "xdp tcx" {
+		t.Errorf("attached: %s", got)
+	}
+	a.die()
+	a.open()
+	if _, err := a.d.DropUnclaimed(); err != nil {
+		t.Error(err)
+	}
+	if got := left(t, a.ours); got != "" {
+		t.Errorf("attached: %s", got)
+	}
+	if !rxVLAN(t, "ours") {
+		t.Error("rx-vlan-offload stays off")
+	}
+}
+
+// TestAdoptYield: what the kernel decided while nobody watched stands.
+func TestAdoptYield(t *testing.T) {
+	a := newAdoptable(t, "loader-adoptyield", false)
+	a.die()
+	far := packetSocket(t, a.peer)
+	far.send(frameOf(dualAdvert(1, 0, 0, 70))) // superior
+	time.Sleep(50 * time.Millisecond)
+	a.open()
+	p := a.d.Pinned()
+	if len(p) != 2 || p[0].Seen.YieldedGeneration != 7 || !p[0].Seen.Yielded || p[0].Role.Generation != 7 {
+		t.Errorf("pinned %+v", p)
+	}
+	a.claim()
+	if ans, err := a.one.Answering(bootNow()); err != nil || ans {
+		t.Errorf("answering %v, %v", ans, err)
+	}
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for range 200 {
+		if ok() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("it did not come to pass")
+}
