@@ -79,6 +79,9 @@ type Agent struct {
 	leave    chan struct{}
 	done     chan struct{} // closed when the loop has ended
 
+	history *history
+	stream  stream
+
 	wall wallClock
 	node atomic.Pointer[nodeView]
 }
@@ -116,6 +119,7 @@ func New(opts Options) *Agent {
 		reload:     make(chan struct{}, 1),
 		leave:      make(chan struct{}, 1),
 		done:       make(chan struct{}),
+		history:    newHistory(opts.Log),
 	}
 }
 
@@ -156,6 +160,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 			a.log.Warn("sequence numbers of sealed adverts not given back", "err", cerr)
 		}
 	}()
+	a.history.open(filepath.Join(a.cfg.Node.StateDir, "history"))
+	defer a.history.close()
 	host, err := netio.NewHost()
 	if err != nil {
 		return err

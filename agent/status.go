@@ -36,7 +36,7 @@ func (a *Agent) publish() {
 	for _, g := range a.order {
 		g.publish(a)
 	}
-	a.node.Store(v)
+	a.tellNode(a.node.Swap(v), v)
 }
 
 func (a *Agent) status() api.Status {

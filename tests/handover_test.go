@@ -99,3 +99,28 @@ func TestMaintenanceWaitsForAPeerWithoutPreemption(t *testing.T) {
 	time.Sleep(200 * time.Millisecond)
 	t.Logf("%s; client: %v", strings.TrimSpace(out), pinger.Stop())
 }
+
+// What happened is told after a restart and after kill -9 too, with the advert that caused it.
+func TestHistoryOutlivesTheDaemon(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	s.node.Stop()
+	s.node.Start()
+	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	s.node.Kill9()
+	s.node.Start()
+	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	out := s.node.MustCTL("history", group)
+	for _, want := range []string{"goodbye         192.0.2.50 255/255", "MASTER  INIT    stop", "INIT    BACKUP  startup"} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), strings.Join(strings.Fields(want), " ")) {
+			t.Errorf("no %q in the history:\n%s", want, out)
+		}
+	}
+	if n := strings.Count(out, " startup "); n != 3 {
+		t.Errorf("%d starts in the history, want 3:\n%s", n, out)
+	}
+	if newest := s.node.MustCTL("history", "-n", "1"); strings.Count(newest, "\n") != 2 || !strings.Contains(newest, "startup") {
+		t.Errorf("the newest one:\n%s", newest)
+	}
+}

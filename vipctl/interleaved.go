@@ -14,7 +14,30 @@ import (
 // where the flag library does not look for them. What stands after -- is an argument
 // always, and so is a negative number.
 func interleaved(c *cli.Context, names ...string) ([]string, error) {
-	usage := strings.TrimSpace(commandName(c) + " [flags] " + strings.Join(names, " "))
+	args, err := words(c)
+	if err != nil {
+		return nil, err
+	}
+	return counted(args, strings.TrimSpace(commandName(c)+" [flags] "+strings.Join(names, " ")), names)
+}
+
+// optional is [interleaved] for a command with one argument that may be left out; then
+// it is empty.
+func optional(c *cli.Context, name string) (string, error) {
+	args, err := words(c)
+	switch {
+	case err != nil:
+		return "", err
+	case len(args) == 0:
+		return "", nil
+	case len(args) > 1:
+		return "", usagef("%q is one argument too many: `%s [flags] [%s]`", args[1], commandName(c), name)
+	}
+	return args[0], nil
+}
+
+// words are the arguments without the flags between them, which are set.
+func words(c *cli.Context) ([]string, error) {
 	var args []string
 	rest := c.Args().Slice()
 	for len(rest) > 0 {
@@ -46,5 +69,5 @@ func interleaved(c *cli.Context, names ...string) ([]string, error) {
 			return nil, usagef("--%s %q: %v; see `%s --help`", name, value, err, commandName(c))
 		}
 	}
-	return counted(args, usage, names)
+	return args, nil
 }

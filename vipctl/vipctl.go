@@ -91,7 +91,7 @@ func (p *program) app() *cli.App {
 		},
 		Commands: []*cli.Command{
 			p.statusCommand(), p.showCommand(),
-			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(),
+			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(),
 			p.reloadCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}

@@ -42,6 +42,8 @@ type node struct {
 	demote api.DemotionChange
 
 	handover api.Handover
+	history  api.History
+	events   []api.Event
 	err      error
 	asked    []string
 }
@@ -85,6 +87,20 @@ func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, erro
 func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {
 	_, err := n.did("yield " + name + ", force " + strconv.FormatBool(force))
 	return n.handover, err
+}
+
+func (n *node) History(_ context.Context, group string, count int) (api.History, error) {
+	_, err := n.did("history " + group + " " + strconv.Itoa(count))
+	return n.history, err
+}
+
+func (n *node) Events(context.Context) (api.Event, <-chan api.Event, func()) {
+	events := make(chan api.Event, len(n.events))
+	for _, ev := range n.events {
+		events <- ev
+	}
+	close(events)
+	return api.Event{Time: testNow(), Event: api.EventBegin, Node: "fw1"}, events, func() {}
 }
 
 func (n *node) Reload(context.Context) (api.Reload, error) {
@@ -409,7 +425,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const commands = "status, show, disable, enable, maintenance, demotion, yield, reload, version, completion, help"
+	const commands = "status, show, disable, enable, maintenance, demotion, yield, history, events, reload, version, completion, help"
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
 		{"stauts", `there is no command "stauts"; there are ` + commands},

@@ -30,6 +30,12 @@ type Backend interface {
 	// Yield hands one group over, with the same error. A group that is not MASTER is
 	// no error.
 	Yield(ctx context.Context, name string, force bool) (api.Handover, error)
+	// History returns the newest n transitions of a group, oldest first; 0 and "" mean
+	// all. A group that is neither there nor in the history is no such group.
+	History(ctx context.Context, group string, n int) (api.History, error)
+	// Events returns the first line of a stream of events and those that follow, until
+	// forget is called or the channel is closed, which it is when nobody reads it.
+	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
 	// when the new config is refused, and then has changed nothing.
 	Reload(ctx context.Context) (api.Reload, error)

@@ -66,6 +66,7 @@ func (s *Server) routes() []route {
 		{path: "/v1/groups/{name}/yield", body: s.yield},
 		{path: "/v1/disable", verb: enabled(false)},
 		{path: "/v1/enable", verb: enabled(true)},
+		{path: "/v1/history", get: s.history},
 		{path: "/v1/maintenance", get: s.maintenance},
 		{path: "/v1/maintenance/enter", body: s.enterMaintenance},
 		{path: "/v1/maintenance/leave", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) }},
@@ -131,6 +132,7 @@ func (s *Server) Handler() http.Handler {
 	for _, rt := range s.routes() {
 		mux.HandleFunc(rt.path, func(w http.ResponseWriter, r *http.Request) { s.serve(rt, w, r) })
 	}
+	mux.HandleFunc("/v1/events", s.events)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, api.Errorf(api.CodeNotFound, "there is no %.100q here; GET /v1/status is a start", r.URL.Path))
 	})

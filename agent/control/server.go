@@ -56,6 +56,7 @@ type Server struct {
 	once     sync.Once
 	listener *listener
 	warnings []string
+	stopping chan struct{} // closed when the server begins to stop; streams end then
 }
 
 // New makes a server that does not listen yet.
@@ -64,7 +65,7 @@ func New(b Backend, opts Options) *Server {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	opts.Version = cmp.Or(opts.Version, api.Version)
-	s := &Server{opts: opts, backend: b, log: opts.Log, ready: make(chan struct{})}
+	s := &Server{opts: opts, backend: b, log: opts.Log, ready: make(chan struct{}), stopping: make(chan struct{})}
 	s.http = &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: headerTimeout,
@@ -80,6 +81,7 @@ func New(b Backend, opts Options) *Server {
 			return ctx
 		},
 	}
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))
 	return s
 }
 

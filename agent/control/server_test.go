@@ -31,6 +31,9 @@ type fake struct {
 	block   chan struct{} // if set, verbs wait for it
 	entered chan struct{} // if set, told when a verb has begun
 	err     error
+
+	events chan api.Event
+	forgot chan struct{}
 }
 
 func (f *fake) change(ctx context.Context, what string) (api.Change, error) {
@@ -76,6 +79,17 @@ func (f *fake) EnterMaintenance(ctx context.Context, force bool) (api.Change, er
 func (f *fake) Yield(ctx context.Context, name string, force bool) (api.Handover, error) {
 	_, err := f.change(ctx, fmt.Sprintf("yield %s, force %v", name, force))
 	return api.Handover{Group: name, Outcome: api.OutcomeHandedOver}, err
+}
+
+func (f *fake) History(_ context.Context, group string, n int) (api.History, error) {
+	if f.err != nil {
+		return api.History{}, f.err
+	}
+	return api.History{Transitions: []api.Transition{{Group: group, LagSeconds: float64(n)}}}, nil
+}
+
+func (f *fake) Events(context.Context) (api.Event, <-chan api.Event, func()) {
+	return api.Event{Event: api.EventBegin}, f.events, func() { close(f.forgot) }
 }
 
 func (f *fake) Reload(ctx context.Context) (api.Reload, error) {

@@ -176,12 +176,18 @@ func (c *Client) roundTrip(ctx context.Context, method, path string, request []b
 	if resp.StatusCode < 300 {
 		return body, nil
 	}
+	return nil, c.refusal(resp, body)
+}
+
+// refusal is the error in an answer.
+func (c *Client) refusal(resp *http.Response, body []byte) error {
 	var e ErrorBody
 	if json.Unmarshal(body, &e) != nil || e.Error == nil {
-		return nil, fmt.Errorf("%s answered %s %s with %s: %.200s; is that vipd's socket?", c.socket(), method, path, resp.Status, bytes.TrimSpace(body))
+		return fmt.Errorf("%s answered %s %s with %s: %.200s; is that vipd's socket?",
+			c.socket(), resp.Request.Method, resp.Request.URL.RequestURI(), resp.Status, bytes.TrimSpace(body))
 	}
 	e.Error.Status = resp.StatusCode
-	return nil, e.Error
+	return e.Error
 }
 
 // explain types the failure of a connection. What happens after the dial (the

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// MaxHistory is how many transitions the daemon remembers.
+const MaxHistory = 1000
+
+// Transition is one change of state of a group.
+type Transition struct {
+	Time  time.Time `json:"time"`
+	Group string    `json:"group"`
+	From  string    `json:"from"`
+	To    string    `json:"to"`
+	// Reason is the transition reason, as in [Group.Reason].
+	Reason string `json:"reason"`
+	// Detail is the sentence for people that goes with INIT. May be empty.
+	Detail string `json:"detail,omitempty"`
+	// Cause is the advert that caused it; null if none did.
+	Cause *Cause `json:"cause"`
+	// LagSeconds is the time from when it was due, or its advert received.
+	LagSeconds float64 `json:"lag_seconds"`
+	Generation uint64  `json:"generation"`
+}
+
+// Cause is the advert that caused a transition.
+type Cause struct {
+	Address string `json:"address"`
+	AdvBase int    `json:"advbase"`
+	AdvSkew int    `json:"advskew"`
+	Demote  int    `json:"demote"`
+}
+
+// History is the answer to GET /v1/history, oldest first.
+type History struct {
+	Transitions []Transition `json:"transitions"`
+	// Damaged is how many lines of the file could not be read at the start.
+	Damaged int `json:"damaged,omitempty"`
+	// Unsaved says why the file is behind; empty when all is on disk.
+	Unsaved string `json:"unsaved,omitempty"`
+}
+
+// Kinds as in [Event.Event].
+const (
+	EventBegin      = "begin"      // the first line of every stream
+	EventTransition = "transition" // Transition
+	EventDemotion   = "demotion"   // Demotions
+	EventSwitch     = "switch"     // Switches
+	EventDropped    = "dropped"    // the last line for a client that was too slow
+)
+
+// Event is one line of GET /v1/events. What is not of its kind is absent.
+type Event struct {
+	Time  time.Time `json:"time"`
+	Event string    `json:"event"`
+	// Node and Version are those of the daemon, at the beginning.
+	Node    string `json:"node,omitempty"`
+	Version string `json:"version,omitempty"`
+
+	Transition *Transition `json:"transition,omitempty"`
+	Demotions  *Demotions  `json:"demotions,omitempty"`
+	Switches   *Switches   `json:"switches,omitempty"`
+}
+
+// Switches are the operator's, after a change of one.
+type Switches struct {
+	Enabled     bool `json:"enabled"`
+	Maintenance bool `json:"maintenance"`
+}
+
+// History returns the newest n transitions of a group; 0 and "" mean all.
+func (c *Client) History(ctx context.Context, group string, n int) (History, error) {
+	return call[History](ctx, c, http.MethodGet, historyPath(group, n))
+}
+
+// RawHistory is [Client.History] as the daemon wrote it.
+func (c *Client) RawHistory(ctx context.Context, group string, n int) (json.RawMessage, error) {
+	return call[json.RawMessage](ctx, c, http.MethodGet, historyPath(group, n))
+}
+
+func historyPath(group string, n int) string {
+	q := url.Values{}
+	if group != "" {
+		q.Set("group", group)
+	}
+	if n > 0 {
+		q.Set("n", strconv.Itoa(n))
+	}
+	if len(q) == 0 {
+		return "/v1/history"
+	}
+	return "/v1/history?" + q.Encode()
+}
+
+// maxEvent bounds one line of a stream.
+const maxEvent = 1 << 20
+
+// Events calls each with every line of the stream of events until ctx ends (nil), each
+// returns an error (that one), or the daemon ends the stream ([*UnreachableError]).
+func (c *Client) Events(ctx context.Context, each func(line []byte) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://vipd/v1/events", nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set(VersionHeader, Version)
+	tr := &http.Transport{
+		DisableKeepAlives: true, ResponseHeaderTimeout: defaultTimeout,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{Timeout: defaultTimeout}).DialContext(ctx, "unix", c.socket())
+		},
+	}
+	resp, err := (&http.Client{Transport: tr}).Do(req)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return c.explain(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		if err != nil {
+			return c.explain(err)
+		}
+		return c.refusal(resp, body)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxEvent)
+	for lines.Scan() {
+		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {
+			if err := each(line); err != nil {
+				return err
+			}
+		}
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err := lines.Err(); err != nil {
+		return c.explain(err)
+	}
+	return &UnreachableError{Socket: c.socket(), Err: errors.New("it ended the stream of events")}
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
+)
+
+func (p *program) historyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "history",
+		Usage:     "show past transitions and why they came",
+		UsageText: "vipctl history [-n N] [-o table|json] [GROUP]",
+		ArgsUsage: "[GROUP]",
+		Description: example(fmt.Sprintf("The last %d transitions, oldest first, also of earlier runs of vipd. CAUSE is the advert that made this node decide:\n"+
+			"its sender with advbase/advskew. LAG is how late the decision came; a long one means that vipd was not run in time.", api.MaxHistory),
+			"vipctl history", "vipctl history -n 20 eth0@1"),
+		Flags: []cli.Flag{
+			outputFlag(formatTable, formatJSON),
+			&cli.IntFlag{Name: "n", Usage: "only the newest `N`", DefaultText: "all"},
+		},
+		BashComplete: p.completeGroups,
+		Action:       p.history,
+	}
+}
+
+func (p *program) history(c *cli.Context) error {
+	group, err := optional(c, "GROUP")
+	if err != nil {
+		return err
+	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
+	if err != nil {
+		return err
+	}
+	n := c.Int("n")
+	if n < 0 || n == 0 && c.IsSet("n") {
+		return usagef("-n %d is not allowed; allowed are numbers from 1", n)
+	}
+	raw, err := p.client(c).RawHistory(c.Context, group, n)
+	if err != nil {
+		if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeNoSuchGroup {
+			return p.noSuchGroup(c, group)
+		}
+		return err
+	}
+	if format == formatJSON {
+		text, err := indent(raw)
+		if err == nil {
+			p.printf("%s", text)
+		}
+		return err
+	}
+	var h api.History
+	if err := json.Unmarshal(raw, &h); err != nil {
+		return fmt.Errorf("read the history: %w; is vipd of another version? `vipctl version` tells", err)
+	}
+	p.printf("%s", p.historyView(&h))
+	if h.Damaged > 0 {
+		p.warn("%d damaged lines of earlier runs were skipped", h.Damaged)
+	}
+	if h.Unsaved != "" {
+		p.warn("the history is not on disk and would be lost with vipd: %s", h.Unsaved)
+	}
+	return nil
+}
+
+func (p *program) historyView(h *api.History) string {
+	if len(h.Transitions) == 0 {
+		return "Nothing happened yet.\n"
+	}
+	now := p.env.Now()
+	var t table
+	header := make([]cell, 0, 7)
+	for _, s := range []string{"TIME", "GROUP", "FROM", "TO", "REASON", "CAUSE", "LAG"} {
+		header = append(header, plain(s))
+	}
+	t.add(header...)
+	for i := range h.Transitions {
+		e := &h.Transitions[i]
+		t.add(plain(e.Time.In(now.Location()).Format("2006-01-02 15:04:05.000")), plain(e.Group), plain(e.From),
+			cell{e.To, stateColour(e.To)}, plain(e.Reason), plain(causeText(e.Cause)), plain(lagText(e.LagSeconds)))
+	}
+	return t.String(p.colour)
+}
+
+func stateColour(state string) string {
+	switch state {
+	case api.StateMaster:
+		return green
+	case api.StateBackup:
+		return yellow
+	}
+	return red
+}
+
+func causeText(c *api.Cause) string {
+	switch {
+	case c == nil:
+		return "-"
+	case c.Demote > 0:
+		return fmt.Sprintf("%s %d/%d demote %d", c.Address, c.AdvBase, c.AdvSkew, c.Demote)
+	}
+	return fmt.Sprintf("%s %d/%d", c.Address, c.AdvBase, c.AdvSkew)
+}
+
+// lagText is a short time; most lags are far below a millisecond.
+func lagText(seconds float64) string {
+	if seconds < 0.01 {
+		return fmt.Sprintf("%.1f ms", seconds*1000)
+	}
+	return span(seconds)
+}
+
+func (p *program) eventsCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "events",
+		Usage:     "print what happens as it happens, as JSON lines",
+		UsageText: "vipctl events",
+		Description: example("One JSON object a line, until Ctrl-C: transitions, changes of the demotion, and the operator's switches. The first line is\n"+
+			"the beginning of the stream. A reader that does not keep up gets a last line with the event \"dropped\".",
+			"vipctl events", "vipctl events | jq -r 'select(.event == \"transition\").transition | .group + \" \" + .to'"),
+		Action: p.events,
+	}
+}
+
+func (p *program) events(c *cli.Context) error {
+	if _, err := arguments(c); err != nil {
+		return err
+	}
+	dropped := false
+	err := p.client(c).Events(c.Context, func(line []byte) error {
+		p.printf("%s\n", line)
+		var ev api.Event
+		dropped = json.Unmarshal(line, &ev) == nil && ev.Event == api.EventDropped
+		return p.lost
+	})
+	if dropped {
+		return errors.New("vipd dropped this reader, which did not keep up; start it again, and look at `vipctl history` for what it missed")
+	}
+	return err
+}
