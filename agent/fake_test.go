@@ -36,6 +36,7 @@ type bench struct {
 	own     []netip.Prefix
 	planes  map[string]*fakeGroup // by interface index and vhid
 	sendErr error
+	slow    time.Duration // how long the host takes to add an address
 	pins    []loader.PinnedGroup
 	wake    chan struct{}
 }
@@ -243,6 +244,7 @@ func (h fakeHost) Link(name string) (netio.Link, error) {
 func (h fakeHost) Addresses(int) ([]netip.Prefix, error) { return slices.Clone(h.b.own), nil }
 
 func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, valid time.Duration) error {
+	h.b.now += int64(h.b.slow)
 	h.b.note("add %s to %d for %s", ip, ifindex, valid)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"vipd/agent/election"
 	"vipd/agent/netio"
+	"vipd/loader"
 )
 
 // Design I1: role with lease 0, addresses, advert, lease, announcement. Nothing
@@ -42,6 +43,42 @@ func TestPromotionOrder(t *testing.T) {
 		"record sent 10@1", "advert 1/0 from 192.0.2.11",
 		"role 10@1 MASTER generation 1 lease 2.97s", "add 192.0.2.100 to 10 for 5s",
 	)
+}
+
+// The host was busy for longer than the promotion's window: it opens again, unless
+// somebody has spoken meanwhile, or it was busy for too long.
+func TestSlowHostDelaysAPromotion(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		slow  time.Duration
+		wants int // roles written before the advert
+	}{
+		{"within the window", 80 * time.Millisecond, 1},
+		{"past it", 300 * time.Millisecond, 2},
+		{"much too long", 2 * time.Second, 1},
+	} {
+		b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+		b.slow = tt.slow
+		b.pass(3 * time.Second)
+		log := b.drain()
+		roles := 0
+		for _, line := range log[:slices.Index(log, "record sent 10@1")] {
+			if line == "role 10@1 MASTER generation 1 lease none" {
+				roles++
+			}
+		}
+		if roles != tt.wants {
+			t.Errorf("%s: role written %d times, want %d:\n%q", tt.name, roles, tt.wants, log)
+		}
+	}
+
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.slow = 300 * time.Millisecond
+	b.planes["10@1"].seen = loader.Seen{YieldedGeneration: 1}
+	b.pass(3 * time.Second)
+	if log := b.drain(); slices.Contains(log, "advert 1/0 from 192.0.2.11") {
+		t.Errorf("spoke after it had yielded:\n%q", log)
+	}
 }
 
 func TestRouteOnlyForAPrefixOfItsOwn(t *testing.T) {
