@@ -29,7 +29,6 @@ func notInThisRelease(r *report, cfg *Config, drafts []*draft) {
 			{g.Broadcast, "broadcast", "broadcast is not yet in this release; leave the key out to use multicast"},
 			{g.RequireSeal, "require_seal", "sealed adverts are not yet in this release; leave the key out"},
 			{g.Replay != ReplayOff, "replay", "a strict replay check is not yet in this release; leave the key out"},
-			{len(g.Accept) > 0, "accept", "further passwords and addresses are not yet in this release; leave [[vip.accept]] out"},
 		} {
 			if n.used {
 				r.problem(d.line(n.key), n.key, "%s", n.what)

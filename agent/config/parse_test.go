@@ -336,7 +336,6 @@ func TestProblems(t *testing.T) {
 		{"not yet: broadcast", add("broadcast = true\n"), "f.toml:6: broadcast: broadcast is not yet in this release; leave the key out to use multicast"},
 		{"not yet: require_seal", add("require_seal = true\n"), "f.toml:6: require_seal: sealed adverts are not yet in this release; leave the key out"},
 		{"not yet: replay", add("replay = \"strict\"\n"), "f.toml:6: replay: a strict replay check is not yet in this release; leave the key out"},
-		{"not yet: accept", add("[[vip.accept]]\npassword = \"x\"\n"), "f.toml:6: accept: further passwords and addresses are not yet in this release; leave [[vip.accept]] out"},
 		{"not yet: master_down", "[carp]\nmaster_down = \"openbsd\"\n" + vip, "f.toml:2: master_down: OpenBSD's rule is not yet in this release; leave the key out"},
 		{"not yet: preempt_delay", "[carp]\npreempt_delay = \"1s\"\n" + vip, "f.toml:2: preempt_delay: a delay is not yet in this release; leave the key out"},
 		{"not yet: check", add("[[check]]\nname = \"a\"\ntype = \"interface\"\ntarget = \"eth1\"\n"), "f.toml:6: check: checks are not yet in this release; leave [[check]] out"},
