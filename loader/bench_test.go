@@ -42,6 +42,11 @@ func BenchmarkXDP(b *testing.B) {
 	none := netip.IPv4Unspecified()
 	worse := packet{src: none, payload: sealedAdvert(7, none, Priority{AdvBase: 2}).bytes()}.bytes()
 	b.Run("advert-sealed", func(b *testing.B) { h.benchmarkAdvert(b, sealedSpec("192.0.2.1"), worse) })
+	good6 := frame6(dualAdvert(2, 0, 0, 7))
+	b.Run("advert6", func(b *testing.B) { h.benchmarkAdvert(b, goldenSpec(dualVIPs()...), good6) })
+	h.fresh(goldenSpec(dualVIPs()...))
+	h.master(1)
+	b.Run("nd", func(b *testing.B) { h.benchmarkRewritten(b, ndFor(vip6).bytes()) })
 	b.Run("arp", func(b *testing.B) { h.benchmarkRewritten(b, arpFor("192.0.2.1").bytes()) })
 	b.Run("virtual-mac", func(b *testing.B) {
 		h.benchmarkRewritten(b, packet{dstMAC: vmac(1), proto: 17, payload: make([]byte, 26)}.bytes())
@@ -127,14 +132,15 @@ func rewriting(b *testing.B, next *ebpf.Program, frame []byte) *ebpf.Program {
 	if err := table.Put(uint32(0), next); err != nil {
 		b.Fatal(err)
 	}
+	n := min(len(frame), 86) &^ 1
 	insns := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word), // data
 		asm.LoadMem(asm.R3, asm.R1, 4, asm.Word), // end
 		asm.Mov.Reg(asm.R4, asm.R2),
-		asm.Add.Imm(asm.R4, 42),
+		asm.Add.Imm(asm.R4, int32(n)),
 		asm.JGT.Reg(asm.R4, asm.R3, "out"),
 	}
-	for off := 0; off < 42; off += 2 {
+	for off := 0; off < n; off += 2 {
 		v := int64(frame[off]) | int64(frame[off+1])<<8
 		insns = append(insns, asm.StoreImm(asm.R2, int16(off), v, asm.Half))
 	}

@@ -5,6 +5,7 @@ package loader
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -17,7 +18,7 @@ func dadFor(a netip.Addr) nd {
 
 // withNonce is as enhanced duplicate address detection sends (RFC 7527).
 func withNonce(n nd) nd {
-	n.options = append(n.options[:len(n.options):len(n.options)], 14, 1, 1, 2, 3, 4, 5, 6)
+	n.options = append(slices.Clip(n.options), 14, 1, 1, 2, 3, 4, 5, 6)
 	return n
 }
 
@@ -54,8 +55,10 @@ func TestND(t *testing.T) {
 		"all nodes":                     {with(ask, func(n *nd) { n.dst = netip.MustParseAddr("ff02::1") }).bytes(), toPeer},
 		"option differs from the frame": {with(ask, func(n *nd) { n.options = llOption(1, other) }).bytes(), naFor(vip6, peerAddr6, other, false)},
 		"option of another length":      {with(ask, func(n *nd) { n.options = append([]byte{1, 2}, make([]byte, 14)...) }).bytes(), toPeer},
-		"global source": {with(ask, func(n *nd) { n.src = netip.MustParseAddr("2001:db8::2") }).bytes(),
-			naFor(vip6, netip.MustParseAddr("2001:db8::2"), peerMAC, false)},
+		"global source": {
+			with(ask, func(n *nd) { n.src = netip.MustParseAddr("2001:db8::2") }).bytes(),
+			naFor(vip6, netip.MustParseAddr("2001:db8::2"), peerMAC, false),
+		},
 		"duplicate address detection":        {dadFor(vip6).bytes(), toAll},
 		"duplicate address detection, nonce": {withNonce(dadFor(vip6)).bytes(), toAll},
 		"reserved flags":                     {with(ask, func(n *nd) { n.flags = 0xffffffff }).bytes(), toPeer},

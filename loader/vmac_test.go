@@ -21,8 +21,10 @@ func TestVirtualMAC(t *testing.T) {
 	fragment6 := packet6{dstMAC: vmac(1), srcMAC: peerMAC, dst: vip6, hops: 64, next: 44, payload: make([]byte, 40)}.bytes()
 	forged6 := unicastND(vip6)
 	forged6.badSum = true
-	frames := map[string][]byte{"echo6": echo6, "tcp6": tcp6, "solicitation": ask6, "advertisement": na6, "fragment6": fragment6,
-		"bad solicitation": forged6.bytes(), "icmp": icmp, "ipv6": v6, "arp reply": reply.bytes(), "other type": odd}
+	frames := map[string][]byte{
+		"echo6": echo6, "tcp6": tcp6, "solicitation": ask6, "advertisement": na6, "fragment6": fragment6,
+		"bad solicitation": forged6.bytes(), "icmp": icmp, "ipv6": v6, "arp reply": reply.bytes(), "other type": odd,
+	}
 
 	for name, f := range frames {
 		h.expect("backup: "+name, f, want{verdict: xdpDrop, counts: count("drop_not_answering_mac")})
