@@ -41,7 +41,6 @@ func notInThisRelease(r *report, cfg *Config, drafts []*draft) {
 	for _, n := range []notYet{
 		{cfg.Carp.MasterDown != MasterDownFreeBSD, "carp.master_down", "OpenBSD's rule is not yet in this release; leave the key out"},
 		{cfg.Carp.PreemptDelay != 0, "carp.preempt_delay", "a delay is not yet in this release; leave the key out"},
-		{len(cfg.Checks) > 0, "check", "checks are not yet in this release; leave [[check]] out"},
 	} {
 		if n.used {
 			r.problem(r.at[n.key], keyOf(n.key), "%s", n.what)

@@ -338,7 +338,6 @@ func TestProblems(t *testing.T) {
 		{"not yet: replay", add("replay = \"strict\"\n"), "f.toml:6: replay: a strict replay check is not yet in this release; leave the key out"},
 		{"not yet: master_down", "[carp]\nmaster_down = \"openbsd\"\n" + vip, "f.toml:2: master_down: OpenBSD's rule is not yet in this release; leave the key out"},
 		{"not yet: preempt_delay", "[carp]\npreempt_delay = \"1s\"\n" + vip, "f.toml:2: preempt_delay: a delay is not yet in this release; leave the key out"},
-		{"not yet: check", add("[[check]]\nname = \"a\"\ntype = \"interface\"\ntarget = \"eth1\"\n"), "f.toml:6: check: checks are not yet in this release; leave [[check]] out"},
 		{"not yet: peers", add("peers = [\"192.0.2.12\"]\n"), "f.toml:6: peers: unicast peers are not yet in this release; leave the key out to use multicast"},
 		{"not yet: advbase 0", add("advbase = 0\nadvskew = 1\n"), "f.toml:6: advbase: intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
 	}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// listen opens a TCP port on a host, which the kernel answers for.
+func listen(t *testing.T, h *lab.Host, address string) net.Listener {
+	t.Helper()
+	var ln net.Listener
+	if err := h.Within(func() (err error) {
+		ln, err = (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ln.Close() }) // closed by the test already, or not any more needed
+	return ln
+}
+
+// A check that fails demotes the node and so moves the VIP; once it is good again the VIP comes back. Which check and why
+// stands in the status.
+func TestFailingCheckMovesTheVIPAndBack(t *testing.T) {
+	t.Parallel()
+	const target = "192.0.2.50:8443" // on the client
+	checked := oneVIP(0)
+	checked.Extra = "[[check]]\nname = \"upstream\"\ntype = \"tcp\"\ntarget = \"" + target + "\"\ninterval = \"200ms\"\ntimeout = \"200ms\"\nrise = 2\nfall = 3\ndemotion = 240\n"
+	p := newPair(t, checked, oneVIP(100))
+	ln := listen(t, p.client, target)
+	p.start()
+	pinger := p.client.Ping(vip, 5*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	time.Sleep(time.Second)
+	if s := p.a.Status(); s.Demotion != 0 {
+		t.Fatalf("demoted by %+v while the port is open", s.Demotions)
+	}
+	for range 2 {
+		closed := time.Now()
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		p.b.WaitAnswering(group, 3*time.Second)
+		took := time.Since(closed)
+		t.Logf("moved %v after the port closed", took)
+		if took < 400*time.Millisecond {
+			t.Error("that is before the third failure")
+		}
+		p.a.WaitState(group, lab.Backup, time.Second)
+		s := p.a.Status()
+		if s.Demotion != 240 || len(s.Demotions) != 1 || s.Demotions[0].Name != "check:upstream" || !strings.Contains(s.Demotions[0].Reason, "refused") {
+			t.Errorf("the status says %d, %+v", s.Demotion, s.Demotions)
+		}
+		if got := metric(p.a.Metrics(), `vipd_check_failing{check="upstream"}`); got != 1 {
+			t.Errorf("vipd_check_failing is %v", got)
+		}
+		// What is not the operator's is not reset by hand.
+		if p.a.MustCTL("demotion", "reset"); p.a.Status().Demotion != 240 {
+			t.Error("demotion reset took the check's demotion off")
+		}
+		ln = listen(t, p.client, target)
+		p.a.WaitAnswering(group, 4*time.Second)
+		p.b.WaitState(group, lab.Backup, time.Second)
+		time.Sleep(500 * time.Millisecond)
+	}
+	r := pinger.Stop()
+	assertGap(t, r, time.Now(), 300*time.Millisecond+r.Stall)
+}
+
+// A check that hangs does not delay the election: the period of the adverts stays.
+func TestHangingCheckDelaysNoAdvert(t *testing.T) {
+	t.Parallel()
+	c := oneVIP(0)
+	c.Extra = "[[check]]\nname = \"hangs\"\ntype = \"command\"\ncommand = [\"/bin/sleep\", \"60\"]\ninterval = \"1s\"\ntimeout = \"1s\"\nfall = 255\n"
+	s := newSingle(t, c)
+	sniffer := s.port.Sniff()
+	s.startMaster()
+	time.Sleep(4200 * time.Millisecond)
+	adverts := sniffer.Frames().FromHost().Adverts(vhid)
+	if len(adverts) < 5 {
+		t.Fatalf("%d adverts, want 5:\n%v", len(adverts), adverts)
+	}
+	for i := 1; i < len(adverts); i++ {
+		if got := adverts[i].At.Sub(adverts[i-1].At); got < 980*time.Millisecond || got > 1100*time.Millisecond {
+			t.Errorf("period %v, want 1 s", got)
+		}
+	}
+	stopped := time.Now()
+	s.node.Stop()
+	if took := time.Since(stopped); took > 5*time.Second {
+		t.Errorf("the stop took %v", took)
+	}
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// A demotion by hand is advertised at once and moves the VIP to a preempting peer at once; taking it off, resetting all
+// and its end by itself move it back at once. The client loses next to nothing.
+func TestDemotionByHandMovesTheVIPAtOnce(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(100))
+	p.start()
+	sniffer := p.portA.Sniff()
+	pinger := p.client.Ping(vip, 5*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+
+	if out := p.a.MustCTL("demotion", "list"); !strings.Contains(out, "Nothing") {
+		t.Errorf("a list without a demotion:\n%s", out)
+	}
+	for _, r := range []struct {
+		name      string
+		add, take []string
+	}{
+		{"remove", []string{"demotion", "add", "upgrade", "240", "--reason", "router upgrade"}, []string{"demotion", "remove", "upgrade"}},
+		{"reset", []string{"demotion", "add", "upgrade", "240"}, []string{"demotion", "reset"}},
+		{"expire", []string{"demotion", "add", "upgrade", "240", "--for", "2s"}, nil},
+	} {
+		added := time.Now()
+		p.a.MustCTL(r.add...)
+		first := sniffer.Await(time.Second, "an advert after the demotion", func(f lab.Frame) bool {
+			ad, ok := f.Advert()
+			return ok && f.FromHost && f.At.After(added) && ad.VHID == vhid
+		})
+		if ad, _ := first.Advert(); ad.AdvSkew != 240 || ad.Demote != 240 {
+			t.Errorf("%s: the first advert after it says %+v, want skew and demote byte 240", r.name, ad)
+		}
+		p.b.WaitAnswering(group, time.Second)
+		g := p.a.WaitState(group, lab.Backup, time.Second)
+		moved := time.Now()
+		t.Logf("%s: moved within %v", r.name, moved.Sub(added))
+		if g.EffectiveAdvSkew != 240 {
+			t.Errorf("%s: effective advskew %d", r.name, g.EffectiveAdvSkew)
+		}
+		if s := p.a.Status(); s.Demotion != 240 || len(s.Demotions) != 1 || s.Demotions[0].Name != "upgrade" || s.Demotions[0].Expires.IsZero() != (r.name != "expire") {
+			t.Errorf("%s: the status says %d, %+v", r.name, s.Demotion, s.Demotions)
+		}
+		if out := p.a.MustCTL("demotion", "list"); !strings.Contains(out, "upgrade") || !strings.Contains(out, "240") {
+			t.Errorf("%s: list:\n%s", r.name, out)
+		}
+		if code, _ := p.a.CTL("status", "--check"); code != 4 {
+			t.Errorf("%s: status --check of a demoted node: exit code %d, want 4", r.name, code)
+		}
+		time.Sleep(500 * time.Millisecond)
+		limit := 2500 * time.Millisecond // b's next advert, or two for the late one
+		if r.take != nil {
+			p.a.MustCTL(r.take...)
+		} else {
+			limit += 2 * time.Second
+		}
+		p.a.WaitAnswering(group, limit)
+		p.b.WaitState(group, lab.Backup, time.Second)
+		if s := p.a.Status(); s.Demotion != 0 || len(s.Demotions) != 0 {
+			t.Errorf("%s: afterwards the status says %d, %+v", r.name, s.Demotion, s.Demotions)
+		}
+		time.Sleep(500 * time.Millisecond)
+	}
+	r := pinger.Stop()
+	assertGap(t, r, time.Now(), 300*time.Millisecond+r.Stall)
+}
+
+// A demoted BACKUP does not preempt, but takes over when the master dies.
+func TestDemotedBackupStillTakesOver(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(100))
+	p.start()
+	p.a.MustCTL("demotion", "add", "upgrade", "240")
+	p.b.WaitAnswering(group, time.Second)
+	p.a.WaitState(group, lab.Backup, time.Second)
+	time.Sleep(3 * time.Second) // b's adverts are worse than a's own skew, not than its demoted one
+	if g := p.a.Group(group); g.State != lab.Backup {
+		t.Fatalf("demoted, a is %s (%s)", g.State, g.Reason)
+	}
+	p.b.Kill9()
+	p.a.WaitAnswering(group, skewed(240)+2*time.Second)
+}
