@@ -15,17 +15,10 @@ type notYet struct {
 func notInThisRelease(r *report, cfg *Config, drafts []*draft) {
 	for _, d := range drafts {
 		g := &d.group
-		for i, a := range g.Addresses {
-			if a.Addr().Is6() {
-				r.problem(d.addrLines[i], "addresses", "%s is IPv6, which is not yet in this release; allowed are IPv4 addresses", a)
-			}
-		}
 		for _, n := range []notYet{
-			{len(g.Peers) > 0, "peers", "unicast peers are not yet in this release; leave the key out to use multicast"},
 			{g.AdvBase == 0 && g.AdvSkew > 0, "advbase", "intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
 			{g.Digest != DigestAll, "digest", "signing without link-local addresses is not yet in this release; leave the key out"},
 			{g.LLAddr != nil, "lladdr", "an lladdr in the digest is not yet in this release; leave the key out"},
-			{g.PeerTTL != PeerTTLAny, "peer_ttl", "a strict TTL is not yet in this release; leave the key out"},
 			{g.Broadcast, "broadcast", "broadcast is not yet in this release; leave the key out to use multicast"},
 			{g.RequireSeal, "require_seal", "sealed adverts are not yet in this release; leave the key out"},
 			{g.Replay != ReplayOff, "replay", "a strict replay check is not yet in this release; leave the key out"},
