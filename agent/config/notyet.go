@@ -19,7 +19,6 @@ func notInThisRelease(r *report, cfg *Config, drafts []*draft) {
 			{g.AdvBase == 0 && g.AdvSkew > 0, "advbase", "intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
 			{g.Digest != DigestAll, "digest", "signing without link-local addresses is not yet in this release; leave the key out"},
 			{g.LLAddr != nil, "lladdr", "an lladdr in the digest is not yet in this release; leave the key out"},
-			{g.Broadcast, "broadcast", "broadcast is not yet in this release; leave the key out to use multicast"},
 			{g.RequireSeal, "require_seal", "sealed adverts are not yet in this release; leave the key out"},
 			{g.Replay != ReplayOff, "replay", "a strict replay check is not yet in this release; leave the key out"},
 		} {

@@ -331,7 +331,6 @@ func TestProblems(t *testing.T) {
 
 		{"not yet: digest", add("digest = \"no-link-local\"\n"), "f.toml:6: digest: signing without link-local addresses is not yet in this release; leave the key out"},
 		{"not yet: lladdr", add("lladdr = \"02:11:22:33:44:55\"\n"), "f.toml:6: lladdr: an lladdr in the digest is not yet in this release; leave the key out"},
-		{"not yet: broadcast", add("broadcast = true\n"), "f.toml:6: broadcast: broadcast is not yet in this release; leave the key out to use multicast"},
 		{"not yet: require_seal", add("require_seal = true\n"), "f.toml:6: require_seal: sealed adverts are not yet in this release; leave the key out"},
 		{"not yet: replay", add("replay = \"strict\"\n"), "f.toml:6: replay: a strict replay check is not yet in this release; leave the key out"},
 		{"not yet: master_down", "[carp]\nmaster_down = \"openbsd\"\n" + vip, "f.toml:2: master_down: OpenBSD's rule is not yet in this release; leave the key out"},
