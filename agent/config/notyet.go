@@ -17,8 +17,6 @@ func notInThisRelease(r *report, cfg *Config, drafts []*draft) {
 		g := &d.group
 		for _, n := range []notYet{
 			{g.AdvBase == 0 && g.AdvSkew > 0, "advbase", "intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
-			{g.Digest != DigestAll, "digest", "signing without link-local addresses is not yet in this release; leave the key out"},
-			{g.LLAddr != nil, "lladdr", "an lladdr in the digest is not yet in this release; leave the key out"},
 			{g.RequireSeal, "require_seal", "sealed adverts are not yet in this release; leave the key out"},
 			{g.Replay != ReplayOff, "replay", "a strict replay check is not yet in this release; leave the key out"},
 		} {
@@ -31,8 +29,6 @@ func notInThisRelease(r *report, cfg *Config, drafts []*draft) {
 		}
 	}
 	for _, n := range []notYet{
-		{cfg.Carp.MasterDown != MasterDownFreeBSD, "carp.master_down", "OpenBSD's rule is not yet in this release; leave the key out"},
-		{cfg.Carp.PreemptDelay != 0, "carp.preempt_delay", "a delay is not yet in this release; leave the key out"},
 	} {
 		if n.used {
 			r.problem(r.at[n.key], keyOf(n.key), "%s", n.what)

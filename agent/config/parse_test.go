@@ -329,12 +329,8 @@ func TestProblems(t *testing.T) {
 		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept"},
 		{"unknown key, escapes", add("\"\\u001b[2J\" = 1\n"), "f.toml:6: \uFFFD[2J: unknown key in [[vip]]; "},
 
-		{"not yet: digest", add("digest = \"no-link-local\"\n"), "f.toml:6: digest: signing without link-local addresses is not yet in this release; leave the key out"},
-		{"not yet: lladdr", add("lladdr = \"02:11:22:33:44:55\"\n"), "f.toml:6: lladdr: an lladdr in the digest is not yet in this release; leave the key out"},
 		{"not yet: require_seal", add("require_seal = true\n"), "f.toml:6: require_seal: sealed adverts are not yet in this release; leave the key out"},
 		{"not yet: replay", add("replay = \"strict\"\n"), "f.toml:6: replay: a strict replay check is not yet in this release; leave the key out"},
-		{"not yet: master_down", "[carp]\nmaster_down = \"openbsd\"\n" + vip, "f.toml:2: master_down: OpenBSD's rule is not yet in this release; leave the key out"},
-		{"not yet: preempt_delay", "[carp]\npreempt_delay = \"1s\"\n" + vip, "f.toml:2: preempt_delay: a delay is not yet in this release; leave the key out"},
 		{"not yet: advbase 0", add("advbase = 0\nadvskew = 1\n"), "f.toml:6: advbase: intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
 	}
 	for _, tt := range tests {
