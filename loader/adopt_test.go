@@ -336,6 +336,13 @@ func TestAdoptRefused(t *testing.T) {
 				t.Errorf("generation %d", g)
 			}
 			a.die()
+			tc.wreck(a)
+			_, _ = Cleanup(a.o) // may complain, must not leave anything
+			if got := left(t, a.ours); got != "" || exists(a.o.Dir) {
+				t.Errorf("after cleanup: %s", got)
+			}
+			a.start()
+			a.die()
 			a.evacuated = nil
 			a.open()
 			if p := a.d.Pinned(); len(p) != 2 || len(a.evacuated) != 0 {

@@ -107,11 +107,11 @@ func Cleanup(o Options) (CleanupReport, error) {
 	defer lock.Close()
 	report, err := cleanup(o)
 	if err != nil {
-		return report, fmt.Errorf("clean up %s: %w", o.Dir, err)
+		err = fmt.Errorf("clean up %s: %w", o.Dir, err)
 	}
-	n, err := sweepFilters()
+	n, sweepErr := sweepFilters()
 	report.Filters += n
-	return report, errors.Join(err, removeDir(o.Dir))
+	return report, errors.Join(err, sweepErr, removeDir(o.Dir))
 }
 
 // cleanup needs the lock on the directory. It removes every layout version.
@@ -130,6 +130,8 @@ func cleanup(o Options) (CleanupReport, error) {
 	return report, errors.Join(errs...)
 }
 
+// remove undoes what it can make sense of; the pins go in any case, and with them
+// links and maps.
 func (r *CleanupReport) remove(dir string) error {
 	var errs []error
 	if filepath.Base(dir) == layoutDir { // another version's maps would be misread
@@ -151,7 +153,7 @@ func (r *CleanupReport) remove(dir string) error {
 		errs = append(errs, os.Remove(path))
 		r.Maps++
 	}
-	return errors.Join(append(errs, os.Remove(dir))...)
+	return errors.Join(append(errs, os.RemoveAll(dir))...)
 }
 
 // silencePinned takes the right to speak from the groups of a dead daemon.

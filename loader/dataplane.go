@@ -135,13 +135,9 @@ func (d *Dataplane) clear() error {
 	report, err := cleanup(d.opts)
 	if err != nil {
 		d.opts.Log.Warn("not all of what an earlier vipd left could be undone", "err", err)
-		dirs, err := filepath.Glob(filepath.Join(d.opts.Dir, "v*"))
-		for _, dir := range dirs {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-		if err != nil {
-			return fmt.Errorf("remove what an earlier vipd left: %w", err)
-		}
+	}
+	if exists(d.pinDir()) {
+		return fmt.Errorf("remove what an earlier vipd left in %s: it is still there", d.pinDir())
 	}
 	if !report.Empty() {
 		d.opts.Log.Info("removed what an earlier vipd left", "dir", d.opts.Dir, "interfaces", report.Interfaces)
