@@ -79,9 +79,6 @@ func decodeChecks(top *section) []Check {
 	if len(tables) > maxChecks {
 		top.r.problem(tables[maxChecks].n.line, "check", "%d checks are configured, allowed are %d", len(tables), maxChecks)
 	}
-	if len(tables) > 0 {
-		top.r.setLine("check", tables[0].n.line)
-	}
 	return out
 }
 

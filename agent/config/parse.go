@@ -41,7 +41,7 @@ func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 func finish(r *report, cfg *Config, drafts []*draft, opts Options) (*Config, []Problem, error) {
 	checkTogether(r, drafts)
 	if !opts.unreleased {
-		notInThisRelease(r, cfg, drafts)
+		notInThisRelease(r, drafts)
 	}
 	warnings, err := r.result()
 	if err != nil {
@@ -120,7 +120,6 @@ func decodeCarp(top *section, cfg *Config) {
 	s.octet("dscp", 0, 63, &c.DSCP)
 	s.oneOf("master_down", &c.MasterDown, MasterDownFreeBSD, MasterDownOpenBSD)
 	s.duration("preempt_delay", 0, maxPreemptDelay, &c.PreemptDelay)
-	s.remember("carp.master_down", "carp.preempt_delay")
 	s.done()
 }
 

@@ -66,7 +66,6 @@ type report struct {
 	rename   map[string]string // what the keys are called here, if not as in the file
 	problems []Problem
 	warnings []Problem
-	at       map[string]int // where keys outside of [[vip]] stand, as table.key
 }
 
 func (r *report) problem(line int, key, format string, args ...any) {
@@ -75,13 +74,6 @@ func (r *report) problem(line int, key, format string, args ...any) {
 
 func (r *report) warn(line int, key, format string, args ...any) {
 	r.warnings = append(r.warnings, r.entry(line, key, format, args))
-}
-
-func (r *report) setLine(path string, line int) {
-	if r.at == nil {
-		r.at = map[string]int{}
-	}
-	r.at[path] = line
 }
 
 func (r *report) entry(line int, key, format string, args []any) Problem {

@@ -246,16 +246,6 @@ func (s *section) tables(key string) []*section {
 	return out
 }
 
-// remember tells the report where keys stand, for checks that come later.
-func (s *section) remember(paths ...string) {
-	for _, path := range paths {
-		s.r.setLine(path, s.line(keyOf(path)))
-	}
-}
-
-// keyOf is the last part of a dotted key.
-func keyOf(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
-
 // done reports the keys that nobody asked for.
 func (s *section) done() {
 	for _, key := range s.n.keys {
