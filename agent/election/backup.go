@@ -49,25 +49,22 @@ func (m *Machine) hear(a Advert) {
 	m.rearm()
 }
 
-// nextOf is when the next advert of a's sender must have been heard if it is alive.
-func nextOf(a Advert) Instant {
-	interval := a.Interval()
-	slack := max(minLateness, interval/4)
-	if a.AdvBase == 0 {
-		slack = interval
-	}
-	return a.At.Add(interval + slack)
-}
-
 // decideAt is when the newest advert may be acted on. At once, with two exceptions: after
 // yielding to an equal node, which may be about to do the same; and while another speaker
-// to which we would have to yield may be alive. Taking over from the worse of two masters
-// would make us the second master until the better one speaks again.
+// to which we would have to yield may own, also one whose agent hangs. Taking over from
+// the worse of two masters would make us the second master until the better one speaks
+// again, or its lease ends.
 func (m *Machine) decideAt() Instant {
 	b := &m.backup
 	at := m.heard.At.Add(b.tie)
-	if m.best.Src != m.heard.Src && Superior(m.best.Priority, m.effective, m.best.Aware) {
-		at = max(at, nextOf(m.best))
+	if m.verdict(m.heard) == 0 {
+		return at
+	}
+	for i := range m.speakers {
+		s := &m.speakers[i]
+		if s.used && s.Src != m.heard.Src && Superior(s.Priority, m.effective, s.Aware) {
+			at = max(at, m.cfg.quiet(s.Advert))
+		}
 	}
 	return at
 }

@@ -50,17 +50,6 @@ func (m *Machine) noteFamily(a Advert) {
 	}
 }
 
-// sameNode reports whether a, from another address than the best speaker's, is that
-// speaker in its other family: it was heard there along with the best one's advert,
-// stating the same.
-func (m *Machine) sameNode(a Advert) bool {
-	f := FamilyOf(a.Src)
-	last, best := m.families[f-IPv4], m.best
-	apart := best.At.Sub(last.At)
-	return last.Ever && last.Src == a.Src && f != FamilyOf(best.Src) &&
-		last.Priority == best.Priority && max(apart, -apart) <= min(best.Interval()/4, minLateness)
-}
-
 // silent is the family of a dual-stack group that is not heard while the other one is.
 // The BSDs keep a timer for each and become MASTER by the silent one, so that a filter
 // for one family makes the group flap; here either restarts the only timer, and the

@@ -25,8 +25,8 @@ type Machine struct {
 
 	heard      Advert // the newest foreign advert, in any state
 	known      bool   // heard is one
-	best       Advert // newest one of the best speaker that may be alive, in any state
-	extensions int    // how often a late decision was put off
+	speakers   speakers
+	extensions int // how often a late decision was put off
 	families   [2]LastAdvert
 	rhythm     time.Duration // interval of the newest advert that is no bow-out; 0 = none yet
 	inRhythm   bool          // it was heard since listening began
@@ -125,10 +125,8 @@ func (m *Machine) tick(out []Action) []Action {
 func (m *Machine) advert(a Advert, out []Action) []Action {
 	a.At = min(a.At, m.now) // two clocks read in the wrong order are no evidence from the future
 	newest := !m.known || a.At >= m.heard.At
+	m.noteSpeaker(a)
 	if newest {
-		if !m.known || a.Src == m.best.Src || m.sameNode(a) || a.micros() <= m.best.micros() || a.At > nextOf(m.best) {
-			m.best = a
-		}
 		m.heard, m.known = a, true
 		m.keepTime(a)
 	}

@@ -3,7 +3,6 @@
 package sim
 
 import (
-	"net/netip"
 	"time"
 
 	"vipd/agent/election"
@@ -32,12 +31,6 @@ func (w *World) decided(m *member, t election.Transition) {
 	}
 	if t.To == election.Master && t.Reason == election.ReasonMasterTimeout && t.Cause == nil {
 		w.fence(m)
-	}
-	if t.To == election.Master {
-		m.promoted, m.cause = w.now, netip.Addr{}
-		if t.Cause != nil {
-			m.cause = t.Cause.Src
-		}
 	}
 	m.late, m.patience = 0, minDown(m.cfg)
 }

@@ -58,13 +58,20 @@ func (w *World) lost(m *member, f *frame) {
 
 // blame notes that what m knows of f's sender is not what it said last.
 func (w *World) blame(m *member, f *frame) {
-	if f.from == nil || m.kernel.role.State == election.Init {
+	if f.from != nil {
+		w.missed(m, f.from)
+	}
+}
+
+// missed notes that m does not know what from said last.
+func (w *World) missed(m, from *member) {
+	if m.kernel.role.State == election.Init {
 		return
 	}
 	g := m.group
 	g.disturbed = w.now
 	for i := range g.overlaps {
-		if o := &g.overlaps[i]; o.a == m && o.b == f.from || o.b == m && o.a == f.from {
+		if o := &g.overlaps[i]; o.a == m && o.b == from || o.b == m && o.a == from {
 			o.heard = w.now
 		}
 	}
@@ -161,9 +168,6 @@ func (w *World) judge(g *group, o *overlap, end time.Duration) {
 	w.stats.Overlap = max(w.stats.Overlap, end-o.since)
 	equal := a.cfg.AdvBase == b.cfg.AdvBase
 	quiet := g.disturbed+echo(a.cfg) <= o.since && max(a.rebased, b.rebased)+echo(a.cfg) <= o.since
-	if w.Known&KnownThird != 0 && overThird(a, b) {
-		quiet = false
-	}
 	if equal && quiet && end-o.since > w.crossing() {
 		w.fail(a, "overlap", "%s and %s both answer since %v, for %v, without a loss; allowed are %v",
 			a.host.name, b.host.name, o.since, end-o.since, w.crossing())
@@ -178,14 +182,6 @@ func (w *World) judge(g *group, o *overlap, end time.Duration) {
 		w.fail(a, "overlap", "%s and %s both answer since %v, and hear each other since %v: more than %v",
 			a.host.name, b.host.name, o.since, heard, limit)
 	}
-}
-
-// overThird reports whether the younger of two owners took over from a third speaker.
-func overThird(a, b *member) bool {
-	if a.promoted < b.promoted {
-		a, b = b, a
-	}
-	return a.cause.IsValid() && a.cause != b.host.addr
 }
 
 // longest is the interval of a fully demoted member.

@@ -47,7 +47,9 @@ type member struct {
 	stamp     election.Instant // of the last frame
 	lastHeard election.Instant
 	heardSeq  uint64
-	wanted    bool // not disabled
+	untold    *member          // whose advert is in the record, and did not get into the ring
+	untoldAt  election.Instant // when it was heard
+	wanted    bool             // not disabled
 	vips      bool
 	releasing bool // disabled, and the handover goes on
 	touched   bool // heard something in this turn
@@ -63,8 +65,6 @@ type member struct {
 	rebased    time.Duration // last change of advbase
 	healthy    time.Duration // since when nothing is wrong with it
 	second     time.Duration // adverts per second: the second
-	promoted   time.Duration // the last promotion
-	cause      netip.Addr    // and whose advert caused it, if one did
 	term       uint64        // and the generation
 	inSecond   int           // and how many
 	normal     election.Config

@@ -171,11 +171,18 @@ func (w *World) receive(m *member, f *frame) {
 	if s.Yielded {
 		w.check(m.group)
 	}
+	// The record holds one advert: of two speakers that did not get into the ring, the
+	// agent hears only the later one.
+	if m.untold != nil && m.untold != f.from && m.untoldAt > m.lastHeard {
+		w.missed(m, m.untold)
+	}
+	m.untold = nil
 	if len(h.ring) < h.ringCap {
 		h.ring = append(h.ring, ringEvent{m, s})
 		w.wakeRing(h)
 	} else {
 		w.stats.RingFull++
+		m.untold, m.untoldAt = f.from, s.At
 	}
 }
 

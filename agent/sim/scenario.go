@@ -53,17 +53,13 @@ const (
 	// KnownPace: adverts out of turn are spaced within one term as MASTER only, so that a
 	// node that is thrown out and comes back is not held to any rate.
 	KnownPace
-	// KnownThird: who takes over from the worse of two speakers forgets the better one
-	// when a third's newest advert is worse than its last, and gives a better one that
-	// hangs an interval and a quarter, while its lease goes on for three.
-	KnownThird
 	// KnownMixed: if a seal makes a source aware of demote bytes, three nodes of which
 	// two seal beat each other in a circle, for ever. Around it: a seal does so only
 	// where all seal.
 	KnownMixed
 
 	// KnownAll are all of them.
-	KnownAll = KnownLots | KnownAware | KnownPace | KnownThird | KnownMixed
+	KnownAll = KnownLots | KnownAware | KnownPace | KnownMixed
 )
 
 // Skews says how advskews are dealt out.
