@@ -90,7 +90,7 @@ func (p *program) app() *cli.App {
 			return unknownCommand(c, c.App.Commands, "vipctl")
 		},
 		Commands: []*cli.Command{
-			p.statusCommand(), p.showCommand(),
+			p.statusCommand(), p.showCommand(), p.whyCommand(),
 			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(),
 			p.reloadCommand(), p.versionCommand(), p.completionCommand(),
 		},

@@ -44,6 +44,7 @@ type node struct {
 	handover api.Handover
 	history  api.History
 	events   []api.Event
+	why      map[string]api.Why
 	err      error
 	asked    []string
 }
@@ -87,6 +88,16 @@ func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, erro
 func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {
 	_, err := n.did("yield " + name + ", force " + strconv.FormatBool(force))
 	return n.handover, err
+}
+
+func (n *node) Why(_ context.Context, name string) (api.Why, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w, ok := n.why[name]
+	if !ok {
+		return api.Why{}, api.Errorf(api.CodeNoSuchGroup, "no such group")
+	}
+	return w, n.err
 }
 
 func (n *node) History(_ context.Context, group string, count int) (api.History, error) {
@@ -425,7 +436,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const commands = "status, show, disable, enable, maintenance, demotion, yield, history, events, reload, version, completion, help"
+	const commands = "status, show, why, disable, enable, maintenance, demotion, yield, history, events, reload, version, completion, help"
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
 		{"stauts", `there is no command "stauts"; there are ` + commands},

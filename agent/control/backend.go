@@ -36,6 +36,8 @@ type Backend interface {
 	// Events returns the first line of a stream of events and those that follow, until
 	// forget is called or the channel is closed, which it is when nobody reads it.
 	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())
+	// Why explains a group's state, with the same error as Group.
+	Why(ctx context.Context, name string) (api.Why, error)
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
 	// when the new config is refused, and then has changed nothing.
 	Reload(ctx context.Context) (api.Reload, error)

@@ -66,6 +66,9 @@ func (s *Server) routes() []route {
 		{path: "/v1/groups/{name}/yield", body: s.yield},
 		{path: "/v1/disable", verb: enabled(false)},
 		{path: "/v1/enable", verb: enabled(true)},
+		{path: "/v1/why/{name}", get: func(ctx context.Context, r *http.Request) (any, error) {
+			return s.backend.Why(ctx, r.PathValue("name"))
+		}},
 		{path: "/v1/history", get: s.history},
 		{path: "/v1/maintenance", get: s.maintenance},
 		{path: "/v1/maintenance/enter", body: s.enterMaintenance},

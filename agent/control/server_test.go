@@ -81,6 +81,10 @@ func (f *fake) Yield(ctx context.Context, name string, force bool) (api.Handover
 	return api.Handover{Group: name, Outcome: api.OutcomeHandedOver}, err
 }
 
+func (f *fake) Why(_ context.Context, name string) (api.Why, error) {
+	return api.Why{Group: name}, f.err
+}
+
 func (f *fake) History(_ context.Context, group string, n int) (api.History, error) {
 	if f.err != nil {
 		return api.History{}, f.err

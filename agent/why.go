@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+)
+
+// Why implements control.Backend. It reads what the loop published.
+func (b backend) Why(_ context.Context, name string) (api.Why, error) {
+	a := b.a
+	n := a.node.Load()
+	for _, g := range n.groups {
+		if g.name == name {
+			now, wall := a.now(), time.Now()
+			w := &why{n: n, g: g.view.Load(), now: now, at: func(i election.Instant) time.Time { return a.wall.at(i, now, wall) }}
+			return w.explain(name), nil
+		}
+	}
+	return api.Why{}, api.Errorf(api.CodeNoSuchGroup, "there is no group %q; `vipctl status` lists them", name)
+}
+
+// why explains one group at one moment.
+type why struct {
+	n   *nodeView
+	g   *groupView
+	now election.Instant
+	at  func(election.Instant) time.Time
+}
+
+func (w *why) explain(name string) api.Why {
+	v := w.g.view
+	configured := int(w.g.cfg.AdvSkew)
+	out := api.Why{
+		Group: name, State: v.State.String(), Reason: v.Reason.String(), Since: w.at(v.Since),
+		Ours: standing(v.Effective), Preempt: w.g.preempt,
+		Demotion: w.n.ledger.total(), Demotions: w.n.ledger.list(),
+		MasterDownSeconds: v.DownTime.Seconds(), Waiting: v.Waiting.String(), Superior: w.superior(),
+	}
+	out.Ours.ConfiguredAdvSkew = &configured
+	if out.Demotions == nil {
+		out.Demotions = []api.Demotion{}
+	}
+	if v.Heard {
+		theirs := standing(v.Master.Priority)
+		theirs.Address, theirs.LastSeen = v.Master.Src.String(), w.at(v.Master.At)
+		out.Theirs = &theirs
+	}
+	if w.held() {
+		out.Hold, out.HoldUntil = v.Hold.String(), w.at(v.HoldUntil)
+	}
+	if v.Waiting != election.WaitNone {
+		out.WaitingSeconds = max(0, v.Next.Sub(w.now)).Seconds()
+	}
+	switch v.State {
+	case election.Master:
+		out.LeaseRemainingSeconds = max(0, v.Lease.Sub(w.now)).Seconds()
+		out.Because, out.Changes, out.Takeover = w.master(name)
+	case election.Backup:
+		out.Because, out.Changes, out.Takeover = w.backup()
+	default:
+		out.Because, out.Changes, out.Takeover = w.init()
+	}
+	return out
+}
+
+func standing(p election.Priority) api.Standing {
+	return api.Standing{
+		AdvBase: int(p.AdvBase), AdvSkew: int(p.AdvSkew), Demote: int(p.Demote), IntervalSeconds: p.Interval().Seconds(),
+	}
+}
+
+func (w *why) held() bool {
+	v := w.g.view
+	return v.State == election.Backup && v.Hold != election.HoldNone && v.HoldUntil > w.now
+}
+
+// superior says whether this node would have to yield to the last speaker.
+func (w *why) superior() bool {
+	v := w.g.view
+	return v.Heard && election.Superior(v.Master.Priority, v.Effective, v.Master.Aware)
+}
+
+// undemoted is what this node would advertise without any demotion.
+func (w *why) undemoted() election.Priority {
+	p := w.g.view.Effective
+	p.AdvSkew, p.Demote = min(w.g.cfg.AdvSkew, election.MaxSkew), 0
+	return p
+}
+
+// said is a priority as people compare it.
+func said(p election.Priority) string {
+	text := fmt.Sprintf("%d/%d, every %.3f s", p.AdvBase, p.AdvSkew, p.Interval().Seconds())
+	if p.Demote > 0 {
+		text += fmt.Sprintf(", demoted by %d", p.Demote)
+	}
+	return text
+}
+
+func (w *why) ago(i election.Instant) string {
+	return fmt.Sprintf("%.1f s ago", max(0, w.now.Sub(i)).Seconds())
+}
+
+// compared says which of the two wins, and by what.
+func (w *why) compared() string {
+	v := w.g.view
+	t, m := v.Master.Priority, v.Effective
+	between := fmt.Sprintf("%s says %s; this node's own is %s", v.Master.Src, said(t), said(m))
+	switch {
+	case t.Goodbye():
+		return fmt.Sprintf("%s said goodbye (255/255) %s", v.Master.Src, w.ago(v.Master.At))
+	case v.Master.Aware && t.Demote != m.Demote:
+		if t.Demote < m.Demote {
+			return between + ": it is demoted less, which counts before the interval"
+		}
+		return between + ": this node is demoted less, which counts before the interval"
+	case t.Interval() == m.Interval():
+		return between + ": equal, and of equals whoever is MASTER stays"
+	case w.superior():
+		return between + ": its interval is shorter, and the shorter one is MASTER"
+	case v.State == election.Master:
+		return between + ": this node's is shorter, and the shorter one is MASTER"
+	default:
+		return between + ": this node's is shorter, and would win"
+	}
+}
+
+// demotions says who makes this node worse than configured.
+func (w *why) demotions() []string {
+	var out []string
+	for _, d := range w.n.ledger.list() {
+		out = append(out, fmt.Sprintf("demoted by %d (%s) since %s", d.Value, d.Name, d.Since.UTC().Format(time.RFC3339)))
+	}
+	return out
+}
+
+func (w *why) master(name string) (because, changes []string, takeover string) {
+	v := w.g.view
+	switch v.Reason {
+	case election.ReasonMasterTimeout:
+		because = append(because, fmt.Sprintf("took over because no master was heard for the master-down time (%.3f s)", v.DownTime.Seconds()))
+	case election.ReasonPreempt:
+		because = append(because, "took over by preemption from a worse master")
+	case election.ReasonGoodbye:
+		because = append(because, "took over when the master said goodbye")
+	case election.ReasonDemoted:
+		because = append(because, "took over from a master that was demoted")
+	default: // nothing else makes a MASTER
+	}
+	switch {
+	case v.Expired || v.Lease <= w.now:
+		because = append(because, "it does not answer: its lease ended before an advert could be sent")
+	case !v.Heard:
+		because = append(because, "no other node was ever heard")
+	case w.now.Sub(v.Master.At) > v.DownTime:
+		because = append(because, fmt.Sprintf("%s spoke last %s and is silent since", v.Master.Src, w.ago(v.Master.At)))
+	default:
+		because = append(because, w.compared())
+	}
+	because = append(because, w.demotions()...)
+	changes = append(changes, fmt.Sprintf("an advert of another node as good as %s or better (of equals the one that is MASTER yields)", said(v.Effective)))
+	changes = append(changes, fmt.Sprintf("`vipctl yield %s`, `vipctl maintenance enter` or `vipctl disable`", name))
+	return because, changes, "who would take over cannot be known, for a BACKUP is silent; a handover asks, and gives nothing up when nobody answers"
+}
+
+func (w *why) backup() (because, changes []string, takeover string) {
+	v := w.g.view
+	left := max(0, v.Next.Sub(w.now)).Seconds()
+	if !v.Heard || v.Master.Goodbye() {
+		because = append(because, "no master is heard")
+		if v.Heard {
+			because = []string{w.compared()}
+		}
+		because = append(because, w.demotions()...)
+		changes = []string{fmt.Sprintf("nothing: it takes over in %.1f s if nobody speaks until then", left)}
+		return because, changes, fmt.Sprintf("it would advertise %s, and nobody is known to object", said(v.Effective))
+	}
+	because = append(because, fmt.Sprintf("%s is MASTER, heard %s", v.Master.Src, w.ago(v.Master.At)), w.compared())
+	because = append(because, w.demotions()...)
+	silence := fmt.Sprintf("%s falls silent for the master-down time (%.3f s, %.1f s of it left), or says goodbye", v.Master.Src, v.DownTime.Seconds(), left)
+	if w.superior() {
+		return because, w.improve(silence), fmt.Sprintf("%s would take it back with its next advert, if it still speaks", v.Master.Src)
+	}
+	changes = []string{silence}
+	switch {
+	case w.held() && v.Hold == election.HoldYield:
+		because = append(because, fmt.Sprintf("it was handed over by the operator, and is not taken back before %s", w.at(v.HoldUntil).Format(time.RFC3339)))
+	case w.held():
+		because = append(because, fmt.Sprintf("it does not preempt after its start before %s ([carp] preempt_delay)", w.at(v.HoldUntil).Format(time.RFC3339)))
+	case !w.g.preempt:
+		because = append(because, "it does not preempt a living master ([carp] preempt = false)")
+		changes = append(changes, "[carp] preempt = true here and `vipctl reload`, if this node's interval is shorter")
+	}
+	return because, changes, fmt.Sprintf("%s would yield to this node's first advert", v.Master.Src)
+}
+
+// improve says what would make this node the better one.
+func (w *why) improve(silence string) []string {
+	v := w.g.view
+	theirs := v.Master.Priority
+	out := []string{silence}
+	best := w.undemoted()
+	if w.n.ledger.total() > 0 && !election.Superior(theirs, best, v.Master.Aware) {
+		names := strings.Join(w.n.ledger.names(), ", ")
+		what := fmt.Sprintf("the demotion ends (%s): this node would say %s", names, said(best))
+		if !w.g.preempt {
+			what += ", but it does not preempt ([carp] preempt = false)"
+		}
+		return append(out, what)
+	}
+	return append(out, fmt.Sprintf("a shorter interval here than %.3f s (advbase, advskew), or a longer one there", theirs.Interval().Seconds()))
+}
+
+func (w *why) init() (because, changes []string, takeover string) {
+	v := w.g.view
+	detail := initDetail(w.g, w.n.enabled)
+	if detail == "" {
+		detail = "the group is not started: " + v.Reason.String()
+	}
+	return []string{detail}, []string{"the cause above is mended; the group starts by itself then"}, "it cannot take over: a group in INIT neither hears nor speaks"
+}
