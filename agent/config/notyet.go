@@ -16,7 +16,6 @@ func notInThisRelease(r *report, drafts []*draft) {
 	for _, d := range drafts {
 		g := &d.group
 		for _, n := range []notYet{
-			{g.AdvBase == 0 && g.AdvSkew > 0, "advbase", "intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
 			{g.RequireSeal, "require_seal", "sealed adverts are not yet in this release; leave the key out"},
 			{g.Replay != ReplayOff, "replay", "a strict replay check is not yet in this release; leave the key out"},
 		} {

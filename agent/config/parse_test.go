@@ -331,7 +331,6 @@ func TestProblems(t *testing.T) {
 
 		{"not yet: require_seal", add("require_seal = true\n"), "f.toml:6: require_seal: sealed adverts are not yet in this release; leave the key out"},
 		{"not yet: replay", add("replay = \"strict\"\n"), "f.toml:6: replay: a strict replay check is not yet in this release; leave the key out"},
-		{"not yet: advbase 0", add("advbase = 0\nadvskew = 1\n"), "f.toml:6: advbase: intervals below one second (advbase 0) are not yet in this release; allowed is 1..254"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// fast is the usual group with advbase 0: an interval of advskew/256 s.
+func fast(advskew int) lab.NodeConfig {
+	return withExtra(oneVIP(advskew), "advbase = 0\n")
+}
+
+// fastDown is the longest that a backup waits: three of the master's intervals and its own rank.
+func fastDown(master, own int) time.Duration {
+	return time.Duration(3*master+own) * time.Second / 256
+}
+
+// The gap after kill -9 of a fast master is in the order of three of its intervals. Nothing else of the node's load may be
+// in it: the limit leaves a busy machine half a second.
+func TestFastFailover(t *testing.T) {
+	t.Parallel()
+	const master, backup = 13, 26 // 51 ms and 102 ms
+	p := newPair(t, fast(master), fast(backup))
+	p.startNaturally()
+	for round := range 3 {
+		pinger := p.client.Ping(vip, 2*time.Millisecond)
+		pinger.AwaitAnswer(time.Now(), 2*time.Second)
+		from := p.portB.Sniff()
+		killed := p.a.Kill9()
+		first := from.FirstSpeaking(killed, 3*time.Second, vip, vmac)
+		p.b.WaitAnswering(group, time.Second)
+		pinger.AwaitAnswer(first.At, 2*time.Second)
+		r := pinger.Stop()
+		t.Logf("round %d: taken over %v after kill -9, at most %v expected", round, first.At.Sub(killed), fastDown(master, backup))
+		assertGap(t, r, killed, fastDown(master, backup)+500*time.Millisecond+r.Stall)
+		p.a.Start()
+		p.a.WaitAnswering(group, 5*time.Second)
+		p.b.WaitState(group, lab.Backup, time.Second)
+	}
+}
+
+// Three fast nodes: whoever dies, exactly one of the others takes over, and none of them ever speaks beside another.
+func TestThreeFastNodesNeverHaveTwoMasters(t *testing.T) {
+	t.Parallel()
+	require(t, needNetNS, needBPF)
+	l := lab.New(t)
+	segment := l.NewSegment("lan")
+	client := l.NewHost("client")
+	segment.Join(client, "eth0", addrClient.String()+"/24")
+	var nodes []*lab.Node
+	var sniffers []*lab.Sniffer
+	skews := []int{13, 20, 27}
+	for i, skew := range skews {
+		h := l.NewHost(string(rune('a' + i)))
+		port := segment.Join(h, "eth0", fmt.Sprintf("192.0.2.%d/24", 11+i))
+		nodes, sniffers = append(nodes, h.NewNode(bin(t), fast(skew))), append(sniffers, port.Sniff())
+	}
+	for _, n := range nodes {
+		n.Launch()
+	}
+	nodes[0].WaitAnswering(group, upTimeout)
+	began := []time.Time{time.Now()} // of each reign, by its first word
+	time.Sleep(time.Second)
+	for _, n := range nodes[1:] {
+		n.WaitState(group, lab.Backup, time.Second)
+	}
+	pinger := client.Ping(vip, 5*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+
+	for i, n := range nodes[:2] {
+		killed := n.Kill9()
+		first := sniffers[i+1].FirstSpeaking(killed, fastDown(skews[i], skews[i+1])+2*time.Second, vip, vmac)
+		began = append(began, first.At)
+		t.Logf("%s took over from %s after %v", nodes[i+1].Name, n.Name, first.At.Sub(killed))
+		time.Sleep(time.Second)
+	}
+	ended := time.Now()
+	if r := pinger.Stop(); r.Doubles > 0 {
+		t.Errorf("client: %v", r)
+	}
+	for i := range nodes { // the reign of node i
+		end := ended
+		if i+1 < len(began) {
+			end = began[i+1]
+		}
+		for j, s := range sniffers {
+			spoken := s.Frames().FromHost().After(began[i].Add(-1)).Before(end).Speaking(vip, vmac)
+			if i == j && len(spoken) < 5 {
+				t.Errorf("node %d spoke %d times while it was to be master: the witness is missing", j, len(spoken))
+			}
+			if i != j && len(spoken) > 0 {
+				t.Errorf("node %d spoke while node %d was to be master:\n%v", j, i, spoken)
+			}
+		}
+	}
+}
+
+// A fast backup that was stopped for five seconds, sixty of its down times, has no evidence: no transition.
+func TestFastBackupStoppedMakesNoTransition(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, fast(13), fast(20))
+	p.startNaturally()
+	time.Sleep(500 * time.Millisecond)
+	a, b := p.a.Group(group), p.b.Group(group)
+	sniffer := p.portB.Sniff()
+	p.b.Pause()
+	time.Sleep(5 * time.Second)
+	p.b.Resume()
+	time.Sleep(time.Second)
+	for node, was := range map[*lab.Node]lab.GroupStatus{p.a: a, p.b: b} {
+		if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
+			t.Errorf("%s is %s (%s) since %v, was %s since %v", node.Name, got.State, got.Reason, got.Since, was.State, was.Since)
+		}
+	}
+	if spoken := sniffer.Frames().FromHost().Speaking(vip, vmac); len(spoken) > 0 {
+		t.Errorf("the backup spoke for the VIP:\n%v", spoken)
+	}
+	if heard := sniffer.Frames().ToHost().Adverts(vhid); len(heard) < 80 {
+		t.Errorf("only %d adverts reached the backup: the witness is missing", len(heard))
+	}
+}
+
+// A fast master that was stopped past its lease is silent by itself, and its successor is the only owner when it comes back.
+func TestFastMasterStoppedFallsSilent(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, noPreempt(fast(13)), noPreempt(fast(26)))
+	p.startNaturally()
+	old, successor := p.portA.Sniff(), p.portB.Sniff()
+	paused := p.a.Pause()
+	took := successor.FirstSpeaking(paused, 3*time.Second, vip, vmac)
+	t.Logf("taken over %v after", took.At.Sub(paused))
+	time.Sleep(2 * time.Second)
+	if n := len(p.clientPort.AskARP(addrClient, vip, 100*time.Millisecond)); n != 1 {
+		t.Errorf("%d answers for the VIP, want 1", n)
+	}
+	p.a.Resume()
+	p.a.WaitState(group, lab.Backup, 2*time.Second)
+	time.Sleep(time.Second)
+	if spoken := old.Frames().FromHost().After(took.At).Speaking(vip, vmac); len(spoken) > 0 {
+		t.Errorf("the old master spoke for the VIP after the takeover:\n%v", spoken)
+	}
+	if g := p.b.Group(group); g.State != lab.Master {
+		t.Errorf("the successor is %s (%s)", g.State, g.Reason)
+	}
+}
