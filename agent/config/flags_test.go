@@ -47,9 +47,6 @@ func TestFromFlagsProblems(t *testing.T) {
 			`command line: --advskew: 255 is out of range, allowed is 0..254`,
 			`command line: --password-file: the password is 32 bytes long, CARP allows 0..19`,
 		}},
-		{"not yet", Flags{"eth0", 1, []string{"2001:db8::1/64"}, "/k/19", 0, 1}, []string{
-			`command line: --advbase: intervals below one second (advbase 0) are not yet in this release; allowed is 1..254`,
-		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
