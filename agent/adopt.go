@@ -3,12 +3,10 @@
 package agent
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 
 	"vipd/agent/election"
-	"vipd/agent/wire"
 	"vipd/loader"
 )
 
@@ -90,17 +88,9 @@ func (a *Agent) settleAdopted() {
 		}
 		g.publish(a)
 	}
-	var errs []error
-	left := a.plane.Unclaimed()
-	for _, l := range left {
-		errs = append(errs, a.host.DelVIP(l.IfIndex, l.Addr), a.host.DelMAC(l.IfIndex, wire.VirtualMAC(l.VHID)))
-	}
-	_, err := a.plane.DropUnclaimed()
-	if err = errors.Join(append(errs, err)...); err != nil {
+	takeOff(a.host, a.plane.Unclaimed(), a.log)
+	if _, err := a.plane.DropUnclaimed(); err != nil {
 		a.log.Error("groups of an earlier config not removed", "err", err)
-	}
-	if len(left) > 0 {
-		a.log.Info("removed groups of an earlier config", "addresses", len(left))
 	}
 	clear(a.pinned)
 }

@@ -167,12 +167,10 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer host.Close()
-	// Left-overs: addresses first, as with the programs gone the host's own
-	// stack would speak for them.
-	if err := clearLeft(host, a.loaderOptions(), a.log); err != nil {
-		return err
-	}
-	plane, err := loader.Open(a.loaderOptions())
+	// What an earlier vipd left pinned goes on where it can (agent/adopt.go).
+	opts := a.loaderOptions()
+	opts.Adopt, opts.Evacuate = true, func(left []loader.LeftVIP) { takeOff(host, left, a.log) }
+	plane, err := loader.Open(opts)
 	if err != nil {
 		return err
 	}

@@ -215,6 +215,7 @@ func (g *fakeGroup) SetSentPriority(p loader.Priority) {
 }
 
 func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) { g.b.note("record sent %s", g.name) }
+func (*fakeGroup) SetSequence(uint32)                             {}
 func (g *fakeGroup) SetSources([]netip.Addr) error                { return nil }
 func (g *fakeGroup) Seen() (loader.Seen, error)                   { return g.seen, nil }
 func (g *fakeGroup) Stats() (loader.GroupStats, error)            { return loader.GroupStats{}, nil }
@@ -263,6 +264,7 @@ func (h fakeHost) DelConnectedRoute(_ int, vip netip.Prefix) error {
 	h.b.note("del route %s", vip.Masked())
 	return nil
 }
+func (fakeHost) DelOwnRoutes(int) error                     { return nil }
 func (fakeHost) Neighbour(int, netip.Addr) ([6]byte, error) { return [6]byte{2}, nil }
 func (fakeHost) Forwards6(string) bool                      { return false }
 func (h fakeHost) AddMAC(int, [6]byte) error                { h.b.note("add virtual mac"); return nil }

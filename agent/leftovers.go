@@ -6,20 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 
 	"vipd/agent/netio"
 	"vipd/agent/wire"
 	"vipd/loader"
 )
 
-// clearLeft removes what a daemon that died without cleaning up left on the
-// host and in the kernel. Addresses go first: without the programs the host's
-// own stack would speak for them. Nothing there is no error.
-func clearLeft(host *netio.Host, opts loader.Options, log *slog.Logger) error {
-	left, err := loader.LeftBehind(opts.Dir)
-	if err != nil {
-		return err
-	}
+// leftHost is what is needed of the host to take left-overs off.
+type leftHost interface {
+	DelVIP(ifindex int, ip netip.Addr) error
+	DelMAC(ifindex int, mac [6]byte) error
+	DelOwnRoutes(ifindex int) error
+}
+
+// takeOff removes addresses that an earlier vipd left, with their routes and
+// virtual MACs. It comes before their fence goes: without the programs the host's
+// own stack would speak for them.
+func takeOff(host leftHost, left []loader.LeftVIP, log *slog.Logger) {
 	var errs []error
 	interfaces := map[int]bool{}
 	for _, l := range left {
@@ -30,14 +34,28 @@ func clearLeft(host *netio.Host, opts loader.Options, log *slog.Logger) error {
 		errs = append(errs, host.DelOwnRoutes(ifindex))
 	}
 	if err := errors.Join(errs...); err != nil {
-		log.Warn("not all addresses of a dead vipd could be removed", "err", err)
+		// The kernel's own clock takes them at the end of their lifetime.
+		log.Warn("not all addresses of an earlier vipd could be removed", "err", err)
 	}
+	if len(left) > 0 {
+		log.Info("took off addresses of an earlier vipd", "addresses", len(left))
+	}
+}
+
+// clearLeft removes what a daemon that died without cleaning up left on the
+// host and in the kernel. Nothing there is no error.
+func clearLeft(host *netio.Host, opts loader.Options, log *slog.Logger) error {
+	left, err := loader.LeftBehind(opts.Dir)
+	if err != nil {
+		log.Warn("not everything that a dead vipd left could be read", "err", err)
+	}
+	takeOff(host, left, log)
 	report, err := loader.Cleanup(opts)
 	if err != nil {
 		return err
 	}
-	if len(left) > 0 || !report.Empty() {
-		log.Info("removed what a dead vipd left", "addresses", len(left), "found", fmt.Sprintf("%+v", report))
+	if !report.Empty() {
+		log.Info("removed what a dead vipd left", "found", fmt.Sprintf("%+v", report))
 	}
 	return nil
 }

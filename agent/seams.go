@@ -35,6 +35,7 @@ type planeGroup interface {
 	SetSentPriority(p loader.Priority)
 	RecordSent(counter uint64, digest [20]byte, p loader.Priority)
 	SetSources(own []netip.Addr) error
+	SetSequence(seq uint32)
 	Seen() (loader.Seen, error)
 	Answering(now int64) (bool, error)
 	Stats() (loader.GroupStats, error)
@@ -50,6 +51,7 @@ type hostNet interface {
 	DelVIP(ifindex int, ip netip.Addr) error
 	AddConnectedRoute(ifindex int, vip netip.Prefix) error
 	DelConnectedRoute(ifindex int, vip netip.Prefix) error
+	DelOwnRoutes(ifindex int) error
 	Neighbour(ifindex int, peer netip.Addr) ([6]byte, error)
 	Forwards6(ifname string) bool
 	AddMAC(ifindex int, mac [6]byte) error
