@@ -36,6 +36,9 @@ type Env struct {
 	Now func() time.Time
 	// Terminal forces colours and redrawing; otherwise Stdout is asked what it is.
 	Terminal bool
+	// Daemon is the vipd that checks a config; empty means the one beside vipctl, or
+	// else in PATH.
+	Daemon string
 }
 
 // program is one run of the command.
@@ -92,7 +95,7 @@ func (p *program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.statusCommand(), p.showCommand(), p.whyCommand(),
 			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(),
-			p.reloadCommand(), p.versionCommand(), p.completionCommand(),
+			p.reloadCommand(), p.configCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}
 	for _, c := range app.Commands {

@@ -436,7 +436,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const commands = "status, show, why, disable, enable, maintenance, demotion, yield, history, events, reload, version, completion, help"
+	const commands = "status, show, why, disable, enable, maintenance, demotion, yield, history, events, reload, config, version, completion, help"
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
 		{"stauts", `there is no command "stauts"; there are ` + commands},
