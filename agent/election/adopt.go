@@ -41,7 +41,7 @@ func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Acti
 	m.master = master{
 		recorded: from.Priority, stated: from.Priority,
 		lease: from.Lease, sendUntil: from.SendUntil, lastSent: min(from.LastSent, at),
-		nextSend: at, pace: at, adopted: true, judged: at,
+		nextSend: at, adopted: true, judged: at,
 	}
 	if before := m.cfg; before.AdvBase != from.Priority.AdvBase {
 		// As after a Reconfigure: peers wait as the values said that they have heard.

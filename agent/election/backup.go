@@ -56,7 +56,7 @@ func (m *Machine) hear(a Advert) {
 // again, or its lease ends.
 func (m *Machine) decideAt() Instant {
 	b := &m.backup
-	at := m.heard.At.Add(b.tie)
+	at := max(m.heard.At.Add(b.tie), m.turn())
 	if m.verdict(m.heard) == 0 {
 		return at
 	}

@@ -31,6 +31,8 @@ type Machine struct {
 	rhythm     time.Duration // interval of the newest advert that is no bow-out; 0 = none yet
 	inRhythm   bool          // it was heard since listening began
 
+	pace Instant // adverts out of turn are spaced by it, across terms as MASTER
+
 	backup backup
 	master master
 }
@@ -146,6 +148,7 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
 	before := m.span(m.effective)
 	m.cfg = cfg
+	m.pace = min(m.pace, m.now.Add(sendBurst*cfg.spacing())) // owed by the old spacing
 	m.effective = m.priority()
 	if m.state == Master {
 		// Peers that have not heard the new values yet wait as the old ones said.

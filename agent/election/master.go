@@ -14,7 +14,6 @@ type master struct {
 	sendUntil Instant
 	lastSent  Instant // T0 of the last successful send
 	nextSend  Instant
-	pace      Instant       // adverts out of turn are spaced by it
 	cap       time.Duration // D is no longer than this until the next transition; 0 = no cap
 
 	announcements int     // owed, one with each successful send
@@ -34,7 +33,7 @@ type master struct {
 func (m *Machine) promote(reason Reason, cause *Advert, due Instant, out []Action) []Action {
 	m.generation++
 	m.phase = phaseClaiming
-	m.master = master{recorded: m.effective, announcements: 3, pace: m.now}
+	m.master = master{recorded: m.effective, announcements: 3}
 	out = append(out, SetPriority{m.effective})
 	out = m.claim(out)
 	return m.enter(Master, reason, cause, due, out)
@@ -59,7 +58,7 @@ func (m *Machine) send(out []Action) []Action {
 	out = m.record(worst(s.recorded, m.effective), out)
 	s.stated, s.inFlight = m.effective, true
 	s.nextSend = m.now.Add(m.retryTime()) // should the outcome never come
-	s.pace = max(s.pace, m.now).Add(m.retryTime())
+	m.took()
 	return append(out, SendAdvert{Priority: m.effective})
 }
 
@@ -78,9 +77,23 @@ func (m *Machine) retryTime() time.Duration {
 }
 
 // turn is the earliest moment for an advert out of turn: a burst is free, then they are
-// spaced, so that a storm of changes is no storm of adverts.
+// spaced, so that a storm of changes is no storm of adverts. A claim is one, too: a node
+// that is thrown out and comes back has no new burst. What is due anyway never waits.
 func (m *Machine) turn() Instant {
-	return m.master.pace.Add(-(sendBurst - 1) * m.retryTime())
+	return m.pace.Add(-(sendBurst - 1) * m.cfg.spacing())
+}
+
+// took notes an advert. No more than one burst is ever owed.
+func (m *Machine) took() {
+	spacing := m.cfg.spacing()
+	m.pace = min(max(m.pace, m.now).Add(spacing), m.now.Add(sendBurst*spacing))
+}
+
+// spacing is that of adverts out of turn, by the configuration alone: if it followed the
+// demotions, their storm would stretch the burst.
+func (c Config) spacing() time.Duration {
+	p := Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}
+	return max(min(p.Interval()/retryPart, c.span(p)/4), minRetry)
 }
 
 // sendTime is the time between two adverts: the interval, unless the lease would end
@@ -119,9 +132,8 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s.lease = leaseFrom(t0, m.span(s.stated))
 	s.nextSend = t0.Add(m.sendTime())
 	if s.stated != m.effective {
-		s.nextSend = m.now // changed while the advert was on its way
+		s.nextSend = min(s.nextSend, max(m.now, m.turn())) // changed while the advert was on its way
 	}
-	s.nextSend = max(s.nextSend, m.turn())
 	out = m.record(s.stated, out)
 	out = append(out, m.role())
 	switch {

@@ -206,12 +206,8 @@ func (w *World) fence(m *member) {
 
 // countSend bounds the rate of a member's adverts.
 func (w *World) countSend(m *member) {
-	second, term := w.now.Truncate(time.Second), uint64(0)
-	if w.Known&KnownPace != 0 {
-		term = m.kernel.role.Generation
-	}
-	if second != m.second || term != m.term {
-		m.second, m.term, m.inSecond = second, term, 0
+	if second := w.now.Truncate(time.Second); second != m.second {
+		m.second, m.inSecond = second, 0
 	}
 	m.inSecond++
 	limit := maxRate

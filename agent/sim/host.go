@@ -65,7 +65,6 @@ type member struct {
 	rebased    time.Duration // last change of advbase
 	healthy    time.Duration // since when nothing is wrong with it
 	second     time.Duration // adverts per second: the second
-	term       uint64        // and the generation
 	inSecond   int           // and how many
 	normal     election.Config
 	wokeAt     time.Duration

@@ -50,16 +50,13 @@ const (
 	// sent it, since its counter was not yet seen to change. Around it: two adverts with
 	// the same counter are asked for.
 	KnownAware
-	// KnownPace: adverts out of turn are spaced within one term as MASTER only, so that a
-	// node that is thrown out and comes back is not held to any rate.
-	KnownPace
 	// KnownMixed: if a seal makes a source aware of demote bytes, three nodes of which
 	// two seal beat each other in a circle, for ever. Around it: a seal does so only
 	// where all seal.
 	KnownMixed
 
 	// KnownAll are all of them.
-	KnownAll = KnownLots | KnownAware | KnownPace | KnownMixed
+	KnownAll = KnownLots | KnownAware | KnownMixed
 )
 
 // Skews says how advskews are dealt out.
