@@ -124,3 +124,27 @@ func TestHistoryOutlivesTheDaemon(t *testing.T) {
 		t.Errorf("the newest one:\n%s", newest)
 	}
 }
+
+// restart leaves for the next vipd, which somebody else has to start: the VIP is where it was, and is answered for.
+func TestRestartMovesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	before := p.a.Group(group)
+	pinger := p.client.Ping(vip, pingSpacing)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	if code, out := p.a.CTL("restart", "--timeout", "200ms"); code != 1 || !strings.Contains(out, "systemctl start vipd") {
+		t.Errorf("without a supervisor: exit code %d, want 1 and what to do in:\n%s", code, out)
+	}
+	p.a.Start()
+	g := p.a.WaitAnswering(group, time.Second)
+	time.Sleep(3500 * time.Millisecond) // longer than the lease that was adopted
+	r := pinger.Stop()
+	t.Logf("client: %v", r)
+	if r.Lost > 0 {
+		t.Errorf("%d pings lost in a restart, want 0", r.Lost)
+	}
+	if g.Generation != before.Generation || p.b.Group(group).State != lab.Backup {
+		t.Errorf("generation %d after the restart and %d before; b is %s", g.Generation, before.Generation, p.b.Group(group).State)
+	}
+}

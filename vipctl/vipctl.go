@@ -95,7 +95,7 @@ func (p *program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.statusCommand(), p.showCommand(), p.whyCommand(),
 			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(),
-			p.reloadCommand(), p.configCommand(), p.versionCommand(), p.completionCommand(),
+			p.reloadCommand(), p.restartCommand(), p.configCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}
 	for _, c := range app.Commands {

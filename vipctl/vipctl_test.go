@@ -44,6 +44,7 @@ type node struct {
 	handover api.Handover
 	history  api.History
 	events   []api.Event
+	restart  api.Restart
 	why      map[string]api.Why
 	err      error
 	asked    []string
@@ -88,6 +89,11 @@ func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, erro
 func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {
 	_, err := n.did("yield " + name + ", force " + strconv.FormatBool(force))
 	return n.handover, err
+}
+
+func (n *node) Restart(context.Context) (api.Restart, error) {
+	_, err := n.did("restart")
+	return n.restart, err
 }
 
 func (n *node) Why(_ context.Context, name string) (api.Why, error) {
@@ -436,7 +442,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const commands = "status, show, why, disable, enable, maintenance, demotion, yield, history, events, reload, config, version, completion, help"
+	const commands = "status, show, why, disable, enable, maintenance, demotion, yield, history, events, reload, restart, config, version, completion, help"
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
 		{"stauts", `there is no command "stauts"; there are ` + commands},

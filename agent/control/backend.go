@@ -38,6 +38,8 @@ type Backend interface {
 	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())
 	// Why explains a group's state, with the same error as Group.
 	Why(ctx context.Context, name string) (api.Why, error)
+	// Restart makes the daemon leave for the next one, after the answer.
+	Restart(ctx context.Context) (api.Restart, error)
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
 	// when the new config is refused, and then has changed nothing.
 	Reload(ctx context.Context) (api.Reload, error)

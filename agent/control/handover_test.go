@@ -29,9 +29,12 @@ func TestHandover(t *testing.T) {
 	if _, err := c.EnterMaintenance(t.Context()); err != nil {
 		t.Error(err)
 	}
+	if r, err := c.Restart(t.Context()); err != nil || r.PID != 7 {
+		t.Errorf("restart: %+v, %v", r, err)
+	}
 	want := []string{
 		"yield eth0.1@1, force false", "maintenance and wait, force false",
-		"yield eth0.1@1, force true", "maintenance and wait, force true", "maintenance true",
+		"yield eth0.1@1, force true", "maintenance and wait, force true", "maintenance true", "restart",
 	}
 	if diff := cmp.Diff(want, f.done()); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)

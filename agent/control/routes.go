@@ -82,6 +82,7 @@ func (s *Server) routes() []route {
 				return s.backend.RemoveDemotion(ctx, "reset")
 			},
 		},
+		{path: "/v1/restart", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Restart(ctx) }},
 		{path: "/v1/reload", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Reload(ctx) }},
 	}
 }

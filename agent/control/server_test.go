@@ -81,6 +81,11 @@ func (f *fake) Yield(ctx context.Context, name string, force bool) (api.Handover
 	return api.Handover{Group: name, Outcome: api.OutcomeHandedOver}, err
 }
 
+func (f *fake) Restart(ctx context.Context) (api.Restart, error) {
+	_, err := f.change(ctx, "restart")
+	return api.Restart{PID: 7}, err
+}
+
 func (f *fake) Why(_ context.Context, name string) (api.Why, error) {
 	return api.Why{Group: name}, f.err
 }

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"golang.org/x/sys/unix"
+)
+
+// Restart is the answer to POST /v1/restart.
+type Restart struct {
+	// PID is the daemon that leaves.
+	PID int `json:"pid"`
+}
+
+// Restart makes the daemon leave without goodbye, addresses and pins in place for the
+// next one. It returns before the daemon has left; who starts the next one is not the
+// daemon's business.
+func (c *Client) Restart(ctx context.Context) (Restart, error) {
+	return call[Restart](ctx, c, http.MethodPost, "/v1/restart")
+}
+
+// DaemonPID is the process that listens on the socket, as the kernel knows it; 0 when
+// it is in another pid namespace.
+func (c *Client) DaemonPID(ctx context.Context) (int, error) {
+	conn, err := (&net.Dialer{Timeout: defaultTimeout}).DialContext(ctx, "unix", c.socket())
+	if err != nil {
+		return 0, c.explain(err)
+	}
+	defer conn.Close()
+	u, ok := conn.(*net.UnixConn)
+	if !ok {
+		return 0, errors.New("not a unix socket")
+	}
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0, fmt.Errorf("read peer credentials: %w", err)
+	}
+	var cred *unix.Ucred
+	var credErr error
+	err = raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	})
+	if err = errors.Join(err, credErr); err != nil {
+		return 0, fmt.Errorf("read peer credentials: %w", err)
+	}
+	return int(cred.Pid), nil
+}
