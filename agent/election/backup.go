@@ -137,7 +137,7 @@ func (m *Machine) verdict(a Advert) Reason {
 		return ReasonDemoted
 	case hold == HoldNone && preempts:
 		return ReasonPreempt
-	case timesOut:
+	case timesOut && hold != HoldSendFailed:
 		return ReasonMasterTimeout
 	default:
 		return 0

@@ -12,9 +12,10 @@ type Hold uint8
 
 // What keeps a group from preempting.
 const (
-	HoldNone    Hold = iota
-	HoldStartup      // Config.PreemptDelay since the start is not over
-	HoldYield        // the operator handed the group to the master there is
+	HoldNone       Hold = iota
+	HoldStartup         // Config.PreemptDelay since the start is not over
+	HoldYield           // the operator handed the group to the master there is
+	HoldSendFailed      // our last advert could not be sent: nobody gains by another try
 )
 
 // String is for people.
@@ -26,13 +27,33 @@ func (h Hold) String() string {
 		return "startup"
 	case HoldYield:
 		return "yield"
+	case HoldSendFailed:
+		return "send_failed"
 	default:
 		return "invalid"
 	}
 }
 
-// yieldHold is how long a successor is left in peace at most.
-const yieldHold = 10 * time.Minute
+const (
+	// yieldHold is how long a successor is left in peace at most.
+	yieldHold = 10 * time.Minute
+	// maxFailureHold is how long a living master is at most, by a node whose sends fail.
+	maxFailureHold = time.Minute
+)
+
+// failures keeps a node whose adverts cannot be sent from trying again, addresses and
+// hooks and all, on every advert of a worse master: for an interval, and then for twice
+// as long each time, until one could be sent. Nobody else's silence or goodbye waits.
+type failures struct {
+	until Instant
+	wait  time.Duration
+}
+
+func (m *Machine) sendsFail() {
+	f := &m.failures
+	f.wait = min(max(2*f.wait, m.cfg.interval()), maxFailureHold)
+	f.until = m.now.Add(f.wait)
+}
 
 // hold remembers to whom the group was handed over: it is not taken back until that
 // master falls silent or says goodbye, or time is up.
@@ -76,6 +97,9 @@ func (h *hold) note(a Advert) {
 // held is what keeps the group from preempting now, and until when at most.
 func (m *Machine) held() (Hold, Instant) {
 	h := &m.hold
+	if m.now < m.failures.until {
+		return HoldSendFailed, m.failures.until
+	}
 	if m.now < h.until && m.now.Sub(max(h.heardAt, m.backup.from)) <= m.downTime() {
 		return HoldYield, h.until
 	}

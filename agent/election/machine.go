@@ -21,6 +21,7 @@ type Machine struct {
 	watched    Instant // when the group last left INIT
 	blindUntil Instant // until then silence is no evidence
 	hold       hold
+	failures   failures
 	handover   handover
 
 	heard      Advert // the newest foreign advert, in any state
@@ -91,7 +92,7 @@ func (m *Machine) up(reason Reason, out []Action) []Action {
 	if m.state != Init {
 		return out
 	}
-	m.watched = m.now
+	m.watched, m.failures = m.now, failures{}
 	if reason == ReasonStartup {
 		m.started = m.now
 	}

@@ -126,6 +126,7 @@ func (m *Machine) sent(ev Sent, out []Action) []Action {
 
 func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s := &m.master
+	m.failures = failures{}
 	claimed := m.phase == phaseClaiming
 	m.phase, s.failing, s.blind = phaseOwning, false, false
 	s.lastSent = t0

@@ -174,6 +174,11 @@ func (w *world) settle(t *rapid.T) {
 	// The longest: three extensions of a node that was stopped, then its claim, then a
 	// better one that preempts it.
 	w.advance(20 * time.Second)
+	for _, n := range w.nodes {
+		if v := n.m.View(); v.Hold == election.HoldSendFailed {
+			w.advance(v.HoldUntil.Sub(w.now) + 5*time.Second) // its turn to preempt
+		}
+	}
 	before := 0
 	for _, n := range w.nodes {
 		before += len(n.transitions)

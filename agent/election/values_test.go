@@ -103,7 +103,7 @@ func TestNames(t *testing.T) {
 		t.Error("wait names")
 	}
 	names = nil
-	for h := election.HoldNone; h <= election.HoldYield+1; h++ {
+	for h := election.HoldNone; h <= election.HoldSendFailed+1; h++ {
 		names = append(names, h.String())
 	}
 	for f := election.FamilyNone; f <= election.IPv6; f++ {
@@ -112,7 +112,7 @@ func TestNames(t *testing.T) {
 	for o := election.Outcome(0); o <= election.NotMaster+1; o++ {
 		names = append(names, o.String())
 	}
-	if got := strings.Join(names, " "); got != "none startup yield invalid  IPv4 IPv6 invalid handed_over not_taken given_up not_master invalid" {
+	if got := strings.Join(names, " "); got != "none startup yield send_failed invalid  IPv4 IPv6 invalid handed_over not_taken given_up not_master invalid" {
 		t.Errorf("names: %s", got)
 	}
 }

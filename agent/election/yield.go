@@ -78,6 +78,9 @@ func (m *Machine) stepDown(reason Reason, cause *Advert, due Instant, tie time.D
 	out = append(out, SetRole{State: Backup, Generation: m.generation}, RemoveVIPs{})
 	out = m.enter(Backup, reason, cause, due, out)
 	m.listen(from, tie)
+	if reason == ReasonSendFailed {
+		m.sendsFail()
+	}
 	if given.on && !given.wait && reason != ReasonSendFailed {
 		m.holdFor(cause)
 	}

@@ -199,8 +199,25 @@ func (w *World) round() {
 	w.heal()
 	// The longest: a tie of equals or two, each a down time and half an interval, the
 	// extension of an agent that was late, and a better one's turn.
-	w.run(w.now + 8*(3*time.Duration(w.AdvBase)+1)*time.Second)
+	w.run(w.now + w.settling())
+	if end := w.held(); end > w.now {
+		w.run(end + w.settling())
+	}
 	w.settled = w.now
 	w.run(w.now + 10*time.Second)
 	w.settled = 0
+}
+
+func (w *World) settling() time.Duration { return 8 * (3*time.Duration(w.AdvBase) + 1) * time.Second }
+
+// held is until when a member at most does not preempt, since its sends failed.
+func (w *World) held() (end time.Duration) {
+	for _, h := range w.hosts {
+		for _, m := range h.members {
+			if v := m.machine.View(); v.Hold == election.HoldSendFailed {
+				end = max(end, h.clock.when(v.HoldUntil, w.now))
+			}
+		}
+	}
+	return end
 }
