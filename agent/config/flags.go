@@ -58,7 +58,7 @@ func FromFlags(f Flags, opts Options) (*Config, []Problem, error) {
 		d.group.PasswordFile = abs
 		d.group.Password = readPassword(r, 0, abs, opts)
 	}
-	return finish(r, cfg, []*draft{d}, opts)
+	return finish(r, cfg, []*draft{d})
 }
 
 func flagOctet(r *report, key string, v, lo, hi int, dst *uint8) bool {

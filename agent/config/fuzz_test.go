@@ -24,7 +24,6 @@ func FuzzParse(f *testing.F) {
 		f.Add(ref)
 	}
 	opts := testOptions()
-	opts.unreleased = true
 	f.Fuzz(func(t *testing.T, data []byte) {
 		cfg, warnings, err := Parse("f", data, opts)
 		if (cfg == nil) == (err == nil) {

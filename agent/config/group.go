@@ -58,7 +58,9 @@ func decodeGroup(s *section, opts Options) *draft {
 	}
 	checkPeers(s.r, d, s.list("peers", "addresses, such as \"192.0.2.12\""))
 	if s.str("hook", &g.Hook) && g.Hook != "" {
-		checkPath(s.r, s.line("hook"), "hook", g.Hook)
+		if checkPath(s.r, s.line("hook"), "hook", g.Hook) {
+			s.r.warn(s.line("hook"), "hook", "hooks are not yet run in this release")
+		}
 	}
 	decodeProtocol(s, d)
 	decodeAccepts(s, d, opts)

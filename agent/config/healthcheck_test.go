@@ -69,7 +69,7 @@ func TestCheckProblems(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cfg, _, err := parseAll(tt.text)
+			cfg, _, err := parseText(tt.text)
 			if cfg != nil || err == nil {
 				t.Fatalf("accepted: %+v", cfg)
 			}
@@ -82,7 +82,7 @@ func TestCheckProblems(t *testing.T) {
 	for i := range maxChecks + 1 {
 		many += "[[check]]\n" + strings.Replace(good, `"a"`, `"a`+strings.Repeat("b", i%60)+strings.Repeat("c", i/60)+`"`, 1)
 	}
-	if _, _, err := parseAll(many); err == nil || err.Error() != "f.toml:1030: check: 257 checks are configured, allowed are 256" {
+	if _, _, err := parseText(many); err == nil || err.Error() != "f.toml:1030: check: 257 checks are configured, allowed are 256" {
 		t.Errorf("too many: %v", err)
 	}
 }
@@ -95,7 +95,7 @@ func TestCheckTargets(t *testing.T) {
 		"type = \"icmp\"\ntarget = \"127.0.0.1\"", "type = \"icmp\"\ntarget = \"fe80::1\"\ninterface = \"eth0\"", "type = \"arp\"\ntarget = \"192.0.2.1\"",
 		"type = \"icmp\"\ntarget = \"2001:db8::1\"\ninterval = \"100ms\"",
 	} {
-		cfg, warnings, err := parseAll(vip + "[[check]]\nname = \"a\"\n" + lines + "\n")
+		cfg, warnings, err := parseText(vip + "[[check]]\nname = \"a\"\n" + lines + "\n")
 		if err != nil || len(warnings) > 0 {
 			t.Errorf("%s: %v, %v", lines, err, warnings)
 			continue

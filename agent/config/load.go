@@ -27,8 +27,6 @@ type Options struct {
 	ReadFile func(path string) ([]byte, fs.FileMode, error)
 	// Hostname is the default of node.name; nil asks the host.
 	Hostname func() (string, error)
-
-	unreleased bool // of tests: parse what the agent does not do yet
 }
 
 func (o Options) withDefaults() Options {

@@ -128,7 +128,7 @@ func TestReferenceTables(t *testing.T) {
 		}
 	}
 	text = strings.Replace(text, "/etc/vipd/eth0-1.new", "/k/19", 1)
-	cfg, warnings, err := parseAll(text)
+	cfg, warnings, err := parseText(text)
 	if err != nil || len(warnings) > 0 || len(cfg.Groups[0].Accept) != 1 || len(cfg.Checks) != 1 {
 		t.Fatalf("config %+v, warnings %v, error %v\n%s", cfg, warnings, err, text)
 	}

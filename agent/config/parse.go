@@ -33,16 +33,13 @@ func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 		r.warn(0, "", "no [[vip]] is configured: vipd runs and has nothing to do")
 	}
 	cfg.Checks = checks
-	return finish(r, cfg, drafts, opts)
+	return finish(r, cfg, drafts)
 }
 
 // finish does the checks that need all groups, and hands out the config if there was
 // no problem.
-func finish(r *report, cfg *Config, drafts []*draft, opts Options) (*Config, []Problem, error) {
+func finish(r *report, cfg *Config, drafts []*draft) (*Config, []Problem, error) {
 	checkTogether(r, drafts)
-	if !opts.unreleased {
-		notInThisRelease(r, drafts)
-	}
 	warnings, err := r.result()
 	if err != nil {
 		return nil, warnings, err

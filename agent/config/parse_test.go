@@ -174,9 +174,7 @@ interval = "300ms"
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			opts := testOptions()
-			opts.unreleased = true
-			got, warnings, err := Parse("f.toml", []byte(tt.text), opts)
+			got, warnings, err := Parse("f.toml", []byte(tt.text), testOptions())
 			want := goodConfig()
 			tt.want(want)
 			if want.Groups[0].PeerTTL == PeerTTLAny && strings.Contains(tt.text, "peer_ttl") && len(warnings) == 1 {
@@ -224,7 +222,7 @@ colour = "red"
 		`f.toml:16: advskew: 255 is out of range, allowed is 0..254`,
 		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept`,
 	}
-	cfg, _, err := Parse("f.toml", []byte(text), testOptions())
+	cfg, _, err := parseText(text)
 	if cfg != nil {
 		t.Error("a config came with the problems")
 	}
@@ -328,9 +326,6 @@ func TestProblems(t *testing.T) {
 		{"hook relative", add("hook = \"hook\"\n"), `f.toml:6: hook: "hook" is not allowed; an absolute path is, one that begins with /`},
 		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept"},
 		{"unknown key, escapes", add("\"\\u001b[2J\" = 1\n"), "f.toml:6: \uFFFD[2J: unknown key in [[vip]]; "},
-
-		{"not yet: require_seal", add("require_seal = true\n"), "f.toml:6: require_seal: sealed adverts are not yet in this release; leave the key out"},
-		{"not yet: replay", add("replay = \"strict\"\n"), "f.toml:6: replay: a strict replay check is not yet in this release; leave the key out"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -11,11 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// parseAll parses what the agent does not do yet as well.
-func parseAll(text string) (*Config, []Problem, error) {
-	opts := testOptions()
-	opts.unreleased = true
-	return Parse("f.toml", []byte(text), opts)
+func parseText(text string) (*Config, []Problem, error) {
+	return Parse("f.toml", []byte(text), testOptions())
 }
 
 // TestProtocolProblems has the problems of what came after the first release's keys.
@@ -67,7 +64,7 @@ func TestProtocolProblems(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cfg, _, err := parseAll(tt.text)
+			cfg, _, err := parseText(tt.text)
 			if cfg != nil || err == nil {
 				t.Fatalf("accepted: %+v", cfg)
 			}
@@ -80,7 +77,7 @@ func TestProtocolProblems(t *testing.T) {
 
 func TestAcceptWarnings(t *testing.T) {
 	t.Parallel()
-	_, warnings, err := parseAll(vip + "[[vip.accept]]\npassword = \"sesame\"\n[[vip.accept]]\npassword = \"x\"\n" +
+	_, warnings, err := parseText(vip + "[[vip.accept]]\npassword = \"sesame\"\n[[vip.accept]]\npassword = \"x\"\n" +
 		"[[vip.accept]]\npassword = \"x\"\naddresses = [\"192.0.2.100/32\"]\n")
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +94,7 @@ func TestAcceptWarnings(t *testing.T) {
 func TestAcceptInOpenFile(t *testing.T) {
 	t.Parallel()
 	opts := testOptions()
-	opts.Mode, opts.unreleased = 0o644, true
+	opts.Mode = 0o644
 	_, _, err := Parse("f.toml", []byte(vip+"[[vip.accept]]\npassword = \"x\"\n"), opts)
 	const want = "f.toml:7: password: a password must not stand in a file that everybody may read: `chmod o-rwx f.toml`, or use password_file"
 	if err == nil || err.Error() != want {
@@ -157,7 +154,7 @@ func TestDiffEveryKey(t *testing.T) {
 		"digest = \"no-link-local\"\nlladdr = \"02:11:22:33:44:55\"\npeer_ttl = \"strict\"\npeers = []\nbroadcast = true\nrequire_seal = true\nreplay = \"strict\"\n" +
 		"[[vip.accept]]\npassword = \"x\"\n" + check
 	parse := func(text string) *Config {
-		cfg, _, err := parseAll(text)
+		cfg, _, err := parseText(text)
 		if err != nil {
 			t.Fatal(err)
 		}
