@@ -18,8 +18,9 @@ func TestTwentyHandoversLoseNoPing(t *testing.T) {
 	p := newPair(t, oneVIP(0), oneVIP(0))
 	p.start()
 	from, to, toAddr := p.a, p.b, addrB.String()
-	// 0 lost is the aim, and the usual outcome. A ping is lost when the successor's daemon is not run between the advert
-	// that moves the switch and the lease a moment later, as on a busy machine without real-time scheduling.
+	// 0 lost in 20 is the aim and not reached: 17 to 19 handovers of 20 are clean, also with real-time scheduling. What is
+	// lost is a frame that the successor drops (not_answering_mac) between its advert, which moves the switch, and its
+	// first lease. The bounds here hold what there is until that is mended.
 	const perHandover = 5
 	lost, clean := 0, 0
 	for i := range handovers {
