@@ -12,14 +12,13 @@ type backup struct {
 	pending  bool          // m.heard has not been decided on
 	extended bool          // again is set
 	again    Instant       // a late decision is looked at again then
-	tie      time.Duration // after yielding to an equal, added to every wait
-	tieUntil Instant       // an advert after this is none of that contest
+	tie      time.Duration // after a contest of equals, added to every wait
 	grace    time.Duration // after giving up to nobody, added to the first wait
 }
 
 // listen begins BACKUP with evidence from that moment on.
 func (m *Machine) listen(from Instant, tie time.Duration) {
-	m.backup = backup{from: from, base: m.now, tie: tie, tieUntil: m.now.Add(m.cfg.interval())}
+	m.backup = backup{from: from, base: m.now, tie: tie}
 	m.inRhythm = false
 	if m.known {
 		m.keepTime(m.heard)
@@ -34,7 +33,7 @@ func (m *Machine) rearm() {
 
 // hear takes the newest advert as evidence. Every valid advert restarts the timer; what
 // else it means, Tick decides.
-func (m *Machine) hear(a Advert) {
+func (m *Machine) hear(a Advert, before *Advert) {
 	b := &m.backup
 	if a.At < b.from {
 		m.rearm() // no evidence, but it tells how often that master speaks
@@ -42,11 +41,42 @@ func (m *Machine) hear(a Advert) {
 	}
 	b.pending, b.extended, b.grace, m.extensions = true, false, 0, 0
 	m.hold.note(a)
-	if a.At > b.tieUntil && m.verdict(a) == 0 {
-		b.tie = 0 // somebody is established
-	}
+	m.drawLot(a, before)
 	b.base = max(b.base, a.At)
 	m.rearm()
+}
+
+// drawLot keeps equal nodes apart. Those that claimed and yielded to each other have each
+// drawn a lot; who stood by draws one, too, or all of them would claim together in their
+// turn. A lot is kept until somebody speaks as masters do: one claim is no master yet.
+func (m *Machine) drawLot(a Advert, before *Advert) {
+	b := &m.backup
+	if !Superior(a.Priority, m.effective, a.Aware) {
+		return
+	}
+	if before != nil && before.At >= b.from {
+		interval := a.Interval()
+		if apart := a.At.Sub(before.At); apart >= interval/2 && apart <= interval+interval/2+minLateness {
+			b.tie = 0
+			return
+		}
+	}
+	if b.tie == 0 && m.contested(a) {
+		b.tie = tieDelay(m.tieRange(m.cfg.interval()), m.cfg.NodeName, a.Src, m.generation)
+	}
+}
+
+// contested reports whether another node that is as good has spoken within an interval of
+// a. A node's other family is no other node.
+func (m *Machine) contested(a Advert) bool {
+	for i := range m.speakers {
+		s := &m.speakers[i]
+		if s.used && s.Src != a.Src && FamilyOf(s.Src) == FamilyOf(a.Src) &&
+			s.Priority == a.Priority && a.At.Sub(s.At) < a.Interval() {
+			return true
+		}
+	}
+	return false
 }
 
 // decideAt is when the newest advert may be acted on. At once, with two exceptions: after
@@ -56,10 +86,10 @@ func (m *Machine) hear(a Advert) {
 // again, or its lease ends.
 func (m *Machine) decideAt() Instant {
 	b := &m.backup
-	at := max(m.heard.At.Add(b.tie), m.turn())
 	if m.verdict(m.heard) == 0 {
-		return at
+		return m.heard.At
 	}
+	at := max(m.heard.At.Add(b.tie), m.turn())
 	for i := range m.speakers {
 		s := &m.speakers[i]
 		if s.used && s.Src != m.heard.Src && Superior(s.Priority, m.effective, s.Aware) {

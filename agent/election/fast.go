@@ -66,8 +66,7 @@ func (m *Machine) keepTime(a Advert) {
 }
 
 // tieRange is the interval of which an equal node waits up to one half longer.
-func (m *Machine) tieRange() time.Duration {
-	interval := m.master.recorded.Interval()
+func (m *Machine) tieRange(interval time.Duration) time.Duration {
 	if m.cfg.AdvBase == 0 {
 		interval = max(interval, minTieRange)
 	}

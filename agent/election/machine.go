@@ -128,7 +128,7 @@ func (m *Machine) tick(out []Action) []Action {
 func (m *Machine) advert(a Advert, out []Action) []Action {
 	a.At = min(a.At, m.now) // two clocks read in the wrong order are no evidence from the future
 	newest := !m.known || a.At >= m.heard.At
-	m.noteSpeaker(a)
+	before := m.noteSpeaker(a)
 	if newest {
 		m.heard, m.known = a, true
 		m.keepTime(a)
@@ -137,7 +137,7 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 	switch m.state {
 	case Backup:
 		if newest {
-			m.hear(a)
+			m.hear(a, before)
 		}
 	case Master:
 		return m.challenge(a, out)

@@ -27,10 +27,11 @@ func (c Config) quiet(a Advert) Instant {
 	return a.At.Add(time.Duration(c.DeadRatio * float64(unit)))
 }
 
-// noteSpeaker takes a as the newest advert of its source. Where there are more than can
+// noteSpeaker takes a as the newest advert of its source and returns the one before; nil
+// if none is remembered. Where there are more than can
 // be remembered, who has been silent for longest is forgotten, and who may be alive last:
 // the worst of them, since it is the better ones that a takeover waits for.
-func (m *Machine) noteSpeaker(a Advert) {
+func (m *Machine) noteSpeaker(a Advert) (last *Advert) {
 	var before *speaker
 	place := &m.speakers[0]
 	for i := range m.speakers {
@@ -44,12 +45,14 @@ func (m *Machine) noteSpeaker(a Advert) {
 	}
 	if before != nil {
 		if a.At < before.At {
-			return
+			return nil
 		}
-		m.mergeFamilies(a, before.Advert)
-		place = before
+		known := before.Advert
+		m.mergeFamilies(a, known)
+		place, last = before, &known
 	}
 	*place = speaker{Advert: a, used: true}
+	return last
 }
 
 // dispensable reports whether s is to be forgotten rather than o.

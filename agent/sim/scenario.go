@@ -42,21 +42,17 @@ type Known uint8
 
 // The open findings; testdata/open.txt has seeds of each.
 const (
-	// KnownLots: four and more equal nodes claim together again and again. Only who
-	// claimed and yielded draws a lot; who stood by did not, and claims with the others
-	// that stood by when all have forgotten theirs.
-	KnownLots Known = 1 << iota
 	// KnownAware: the first advert of a demoted vipd node looks as if an OpenBSD node had
 	// sent it, since its counter was not yet seen to change. Around it: two adverts with
 	// the same counter are asked for.
-	KnownAware
+	KnownAware Known = 1 << iota
 	// KnownMixed: if a seal makes a source aware of demote bytes, three nodes of which
 	// two seal beat each other in a circle, for ever. Around it: a seal does so only
 	// where all seal.
 	KnownMixed
 
 	// KnownAll are all of them.
-	KnownAll = KnownLots | KnownAware | KnownMixed
+	KnownAll = KnownAware | KnownMixed
 )
 
 // Skews says how advskews are dealt out.
@@ -143,9 +139,6 @@ func Random(seed uint64) Scenario {
 // Around is s with the open findings out of the way.
 func (s Scenario) Around(known Known) Scenario {
 	s.Known = known
-	if known&KnownLots != 0 && s.Hosts > 3 {
-		s.Skews = SkewsSpread
-	}
 	return s
 }
 
