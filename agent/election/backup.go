@@ -29,6 +29,9 @@ func (m *Machine) listen(from Instant, tie time.Duration) {
 func (m *Machine) rearm() {
 	b := &m.backup
 	b.due = b.base.Add(m.downTime() + b.tie + b.grace)
+	if m.cfg.AdvBase == 0 {
+		b.due = max(b.due, m.allQuiet().Add(m.rank()+b.tie))
+	}
 }
 
 // hear takes the newest advert as evidence. Every valid advert restarts the timer; what

@@ -65,6 +65,18 @@ func (m *Machine) keepTime(a Advert) {
 	}
 }
 
+// allQuiet is when the last lease of all that were heard is over: the newest advert may be
+// that of a faster one while a slower one, which has not heard it, still owns. The lease of
+// an advbase of 1 is the longest that is minded beside fast ones: longer ones are a forger's.
+func (m *Machine) allQuiet() (at Instant) {
+	for i := range m.speakers {
+		if s := &m.speakers[i]; s.used {
+			at = max(at, min(m.cfg.quiet(s.Advert), s.At.Add(downRatio*unknownBeat)))
+		}
+	}
+	return at
+}
+
 // tieRange is the interval of which an equal node waits up to one half longer.
 func (m *Machine) tieRange(interval time.Duration) time.Duration {
 	if m.cfg.AdvBase == 0 {

@@ -246,6 +246,9 @@ func (w *World) checkGap(g *group) {
 		since := max(g.gapSince, m.healthy, g.disturbed)
 		// A tie adds half an interval; a timer found late after a pause one, once.
 		limit := down(m.cfg) + interval(m.cfg)*3/2 + h.latency() + w.net.flight + auditEvery
+		if m.cfg.AdvBase == 0 && g.forged > 0 {
+			limit += max(m.machine.View().DownTime-down(m.cfg), 0) // a forged interval is believed
+		}
 		if w.now-since > limit {
 			w.fail(m, "gap", "nobody answers since %v, and %s has been well since %v: more than %v\n%+v",
 				g.gapSince, h.name, since, limit, m.machine.View())

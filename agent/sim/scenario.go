@@ -203,12 +203,17 @@ func (w *World) round() {
 
 func (w *World) settling() time.Duration { return 8 * (3*time.Duration(w.AdvBase) + 1) * time.Second }
 
-// held is until when a member at most does not preempt, since its sends failed.
+// held is until when a member at most does not preempt, since its sends failed, or waits
+// for the master whose interval was forged, which is believed in fast mode.
 func (w *World) held() (end time.Duration) {
 	for _, h := range w.hosts {
 		for _, m := range h.members {
-			if v := m.machine.View(); v.Hold == election.HoldSendFailed {
+			v := m.machine.View()
+			if v.Hold == election.HoldSendFailed {
 				end = max(end, h.clock.when(v.HoldUntil, w.now))
+			}
+			if m.cfg.AdvBase == 0 && m.group.forged > 0 && v.DownTime > w.settling()/2 {
+				end = max(end, w.now+v.DownTime)
 			}
 		}
 	}
