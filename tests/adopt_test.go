@@ -196,6 +196,33 @@ func TestRestartWithAnotherConfig(t *testing.T) {
 	s.node.Stop()
 }
 
+// The route to a prefix of the VIP's own goes on with its group, also when another group on the interface goes, and is
+// removed at the end.
+func TestRestartKeepsRoutes(t *testing.T) {
+	t.Parallel()
+	kept := lab.Group{Addresses: []string{"198.51.100.100/24"}}
+	s := newSingle(t, lab.NodeConfig{Groups: []lab.Group{kept, {VHID: 2, Addresses: []string{"203.0.113.100/24"}}}})
+	clean := s.node.Snapshot()
+	routes := func() string { return s.node.MustRun(5*time.Second, "ip", "-4", "route") }
+	s.node.Start()
+	s.node.WaitAnswering(group, upTimeout)
+	s.node.WaitAnswering("eth0@2", 2*time.Second)
+	if got := routes(); !strings.Contains(got, "198.51.100.0/24") || !strings.Contains(got, "203.0.113.0/24") {
+		t.Fatalf("no routes to the prefixes: the witness is missing\n%s", got)
+	}
+	for _, groups := range [][]lab.Group{s.node.Config.Groups, {kept}} {
+		s.node.Kill9()
+		s.node.WriteConfig(lab.NodeConfig{Groups: groups})
+		s.node.Start()
+		s.node.WaitAnswering(group, time.Second)
+		if got := routes(); !strings.Contains(got, "198.51.100.0/24") || strings.Contains(got, "203.0.113.0/24") != (len(groups) == 2) {
+			t.Errorf("with %d groups the routes are:\n%s", len(groups), got)
+		}
+	}
+	s.node.Stop()
+	assertNothingLeft(t, s.node, clean)
+}
+
 // Pins of another layout are removed, addresses first, and the node starts as BACKUP.
 func TestPinsOfAnotherLayoutAreRemoved(t *testing.T) {
 	t.Parallel()

@@ -96,6 +96,21 @@ func TestUnicastPair(t *testing.T) {
 	}
 }
 
+// The first handover of a unicast pair is as quick as every other: the successor, which has never spoken, knows its peer.
+func TestFirstHandoverOfAUnicastPair(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, withPeers(oneVIP(0), addrB), withPeers(oneVIP(10), addrA))
+	p.start()
+	from := p.portB.Sniff()
+	stopped := p.a.Stop()
+	took := time.Since(stopped)
+	first := from.FirstSpeaking(stopped, 2*time.Second, vip, vmac)
+	t.Logf("b spoke %v after the stop, which took %v", first.At.Sub(stopped), took)
+	if ad, ok := first.Advert(); !ok || ad.Dst != addrA || took > time.Second {
+		t.Errorf("the stop took %v, b's first word is %v: its first advert did not reach the old node", took, first)
+	}
+}
+
 // Several peers are sent to one by one; one that is not there is no error.
 func TestUnicastPeerThatIsOffIsNoError(t *testing.T) {
 	t.Parallel()
