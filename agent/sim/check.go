@@ -288,9 +288,5 @@ func (w *World) checkSettled(g *group) {
 // preempts reports whether m has to take over from a living owner.
 func (w *World) preempts(m, owner *member) bool {
 	mine, theirs := m.machine.View().Effective, owner.machine.View().Effective
-	aware := m.host.seals && owner.host.seals && (w.Known&KnownMixed == 0 || w.Seals == SealsAll)
-	if election.Superior(theirs, mine, aware) {
-		return false
-	}
-	return mine.Interval() < theirs.Interval() || aware && mine.Demote < theirs.Demote
+	return !election.Superior(theirs, mine, false) && mine.Interval() < theirs.Interval()
 }

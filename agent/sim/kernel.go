@@ -116,7 +116,7 @@ func (k *kernel) newSource(f *frame, now election.Instant) *source {
 
 // learn notes what the source does and reports whether it is aware of demote bytes, which
 // takes one other than 0 and a counter that has never been seen to change (OpenBSD's
-// cookie), or, if twice is asked for, that has been seen to stay.
+// cookie, so a sealed one is none), or, if twice is asked for, that has been seen to stay.
 func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) {
 	counter := f.advert.Advert.Counter
 	s.demoteEver = s.demoteEver || f.prio.Demote != 0
@@ -150,7 +150,7 @@ func (k *kernel) accept(f *frame, own netip.Addr, now election.Instant, seals bo
 	if k.isLoop(f, own) {
 		return seen{}, rejectLoop
 	}
-	src, vipd := k.source(f), false
+	src := k.source(f)
 	if seals && k.replayed(f, src, own) {
 		return seen{}, rejectReplay
 	}
@@ -159,11 +159,10 @@ func (k *kernel) accept(f *frame, own netip.Addr, now election.Instant, seals bo
 	}
 	if seals {
 		if seq, verdict := f.open(); verdict == wire.SealValid {
-			src.sealed, src.seq = true, seq
-			vipd = w.Known&KnownMixed == 0 || w.Seals == SealsAll
+			src.sealed, src.seq, src.varies = true, seq, true
 		}
 	}
-	aware := src.learn(f, now, w.Known&KnownAware != 0) || vipd
+	aware := src.learn(f, now, w.Known&KnownAware != 0)
 	s := seen{counter: f.advert.Advert.Counter, Advert: election.Advert{
 		At: now, Src: f.advert.Src, Priority: f.prio, Aware: aware, DemoteEver: src.demoteEver,
 		Generation: k.role.Generation,

@@ -43,16 +43,13 @@ type Known uint8
 // The open findings; testdata/open.txt has seeds of each.
 const (
 	// KnownAware: the first advert of a demoted vipd node looks as if an OpenBSD node had
-	// sent it, since its counter was not yet seen to change. Around it: two adverts with
-	// the same counter are asked for.
+	// sent it, since its counter was not yet seen to change. Seals tell at once: only vipd
+	// nodes without any show it, and every release seals. Around it: two adverts with the
+	// same counter are asked for.
 	KnownAware Known = 1 << iota
-	// KnownMixed: if a seal makes a source aware of demote bytes, three nodes of which
-	// two seal beat each other in a circle, for ever. Around it: a seal does so only
-	// where all seal.
-	KnownMixed
 
 	// KnownAll are all of them.
-	KnownAll = KnownAware | KnownMixed
+	KnownAll = KnownAware
 )
 
 // Skews says how advskews are dealt out.

@@ -175,7 +175,7 @@ func number(t *testing.T, s string) (n uint64) {
 func TestOpen(t *testing.T) {
 	t.Parallel()
 	names := map[string]sim.Known{
-		"aware": sim.KnownAware, "mixed": sim.KnownMixed,
+		"aware": sim.KnownAware,
 	}
 	for _, words := range lines(t, "open.txt") {
 		finding, ok := names[words[0]]
