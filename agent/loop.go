@@ -161,10 +161,11 @@ func (a *Agent) catchUp() {
 	}
 }
 
-// hear gives one advert to the group's machine, unless it knows it or a newer one.
+// hear gives one advert to the group's machine, unless it knows it or a newer one. Two
+// CPUs may stamp two families' adverts alike: it is the counter that tells them apart.
 func (a *Agent) hear(g *group, ev loader.Event) {
 	at := election.Instant(ev.At)
-	if at <= g.lastHeard {
+	if at < g.lastHeard || at == g.lastHeard && ev.Counter == g.heardCounter {
 		return
 	}
 	a.step(g, g.advert(ev))

@@ -249,3 +249,17 @@ func TestStopHandsOver(t *testing.T) {
 }
 
 func (b *bench) time(after time.Duration) election.Instant { return b.Agent.now().Add(after) }
+
+// Two adverts of one nanosecond are two, if their counters differ: the second says that
+// the master is demoted.
+func TestTwoAdvertsOfOneMoment(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.pass(time.Second)
+	better, demoted := b.advert("eth0@1", 0), b.advert("eth0@1", 200)
+	demoted.Counter++
+	b.ring = append(b.ring, better, demoted)
+	b.pass(0)
+	if v := b.groups["eth0@1"].machine.View(); v.Master.AdvSkew != 200 {
+		t.Errorf("last heard is %+v, want the second of the two", v.Master)
+	}
+}
