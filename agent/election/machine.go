@@ -151,6 +151,8 @@ func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
 	m.cfg = cfg
 	m.pace = min(m.pace, m.now.Add(sendBurst*cfg.spacing())) // owed by the old spacing
 	m.effective = m.priority()
+	// A lot drawn for a longer interval would outlast that of the master it is to preempt.
+	m.backup.tie = min(m.backup.tie, m.tieRange(cfg.interval())/2)
 	if m.state == Master {
 		// Peers that have not heard the new values yet wait as the old ones said.
 		m.master.cap = min(before, m.span(m.effective))
