@@ -191,6 +191,9 @@ func (w *why) backup() (because, changes []string, takeover string) {
 	switch {
 	case w.held() && v.Hold == election.HoldYield:
 		because = append(because, fmt.Sprintf("it was handed over by the operator, and is not taken back before %s", w.at(v.HoldUntil).Format(time.RFC3339)))
+	case w.held() && v.Hold == election.HoldSendFailed:
+		because = append(because, fmt.Sprintf("its last advert could not be sent, so it leaves a living master in peace before %s (the log says why it failed)", w.at(v.HoldUntil).Format(time.RFC3339)))
+		changes = append(changes, "an advert of this node gets out: the link comes back, or the fault in the log is mended")
 	case w.held():
 		because = append(because, fmt.Sprintf("it does not preempt after its start before %s ([carp] preempt_delay)", w.at(v.HoldUntil).Format(time.RFC3339)))
 	case !w.g.preempt:

@@ -50,6 +50,18 @@ func TestWhy(t *testing.T) {
 			[]string{"192.0.2.12 says 1/0, every 1.000 s; this node's own is 1/0, every 1.000 s: equal, and of equals whoever is MASTER stays"},
 		},
 		{
+			"its sends failed", 0,
+			func(b *bench) {
+				b.sendErr = errRefused
+				b.pass(3 * time.Second) // a claim that does not get out
+				hear(b, 100, 0)
+			}, "BACKUP",
+			[]string{
+				"its last advert could not be sent, so it leaves a living master in peace before ",
+				"an advert of this node gets out",
+			},
+		},
+		{
 			"in maintenance", 0,
 			func(b *bench) {
 				b.ledger.set(demotionMaintenance, maintenanceValue, "", time.Unix(1e9, 0))

@@ -189,7 +189,8 @@ func (w *World) round() {
 	w.heal()
 	// The longest: a tie of equals or two, each a down time and half an interval, the
 	// extension of an agent that was late, and a better one's turn.
-	w.run(w.now + w.settling())
+	// A hold that ends within that time leaves as long again for what it held up.
+	w.run(max(w.now, w.held()) + w.settling())
 	if end := w.held(); end > w.now {
 		w.run(end + w.settling())
 	}
