@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -53,11 +54,11 @@ func (a *Agent) arrange() {
 	}
 	var out []*group
 	for _, g := range a.groups {
-		if !slices.Contains(a.order, g) {
+		if g.removed {
 			out = append(out, g)
 		}
 	}
-	slices.SortFunc(out, func(x, y *group) int { return compareNames(x.name, y.name) })
+	slices.SortFunc(out, func(x, y *group) int { return cmp.Compare(x.name, y.name) })
 	a.order = append(a.order, out...)
 }
 

@@ -3,7 +3,6 @@
 package agent
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -250,5 +249,3 @@ func (g *group) readKernel(v *groupView, now election.Instant) kernelView {
 	}
 	return k
 }
-
-func compareNames(x, y string) int { return cmp.Compare(x, y) }
