@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+// healthy is a node with a MASTER, two BACKUPs and all counters set.
+func healthy() api.Status {
+	since := testNow().Add(-3*time.Minute - 5*time.Second)
+	return api.Status{
+		Version: api.Version, Node: "fw1", Enabled: true, Preempt: true,
+		Groups: []api.Group{
+			{
+				Name: "eth10@1", Interface: "eth10", VHID: 1, State: api.StateBackup, Reason: "startup", Since: since,
+				Addresses: []string{"198.51.100.1/24"}, AdvBase: 1, AdvSkew: 100, EffectiveAdvSkew: 100,
+				Master:    &api.Master{Address: "198.51.100.12", AdvBase: 1, LastSeen: testNow().Add(-400 * time.Millisecond)},
+				Dataplane: api.Dataplane{Mode: "native", Egress: "tcx"},
+			},
+			{
+				Name: "eth2@20", Interface: "eth2", VHID: 20, State: api.StateBackup, Reason: "better_advert", Since: since,
+				Addresses: []string{"203.0.113.1/24"}, AdvBase: 1, Dataplane: api.Dataplane{Mode: "generic"},
+			},
+			{
+				Name: "eth2@3", Interface: "eth2", VHID: 3, State: api.StateMaster, Reason: "master_timeout", Since: since,
+				Description: "LAN gateway", Addresses: []string{"192.0.2.100/24", "192.0.2.101/24"}, VirtualMAC: "00:00:5e:00:01:03",
+				AdvBase: 1, Dataplane: api.Dataplane{Mode: "generic", Egress: "tcx", Answering: true},
+				Master:     &api.Master{Address: "192.0.2.12", AdvBase: 1, AdvSkew: 100, LastSeen: testNow().Add(-2 * time.Hour)},
+				Generation: 4, LeaseRemainingSeconds: 2.9,
+				Counters: api.Counters{
+					AdvertisementsSent: 185, AdvertisementsReceived: 3,
+					AdvertisementsRejected: map[string]uint64{"bad_hmac": 2, "loop": 1, "bad_ttl": 0},
+					FramesDropped:          map[string]uint64{"not_answering_arp": 7},
+					Packets:                1000, Bytes: 64000,
+				},
+				VIPs: []api.VIP{{Address: "192.0.2.100", ARPRequests: 10, ARPReplies: 9}, {Address: "192.0.2.101"}},
+			},
+		},
+	}
+}
+
+// troubled is a node on which nothing is as it should be.
+func troubled() api.Status {
+	st := healthy()
+	st.Maintenance, st.Demotion = true, 480
+	st.Demotions = []api.Demotion{
+		{Name: "maintenance", Value: 240, Since: testNow().Add(-time.Hour)},
+		{Name: "link:eth1", Value: 240, Reason: "eth1 has no carrier", Since: testNow().Add(-30 * time.Second)},
+	}
+	st.Warnings = []string{"group \"vipd\" does not exist"}
+	st.Version = "0.2.0"
+	st.Groups[0].State, st.Groups[0].Reason, st.Groups[0].Master = api.StateInit, "link_down", nil
+	st.Groups[0].Detail = "eth10 has no carrier: check the cable"
+	st.Groups[1].State = api.StateMaster
+	for i := range st.Groups {
+		st.Groups[i].EffectiveAdvSkew = 240
+	}
+	return st
+}
+
+// rotating is a dual-stack node in a change of password, demoted for a while.
+func rotating() api.Status {
+	st := healthy()
+	st.Demotion = 340
+	st.Demotions = []api.Demotion{
+		{Name: "check:uplink", Value: 240, Since: testNow().Add(-time.Minute), Reason: "arp 192.0.2.1 on eth0: no answer within 1s"},
+		{Name: "maintenance", Value: 240, Since: testNow().Add(-time.Hour), Reason: "entered by the operator"},
+		{Name: "relief", Value: -240, Since: testNow().Add(-time.Hour)},
+		{Name: "upgrade", Value: 100, Since: testNow().Add(-2 * time.Minute), Expires: testNow().Add(8 * time.Minute), Reason: "router upgrade"},
+	}
+	g := &st.Groups[2]
+	g.Families = []api.Family{
+		{Family: api.FamilyIPv4, LastSeen: testNow().Add(-400 * time.Millisecond)},
+		{Family: api.FamilyIPv6, LastSeen: testNow().Add(-time.Minute), Silent: true},
+	}
+	g.SilentFamily = api.FamilyIPv6
+	g.Contexts = []api.Context{{Name: "own", Received: 100}, {Name: "accept 1", Received: 3}}
+	g.Counters.LoopsSuspected = 2
+	st.Groups[1].Families = []api.Family{{Family: api.FamilyIPv6}}
+	return st
+}
+
+func disabledNode() api.Status {
+	st := healthy()
+	st.Enabled = false
+	for i := range st.Groups {
+		g := &st.Groups[i]
+		g.State, g.Reason, g.Detail, g.Dataplane.Answering = api.StateInit, api.ReasonDisabled, "the node is disabled", false
+	}
+	return st
+}

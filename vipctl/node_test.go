@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+
+	"vipd/agent/control"
+	"vipd/agent/control/api"
+)
+
+// node is a daemon with a real socket and canned answers.
+type node struct {
+	mu     sync.Mutex
+	status api.Status
+	change api.Change
+	reload api.Reload
+	demote api.DemotionChange
+
+	handover api.Handover
+	history  api.History
+	events   []api.Event
+	restart  api.Restart
+	why      map[string]api.Why
+	err      error
+	asked    []string
+}
+
+func (n *node) Status(context.Context) (api.Status, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.status, n.err
+}
+
+func (n *node) Group(_ context.Context, name string) (api.Group, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, g := range n.status.Groups {
+		if g.Name == name {
+			return g, nil
+		}
+	}
+	return api.Group{}, api.Errorf(api.CodeNoSuchGroup, "no such group")
+}
+
+func (n *node) did(what string) (api.Change, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked = append(n.asked, what)
+	return n.change, n.err
+}
+
+func (n *node) SetEnabled(_ context.Context, on bool) (api.Change, error) {
+	return n.did("enabled " + strconv.FormatBool(on))
+}
+
+func (n *node) SetMaintenance(_ context.Context, on bool) (api.Change, error) {
+	return n.did("maintenance " + strconv.FormatBool(on))
+}
+
+func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, error) {
+	return n.did("maintenance and wait, force " + strconv.FormatBool(force))
+}
+
+func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {
+	_, err := n.did("yield " + name + ", force " + strconv.FormatBool(force))
+	return n.handover, err
+}
+
+func (n *node) Restart(context.Context) (api.Restart, error) {
+	_, err := n.did("restart")
+	return n.restart, err
+}
+
+func (n *node) Why(_ context.Context, name string) (api.Why, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w, ok := n.why[name]
+	if !ok {
+		return api.Why{}, api.Errorf(api.CodeNoSuchGroup, "no such group")
+	}
+	return w, n.err
+}
+
+func (n *node) History(_ context.Context, group string, count int) (api.History, error) {
+	_, err := n.did("history " + group + " " + strconv.Itoa(count))
+	return n.history, err
+}
+
+func (n *node) Events(context.Context) (api.Event, <-chan api.Event, func()) {
+	events := make(chan api.Event, len(n.events))
+	for _, ev := range n.events {
+		events <- ev
+	}
+	close(events)
+	return api.Event{Time: testNow(), Event: api.EventBegin, Node: "fw1"}, events, func() {}
+}
+
+func (n *node) Reload(context.Context) (api.Reload, error) {
+	_, err := n.did("reload")
+	return n.reload, err
+}
+
+func (n *node) Demotions(context.Context) (api.Demotions, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return api.Demotions{Demotion: n.status.Demotion, Demotions: n.status.Demotions}, n.err
+}
+
+func (n *node) AddDemotion(_ context.Context, d api.NewDemotion) (api.DemotionChange, error) {
+	_, err := n.did(fmt.Sprintf("add %s %d %v %q", d.Name, d.Value, d.Duration(), d.Reason))
+	return n.demote, err
+}
+
+func (n *node) RemoveDemotion(_ context.Context, name string) (api.DemotionChange, error) {
+	_, err := n.did("remove " + name)
+	return n.demote, err
+}
+
+func (n *node) ResetDemotions(context.Context) (api.DemotionChange, error) {
+	_, err := n.did("reset")
+	return n.demote, err
+}
+
+func (n *node) serve(t *testing.T) (socket string) {
+	t.Helper()
+	socket = filepath.Join(t.TempDir(), "s")
+	s := control.New(n, control.Options{Socket: socket, Version: api.Version})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	select {
+	case <-s.Ready():
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return socket
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package vipctl
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"vipd/agent/control/api"
+)
+
+func TestRefusals(t *testing.T) {
+	n := &node{status: healthy()}
+	socket := n.serve(t)
+	for _, tt := range []struct {
+		name string
+		err  error
+		args []string
+		code int
+		want string
+	}{
+		{"config", &api.Error{Code: api.CodeInvalidConfig, Message: "the new config is refused, nothing changed:", Problems: []string{"f:1: vhid: x", "f:2: y"}}, []string{"reload"}, ExitFailure, "vipctl: the new config is refused, nothing changed:\n  f:1: vhid: x\n  f:2: y\n"},
+		{"disk", errors.New("write /var/lib/vipd: no space left on device"), []string{"maintenance", "enter"}, ExitFailure, "vipctl: write /var/lib/vipd: no space left on device\n"},
+		{"no such group", nil, []string{"show", "eth9@9"}, ExitFailure, "vipctl: there is no group eth9@9; there are eth2@3, eth2@20, eth10@1\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			n.mu.Lock()
+			n.err = tt.err
+			n.mu.Unlock()
+			code, out, errs := run(t, Env{}, append([]string{"--socket", socket}, tt.args...)...)
+			if code != tt.code || out != "" || errs != tt.want {
+				t.Errorf("exit %d, stdout %q, stderr %q", code, out, errs)
+			}
+		})
+	}
+}
+
+func TestUsage(t *testing.T) {
+	const commands = "status, show, why, disable, enable, maintenance, demotion, yield, history, events, reload, restart, config, version, completion, help"
+	for _, tt := range []struct{ args, want string }{
+		{"", "which command? There are " + commands + "; see `vipctl --help`"},
+		{"stauts", `there is no command "stauts"; there are ` + commands},
+		{"--bogus", "flag provided but not defined: -bogus; see `vipctl --help`"},
+		{"status --bogus", "flag provided but not defined: -bogus; see `vipctl status --help`"},
+		{"status -o yaml", `--output "yaml" is unknown; allowed are table, wide, json`},
+		{"status eth0@1", "\"eth0@1\" is one argument too many: `vipctl status [flags]`"},
+		{"status --check --watch", "--check answers once and --watch does not end; use one of them"},
+		{"show", "GROUP is missing: `vipctl show [flags] GROUP`"},
+		{"show eth0@1 -o json", "flag -o stands after an argument and would be ignored: put flags first, as in `vipctl show [flags] GROUP`"},
+		{"show -o wide eth0@1", `--output "wide" is unknown; allowed are table, json`},
+		{"disable now", "\"now\" is one argument too many: `vipctl disable [flags]`"},
+		{"maintenance", "which command? There are enter, leave, status, help; see `vipctl maintenance --help`"},
+		{"maintenance toggle", `there is no command "toggle"; there are enter, leave, status, help`},
+		{"maintenance enter --force", "--force without --wait has no effect: nothing is given up then; add --wait, or leave --force out"},
+		{"maintenance leave --force", "flag provided but not defined: -force; see `vipctl maintenance leave --help`"},
+		{"help bogus", "No help topic for 'bogus'"},
+		{"completion tcsh", `there is no completion for "tcsh"; allowed are bash, zsh and fish`},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			code, out, errs := run(t, Env{}, strings.Fields(tt.args)...)
+			if code != ExitUsage || out != "" || !strings.HasPrefix(errs, "vipctl: "+tt.want) {
+				t.Errorf("exit %d, stdout %q, stderr %q, want %q", code, out, errs, tt.want)
+			}
+		})
+	}
+}
