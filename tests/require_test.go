@@ -19,11 +19,12 @@ import (
 type need string
 
 const (
-	needNetNS    need = "netns"
-	needBPF      need = "bpf"
-	needUCARP    need = "ucarp"
-	needTCPDump  need = "tcpdump"
-	needPromtool need = "promtool"
+	needNetNS      need = "netns"
+	needBPF        need = "bpf"
+	needUCARP      need = "ucarp"
+	needTCPDump    need = "tcpdump"
+	needPromtool   need = "promtool"
+	needKeepalived need = "keepalived"
 )
 
 // missing says why the machine does not have it; nil when it does.
@@ -37,7 +38,7 @@ func (n need) missing() error {
 		}
 		_, err := os.Stat("/sys/kernel/btf/vmlinux")
 		return err
-	case needUCARP, needTCPDump, needPromtool:
+	case needUCARP, needTCPDump, needPromtool, needKeepalived:
 		_, err := exec.LookPath(string(n))
 		return err
 	default:

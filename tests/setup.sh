@@ -6,7 +6,7 @@ set -euo pipefail
 # command (or file) that must be there -> Debian package that brings it
 needs=(
   "ip iproute2" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
-  "ucarp ucarp" "promtool prometheus" "git git" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
+  "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "git git" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
   "clang-14 clang-14" "llvm-strip-14 llvm-14" "/usr/include/bpf/bpf_helpers.h libbpf-dev"
   "/usr/include/linux/bpf.h linux-libc-dev"
 )
@@ -32,7 +32,7 @@ if [ ${#missing[@]} -gt 0 ]; then
     exit 1
   fi
   echo "setup: installing ${missing[*]}"
-  # The packages of prometheus and ucarp would start their services: forbid it for the time of the install.
+  # The packages of prometheus, ucarp and keepalived would start their services: forbid it for the time of the install.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
     trap 'as_root rm -f '$policy EXIT
