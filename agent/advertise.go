@@ -54,7 +54,7 @@ func (a *Agent) reopenWindow(g *group) {
 	}
 	g.plane.SetRole(loader.Role{
 		State: loader.RoleMaster, Generation: v.Generation,
-		Lease: int64(v.Lease), SendUntil: int64(now.Add(min(claimWindow, interval))),
+		Lease: int64(v.Lease), SendUntil: int64(now.Add(min(claimWindow, interval-max(time.Millisecond, interval/100)))),
 	})
 }
 

@@ -30,8 +30,16 @@ func hasFamily(g config.Group, f family) bool {
 	return slices.ContainsFunc(g.Addresses, func(p netip.Prefix) bool { return f.of(p.Addr()) })
 }
 
+// peers are those of the family, the one that spoke last first: a claim counts from its first advert
+// on, and that one should end the old owner's voice.
 func (g *group) peers(f family) []netip.Addr {
-	return slices.DeleteFunc(slices.Clone(g.cfg.Peers), func(p netip.Addr) bool { return !f.of(p) })
+	peers := slices.DeleteFunc(slices.Clone(g.cfg.Peers), func(p netip.Addr) bool { return !f.of(p) })
+	if v := g.machine.View(); v.Heard {
+		if i := slices.Index(peers, v.Master.Src); i > 0 {
+			peers[0], peers[i] = peers[i], peers[0]
+		}
+	}
+	return peers
 }
 
 // source is the source address of our adverts: the interface's first address that

@@ -59,7 +59,7 @@ static __always_inline int judge_own_advert(__u32 ifindex, const struct carp_hdr
 	if (!g)
 		return TC_ACT_UNSPEC;
 	/* A goodbye claims nothing, and must get out just when the right to speak is gone. */
-	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || may_advertise(g->slot))
+	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || advertise(g->slot))
 		return TC_ACT_OK;
 	count_drop(g->slot, DROP_EGRESS_ADVERT);
 	return TC_ACT_SHOT;

@@ -43,7 +43,10 @@ struct {
 	__uint(max_entries, MAX_GROUPS * 2);
 } auth SEC(".maps");
 
-/* Writer: XDP (the agent zeroes an entry when it hands out the slot). By group slot. */
+/*
+ * Writer: XDP, but for claimed, which is egress's (the agent zeroes an entry when it hands out the slot).
+ * By group slot.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);

@@ -29,26 +29,43 @@ static __always_inline int holds(const struct role *r, const struct seen *s)
 	       READ_ONCE(s->yielded_gen) < role_gen >> ROLE_SHIFT;
 }
 
-/* Whether this node speaks for the group now. Missing state is no licence to speak. */
+/*
+ * Whether this node speaks for the group now. Missing state is no licence to speak. A claim counts from
+ * the moment its advert leaves: that one makes the old owner yield and switches learn, and what arrives
+ * before the agent has stored the first lease must find somebody.
+ */
 static __always_inline int answering(__u32 slot)
 {
 	struct role *r = role_of(slot);
 	struct seen *s = seen_of(slot);
-
-	return r && s && holds(r, s) && bpf_ktime_get_boot_ns() < READ_ONCE(r->lease);
-}
-
-/* Whether an advert of ours may leave: answering, or just promoted and about to be. */
-static __always_inline int may_advertise(__u32 slot)
-{
-	struct role *r = role_of(slot);
-	struct seen *s = seen_of(slot);
-	__u64 now;
+	__u64 now, claim;
 
 	if (!r || !s || !holds(r, s))
 		return 0;
 	now = bpf_ktime_get_boot_ns();
-	return now < READ_ONCE(r->lease) || now < READ_ONCE(r->send_until);
+	if (now < READ_ONCE(r->lease))
+		return 1;
+	claim = READ_ONCE(r->send_until);
+	return now < claim && claim == READ_ONCE(s->claimed);
+}
+
+/* Whether an advert of ours may leave: answering, or about to. The first one of a claim is noted. */
+static __always_inline int advertise(__u32 slot)
+{
+	struct role *r = role_of(slot);
+	struct seen *s = seen_of(slot);
+	__u64 now, claim;
+
+	if (!r || !s || !holds(r, s))
+		return 0;
+	now = bpf_ktime_get_boot_ns();
+	if (now < READ_ONCE(r->lease))
+		return 1;
+	claim = READ_ONCE(r->send_until);
+	if (now >= claim)
+		return 0;
+	*(volatile __u64 *)&s->claimed = claim;
+	return 1;
 }
 
 /* Advertisement interval in microseconds, as the BSDs compare it: s + floor(skew * 10^6 / 256). */

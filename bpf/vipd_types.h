@@ -22,7 +22,7 @@
 #define EVENTS_BYTES (1 << 20)
 
 /* Raised with every incompatible change of a pinned layout; the loader compares it. */
-#define LAYOUT_VERSION 2
+#define LAYOUT_VERSION 3
 
 #define ROLE_INIT 1
 #define ROLE_BACKUP 2
@@ -128,7 +128,7 @@ _Static_assert(sizeof(struct sent) == 32, "sent");
 struct role {
 	__u64 role_gen;   /* generation << 2 | ROLE_* */
 	__u64 lease;	  /* answering until */
-	__u64 send_until; /* adverts may leave until, and only a superior advert yields until */
+	__u64 send_until; /* a claim: its adverts may leave until, and only a superior advert yields until */
 	__u64 sent_prio;  /* advbase << 16 | skew << 8 | demote, as last sent */
 	__u64 auth_index; /* which of the two auth entries is live */
 	__u64 n_src;
@@ -184,8 +184,9 @@ struct seen {
 	__u8 pad[3];
 	__u64 yielded_gen; /* only ever rises */
 	__u64 limited_at;  /* when a budget last ran out, to within LIMITED_GRAIN_NS */
+	__u64 claimed;	   /* send_until of the claim whose advert left; egress writes it, nobody else */
 };
-_Static_assert(sizeof(struct seen) == 88, "seen");
+_Static_assert(sizeof(struct seen) == 96, "seen");
 
 /* sources: what is known of one sender of a group. */
 struct source_key {

@@ -153,6 +153,7 @@ type bpfSeen struct {
 	Pad        [3]uint8
 	YieldedGen uint64
 	LimitedAt  uint64
+	Claimed    uint64
 }
 
 type bpfSourceKey struct {

@@ -17,7 +17,7 @@ import (
 )
 
 // layoutVersion names the directory of the pins: LAYOUT_VERSION of bpf/vipd_types.h.
-const layoutVersion = 2
+const layoutVersion = 3
 
 const (
 	layoutDir = "v2"

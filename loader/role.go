@@ -27,8 +27,8 @@ const MaxSources = 4
 type Role struct {
 	State      uint8
 	Generation uint64
-	// Lease: until then a MASTER answers. SendUntil: until then its adverts leave,
-	// too, and only a superior advert makes it yield.
+	// Lease: until then a MASTER answers. SendUntil, of a claim: until then its adverts leave,
+	// too, only a superior advert makes it yield, and it answers from the first of them on.
 	Lease, SendUntil int64
 }
 

@@ -76,6 +76,8 @@ type Seen struct {
 	// LimitedAt is when a digest budget last ran out, CLOCK_BOOTTIME ns to within a
 	// millisecond, 0 if never. Silence since then is no evidence.
 	LimitedAt int64
+	// Claim is the [Role.SendUntil] of the newest claim whose advert has left, 0 if none did.
+	Claim int64
 }
 
 // Seen reads the record, consistent in itself.
@@ -97,7 +99,7 @@ func (d *Dataplane) readSeen(slot uint32) (Seen, error) {
 	if err := d.objs.Seen.LookupWithFlags(slot, &s, ebpf.LookupLock); err != nil {
 		return Seen{}, err
 	}
-	out := Seen{Count: s.Count, YieldedGeneration: s.YieldedGen, LimitedAt: int64(s.LimitedAt)}
+	out := Seen{Count: s.Count, YieldedGeneration: s.YieldedGen, LimitedAt: int64(s.LimitedAt), Claim: int64(s.Claimed)}
 	if s.Count > 0 {
 		e := bpfEvent{
 			At: s.At, Generation: s.Generation, Counter: s.Counter, Ifindex: s.Ifindex, Slot: slot,
@@ -110,16 +112,18 @@ func (d *Dataplane) readSeen(slot uint32) (Seen, error) {
 }
 
 // Answering says whether the kernel lets this node speak for the group at now
-// (CLOCK_BOOTTIME ns): role MASTER, lease not over, not yielded.
+// (CLOCK_BOOTTIME ns): role MASTER, not yielded, and the lease not over or the advert
+// of a claim just gone out.
 func (g *Group) Answering(now int64) (bool, error) {
 	t := g.d.roles
 	k := t.at(g.slot)
-	roleGen, lease := atomic.LoadUint64(&k.RoleGen), atomic.LoadUint64(&k.Lease)
+	roleGen, lease, until := atomic.LoadUint64(&k.RoleGen), atomic.LoadUint64(&k.Lease), atomic.LoadUint64(&k.SendUntil)
 	runtime.KeepAlive(t)
 	seen, err := g.Seen()
 	if err != nil {
 		return false, err
 	}
-	return roleGen&3 == uint64(RoleMaster) && instant(now) < lease &&
-		seen.YieldedGeneration < roleGen>>roleShift, nil
+	holds := roleGen&3 == uint64(RoleMaster) && seen.YieldedGeneration < roleGen>>roleShift
+	claimed := instant(now) < until && until == instant(seen.Claim)
+	return holds && (instant(now) < lease || claimed), nil
 }

@@ -77,9 +77,17 @@ func TestUCARPFollowsOurMaster(t *testing.T) {
 	u.waitUCARP(lab.Backup, 1*time.Second+ucarpGrid)
 	u.assertServed(t)
 
+	pinger := u.client.Ping(vip, pingSpacing)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
 	stopped := u.node.Stop()
 	u.waitUCARP(lab.Master, ucarpGrid)
-	t.Logf("ucarp took over %v after a graceful stop", time.Since(stopped))
+	took := time.Since(stopped)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	r := pinger.Stop()
+	t.Logf("ucarp took over %v after a graceful stop; client: %v", took, r)
+	if r.Gap > ucarpGrid {
+		t.Errorf("the client had no answer for %v, longer than ucarp takes to react", r.Gap)
+	}
 	u.assertServed(t)
 
 	u.node.Start()

@@ -19,7 +19,7 @@ type SetRole struct {
 	State      State
 	Generation uint64
 	Lease      Instant // speaks until then; 0 = no lease
-	SendUntil  Instant // may advertise until then without a lease
+	SendUntil  Instant // may advertise until then without a lease, and answers as soon as it has
 }
 
 // AddVIPs puts the addresses on the host. Those that are there already are renewed.

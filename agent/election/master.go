@@ -42,7 +42,8 @@ func (m *Machine) promote(reason Reason, cause *Advert, due Instant, out []Actio
 // claim lets one advert out under send_until; its success brings the lease.
 func (m *Machine) claim(out []Action) []Action {
 	m.phase = phaseClaiming
-	m.master.sendUntil = m.now.Add(min(claimTime, m.span(m.effective)))
+	// The kernel counts a claim from its advert on: it has to end before the lease would.
+	m.master.sendUntil = min(m.now.Add(claimTime), leaseFrom(m.now, m.span(m.effective)))
 	out = append(out, m.role(), AddVIPs{})
 	return m.send(out)
 }

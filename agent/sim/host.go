@@ -123,11 +123,13 @@ type arrival struct {
 	f *frame
 }
 
-// stall is a send that hangs after t0 was taken.
+// stall is a send that hangs after t0 was taken, before the frame is out or after.
 type stall struct {
-	m   *member
-	act election.SendAdvert
-	t0  election.Instant
+	m    *member
+	act  election.SendAdvert
+	t0   election.Instant
+	sent bool
+	ok   bool // it went out
 }
 
 // running reports whether the agent gets to run.
@@ -162,7 +164,7 @@ func (w *World) answering(m *member) bool {
 
 // leaseEnd is when a member that answers now will not any more.
 func (w *World) leaseEnd(m *member) time.Duration {
-	return m.host.clock.when(m.kernel.role.Lease, 0)
+	return m.host.clock.when(m.kernel.voice(), 0)
 }
 
 // boot starts a machine that was off.

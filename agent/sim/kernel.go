@@ -16,7 +16,8 @@ type kernel struct {
 	role     election.SetRole
 	priority election.Priority // what we last sent
 
-	yielded uint64 // generation; only rises
+	yielded uint64           // generation; only rises
+	claimed election.Instant // SendUntil of the claim whose advert left
 	record  seen
 	known   bool // record is one
 	sources []source
@@ -61,12 +62,27 @@ func (k *kernel) holds() bool {
 }
 
 func (k *kernel) answering(now election.Instant) bool {
-	return k.holds() && now < k.role.Lease
+	return k.holds() && now < k.voice()
 }
 
-// mayAdvertise is the egress program's verdict on an advert of ours.
-func (k *kernel) mayAdvertise(now election.Instant, goodbye bool) bool {
-	return goodbye || k.holds() && now < max(k.role.Lease, k.role.SendUntil)
+// voice is when it falls silent if nothing else happens: a claim counts once its advert left.
+func (k *kernel) voice() election.Instant {
+	if k.claimed == k.role.SendUntil {
+		return max(k.role.Lease, k.role.SendUntil)
+	}
+	return k.role.Lease
+}
+
+// advertise is the egress program's verdict on an advert of ours.
+func (k *kernel) advertise(now election.Instant, goodbye bool) bool {
+	if goodbye || k.holds() && now < k.role.Lease {
+		return true
+	}
+	if !k.holds() || now >= k.role.SendUntil {
+		return false
+	}
+	k.claimed = k.role.SendUntil
+	return true
 }
 
 // recordSent is told before the frame leaves, so that its echo is known.

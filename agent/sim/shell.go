@@ -245,13 +245,16 @@ func (w *World) send(m *member, act election.SendAdvert) {
 		return
 	}
 	if h.stalling > 0 && w.faults.chance(200) {
-		h.blocked = &stall{m, act, now}
+		h.blocked = &stall{m: m, act: act, t0: now}
+		if w.faults.chance(500) { // within the system call, and the frame is out
+			h.blocked.sent, h.blocked.ok = true, w.sendAt(m, act)
+		}
 		d := w.faults.between(time.Millisecond, 5*time.Second)
 		w.queue.push(happening{at: w.now + d, kind: kindCall, call: func() { w.unblock(h) }})
 		w.unwell(h)
 		return
 	}
-	w.sendAt(m, act, now)
+	w.tell(m, election.Sent{T0: now, Goodbye: act.Goodbye, OK: w.sendAt(m, act)})
 }
 
 // unblock lets a send that hung go on.
@@ -266,13 +269,16 @@ func (w *World) unblock(h *host) {
 	}
 	h.blocked = nil
 	w.unwell(h)
-	w.sendAt(s.m, s.act, s.t0)
+	if !s.sent {
+		s.ok = w.sendAt(s.m, s.act)
+	}
+	w.tell(s.m, election.Sent{T0: s.t0, Goodbye: s.act.Goodbye, OK: s.ok})
 	w.carryOut(s.m)
 	w.revive(h)
 }
 
-// sendAt builds the frame and hands it to the kernel.
-func (w *World) sendAt(m *member, act election.SendAdvert, t0 election.Instant) {
+// sendAt builds the frame and hands it to the kernel. It reports whether it went out.
+func (w *World) sendAt(m *member, act election.SendAdvert) bool {
 	h := m.host
 	secret := &m.group.secrets[m.signs]
 	for again := true; again; again = m.counter == m.heardSeq { // never a peer's last one
@@ -289,7 +295,7 @@ func (w *World) sendAt(m *member, act election.SendAdvert, t0 election.Instant) 
 	}
 	m.kernel.recordSent(m.counter, digest, act.Priority)
 	now := h.clock.local(w.now)
-	ok := h.link && h.failing == 0 && m.kernel.mayAdvertise(now, act.Goodbye)
+	ok := m.kernel.advertise(now, act.Goodbye) && h.link && h.failing == 0 // the device fails after egress
 	if ok {
 		w.countSend(m)
 		w.stats.Adverts++
@@ -303,7 +309,7 @@ func (w *World) sendAt(m *member, act election.SendAdvert, t0 election.Instant) 
 	if w.tracing {
 		w.notef(h, m.group, "sends %d/%d demote %d, ok %v", out.Advert.AdvBase, out.Advert.AdvSkew, out.Advert.Demote, ok)
 	}
-	w.tell(m, election.Sent{T0: t0, Goodbye: act.Goodbye, OK: ok})
+	return ok
 }
 
 // revive lets an agent that was stopped run: it finds its ring and its deadlines.
