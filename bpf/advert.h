@@ -6,6 +6,7 @@
 #include "accept.h"
 #include "parse.h"
 #include "stats.h"
+#include "tap.h"
 #include "verdict.h"
 #include "vrrp.h"
 
@@ -107,6 +108,33 @@ static __always_inline int is_foreign(struct xdp_md *ctx, const __u8 *p, const s
 	return env->v6 ? is_vrrp6(ctx, env->plen) : is_vrrp4(ctx, env->off - IP_OFF, env->plen);
 }
 
+static __always_inline enum tap_class tap_class_of(const struct advert *a, enum reject why)
+{
+	switch (why) {
+	case REJECT_NONE:
+		if (a->ev.flags & EVENT_YIELDED ||
+		    (a->ev.advbase == GOODBYE && a->ev.advskew == GOODBYE))
+			return TAP_CLASS_TURN;
+		return TAP_CLASS_HEARD;
+	case REJECT_BAD_HMAC:
+	case REJECT_LOOP:
+	case REJECT_REPLAY:
+		return TAP_CLASS_DIGEST;
+	default:
+		return TAP_CLASS_CHEAP;
+	}
+}
+
+/* With the receive time that the event has, so that the two can be told to belong together. */
+static __always_inline void tap_advert(struct xdp_md *ctx, const struct advert *a, enum reject why)
+{
+	__u32 said = why == REJECT_NONE ? TAP_AUTHENTIC | TAP_FLAGS(a->ev.flags) :
+					  TAP_SAID(TAP_REJECTED, why);
+
+	if (tap_open(a->ev.slot, tap_class_of(a, why)))
+		tap_in(ctx, a->ev.slot, said, a->ev.at);
+}
+
 /* An advert on a VHID of ours. The caller has filled in where it came from. */
 static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const struct envelope *env,
 				    const struct group_val *g, struct advert *a)
@@ -118,6 +146,7 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const str
 
 		if (st)
 			st->foreign_vrrp++;
+		tap_xdp(ctx, g->slot, TAP_CLASS_CHEAP, TAP_FOREIGN_VRRP);
 		count_iface(ctx->ingress_ifindex, IF_FOREIGN_VRRP);
 		return VERDICT_NEXT;
 	}
@@ -135,8 +164,10 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const str
 	}
 	if (why != REJECT_NONE) {
 		count_reject(g->slot, why);
+		tap_advert(ctx, a, why);
 		return env->to == TO_UNKNOWN ? VERDICT_NEXT : XDP_DROP;
 	}
+	tap_advert(ctx, a, REJECT_NONE);
 	if (env->to != TO_US)
 		return XDP_PASS;
 	count_drop(g->slot, DROP_UNICAST_ADVERT);

@@ -10,6 +10,7 @@
 #include "parse.h"
 #include "role.h"
 #include "stats.h"
+#include "tap.h"
 #include "verdict.h"
 
 static __always_inline int is_arp_ipv4(const struct arp_eth *arp)
@@ -45,6 +46,7 @@ static __noinline int arp_request(struct xdp_md *ctx)
 	struct vip_key key = {};
 	struct vip_stats *st;
 	struct vip_val *vip;
+	int sample;
 
 	if ((void *)(arp + 1) > end)
 		return VERDICT_NEXT;
@@ -64,6 +66,7 @@ static __noinline int arp_request(struct xdp_md *ctx)
 	if (addr_at(arp->sip) == addr_at(arp->tip)) {
 		if (st)
 			st->arp_gratuitous++;
+		tap_xdp(ctx, vip->group, TAP_CLASS_ANNOUNCED, TAP_ARP_GRATUITOUS);
 		return XDP_PASS;
 	}
 	if (st)
@@ -72,12 +75,18 @@ static __noinline int arp_request(struct xdp_md *ctx)
 		if (st)
 			st->arp_suppressed++;
 		count_drop(vip->group, DROP_NOT_ANSWERING_ARP);
+		tap_xdp(ctx, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_NOT_ANSWERING_ARP));
 		return XDP_DROP;
 	}
 	/* Nobody can be answered at a group address; what the stack makes of it, egress mends. */
 	if (is_multicast_mac(arp->sha))
 		return XDP_PASS;
+	sample = tap_open(vip->group, TAP_CLASS_NEIGHBOUR);
+	if (sample)
+		tap_in(ctx, vip->group, TAP_ARP_REQUEST, 0);
 	make_reply(eth, arp, vip->vhid);
+	if (sample)
+		tap_in(ctx, vip->group, TAP_ARP_REPLY, 0);
 	if (st)
 		st->arp_replies++;
 	return XDP_TX;

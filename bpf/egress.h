@@ -13,6 +13,7 @@
 #include "parse.h"
 #include "role.h"
 #include "stats.h"
+#include "tap.h"
 
 #define EGRESS_ARP_LEN (ETH_HLEN + sizeof(struct arp_eth))
 #define EGRESS_IP_LEN (ETH_HLEN + sizeof(struct iphdr))
@@ -46,22 +47,25 @@ static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
  * An advert of our group as only this host can have made it. Returns TC_ACT_OK when it is one that may
  * leave, TC_ACT_UNSPEC when it is none.
  */
-static __always_inline int judge_own_advert(__u32 ifindex, const struct carp_hdr *c)
+static __always_inline int judge_own_advert(struct __sk_buff *skb, const struct carp_hdr *c)
 {
 	struct group_key key = {};
 	struct group_val *g;
 
 	if (c->version_type >> 4 != CARP_VERSION)
 		return TC_ACT_UNSPEC;
-	key.ifindex = ifindex;
+	key.ifindex = skb->ifindex;
 	key.vhid = c->vhid;
 	g = bpf_map_lookup_elem(&groups, &key);
 	if (!g)
 		return TC_ACT_UNSPEC;
 	/* A goodbye claims nothing, and must get out just when the right to speak is gone. */
-	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || advertise(g->slot))
+	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || advertise(g->slot)) {
+		tap_egress(skb, g->slot, TAP_CLASS_SENT, TAP_ADVERT_SENT);
 		return TC_ACT_OK;
+	}
 	count_drop(g->slot, DROP_EGRESS_ADVERT);
+	tap_egress(skb, g->slot, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_EGRESS_ADVERT));
 	return TC_ACT_SHOT;
 }
 
@@ -82,10 +86,12 @@ static __noinline int egress_arp(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (!answering(vip->group)) {
 		count_drop(vip->group, DROP_EGRESS_ARP);
+		tap_egress(skb, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_EGRESS_ARP));
 		return TC_ACT_SHOT;
 	}
 	virtual_mac(eth->h_source, vip->vhid);
 	virtual_mac(arp->sha, vip->vhid);
+	tap_egress(skb, vip->group, TAP_CLASS_ANNOUNCED, TAP_ARP_SENT);
 	return TC_ACT_UNSPEC;
 }
 
@@ -110,7 +116,7 @@ static __noinline int egress_advert(struct __sk_buff *skb)
 	c = (void *)(long)skb->data + ETH_HLEN + hl;
 	if ((void *)(c + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
-	return judge_own_advert(skb->ifindex, c);
+	return judge_own_advert(skb, c);
 }
 
 static __noinline int egress_ip(struct __sk_buff *skb)
@@ -127,6 +133,7 @@ static __noinline int egress_ip(struct __sk_buff *skb)
 	if (!vip || answering(vip->group))
 		return TC_ACT_UNSPEC;
 	count_drop(vip->group, DROP_EGRESS_IP);
+	tap_egress(skb, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_EGRESS_IP));
 	return TC_ACT_SHOT;
 }
 

@@ -31,7 +31,7 @@ static __noinline int egress_advert6(struct __sk_buff *skb)
 	if ((void *)(c + 1) > (void *)(long)skb->data_end || ip->hop_limit != CARP_TTL ||
 	    ip->payload_len != bpf_htons(CARP_SIZE))
 		return TC_ACT_UNSPEC;
-	return judge_own_advert(skb->ifindex, c);
+	return judge_own_advert(skb, c);
 }
 
 /* Where the options of a message begin, and which of them holds its sender's link-layer address. */
@@ -113,9 +113,11 @@ static __noinline int egress_nd(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	if (!answering(vip->group)) {
 		count_drop(vip->group, DROP_EGRESS_ND);
+		tap_egress(skb, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_EGRESS_ND));
 		return TC_ACT_SHOT;
 	}
 	speak_as(skb, off, stop, which, vip->vhid);
+	tap_egress(skb, vip->group, TAP_CLASS_ANNOUNCED, TAP_ND_SENT);
 	return TC_ACT_OK;
 }
 
@@ -131,6 +133,7 @@ static __noinline int egress_from6(struct __sk_buff *skb)
 	if (!vip || answering(vip->group))
 		return TC_ACT_UNSPEC;
 	count_drop(vip->group, DROP_EGRESS_IP);
+	tap_egress(skb, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_EGRESS_IP));
 	return TC_ACT_SHOT;
 }
 

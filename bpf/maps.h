@@ -112,6 +112,37 @@ struct {
 	__type(value, struct event); /* for bpf2go; the kernel ignores it */
 } events SEC(".maps");
 
+/* Writer: BPF. Samples of frames, see tap.h. The maps of the tap are no state and not pinned. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, TAP_RING_BYTES);
+	__type(value, struct tap_sample); /* for bpf2go; the kernel ignores it */
+} tap SEC(".maps");
+
+/* Writer: BPF. What is left of the budgets, by group slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct tap_used);
+	__uint(max_entries, MAX_GROUPS);
+} tap_used SEC(".maps");
+
+/* Writer: BPF. Samples of all groups that found the ring full. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} tap_lost SEC(".maps");
+
+/* Writer: agent. Not 0: the group is being captured. By group slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, MAX_GROUPS);
+} tap_capture SEC(".maps");
+
 /* Writer: agent; not read here. By interface index. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -9,6 +9,7 @@
 #include "parse.h"
 #include "role.h"
 #include "stats.h"
+#include "tap.h"
 #include "verdict.h"
 
 #define IP_PROTO_ICMPV6 58
@@ -206,7 +207,7 @@ static __noinline int nd_solicitation(struct xdp_md *ctx)
 	struct vip_stats *st;
 	struct vip_val *vip;
 	struct asker who;
-	int ll;
+	int ll, sample;
 
 	if ((void *)(nd + 1) > end || ip->version != 6 || nd->type != ND_NEIGHBOR_SOLICIT)
 		return VERDICT_NEXT;
@@ -230,13 +231,21 @@ static __noinline int nd_solicitation(struct xdp_md *ctx)
 		if (st)
 			st->nd_suppressed++;
 		count_drop(vip->group, DROP_NOT_ANSWERING_ND);
+		tap_xdp(ctx, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_NOT_ANSWERING_ND));
 		return XDP_DROP;
 	}
 	who.vhid = vip->vhid;
 	who.flags = vip->flags;
 	/* The stack, too, knows the answer; egress gives it the virtual MAC. */
-	if (!find_asker(ctx, eth, ip, ll, &who) || !answer(ctx, &who))
+	if (!find_asker(ctx, eth, ip, ll, &who))
 		return VERDICT_NEXT;
+	sample = tap_open(vip->group, TAP_CLASS_NEIGHBOUR);
+	if (sample)
+		tap_in(ctx, vip->group, TAP_ND_SOLICITATION, 0);
+	if (!answer(ctx, &who))
+		return VERDICT_NEXT;
+	if (sample)
+		tap_in(ctx, vip->group, TAP_ND_ADVERTISEMENT, 0);
 	if (st)
 		st->nd_advertisements++;
 	return XDP_TX;

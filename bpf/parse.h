@@ -68,6 +68,19 @@ static __always_inline void *frame_end(const struct xdp_md *ctx)
 	return (void *)(long)ctx->data_end;
 }
 
+/*
+ * Whether frames may come in several buffers, and with it bpf_xdp_get_buff_len (kernel 5.18). Set by
+ * the loader; the verifier removes the branch that is not taken.
+ */
+const volatile __u32 cfg_buff_len = 1;
+
+static __always_inline __u64 frame_length(struct xdp_md *ctx)
+{
+	if (cfg_buff_len)
+		return bpf_xdp_get_buff_len(ctx);
+	return frame_end(ctx) - frame(ctx);
+}
+
 /* Keeps the compiler from turning a bounds check into arithmetic on the end of the frame. */
 #define OPAQUE(p) asm volatile("" : "+r"(p))
 

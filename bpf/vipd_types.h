@@ -281,6 +281,63 @@ struct event {
 };
 _Static_assert(sizeof(struct event) == 64, "event");
 
+/* tap: a frame that was consumed, judged or sent for a group (tap.h). What a sample tells of it. */
+enum tap_what {
+	TAP_AUTHENTIC, /* advert that counted; flags: EVENT_* */
+	TAP_REJECTED,  /* advert; why: enum reject */
+	TAP_DROPPED,   /* why: enum dropped */
+	TAP_FOREIGN_VRRP,
+	TAP_ADVERT_SENT,
+	TAP_ARP_REQUEST, /* for a VIP of ours, and answered */
+	TAP_ARP_REPLY,	 /* by XDP */
+	TAP_ARP_GRATUITOUS, /* somebody announces the VIP */
+	TAP_ARP_SENT,	    /* from a VIP, by this host */
+	TAP_ND_SOLICITATION,
+	TAP_ND_ADVERTISEMENT,
+	TAP_ND_SENT,
+};
+
+/* Each class has a budget of its own, so that no flood hides what matters more. */
+enum tap_class {
+	TAP_CLASS_HEARD, /* authentic adverts */
+	TAP_CLASS_SENT,	 /* ours */
+	TAP_CLASS_CHEAP, /* refused without a digest */
+	TAP_CLASS_DIGEST, /* refused by its digest, or after it */
+	TAP_CLASS_NEIGHBOUR, /* ARP and ND that is answered */
+	TAP_CLASS_ANNOUNCED, /* gratuitous, and from a VIP */
+	TAP_CLASS_DROPPED,
+	TAP_CLASS_TURN, /* adverts that end something: a goodbye, and what made us yield */
+	TAP_CLASSES,
+};
+
+struct tap_used {
+	__u32 epoch;
+	__u32 pad;
+	__u16 left[TAP_CLASSES]; /* in this epoch */
+	__u64 skipped; /* frames that found nothing left */
+	__u64 lost;    /* samples that found the ring full */
+};
+_Static_assert(sizeof(struct tap_used) == 40, "tap_used");
+
+#define TAP_BYTES 128
+#define TAP_RING_BYTES (1 << 20)
+
+struct tap_sample {
+	__u64 at;
+	__u32 ifindex;
+	__u32 slot;
+	__u32 len; /* of the frame */
+	__u16 caplen; /* of data */
+	__u16 vlan;
+	__u8 what;  /* enum tap_what */
+	__u8 why;   /* enum reject or enum dropped */
+	__u8 flags; /* EVENT_* */
+	__u8 pad;
+	__u8 pad2[4];
+	__u8 data[TAP_BYTES];
+};
+_Static_assert(sizeof(struct tap_sample) == 160, "tap_sample");
+
 /* ifaces: what the loader attached, so that whoever comes after a crash finds it. */
 #define IFACE_CLSACT_FILTER 1
 #define IFACE_CLSACT_QDISC 2 /* the qdisc is ours, too */

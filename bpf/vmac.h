@@ -6,20 +6,8 @@
 #include "parse.h"
 #include "role.h"
 #include "stats.h"
+#include "tap.h"
 #include "verdict.h"
-
-/*
- * Whether frames may come in several buffers, and with it bpf_xdp_get_buff_len (kernel 5.18). Set by
- * the loader; the verifier removes the branch that is not taken.
- */
-const volatile __u32 cfg_buff_len = 1;
-
-static __always_inline __u64 frame_length(struct xdp_md *ctx)
-{
-	if (cfg_buff_len)
-		return bpf_xdp_get_buff_len(ctx);
-	return frame_end(ctx) - frame(ctx);
-}
 
 static __noinline int to_virtual_mac(struct xdp_md *ctx)
 {
@@ -38,6 +26,7 @@ static __noinline int to_virtual_mac(struct xdp_md *ctx)
 		return VERDICT_NEXT;
 	if (!answering(g->slot)) {
 		count_drop(g->slot, DROP_NOT_ANSWERING_MAC);
+		tap_xdp(ctx, g->slot, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_NOT_ANSWERING_MAC));
 		return XDP_DROP;
 	}
 	/* The stack takes a frame to another MAC than the NIC's for somebody else's. */

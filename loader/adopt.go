@@ -322,7 +322,7 @@ func (d *Dataplane) forget() error {
 		errs = append(errs, a.close())
 	}
 	errs = append(errs, d.releaseObjects())
-	d.objs, d.roles, d.ring, d.pinned = bpfObjects{}, nil, nil, nil
+	d.objs, d.roles, d.ring, d.tap, d.pinned = bpfObjects{}, nil, nil, nil, nil
 	d.attached = make(map[int]*attachment)
 	d.slots, d.vipSlots = slots{bound: uint32(d.opts.MaxGroups)}, slots{bound: uint32(d.opts.MaxVIPs)}
 	return errors.Join(errs...)

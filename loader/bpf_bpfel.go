@@ -174,6 +174,31 @@ type bpfSourceVal struct {
 	Pad        [2]uint8
 }
 
+type bpfTapSample struct {
+	_       structs.HostLayout
+	At      uint64
+	Ifindex uint32
+	Slot    uint32
+	Len     uint32
+	Caplen  uint16
+	Vlan    uint16
+	What    uint8
+	Why     uint8
+	Flags   uint8
+	Pad     uint8
+	Pad2    [4]uint8
+	Data    [128]uint8
+}
+
+type bpfTapUsed struct {
+	_       structs.HostLayout
+	Epoch   uint32
+	Pad     uint32
+	Left    [8]uint16
+	Skipped uint64
+	Lost    uint64
+}
+
 type bpfVipKey struct {
 	_       structs.HostLayout
 	Addr    [16]uint8
@@ -218,11 +243,16 @@ const (
 	bpfMapScratch     = "scratch"
 	bpfMapSeen        = "seen"
 	bpfMapSources     = "sources"
+	bpfMapTap         = "tap"
+	bpfMapTapCapture  = "tap_capture"
+	bpfMapTapLost     = "tap_lost"
+	bpfMapTapUsed     = "tap_used"
 	bpfMapVipStats    = "vip_stats"
 	bpfMapVips        = "vips"
 	bpfProgVipdEgress = "vipd_egress"
 	bpfProgVipdXdp    = "vipd_xdp"
 	bpfVarCfgBuffLen  = "cfg_buff_len"
+	bpfVarTapEpoch    = "tap_epoch"
 )
 
 // loadBpf returns the embedded CollectionSpec for bpf.
@@ -287,6 +317,10 @@ type bpfMapSpecs struct {
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Seen       *ebpf.MapSpec `ebpf:"seen"`
 	Sources    *ebpf.MapSpec `ebpf:"sources"`
+	Tap        *ebpf.MapSpec `ebpf:"tap"`
+	TapCapture *ebpf.MapSpec `ebpf:"tap_capture"`
+	TapLost    *ebpf.MapSpec `ebpf:"tap_lost"`
+	TapUsed    *ebpf.MapSpec `ebpf:"tap_used"`
 	VipStats   *ebpf.MapSpec `ebpf:"vip_stats"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 }
@@ -296,6 +330,7 @@ type bpfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
 	CfgBuffLen *ebpf.VariableSpec `ebpf:"cfg_buff_len"`
+	TapEpoch   *ebpf.VariableSpec `ebpf:"tap_epoch"`
 }
 
 // bpfObjects contains all objects after they have been loaded into the kernel.
@@ -330,6 +365,10 @@ type bpfMaps struct {
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Seen       *ebpf.Map `ebpf:"seen"`
 	Sources    *ebpf.Map `ebpf:"sources"`
+	Tap        *ebpf.Map `ebpf:"tap"`
+	TapCapture *ebpf.Map `ebpf:"tap_capture"`
+	TapLost    *ebpf.Map `ebpf:"tap_lost"`
+	TapUsed    *ebpf.Map `ebpf:"tap_used"`
 	VipStats   *ebpf.Map `ebpf:"vip_stats"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 }
@@ -348,6 +387,10 @@ func (m *bpfMaps) Close() error {
 		m.Scratch,
 		m.Seen,
 		m.Sources,
+		m.Tap,
+		m.TapCapture,
+		m.TapLost,
+		m.TapUsed,
 		m.VipStats,
 		m.Vips,
 	)
@@ -358,6 +401,7 @@ func (m *bpfMaps) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
 	CfgBuffLen *ebpf.Variable `ebpf:"cfg_buff_len"`
+	TapEpoch   *ebpf.Variable `ebpf:"tap_epoch"`
 }
 
 // bpfPrograms contains all programs after they have been loaded into the kernel.

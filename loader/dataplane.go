@@ -30,6 +30,7 @@ type Dataplane struct {
 	objs  bpfObjects
 	roles *roleTable
 	ring  *ring
+	tap   *tap
 	lock  *os.File
 
 	mu       sync.Mutex // guards what follows
@@ -115,7 +116,10 @@ func (d *Dataplane) open() (err error) {
 	if d.roles, err = mapRoles(d.objs.Roles); err != nil {
 		return err
 	}
-	d.ring, err = openRing(d.objs.Events)
+	if d.ring, err = openRing(d.objs.Events); err != nil {
+		return err
+	}
+	d.tap, err = openTap(&d.objs)
 	return err
 }
 
@@ -154,7 +158,7 @@ func spec(o Options) (*ebpf.CollectionSpec, error) {
 	groups, vips := uint32(o.MaxGroups), uint32(o.MaxVIPs)
 	for name, n := range map[string]uint32{
 		bpfMapGroups: groups, bpfMapRoles: groups, bpfMapSeen: groups, bpfMapGroupStats: groups,
-		bpfMapBudget: groups, bpfMapAuth: 2 * groups, bpfMapVips: vips, bpfMapVipStats: vips,
+		bpfMapBudget: groups, bpfMapTapUsed: groups, bpfMapTapCapture: groups, bpfMapAuth: 2 * groups, bpfMapVips: vips, bpfMapVipStats: vips,
 	} {
 		s.Maps[name].MaxEntries = n
 	}
@@ -189,7 +193,8 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 	return nil
 }
 
-// maps by the name under which they are pinned: all but scratch, which is no state.
+// maps by the name under which they are pinned: all but scratch and
+// those of the tap, which are no state.
 func (d *Dataplane) maps() map[string]*ebpf.Map {
 	o := &d.objs
 	return map[string]*ebpf.Map{
@@ -265,10 +270,16 @@ func (d *Dataplane) releaseObjects() error {
 	if d.ring != nil {
 		errs = append(errs, d.ring.close())
 	}
+	if d.tap != nil {
+		errs = append(errs, d.tap.close())
+	}
 	for _, m := range d.maps() {
 		errs = append(errs, closeIf(m != nil, m))
 	}
-	errs = append(errs, closeIf(d.objs.Scratch != nil, d.objs.Scratch),
+	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
+		errs = append(errs, closeIf(m != nil, m))
+	}
+	errs = append(errs,
 		closeIf(d.objs.VipdXdp != nil, d.objs.VipdXdp),
 		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress))
 	return errors.Join(errs...)

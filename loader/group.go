@@ -219,6 +219,8 @@ func (g *Group) reset() error {
 		o.Seen.Put(g.slot, bpfSeen{}),
 		o.GroupStats.Put(g.slot, make([]bpfGroupStats, cpus)),
 		o.Budget.Put(g.slot, make([]bpfBudget, cpus)),
+		o.TapUsed.Put(g.slot, make([]bpfTapUsed, cpus)),
+		o.TapCapture.Put(g.slot, uint32(0)),
 		g.forgetSources(),
 	)
 }

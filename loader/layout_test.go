@@ -23,7 +23,7 @@ func TestLayout(t *testing.T) {
 		"group_key": bpfGroupKey{}, "group_val": bpfGroupVal{}, "vip_key": bpfVipKey{}, "vip_val": bpfVipVal{},
 		"role": bpfRole{}, "auth": bpfAuth{}, "seen": bpfSeen{}, "source_key": bpfSourceKey{},
 		"source_val": bpfSourceVal{}, "group_stats": bpfGroupStats{}, "vip_stats": bpfVipStats{},
-		"if_stats": bpfIfStats{}, "budget": bpfBudget{}, "event": bpfEvent{}, "iface": bpfIface{}, "meta": bpfMeta{},
+		"if_stats": bpfIfStats{}, "budget": bpfBudget{}, "tap_used": bpfTapUsed{}, "tap_sample": bpfTapSample{}, "event": bpfEvent{}, "iface": bpfIface{}, "meta": bpfMeta{},
 	} {
 		var c *btf.Struct
 		if err := s.Types.TypeByName(name, &c); err != nil {
@@ -85,6 +85,7 @@ func TestNames(t *testing.T) {
 		"reject":   {"REJECT_", rejectNames[:]},
 		"dropped":  {"DROP_", droppedNames[:]},
 		"if_count": {"IF_", ifCountNames[:]},
+		"tap_what": {"TAP_", sampleNames[:]},
 	} {
 		body := regexp.MustCompile(`enum ` + enum + ` \{([^}]*)\}`).FindSubmatch(src)
 		if body == nil {
