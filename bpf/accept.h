@@ -5,6 +5,7 @@
 
 #include "auth.h"
 #include "budget.h"
+#include "parse.h"
 #include "replay.h"
 #include "role.h"
 #include "stats.h"
@@ -21,7 +22,7 @@ struct advert {
 /* Whether the digest is right, and may be computed at all: an enum reject. Global, as its callee. */
 __noinline int authenticate(struct advert *a)
 {
-	__u32 i, k, n, first, live;
+	__u32 i, k, n, first, live, slot;
 	struct budget *b;
 	struct auth *au;
 	struct role *r;
@@ -30,13 +31,15 @@ __noinline int authenticate(struct advert *a)
 
 	if (!a)
 		return REJECT_BAD_HMAC;
-	r = role_of(a->ev.slot);
-	s = seen_of(a->ev.slot);
-	b = bpf_map_lookup_elem(&budget, &a->ev.slot);
+	/* On the stack: verifiers before 6.2 take no key from a global function's argument. */
+	slot = a->ev.slot;
+	r = role_of(slot);
+	s = seen_of(slot);
+	b = bpf_map_lookup_elem(&budget, &slot);
 	/* Cannot happen: a slot in the groups map is within all of these. */
 	if (!r || !s || !b)
 		return REJECT_BAD_HMAC;
-	live = a->ev.slot * 2 + (READ_ONCE(r->auth_index) & 1);
+	live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
 	au = bpf_map_lookup_elem(&auth, &live);
 	if (!au)
 		return REJECT_BAD_HMAC;
@@ -52,6 +55,9 @@ __noinline int authenticate(struct advert *a)
 			k -= n;
 		if (k >= MAX_CONTEXTS)
 			break;
+		/* The same once more, for verifiers that lose a bound in impossible branches (6.1). */
+		OPAQUE(k);
+		k &= MAX_CONTEXTS - 1;
 		if (!charge(b, s, class1, i == 0, a->ev.at)) {
 			note_limited(s, a->ev.at);
 			return REJECT_RATE_LIMITED;

@@ -40,8 +40,17 @@
 		w += 5;                                                                            \
 	} while (0)
 
+/*
+ * Its end is a jump backwards. Of a for loop the compiler may lay out the end before the beginning and fall
+ * through, which verifiers before 6.7 refuse ("back-edge").
+ */
 #define SHA1_LOOP(n, F, K, W)                                                                      \
-	_Pragma("clang loop unroll(disable)") for (i = 0; i < (n); i++) SHA1_FIVE(F, K, W)
+	i = 0;                                                                                     \
+	_Pragma("clang loop unroll(disable)") do                                                   \
+	{                                                                                          \
+		SHA1_FIVE(F, K, W);                                                                \
+	}                                                                                          \
+	while (++i < (n))
 
 /*
  * Folds the 16 words at w (host order) into the state h. w has room for SHA1_ROUNDS words and is
