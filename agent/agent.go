@@ -50,7 +50,8 @@ type Agent struct {
 	host            hostNet
 	plane           dataplane
 	openSender      func(ifindex int) (frameSender, error)
-	clock           func() int64 // CLOCK_BOOTTIME
+	clock           func() int64     // CLOCK_BOOTTIME; the only one that anything is decided by
+	timeOfDay       func() time.Time // for people and for files alone: it may be set at any moment
 	metrics         *metrics.Metrics
 	checks          *checks.Runner
 	firstGeneration uint64
@@ -111,6 +112,7 @@ func New(opts Options) *Agent {
 		cfg:        opts.Config,
 		openSender: openSender,
 		clock:      netio.BootNow,
+		timeOfDay:  timeOfDay,
 		ports:      map[string]*port{},
 		groups:     map[string]*group{},
 		byPlace:    map[place]*group{},
@@ -154,7 +156,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := a.readSwitches(); err != nil {
 		return err
 	}
-	a.sequence = openSequence(filepath.Join(a.cfg.Node.StateDir, "sequence"), time.Now(), a.log)
+	a.sequence = openSequence(filepath.Join(a.cfg.Node.StateDir, "sequence"), a.timeOfDay(), a.log)
 	defer func() {
 		if cerr := a.sequence.close(); cerr != nil {
 			a.log.Warn("sequence numbers of sealed adverts not given back", "err", cerr)
@@ -184,7 +186,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		err = errors.Join(err, a.plane.Remove())
 	}()
 	a.metrics = metrics.New(snapshotSource{a}, metrics.Options{Version: api.Version, GoVersion: runtime.Version(), Log: a.log})
-	a.checks = checks.New(checks.Options{Log: a.log})
+	a.checks = checks.New(checks.Options{Log: a.log, Now: a.timeOfDay})
 	defer a.checks.Close()
 	keep, err = a.serve(ctx)
 	return err
@@ -203,7 +205,7 @@ func (a *Agent) readSwitches() error {
 		return fmt.Errorf("maintenance mode unknown, not starting: %w", err)
 	}
 	if on {
-		a.ledger.set(demotionMaintenance, maintenanceValue, maintenanceReason, orNow(since))
+		a.ledger.set(demotionMaintenance, maintenanceValue, maintenanceReason, a.orNow(since))
 		a.log.Info("maintenance mode is on", "since", since)
 	}
 	if a.disabled, since, err = a.disable.on(); err != nil {

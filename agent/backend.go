@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"vipd/agent/config"
 	"vipd/agent/control/api"
@@ -31,7 +30,7 @@ func (b backend) Status(context.Context) (api.Status, error) { return b.a.status
 func (b backend) Group(_ context.Context, name string) (api.Group, error) {
 	for _, g := range b.a.node.Load().groups {
 		if g.name == name {
-			return b.a.report(g, b.a.now(), time.Now(), b.a.node.Load().enabled), nil
+			return b.a.report(g, b.a.now(), b.a.timeOfDay(), b.a.node.Load().enabled), nil
 		}
 	}
 	return api.Group{}, api.Errorf(api.CodeNoSuchGroup, "there is no group %q; `vipctl status` lists them", name)
@@ -45,7 +44,7 @@ func (b backend) SetEnabled(ctx context.Context, enabled bool) (api.Change, erro
 	a := b.a
 	a.intent.Lock()
 	defer a.intent.Unlock()
-	if err := a.disable.set(!enabled, time.Now()); err != nil {
+	if err := a.disable.set(!enabled, a.timeOfDay()); err != nil {
 		return api.Change{}, fmt.Errorf("nothing changed: %w", err)
 	}
 	var changed bool
@@ -93,7 +92,7 @@ func (b backend) SetMaintenance(ctx context.Context, on bool) (api.Change, error
 func (a *Agent) setMaintenance(ctx context.Context, on bool, then func()) (api.Change, error) {
 	a.intent.Lock()
 	defer a.intent.Unlock()
-	now := time.Now()
+	now := a.timeOfDay()
 	if err := a.maintenance.set(on, now); err != nil {
 		return api.Change{}, fmt.Errorf("nothing changed: %w", err)
 	}

@@ -5,7 +5,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"vipd/agent/control/api"
 	"vipd/agent/election"
@@ -14,17 +13,19 @@ import (
 // Demotions implements control.Backend.
 func (b backend) Demotions(context.Context) (api.Demotions, error) {
 	n := b.a.node.Load()
-	return api.Demotions{Demotion: n.ledger.total(), Demotions: n.ledger.list()}, nil
+	at := b.a.calendar(b.a.now(), b.a.timeOfDay())
+	return api.Demotions{Demotion: n.ledger.total(), Demotions: n.ledger.shown(at)}, nil
 }
 
 // AddDemotion implements control.Backend. The operator's demotions are volatile:
 // a restart forgets them, as the BSDs' counters are forgotten.
 func (b backend) AddDemotion(ctx context.Context, d api.NewDemotion) (api.DemotionChange, error) {
 	a := b.a
-	now := time.Now()
+	now := a.timeOfDay()
 	entry := api.Demotion{Name: d.Name, Value: d.Value, Reason: d.Reason, Since: now}
+	var end election.Instant
 	if d.For > 0 {
-		entry.Expires = now.Add(d.Duration())
+		end, entry.Expires = a.now().Add(d.Duration()), now.Add(d.Duration())
 	}
 	var out api.DemotionChange
 	var refused error
@@ -33,7 +34,7 @@ func (b backend) AddDemotion(ctx context.Context, d api.NewDemotion) (api.Demoti
 			refused = api.Errorf(api.CodeBadRequest, "there are %d demotions by hand already; `vipctl demotion list` shows them, `vipctl demotion remove NAME` takes one off", api.MaxOperatorDemotions)
 			return
 		}
-		out.Changed = a.ledger.put(entry)
+		out.Changed = a.ledger.put(entry, end)
 		a.demoted(out.Changed, "added by the operator", d.Name)
 		out.Demotion = a.ledger.total()
 	})
@@ -80,7 +81,7 @@ func (a *Agent) demoted(changed bool, why string, names any) {
 }
 
 // expireDemotions takes off what was added for a time that is over.
-func (a *Agent) expireDemotions(now time.Time) {
+func (a *Agent) expireDemotions(now election.Instant) {
 	for _, name := range a.ledger.expired(now) {
 		a.ledger.remove(name)
 		a.demoted(true, "expired", name)
@@ -128,7 +129,7 @@ func (a *Agent) noteSend(g *group, err error) {
 	switch g.sends.sent(err == nil) {
 	case 1:
 		reason := fmt.Sprintf("%d adverts in a row could not be sent: %v", sendErrorLimit, err)
-		a.ledgerStale = a.ledger.set(name, a.cfg.Carp.SenderrDemotion, reason, time.Now()) || a.ledgerStale
+		a.ledgerStale = a.ledger.set(name, a.cfg.Carp.SenderrDemotion, reason, a.timeOfDay()) || a.ledgerStale
 	case -1:
 		a.ledgerStale = a.ledger.remove(name) || a.ledgerStale
 	}

@@ -81,11 +81,11 @@ func TestOperatorDemotion(t *testing.T) {
 	if got := b.ledger.total(); got != 35 {
 		t.Errorf("sum %d, want 35", got)
 	}
-	b.expireDemotions(time.Now().Add(59 * time.Second))
+	b.expireDemotions(b.Agent.now().Add(59 * time.Second))
 	if got := b.ledger.total(); got != 35 {
 		t.Errorf("sum %d before the time is over, want 35", got)
 	}
-	b.expireDemotions(time.Now().Add(61 * time.Second))
+	b.expireDemotions(b.Agent.now().Add(60 * time.Second))
 	if got := b.ledger.total(); got != 30 {
 		t.Errorf("sum %d after the time is over, want 30", got)
 	}

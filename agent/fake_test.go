@@ -29,6 +29,7 @@ type bench struct {
 	*Agent
 	t    *testing.T
 	now  int64
+	set  time.Duration // how far the wall clock was set since the start
 	log  []string
 	ring []loader.Event
 
@@ -45,6 +46,9 @@ const second = int64(time.Second)
 
 // startTime is not 0, so that a time that nobody set is told from the start.
 const startTime = 1000 * second
+
+// startDay is the time of day at startTime.
+var startDay = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 func newBench(t *testing.T, groups ...config.Group) *bench {
 	t.Helper()
@@ -71,6 +75,7 @@ func newBenchWith(t *testing.T, pins []loader.PinnedGroup, groups ...config.Grou
 	b.host, b.plane = fakeHost{b}, fakePlane{b}
 	b.openSender = func(int) (frameSender, error) { return fakeSender{b}, nil }
 	b.clock = func() int64 { return b.now }
+	b.timeOfDay = func() time.Time { return startDay.Add(time.Duration(b.now-startTime) + b.set) }
 	b.checks = checks.New(checks.Options{})
 	t.Cleanup(b.checks.Close)
 	b.metrics = metrics.New(snapshotSource{b.Agent}, metrics.Options{})
@@ -88,6 +93,11 @@ func newBenchWith(t *testing.T, pins []loader.PinnedGroup, groups ...config.Grou
 	b.syncPorts()
 	b.settleAdopted()
 	return b
+}
+
+// fakeLink is an interface that is up.
+func fakeLink(name string) netio.Link {
+	return netio.Link{Index: 10, Name: name, Up: true, Ethernet: true}
 }
 
 func testGroup(ifname string, vhid uint8, addresses ...string) config.Group {

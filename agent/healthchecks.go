@@ -23,7 +23,7 @@ func (a *Agent) syncChecks() {
 			changed = a.ledger.remove(name) || changed
 			continue
 		}
-		changed = a.ledger.set(name, r.Demotion, fmt.Sprintf("the check fails: %s", r.Reason), orNow(r.Since)) || changed
+		changed = a.ledger.set(name, r.Demotion, fmt.Sprintf("the check fails: %s", r.Reason), a.orNow(r.Since)) || changed
 	}
 	for _, e := range a.ledger.list() {
 		if strings.HasPrefix(e.Name, api.DemotionCheckPrefix) && !known[e.Name] {
@@ -34,9 +34,9 @@ func (a *Agent) syncChecks() {
 }
 
 // orNow stands in for a time that is not known.
-func orNow(t time.Time) time.Time {
+func (a *Agent) orNow(t time.Time) time.Time {
 	if t.IsZero() {
-		return time.Now()
+		return a.timeOfDay()
 	}
 	return t
 }

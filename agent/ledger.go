@@ -4,10 +4,12 @@ package agent
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/election"
 )
 
 // Names of the ledger's own contributions.
@@ -22,6 +24,8 @@ const (
 // of a pair is missed and nobody can tell whose share it is.
 type ledger struct {
 	entries []api.Demotion // sorted by name
+	// ends is when those end that do, on the clock that nobody sets.
+	ends map[string]election.Instant
 }
 
 // set adds or replaces the contribution called name and says whether the sum
@@ -30,13 +34,21 @@ func (l *ledger) set(name string, value int, reason string, now time.Time) bool 
 	if i, found := l.find(name); found && l.entries[i].Value == value {
 		return false
 	}
-	l.put(api.Demotion{Name: name, Value: value, Reason: reason, Since: now})
+	l.put(api.Demotion{Name: name, Value: value, Reason: reason, Since: now}, 0)
 	return value != 0
 }
 
 // put adds or replaces an entry, and says whether anything but its since did
-// change. An entry that was there with the same value keeps its since.
-func (l *ledger) put(d api.Demotion) bool {
+// change. An entry that was there with the same value keeps its since. It ends at
+// end, or not by itself if that is 0; its Expires is for people.
+func (l *ledger) put(d api.Demotion, end election.Instant) bool {
+	delete(l.ends, d.Name)
+	if end != 0 {
+		if l.ends == nil {
+			l.ends = map[string]election.Instant{}
+		}
+		l.ends[d.Name] = end
+	}
 	i, found := l.find(d.Name)
 	if !found {
 		l.entries = slices.Insert(l.entries, i, d)
@@ -60,10 +72,10 @@ func (l *ledger) names() []string {
 }
 
 // expired are the names of the entries whose time is over.
-func (l *ledger) expired(now time.Time) []string {
+func (l *ledger) expired(now election.Instant) []string {
 	var out []string
 	for _, e := range l.entries {
-		if !e.Expires.IsZero() && !now.Before(e.Expires) {
+		if end, ends := l.ends[e.Name]; ends && now >= end {
 			out = append(out, e.Name)
 		}
 	}
@@ -88,6 +100,7 @@ func (l *ledger) remove(name string) bool {
 		return false
 	}
 	changed := l.entries[i].Value != 0
+	delete(l.ends, name)
 	l.entries = slices.Delete(l.entries, i, i+1)
 	return changed
 }
@@ -102,6 +115,21 @@ func (l *ledger) total() int {
 
 // list returns a copy that may outlive the ledger's next change.
 func (l *ledger) list() []api.Demotion { return slices.Clone(l.entries) }
+
+// clone may outlive the ledger's next change.
+func (l *ledger) clone() ledger { return ledger{entries: l.list(), ends: maps.Clone(l.ends)} }
+
+// shown is the list for people: an end is told by the clock as it is set now, a since
+// as it was noted. It is never nil.
+func (l *ledger) shown(at func(election.Instant) time.Time) []api.Demotion {
+	out := append([]api.Demotion{}, l.entries...)
+	for i := range out {
+		if end, ends := l.ends[out[i].Name]; ends {
+			out[i].Expires = at(end)
+		}
+	}
+	return out
+}
 
 func (l *ledger) find(name string) (int, bool) {
 	return slices.BinarySearchFunc(l.entries, name, func(e api.Demotion, name string) int {

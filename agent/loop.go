@@ -211,7 +211,7 @@ func (a *Agent) tick() {
 		}
 	}
 	a.settleLedger()
-	a.expireDemotions(time.Now())
+	a.expireDemotions(now)
 	a.forgetRemoved()
 	a.settle()
 	a.wakeWaiters()
@@ -273,7 +273,7 @@ func (a *Agent) notePort(p *port, was election.Reason) bool {
 		return a.ledger.remove(name)
 	}
 	a.log.Warn("interface not usable", "ifname", p.name, "reason", p.fault.String(), "detail", p.detail)
-	return a.ledger.set(name, a.cfg.Carp.IfdownDemotion, p.detail, time.Now())
+	return a.ledger.set(name, a.cfg.Carp.IfdownDemotion, p.detail, a.timeOfDay())
 }
 
 // syncGroup puts one group into the data plane of its port, or its machine into

@@ -21,7 +21,7 @@ import (
 // publish makes the node's present state visible to readers.
 func (a *Agent) publish() {
 	v := &nodeView{
-		cfg: a.cfg, enabled: !a.disabled, ledger: ledger{a.ledger.list()},
+		cfg: a.cfg, enabled: !a.disabled, ledger: a.ledger.clone(),
 		groups: append([]*group(nil), a.order...), warnings: a.warnings,
 	}
 	_, v.maintenance = a.ledger.find(demotionMaintenance)
@@ -42,13 +42,11 @@ func (a *Agent) status() api.Status {
 	n := a.node.Load()
 	out := api.Status{
 		Version: api.Version, Node: n.cfg.Node.Name, Enabled: n.enabled, Maintenance: n.maintenance,
-		Preempt: n.cfg.Carp.Preempt, Demotion: n.ledger.total(), Demotions: n.ledger.list(),
+		Preempt: n.cfg.Carp.Preempt, Demotion: n.ledger.total(),
 		Groups: make([]api.Group, 0, len(n.groups)), Warnings: n.warnings,
 	}
-	if out.Demotions == nil {
-		out.Demotions = []api.Demotion{}
-	}
-	now, wall := a.now(), time.Now()
+	now, wall := a.now(), a.timeOfDay()
+	out.Demotions = n.ledger.shown(a.calendar(now, wall))
 	for _, g := range n.groups {
 		out.Groups = append(out.Groups, a.report(g, now, wall, n.enabled))
 	}
@@ -60,7 +58,7 @@ func (a *Agent) status() api.Status {
 func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled bool) api.Group {
 	v := g.view.Load()
 	cfg := v.cfg
-	at := func(i election.Instant) time.Time { return a.wall.at(i, now, wall) }
+	at := a.calendar(now, wall)
 	mac := wire.VirtualMAC(cfg.VHID)
 	out := api.Group{
 		Name: g.name, Interface: cfg.Interface, VHID: int(cfg.VHID),

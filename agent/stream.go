@@ -64,7 +64,7 @@ func (s *stream) tell(ev api.Event) {
 
 // remember notes a transition in the history and tells it to whoever listens.
 func (a *Agent) remember(g *group, t election.Transition) {
-	wall := time.Now()
+	wall := a.timeOfDay()
 	out := api.Transition{
 		Time: a.wall.at(t.At, a.now(), wall), Group: g.name, From: t.From.String(), To: t.To.String(),
 		Reason: t.Reason.String(), LagSeconds: t.Lag.Seconds(), Generation: g.machine.View().Generation,
@@ -86,7 +86,7 @@ func (a *Agent) tellNode(was, is *nodeView) {
 	if was == nil {
 		return
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond)
+	now := a.timeOfDay().UTC().Truncate(time.Microsecond)
 	if was.enabled != is.enabled || was.maintenance != is.maintenance {
 		a.stream.tell(api.Event{Time: now, Event: api.EventSwitch, Switches: &api.Switches{Enabled: is.enabled, Maintenance: is.maintenance}})
 	}
@@ -115,7 +115,7 @@ func (b backend) History(_ context.Context, group string, n int) (api.History, e
 func (b backend) Events(context.Context) (first api.Event, events <-chan api.Event, forget func()) {
 	events, forget = b.a.stream.listen()
 	return api.Event{
-		Time: time.Now().UTC().Truncate(time.Microsecond), Event: api.EventBegin,
+		Time: b.a.timeOfDay().UTC().Truncate(time.Microsecond), Event: api.EventBegin,
 		Node: b.a.node.Load().cfg.Node.Name, Version: api.Version,
 	}, events, forget
 }

@@ -9,6 +9,10 @@ import (
 	"vipd/agent/election"
 )
 
+// timeOfDay reads the clock that may be set at any moment. Nothing may be decided by
+// it: a test lists all that reads it.
+func timeOfDay() time.Time { return time.Now() }
+
 // wallJitter is how far two readings of two clocks may differ for no reason but
 // the time between them. More is a step of the wall clock.
 const wallJitter = 50 * time.Millisecond
@@ -29,4 +33,9 @@ func (w *wallClock) at(i, now election.Instant, wall time.Time) time.Time {
 		w.offset.Store(offset)
 	}
 	return time.Unix(0, offset+int64(i)).UTC().Truncate(time.Microsecond)
+}
+
+// calendar is at for two readings of the clocks.
+func (a *Agent) calendar(now election.Instant, wall time.Time) func(election.Instant) time.Time {
+	return func(i election.Instant) time.Time { return a.wall.at(i, now, wall) }
 }

@@ -18,8 +18,8 @@ func (b backend) Why(_ context.Context, name string) (api.Why, error) {
 	n := a.node.Load()
 	for _, g := range n.groups {
 		if g.name == name {
-			now, wall := a.now(), time.Now()
-			w := &why{n: n, g: g.view.Load(), now: now, at: func(i election.Instant) time.Time { return a.wall.at(i, now, wall) }}
+			now := a.now()
+			w := &why{n: n, g: g.view.Load(), now: now, at: a.calendar(now, a.timeOfDay())}
 			return w.explain(name), nil
 		}
 	}
@@ -40,13 +40,10 @@ func (w *why) explain(name string) api.Why {
 	out := api.Why{
 		Group: name, State: v.State.String(), Reason: v.Reason.String(), Since: w.at(v.Since),
 		Ours: standing(v.Effective), Preempt: w.g.preempt,
-		Demotion: w.n.ledger.total(), Demotions: w.n.ledger.list(),
+		Demotion: w.n.ledger.total(), Demotions: w.n.ledger.shown(w.at),
 		MasterDownSeconds: v.DownTime.Seconds(), Waiting: v.Waiting.String(), Superior: w.superior(),
 	}
 	out.Ours.ConfiguredAdvSkew = &configured
-	if out.Demotions == nil {
-		out.Demotions = []api.Demotion{}
-	}
 	if v.Heard {
 		theirs := standing(v.Master.Priority)
 		theirs.Address, theirs.LastSeen = v.Master.Src.String(), w.at(v.Master.At)
