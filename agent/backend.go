@@ -85,7 +85,13 @@ func (a *Agent) setDisabled(off bool) bool {
 
 // SetMaintenance writes the mode to state_dir, then advertises it.
 func (b backend) SetMaintenance(ctx context.Context, on bool) (api.Change, error) {
-	return b.a.setMaintenance(ctx, on, func() {})
+	return b.a.setMaintenance(ctx, on, func() {
+		for _, g := range b.a.order {
+			if !on {
+				b.a.step(g, election.Stay{}) // somebody may wait for the peers
+			}
+		}
+	})
 }
 
 // setMaintenance calls then in the loop, after the peers have been told.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"vipd/agent/control/api"
@@ -54,6 +55,17 @@ func (a *Agent) handedOver(g *group, h election.Handover) {
 	g.handovers = nil
 }
 
+// limit bounds the wait for the slowest of the groups in the loop's view.
+func (b backend) limit(ctx context.Context, names ...string) (context.Context, context.CancelFunc) {
+	slowest := uint8(0)
+	for _, v := range b.a.node.Load().groups {
+		if base := v.view.Load().cfg.AdvBase; len(names) == 0 || slices.Contains(names, v.name) {
+			slowest = max(slowest, base)
+		}
+	}
+	return context.WithTimeout(ctx, api.HandoverLimit(int(slowest)))
+}
+
 // await returns how the handover ended.
 func (r handoverRequest) await(ctx context.Context, a *Agent) (api.Handover, error) {
 	select {
@@ -77,6 +89,8 @@ func (r handoverRequest) await(ctx context.Context, a *Agent) (api.Handover, err
 
 // Yield implements control.Backend.
 func (b backend) Yield(ctx context.Context, name string, force bool) (api.Handover, error) {
+	ctx, cancel := b.limit(ctx, name)
+	defer cancel()
 	a := b.a
 	var r handoverRequest
 	found := false
@@ -115,6 +129,8 @@ func seconds(s float64) string { return fmt.Sprintf("%.1fs", s) }
 // EnterMaintenance implements control.Backend. The lock on the operator's intent is
 // not held while peers are waited for: whoever leaves the mode again must not wait.
 func (b backend) EnterMaintenance(ctx context.Context, force bool) (api.Change, error) {
+	ctx, cancel := b.limit(ctx)
+	defer cancel()
 	a := b.a
 	var asked []handoverRequest
 	out, err := a.setMaintenance(ctx, true, func() {
@@ -127,7 +143,7 @@ func (b backend) EnterMaintenance(ctx context.Context, force bool) (api.Change, 
 	if err != nil {
 		return api.Change{}, err
 	}
-	var kept, lost []string
+	var kept, lost, stayed []string
 	longest := 0.0
 	for _, r := range asked {
 		h, err := r.await(ctx, a)
@@ -138,10 +154,21 @@ func (b backend) EnterMaintenance(ctx context.Context, force bool) (api.Change, 
 		switch h.Outcome {
 		case api.OutcomeNotTaken:
 			kept = append(kept, h.Group)
+		case api.OutcomeWithdrawn:
+			stayed = append(stayed, h.Group)
 		case api.OutcomeNotMaster:
 			lost = append(lost, fmt.Sprintf("%s (%s, %s)", h.Group, h.State, h.Reason))
 		}
 		out.Handovers = append(out.Handovers, h)
+	}
+	switch left := !a.node.Load().maintenance; {
+	case len(stayed) > 0:
+		return api.Change{}, api.Errorf(api.CodeWithdrawn,
+			"maintenance mode was left by another command while this one waited: nobody was to take over %s any more, MASTER here; `vipctl maintenance status` tells what holds now",
+			strings.Join(stayed, ", "))
+	case left:
+		return api.Change{}, api.Errorf(api.CodeWithdrawn,
+			"maintenance mode was left by another command while this one waited, and this node takes part again; `vipctl status` tells who speaks now")
 	}
 	if len(kept) > 0 {
 		return api.Change{}, api.Errorf(api.CodeNoSuccessor,

@@ -253,3 +253,75 @@ func TestMaintenanceWaits(t *testing.T) {
 		t.Errorf("again: %+v, %v", got.change, got.err)
 	}
 }
+
+// Maintenance is left by one person while another waits for the peers: no goodbye goes out for
+// a node that takes part again, and the one who waits is told the truth.
+func TestMaintenanceLeftWhileSomebodyWaits(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		after int // tenths of a second, until the mode is left
+	}{{"before the goodbye", 5}, {"after the goodbye", 25}} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+			b.maintenance = switchFile{filepath.Join(t.TempDir(), "maintenance")}
+			b.master()
+			l := b.run()
+			ended := make(chan error, 1)
+			go func() {
+				_, err := backend{b.Agent}.EnterMaintenance(t.Context(), false)
+				ended <- err
+			}()
+			l.until("the handover is under way", func() bool { return b.groups["eth0@1"].machine.View().Yielding })
+			for range tc.after {
+				l.pass(100 * time.Millisecond)
+			}
+			l.at(func() { b.drain() })
+			if ch, err := (backend{b.Agent}).SetMaintenance(t.Context(), false); err != nil || !ch.Changed || ch.Maintenance {
+				t.Errorf("leave: %+v, %v", ch, err)
+			}
+			err := <-ended
+			e, ok := errors.AsType[*api.Error](err)
+			if !ok || e.Code != api.CodeWithdrawn || !strings.Contains(e.Message, "was left by another command while this one waited") || !strings.Contains(e.Message, "eth0@1") {
+				t.Errorf("who waited got %v", err)
+			}
+			if on, _, err := b.maintenance.on(); err != nil || on {
+				t.Errorf("on disk: %v, %v", on, err)
+			}
+			for range 45 {
+				l.pass(100 * time.Millisecond)
+			}
+			l.at(func() {
+				b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+				log := b.drain()
+				if !slices.Contains(log, "advert 1/0 from 192.0.2.11") || slices.Contains(log, "advert 255/255 from 192.0.2.11") {
+					t.Errorf("sent after the mode was left: %q", log)
+				}
+			})
+		})
+	}
+}
+
+// A handover may take its protocol's time, whatever advbase is: three intervals at least.
+func TestHandoverLimitFollowsTheInterval(t *testing.T) {
+	for base := range 255 {
+		if limit, needs := api.HandoverLimit(base), 3*time.Duration(base+1)*time.Second; limit < needs+10*time.Second {
+			t.Errorf("advbase %d: %v for what takes %v", base, limit, needs)
+		}
+	}
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth1", 2, "198.51.100.1/32"))
+	b.groups["eth1@2"].cfg.AdvBase = 60
+	for _, g := range b.order {
+		g.publish(b.Agent)
+	}
+	b.publish()
+	for _, tc := range []struct {
+		names []string
+		want  time.Duration
+	}{{nil, api.HandoverLimit(60)}, {[]string{"eth0@1"}, api.HandoverLimit(1)}, {[]string{"eth1@2"}, api.HandoverLimit(60)}, {[]string{"eth9@9"}, api.HandoverLimit(0)}} {
+		ctx, cancel := backend{b.Agent}.limit(t.Context(), tc.names...)
+		if by, ok := ctx.Deadline(); !ok || time.Until(by) > tc.want || time.Until(by) < tc.want-10*time.Second {
+			t.Errorf("%v: %v, want %v", tc.names, time.Until(by), tc.want)
+		}
+		cancel()
+	}
+}

@@ -29,6 +29,8 @@ func (s *Server) enterMaintenance(ctx context.Context, _ *http.Request, request 
 	case m.Force:
 		return nil, api.Errorf(api.CodeBadRequest, "force without wait has no effect: say wait as well, or leave force out")
 	}
+	ctx, cancel := context.WithTimeout(ctx, verbTimeout) // the route is for those that wait
+	defer cancel()
 	return s.backend.SetMaintenance(ctx, true)
 }
 

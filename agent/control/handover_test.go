@@ -3,6 +3,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -91,5 +92,26 @@ func TestHandoverBody(t *testing.T) {
 	New(f, Options{}).Handler().ServeHTTP(w, r)
 	if w.Code != http.StatusForbidden || f.done() != nil {
 		t.Errorf("a reader: %d, changed %v", w.Code, f.done())
+	}
+}
+
+// TestHandoverOutlastsOtherVerbs: a handover is bounded by its protocol, other verbs by the server. The fake
+// hands over as slowly as it is told to.
+func TestHandoverOutlastsOtherVerbs(t *testing.T) {
+	t.Parallel()
+	for path, patient := range map[string]bool{
+		"/v1/groups/eth0@1/yield": true, "/v1/maintenance/enter": true, "/v1/reload": false, "/v1/disable": false,
+	} {
+		bounded := false
+		f := &fake{seen: func(ctx context.Context) { _, bounded = ctx.Deadline() }}
+		r := httptest.NewRequestWithContext(withCaller(t.Context(), Caller{UID: 0}), http.MethodPost, path, strings.NewReader(""))
+		if patient && strings.Contains(path, "maintenance") {
+			r = httptest.NewRequestWithContext(withCaller(t.Context(), Caller{UID: 0}), http.MethodPost, path, strings.NewReader(`{"wait":true}`))
+		}
+		w := httptest.NewRecorder()
+		New(f, Options{}).Handler().ServeHTTP(w, r)
+		if w.Code != http.StatusOK || bounded == patient {
+			t.Errorf("%s: %d, bounded by the server: %v", path, w.Code, bounded)
+		}
 	}
 }

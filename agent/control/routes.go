@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"vipd/agent/control/api"
 )
@@ -21,6 +22,8 @@ type route struct {
 	get  endpoint
 	verb endpoint // POST
 	del  endpoint // DELETE
+	// patient: the backend bounds it, by what the protocol takes.
+	patient bool
 	// body is a verb whose request says something.
 	body func(ctx context.Context, r *http.Request, request []byte) (any, error)
 }
@@ -63,7 +66,7 @@ func (s *Server) routes() []route {
 	return []route{
 		{path: "/v1/status", get: s.status},
 		{path: "/v1/groups/{name}", get: s.group},
-		{path: "/v1/groups/{name}/yield", body: s.yield},
+		{path: "/v1/groups/{name}/yield", body: s.yield, patient: true},
 		{path: "/v1/disable", verb: enabled(false)},
 		{path: "/v1/enable", verb: enabled(true)},
 		{path: "/v1/why/{name}", get: func(ctx context.Context, r *http.Request) (any, error) {
@@ -71,7 +74,7 @@ func (s *Server) routes() []route {
 		}},
 		{path: "/v1/history", get: s.history},
 		{path: "/v1/maintenance", get: s.maintenance},
-		{path: "/v1/maintenance/enter", body: s.enterMaintenance},
+		{path: "/v1/maintenance/enter", body: s.enterMaintenance, patient: true},
 		{path: "/v1/maintenance/leave", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) }},
 		{path: "/v1/demotions", get: s.demotions, body: s.addDemotion},
 		{path: "/v1/demotions/{name}", del: s.removeDemotion},
@@ -178,17 +181,33 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := r.Context(), func() {}
 	if verb { // what was begun is finished, also when the client has gone
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), verbTimeout)
+		ctx = context.WithoutCancel(ctx)
+		if !rt.patient {
+			ctx, cancel = context.WithTimeout(ctx, verbTimeout)
+		}
 		caller := callerOf(ctx)
 		s.log.Info("control request", "method", r.Method, "path", r.URL.Path, "uid", caller.UID, "pid", caller.PID)
 	}
 	defer cancel()
+	if rt.patient {
+		s.writeBy(w, time.Time{})
+	}
 	v, err := rt.endpoint(r.Method, body)(ctx, r)
+	if rt.patient {
+		s.writeBy(w, time.Now().Add(answerTimeout-verbTimeout))
+	}
 	if err != nil {
 		s.refuse(w, r, err)
 		return
 	}
 	s.answer(w, http.StatusOK, v)
+}
+
+// writeBy is when the answer has to have been written; the zero time is never.
+func (s *Server) writeBy(w http.ResponseWriter, at time.Time) {
+	if err := http.NewResponseController(w).SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		s.log.Debug("deadline of an answer not set", "err", err)
+	}
 }
 
 // refuse answers with an error of ours, or with internal for any other.
@@ -217,7 +236,7 @@ func statusOf(code string) int {
 		return http.StatusForbidden
 	case api.CodeNotFound, api.CodeNoSuchGroup:
 		return http.StatusNotFound
-	case api.CodeReserved, api.CodeNoSuccessor, api.CodeNotMaster:
+	case api.CodeReserved, api.CodeNoSuccessor, api.CodeNotMaster, api.CodeWithdrawn:
 		return http.StatusConflict
 	case api.CodeNotImplemented:
 		return http.StatusNotImplemented

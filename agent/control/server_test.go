@@ -31,12 +31,16 @@ type fake struct {
 	block   chan struct{} // if set, verbs wait for it
 	entered chan struct{} // if set, told when a verb has begun
 	err     error
+	seen    func(ctx context.Context) // if set, told a verb's context
 
 	events chan api.Event
 	forgot chan struct{}
 }
 
 func (f *fake) change(ctx context.Context, what string) (api.Change, error) {
+	if f.seen != nil {
+		f.seen(ctx)
+	}
 	if f.entered != nil {
 		f.entered <- struct{}{}
 	}

@@ -69,14 +69,15 @@ const (
 	NotTaken                      // nobody took over: still MASTER, soon with the priority of before
 	GivenUp                       // nobody took over, and Force was set: BACKUP, nobody speaks
 	NotMaster                     // nothing to hand over: not MASTER, or no longer for another reason
+	Withdrawn                     // by Stay: still MASTER
 )
 
 // String is for people and for the answer to a command.
 func (o Outcome) String() string {
-	if o < HandedOver || o > NotMaster {
+	if o < HandedOver || o > Withdrawn {
 		return "invalid"
 	}
-	return [...]string{HandedOver: "handed_over", NotTaken: "not_taken", GivenUp: "given_up", NotMaster: "not_master"}[o]
+	return [...]string{HandedOver: "handed_over", NotTaken: "not_taken", GivenUp: "given_up", NotMaster: "not_master", Withdrawn: "withdrawn"}[o]
 }
 
 func (SetPriority) action() {}

@@ -64,6 +64,10 @@ type Yield struct {
 	Wait bool
 }
 
+// Stay withdraws a Yield with Wait under way, and no other: the node is not to be relieved after all.
+// The Demotion that goes with it comes before.
+type Stay struct{}
+
 // Reconfigure changes the configuration and keeps the state.
 type Reconfigure struct{ Config }
 
@@ -76,4 +80,5 @@ func (Sent) event()        {}
 func (Demotion) event()    {}
 func (Release) event()     {}
 func (Yield) event()       {}
+func (Stay) event()        {}
 func (Reconfigure) event() {}

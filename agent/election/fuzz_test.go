@@ -91,6 +91,9 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 		return election.Tick{Blind: true}
 	case 15:
 		flags := s.byte()
+		if flags&12 == 12 {
+			return election.Stay{}
+		}
 		return election.Yield{Force: flags&1 != 0, Wait: flags&2 != 0}
 	default:
 		return election.Tick{}

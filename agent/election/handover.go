@@ -90,7 +90,7 @@ func (m *Machine) tickBowed(out []Action) []Action {
 // notTaken ends a handover without a successor. Who heard the bow-out and did not act on
 // it must hear of us again at once.
 func (m *Machine) notTaken(out []Action) []Action {
-	h, s := &m.handover, &m.master
+	h := &m.handover
 	if h.force {
 		h.gave = true
 		out = m.stepDown(ReasonYield, nil, h.until, 0, out)
@@ -100,6 +100,26 @@ func (m *Machine) notTaken(out []Action) []Action {
 	}
 	out = append(out, m.outcome(NotTaken, nil))
 	h.on, h.over = false, true
+	return m.rise(out)
+}
+
+// stay ends a handover that only waits. The priority is the demotion's, as it was all along.
+func (m *Machine) stay(out []Action) []Action {
+	if h := &m.handover; !h.on || !h.wait {
+		return out
+	}
+	out = append(out, m.outcome(Withdrawn, nil))
+	m.handover = handover{}
+	m.effective = m.priority()
+	if m.phase == phaseBowed {
+		return m.rise(out)
+	}
+	return out
+}
+
+// rise follows a bow-out that nobody acted on.
+func (m *Machine) rise(out []Action) []Action {
+	s := &m.master
 	m.phase, s.inFlight = phaseOwning, false
 	if m.now >= s.lease {
 		return m.expire(out)

@@ -73,6 +73,8 @@ func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
 		return m.restate(out)
 	case Yield:
 		return m.handOver(ev, out)
+	case Stay:
+		return m.stay(out)
 	case Release:
 		return m.release(ev.Reason, out)
 	case Reconfigure:

@@ -109,6 +109,11 @@ func (w *world) actions() map[string]func(*rapid.T) {
 				n.ask(ev)
 			}
 		},
+		"stay": func(t *rapid.T) {
+			if n := w.pick(t); !n.paused {
+				n.step(election.Stay{})
+			}
+		},
 		"restart agent": func(t *rapid.T) {
 			if n := w.pick(t); n.linkUp && n.wanted {
 				n.paused = false

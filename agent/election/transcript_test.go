@@ -269,6 +269,8 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 		return election.Tick{Blind: slices.Contains(args, "blind")}
 	case "yield":
 		return election.Yield{Force: slices.Contains(args, "force"), Wait: slices.Contains(args, "wait")}
+	case "stay":
+		return election.Stay{}
 	case "up":
 		return election.Up{Reason: reason(t, args[0])}
 	case "down":

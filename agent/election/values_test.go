@@ -109,10 +109,10 @@ func TestNames(t *testing.T) {
 	for f := election.FamilyNone; f <= election.IPv6; f++ {
 		names = append(names, f.String())
 	}
-	for o := election.Outcome(0); o <= election.NotMaster+1; o++ {
+	for o := election.Outcome(0); o <= election.Withdrawn+1; o++ {
 		names = append(names, o.String())
 	}
-	if got := strings.Join(names, " "); got != "none startup yield send_failed invalid  IPv4 IPv6 invalid handed_over not_taken given_up not_master invalid" {
+	if got := strings.Join(names, " "); got != "none startup yield send_failed invalid  IPv4 IPv6 invalid handed_over not_taken given_up not_master withdrawn invalid" {
 		t.Errorf("names: %s", got)
 	}
 }

@@ -63,6 +63,16 @@ func (w *World) blame(m *member, f *frame) {
 	}
 }
 
+// claimLost notes that a claim went past the egress program and no further: the agent ends it as soon as
+// it learns of that, which may take it as long as the claim.
+func (w *World) claimLost(m *member) {
+	for _, other := range m.group.members {
+		if other != m {
+			w.missed(other, m)
+		}
+	}
+}
+
 // missed notes that m does not know what from said last.
 func (w *World) missed(m, from *member) {
 	if m.kernel.role.State == election.Init {

@@ -87,7 +87,11 @@ func (w *World) passes(m *member, f *frame) bool {
 	}
 	if n.delay > 0 && w.losses.chance(n.delay) {
 		w.lost(m, f)
-		w.single(m, f, w.losses.between(0, n.delayBy))
+		late := func() {
+			w.blame(m, f) // it tells of a master that may be none any more
+			w.deliver(m, f)
+		}
+		w.queue.push(happening{at: w.now + w.losses.between(0, n.delayBy), kind: kindCall, call: late})
 		return false
 	}
 	if n.double > 0 && w.losses.chance(n.double) {

@@ -295,7 +295,12 @@ func (w *World) sendAt(m *member, act election.SendAdvert) bool {
 	}
 	m.kernel.recordSent(m.counter, digest, act.Priority)
 	now := h.clock.local(w.now)
-	ok := m.kernel.advertise(now, act.Goodbye) && h.link && h.failing == 0 // the device fails after egress
+	before := m.kernel.claimed
+	passed := m.kernel.advertise(now, act.Goodbye)
+	ok := passed && h.link && h.failing == 0
+	if passed && !ok && m.kernel.claimed != before {
+		w.claimLost(m)
+	}
 	if ok {
 		w.countSend(m)
 		w.stats.Adverts++

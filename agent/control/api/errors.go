@@ -23,6 +23,7 @@ const (
 	CodeReserved         = "reserved_name"
 	CodeNoSuccessor      = "no_successor"
 	CodeNotMaster        = "not_master"
+	CodeWithdrawn        = "withdrawn"
 	CodeNotImplemented   = "not_implemented"
 	CodeInternal         = "internal"
 )

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -21,11 +22,19 @@ const (
 	OutcomeGivenUp = "given_up"
 	// OutcomeNotMaster: there was nothing to hand over, or no longer.
 	OutcomeNotMaster = "not_master"
+	// OutcomeWithdrawn: maintenance was left before anybody took over; MASTER here still.
+	OutcomeWithdrawn = "withdrawn"
 )
 
-// handoverTimeout is longer than the daemon's own limit for a verb, so that the
-// daemon says how it ended.
-const handoverTimeout = 45 * time.Second
+// HandoverLimit is how long the daemon gives a handover of a group with that advbase,
+// before it answers with [CodeTimeout]: an advert that asks, an interval for the peers, a
+// goodbye, another interval, each at its turn, and time for a busy machine.
+func HandoverLimit(advbase int) time.Duration {
+	return 30*time.Second + 4*time.Duration(advbase+1)*time.Second
+}
+
+// handoverPatience is how much longer a client waits, so that the daemon says how it ended.
+const handoverPatience = 15 * time.Second
 
 // YieldRequest is the body of POST /v1/groups/{name}/yield. It may be absent.
 type YieldRequest struct {
@@ -80,6 +89,15 @@ func handOver[T any](ctx context.Context, c *Client, path string, request any) (
 		var none T
 		return none, fmt.Errorf("write request: %w", err)
 	}
-	patient := &Client{Socket: c.Socket, Timeout: cmp.Or(c.Timeout, handoverTimeout)}
+	st, err := c.Status(ctx)
+	if _, refused := errors.AsType[*Error](err); err != nil && !refused {
+		var none T
+		return none, err
+	}
+	slowest := 0
+	for i := range st.Groups {
+		slowest = max(slowest, st.Groups[i].AdvBase)
+	}
+	patient := &Client{Socket: c.Socket, Timeout: cmp.Or(c.Timeout, HandoverLimit(slowest)+handoverPatience)}
 	return send[T](ctx, patient, http.MethodPost, path, body)
 }
