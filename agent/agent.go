@@ -220,14 +220,16 @@ func (a *Agent) readSwitches() error {
 // now is the one clock of elections, leases and receive times.
 func (a *Agent) now() election.Instant { return election.Instant(a.clock()) }
 
-func (a *Agent) electionConfig(g config.Group) election.Config {
+func (a *Agent) electionConfig(g config.Group) election.Config { return electionConfig(a.cfg, g) }
+
+func electionConfig(cfg *config.Config, g config.Group) election.Config {
 	c := election.Config{
-		NodeName: a.cfg.Node.Name, AdvBase: g.AdvBase, AdvSkew: g.AdvSkew,
-		Preempt: a.cfg.Carp.Preempt, DeadRatio: a.cfg.Carp.DeadRatio, SendDemote: a.cfg.Carp.SendDemote,
-		PreemptDelay: a.cfg.Carp.PreemptDelay,
+		NodeName: cfg.Node.Name, AdvBase: g.AdvBase, AdvSkew: g.AdvSkew,
+		Preempt: cfg.Carp.Preempt, DeadRatio: cfg.Carp.DeadRatio, SendDemote: cfg.Carp.SendDemote,
+		PreemptDelay: cfg.Carp.PreemptDelay,
 		DualStack:    hasFamily(g, families[0]) && hasFamily(g, families[1]),
 	}
-	if a.cfg.Carp.MasterDown == config.MasterDownOpenBSD {
+	if cfg.Carp.MasterDown == config.MasterDownOpenBSD {
 		c.MasterDown = election.DownOpenBSD
 	}
 	return c

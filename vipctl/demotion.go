@@ -115,7 +115,7 @@ func demotionEnd(d *api.Demotion, now time.Time) string {
 }
 
 func (p *program) demotionAdd(c *cli.Context) error {
-	args, err := interleaved(c, "NAME", "N")
+	args, err := arguments(c, "NAME", "N")
 	if err != nil {
 		return err
 	}

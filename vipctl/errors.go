@@ -78,31 +78,6 @@ func unknownCommand(c *cli.Context, commands []*cli.Command, name string) error 
 	return usagef("there is no command %q; there are %s", typed, strings.Join(names, ", "))
 }
 
-// arguments returns the positional arguments, of which there must be as many as
-// names. The flag library takes what looks like a flag after the first of them for
-// another argument; that would change what is done without a word.
-func arguments(c *cli.Context, names ...string) ([]string, error) {
-	args := c.Args().Slice()
-	usage := strings.TrimSpace(commandName(c) + " [flags] " + strings.Join(names, " "))
-	for _, a := range args {
-		if len(a) > 1 && a[0] == '-' {
-			return nil, usagef("flag %s stands after an argument and would be ignored: put flags first, as in `%s`", a, usage)
-		}
-	}
-	return counted(args, usage, names)
-}
-
-// counted holds the arguments to their names.
-func counted(args []string, usage string, names []string) ([]string, error) {
-	switch {
-	case len(args) < len(names):
-		return nil, usagef("%s is missing: `%s`", names[len(args)], usage)
-	case len(args) > len(names):
-		return nil, usagef("%q is one argument too many: `%s`", args[len(names)], usage)
-	}
-	return args, nil
-}
-
 // oneOf holds a flag to its values.
 func oneOf(c *cli.Context, flag string, allowed ...string) (string, error) {
 	v := c.String(flag)

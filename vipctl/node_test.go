@@ -20,6 +20,7 @@ type node struct {
 	status api.Status
 	change api.Change
 	reload api.Reload
+	plan   api.Plan
 	demote api.DemotionChange
 
 	handover api.Handover
@@ -104,6 +105,15 @@ func (n *node) Events(context.Context) (api.Event, <-chan api.Event, func()) {
 func (n *node) Reload(context.Context) (api.Reload, error) {
 	_, err := n.did("reload")
 	return n.reload, err
+}
+
+func (n *node) Plan(_ context.Context, file *api.ConfigFile) (api.Plan, error) {
+	what := "plan of its own file"
+	if file != nil {
+		what = fmt.Sprintf("plan %s %#o %q", file.Name, file.Mode, file.Text)
+	}
+	_, err := n.did(what)
+	return n.plan, err
 }
 
 func (n *node) Demotions(context.Context) (api.Demotions, error) {

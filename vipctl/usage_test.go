@@ -4,6 +4,9 @@ package vipctl
 
 import (
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -37,7 +40,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	const commands = "status, show, why, disable, enable, maintenance, demotion, yield, history, events, reload, restart, config, version, completion, help"
+	commands := strings.Join(commandNames(), ", ")
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
 		{"stauts", `there is no command "stauts"; there are ` + commands},
@@ -47,7 +50,10 @@ func TestUsage(t *testing.T) {
 		{"status eth0@1", "\"eth0@1\" is one argument too many: `vipctl status [flags]`"},
 		{"status --check --watch", "--check answers once and --watch does not end; use one of them"},
 		{"show", "GROUP is missing: `vipctl show [flags] GROUP`"},
-		{"show eth0@1 -o json", "flag -o stands after an argument and would be ignored: put flags first, as in `vipctl show [flags] GROUP`"},
+		{"show eth0@1 -x json", "there is no flag -x; see `vipctl show --help`"},
+		{"show eth0@1 -o", "-o needs a value; see `vipctl show --help`"},
+		{"show eth0@1 -o wide", `--output "wide" is unknown; allowed are table, json`},
+		{"history eth0@1 -n many", "--n \"many\": "},
 		{"show -o wide eth0@1", `--output "wide" is unknown; allowed are table, json`},
 		{"disable now", "\"now\" is one argument too many: `vipctl disable [flags]`"},
 		{"maintenance", "which command? There are enter, leave, status, help; see `vipctl maintenance --help`"},
@@ -64,4 +70,54 @@ func TestUsage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFlagsAfterArguments: they mean what they mean before them, by both their names.
+func TestFlagsAfterArguments(t *testing.T) {
+	n := &node{status: healthy(), why: map[string]api.Why{"eth2@3": {Group: "eth2@3"}}, plan: examplePlan()}
+	socket := n.serve(t)
+	file := filepath.Join(t.TempDir(), "f.toml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ flags, args string }{
+		{"show -o json", "eth2@3"},
+		{"show --output json", "eth2@3"},
+		{"why -o json", "eth2@3"},
+		{"why --output=json", "eth2@3"},
+		{"history -n 3 -o json", "eth2@3"},
+		{"plan -o json", file},
+		{"yield --force", "eth2@3"},
+		{"yield --force=false", "eth2@3"},
+		{"demotion add --for 10m --reason x", "a 1"},
+		{"demotion remove", "a"},
+	} {
+		command, flags, _ := strings.Cut(tt.flags, " -")
+		ask := func(line string) string {
+			n.asked = nil
+			code, out, errs := run(t, Env{}, append(strings.Fields(line), "--socket", socket)...)
+			return fmt.Sprintf("exit %d\n%s%s%q", code, out, errs, n.asked)
+		}
+		if flags != "" {
+			flags = "-" + flags
+		}
+		before, after := ask("--socket "+socket+" "+tt.flags+" "+tt.args), ask(command+" "+tt.args+" "+flags)
+		if before != after || !strings.HasPrefix(after, "exit 0\n") {
+			t.Errorf("%s %s: before the arguments\n%s\nafter them\n%s", tt.flags, tt.args, before, after)
+		}
+	}
+	code, out, errs := run(t, Env{}, "show", "eth2@3", "--help")
+	if code != ExitOK || !strings.Contains(out, "EXAMPLE:") || errs != "" {
+		t.Errorf("help after an argument: exit %d, %q, %q", code, out, errs)
+	}
+}
+
+// commandNames are the commands in the order of the help.
+func commandNames() []string {
+	p := &program{env: Env{Getenv: func(string) string { return "" }}}
+	var names []string
+	for _, c := range p.app().Commands {
+		names = append(names, c.Name)
+	}
+	return append(names, "help")
 }

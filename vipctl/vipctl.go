@@ -61,6 +61,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 	tty := env.Terminal || isTerminal(env.Stdout)
 	p := &program{env: env, tty: tty, colour: tty && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"}
 	err := p.app().RunContext(ctx, args)
+	if errors.Is(err, errHelped) {
+		err = nil
+	}
 	if err == nil && p.lost != nil {
 		err = fmt.Errorf("the output could not be written: %w", p.lost)
 	}
@@ -95,7 +98,7 @@ func (p *program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.statusCommand(), p.showCommand(), p.whyCommand(),
 			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(),
-			p.reloadCommand(), p.restartCommand(), p.configCommand(), p.versionCommand(), p.completionCommand(),
+			p.reloadCommand(), p.planCommand(), p.restartCommand(), p.configCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}
 	for _, c := range app.Commands {

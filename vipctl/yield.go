@@ -29,7 +29,7 @@ func (p *program) yieldCommand() *cli.Command {
 }
 
 func (p *program) yield(c *cli.Context) error {
-	args, err := interleaved(c, "GROUP")
+	args, err := arguments(c, "GROUP")
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,9 @@ type Backend interface {
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
 	// when the new config is refused, and then has changed nothing.
 	Reload(ctx context.Context) (api.Reload, error)
+	// Plan says what Reload would do with a config, and changes nothing; nil means the
+	// file that Reload reads. The error is that of Reload.
+	Plan(ctx context.Context, file *api.ConfigFile) (api.Plan, error)
 	Demotions(ctx context.Context) (api.Demotions, error)
 	// AddDemotion adds or replaces an operator's demotion that passed
 	// [api.NewDemotion.Check]. The same again renews its expiry and keeps its since.

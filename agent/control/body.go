@@ -14,13 +14,13 @@ import (
 	"vipd/agent/control/api"
 )
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, api.Errorf(api.CodeTooLarge, "the request body is larger than %d bytes", maxBodyBytes)
+		return nil, api.Errorf(api.CodeTooLarge, "the request body is larger than %d bytes", limit)
 	}
 	return nil, api.Errorf(api.CodeBadRequest, "read the request body: %v", err)
 }

@@ -16,24 +16,14 @@ import (
 const eventTimeout = 10 * time.Second
 
 func (s *Server) history(ctx context.Context, r *http.Request) (any, error) {
-	group, n := "", 0
-	for key, values := range r.URL.Query() {
-		switch key {
-		case "group":
-			group = values[0]
-		case "n":
-			var err error
-			if n, err = strconv.Atoi(values[0]); err != nil || n < 1 {
-				return nil, api.Errorf(api.CodeBadRequest, "n is %.20q; it must be a number from 1", values[0])
-			}
-		default:
-			return nil, api.Errorf(api.CodeBadRequest, "there is no parameter %.50q; known are group, n", key)
-		}
-		if len(values) > 1 {
-			return nil, api.Errorf(api.CodeBadRequest, "%s stands twice; keep one", key)
+	q, n := r.URL.Query(), 0
+	if q.Has("n") {
+		var err error
+		if n, err = strconv.Atoi(q.Get("n")); err != nil || n < 1 {
+			return nil, api.Errorf(api.CodeBadRequest, "n is %.20q; it must be a number from 1", q.Get("n"))
 		}
 	}
-	h, err := s.backend.History(ctx, group, n)
+	h, err := s.backend.History(ctx, q.Get("group"), n)
 	if h.Transitions == nil {
 		h.Transitions = []api.Transition{}
 	}
@@ -48,7 +38,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s is not for %s; use %s", r.URL.Path, r.Method, http.MethodGet))
 		return
 	}
-	body, err := readBody(w, r)
+	if err := checkParameters(r, nil); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	body, err := readBody(w, r, maxBodyBytes)
 	if err == nil {
 		err = emptyBody(body)
 	}

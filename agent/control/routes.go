@@ -3,6 +3,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +27,11 @@ type route struct {
 	patient bool
 	// body is a verb whose request says something.
 	body func(ctx context.Context, r *http.Request, request []byte) (any, error)
+	// limit is the size of that request in bytes; 0 means maxBodyBytes.
+	limit int64
+	// query are the parameters that there may be; any other is refused, for a request
+	// that was meant for a newer daemon must not be half understood.
+	query []string
 }
 
 // methods lists what the route allows.
@@ -72,7 +78,7 @@ func (s *Server) routes() []route {
 		{path: "/v1/why/{name}", get: func(ctx context.Context, r *http.Request) (any, error) {
 			return s.backend.Why(ctx, r.PathValue("name"))
 		}},
-		{path: "/v1/history", get: s.history},
+		{path: "/v1/history", get: s.history, query: []string{"group", "n"}},
 		{path: "/v1/maintenance", get: s.maintenance},
 		{path: "/v1/maintenance/enter", body: s.enterMaintenance, patient: true},
 		{path: "/v1/maintenance/leave", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) }},
@@ -86,6 +92,7 @@ func (s *Server) routes() []route {
 			},
 		},
 		{path: "/v1/restart", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Restart(ctx) }},
+		{path: "/v1/plan", body: s.plan, limit: api.MaxConfig, query: []string{"name", "mode"}},
 		{path: "/v1/reload", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Reload(ctx) }},
 	}
 }
@@ -171,7 +178,11 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, api.Errorf(api.CodeForbidden, "only root may change vipd; you may read: run the command with sudo"))
 		return
 	}
-	body, err := readBody(w, r)
+	if err := checkParameters(r, rt.query); err != nil {
+		s.refuse(w, r, err)
+		return
+	}
+	body, err := readBody(w, r, cmp.Or(rt.limit, maxBodyBytes))
 	if err == nil && (rt.body == nil || r.Method != http.MethodPost) {
 		err = emptyBody(body)
 	}

@@ -72,6 +72,13 @@ func (f *fake) SetEnabled(ctx context.Context, on bool) (api.Change, error) {
 	return f.change(ctx, fmt.Sprint("enabled ", on))
 }
 
+func (f *fake) Plan(_ context.Context, file *api.ConfigFile) (api.Plan, error) {
+	if file == nil {
+		return api.Plan{Source: "its own"}, f.err
+	}
+	return api.Plan{Source: fmt.Sprintf("%s %#o %s", file.Name, file.Mode, file.Text)}, f.err
+}
+
 func (f *fake) SetMaintenance(ctx context.Context, on bool) (api.Change, error) {
 	return f.change(ctx, fmt.Sprint("maintenance ", on))
 }

@@ -24,7 +24,7 @@ func (m *Machine) priority() Priority {
 	if h := &m.handover; (h.on || h.over) && !h.wait {
 		demotion = max(demotion, 0) + MaxSkew
 	}
-	return m.cfg.effective(demotion)
+	return m.cfg.Effective(demotion)
 }
 
 func (m *Machine) handOver(ev Yield, out []Action) []Action {

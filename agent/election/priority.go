@@ -81,9 +81,9 @@ func worst(a, b Priority) Priority {
 	return w
 }
 
-// effective is what a group of this configuration states under a sum of demotions:
+// Effective is what a group of this configuration states under a sum of demotions:
 // clamp(advskew+sum, 0, 240), with advbase 0 at least 1, and the demote byte.
-func (c Config) effective(demotion int) Priority {
+func (c Config) Effective(demotion int) Priority {
 	p := Priority{AdvBase: c.AdvBase}
 	skew := min(max(int(c.AdvSkew)+demotion, 0), MaxSkew)
 	if c.AdvBase == 0 {

@@ -34,7 +34,7 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 }
 
 func (m *Machine) yieldReason(a Advert, beaten bool) Reason {
-	undemoted := m.cfg.effective(0)
+	undemoted := m.cfg.Effective(0)
 	switch {
 	case !beaten:
 		return ReasonLeaseExpired

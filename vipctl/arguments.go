@@ -3,6 +3,7 @@
 package vipctl
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,18 +11,29 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// interleaved is [arguments] for a command whose flags may stand after its arguments,
-// where the flag library does not look for them. What stands after -- is an argument
-// always, and so is a negative number.
-func interleaved(c *cli.Context, names ...string) ([]string, error) {
+// arguments returns the positional arguments, of which there must be as many as names.
+// Flags may stand after them, where the flag library does not look: it would take them
+// for arguments. What stands after -- is an argument always, and so is a negative
+// number.
+func arguments(c *cli.Context, names ...string) ([]string, error) {
 	args, err := words(c)
 	if err != nil {
 		return nil, err
 	}
-	return counted(args, strings.TrimSpace(commandName(c)+" [flags] "+strings.Join(names, " ")), names)
+	usage := strings.TrimSpace(commandName(c) + " [flags] " + strings.Join(names, " "))
+	switch {
+	case len(args) < len(names):
+		return nil, usagef("%s is missing: `%s`", names[len(args)], usage)
+	case len(args) > len(names):
+		return nil, usagef("%q is one argument too many: `%s`", args[len(names)], usage)
+	}
+	return args, nil
 }
 
-// optional is [interleaved] for a command with one argument that may be left out; then
+// errHelped ends a command that was asked for its help after an argument.
+var errHelped = errors.New("helped")
+
+// optional is [arguments] for a command with one argument that may be left out; then
 // it is empty.
 func optional(c *cli.Context, name string) (string, error) {
 	args, err := words(c)
@@ -56,7 +68,11 @@ func words(c *cli.Context) ([]string, error) {
 		if at < 0 {
 			return nil, usagef("there is no flag %s; see `%s --help`", word, commandName(c))
 		}
-		if _, isSwitch := c.Command.Flags[at].(*cli.BoolFlag); isSwitch && !hasValue {
+		flag := c.Command.Flags[at]
+		if slices.Contains(cli.HelpFlag.Names(), name) {
+			return nil, errors.Join(cli.ShowSubcommandHelp(c), errHelped)
+		}
+		if _, isSwitch := flag.(*cli.BoolFlag); isSwitch && !hasValue {
 			value, hasValue = "true", true
 		}
 		if !hasValue {
@@ -65,8 +81,10 @@ func words(c *cli.Context) ([]string, error) {
 			}
 			value, rest = rest[0], rest[1:]
 		}
-		if err := c.Set(name, value); err != nil {
-			return nil, usagef("--%s %q: %v; see `%s --help`", name, value, err, commandName(c))
+		for _, name := range flag.Names() { // the library makes one of them only while it parses
+			if err := c.Set(name, value); err != nil {
+				return nil, usagef("--%s %q: %v; see `%s --help`", name, value, err, commandName(c))
+			}
 		}
 	}
 	return args, nil

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"vipd/agent/control/api"
+)
+
+// checkParameters refuses what stands in the URL and is not known, or twice.
+func checkParameters(r *http.Request, known []string) error {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return api.Errorf(api.CodeBadRequest, "the parameters of the URL cannot be read: %v", err)
+	}
+	for key, values := range q {
+		switch {
+		case !slices.Contains(known, key) && len(known) == 0:
+			return api.Errorf(api.CodeBadRequest, "there is no parameter %.50q; none are known here", key)
+		case !slices.Contains(known, key):
+			return api.Errorf(api.CodeBadRequest, "there is no parameter %.50q; known are %s", key, strings.Join(known, ", "))
+		case len(values) > 1:
+			return api.Errorf(api.CodeBadRequest, "%s stands twice; keep one", key)
+		}
+	}
+	return nil
+}
