@@ -199,8 +199,8 @@ func (a *Agent) transition(g *group, t election.Transition) {
 	level := slog.LevelInfo
 	if t.To == election.Init && t.Reason != election.ReasonStop && t.Reason != election.ReasonDisabled {
 		level = slog.LevelWarn
-		if g.port != nil && g.port.detail != "" {
-			attrs = append(attrs, "detail", g.port.detail)
+		if g.detail != "" {
+			attrs = append(attrs, "detail", g.detail)
 		}
 	}
 	a.log.Log(a.ctx, level, "transition", attrs...)

@@ -176,6 +176,9 @@ func (f fakePlane) Detach(ifindex int) error {
 
 func (f fakePlane) AddGroup(spec loader.GroupSpec) (planeGroup, error) {
 	g := &fakeGroup{b: f.b, name: fmt.Sprintf("%d@%d", spec.IfIndex, spec.VHID)}
+	if err := g.take(spec); err != nil {
+		return nil, err
+	}
 	f.b.planes[g.name] = g
 	f.b.note("plug %s", g.name)
 	return g, nil
@@ -202,9 +205,28 @@ type fakeGroup struct {
 	name string
 	role loader.Role
 	seen loader.Seen
+
+	ifindex int
+	vips    []netip.Addr
+}
+
+// take holds what the kernel's map does: an address of an interface has one owner.
+func (g *fakeGroup) take(spec loader.GroupSpec) error {
+	for _, other := range g.b.planes {
+		for _, addr := range spec.VIPs {
+			if other != g && other.ifindex == spec.IfIndex && slices.Contains(other.vips, addr) {
+				return fmt.Errorf("address %s: %w by another group of that interface", addr, loader.ErrExists)
+			}
+		}
+	}
+	g.ifindex, g.vips = spec.IfIndex, slices.Clone(spec.VIPs)
+	return nil
 }
 
 func (g *fakeGroup) Update(spec loader.GroupSpec) error {
+	if err := g.take(spec); err != nil {
+		return err
+	}
 	g.b.note("update %s %d addresses", g.name, len(spec.VIPs))
 	return nil
 }
@@ -240,6 +262,9 @@ func (g *fakeGroup) Answering(now int64) (bool, error) {
 
 func (g *fakeGroup) Remove() error {
 	g.b.note("unplug %s", g.name)
+	if g.b.planes[g.name] == g {
+		delete(g.b.planes, g.name)
+	}
 	return nil
 }
 

@@ -26,7 +26,12 @@ type group struct {
 	queue   []election.Action // reused by step
 	late    []election.Action // of an adoption, to be done once plugged
 
-	port  *port
+	port *port
+	// fault is why the group cannot leave INIT, its own or its port's; "" when all is
+	// well. detail says it in a sentence.
+	fault  election.Reason
+	detail string
+
 	plane planeGroup // nil while the interface is not usable
 
 	spec       loader.GroupSpec // as the data plane has it
@@ -214,7 +219,7 @@ func (g *group) publish(a *Agent) {
 	}
 	if g.port != nil {
 		out.att = g.port.att
-		out.detail = g.port.detail
+		out.detail = g.detail
 	}
 	g.view.Store(out)
 }

@@ -16,7 +16,7 @@ const (
 	// maxNap bounds a sleep of the loop, so that a suspend (which Go's timers do
 	// not count) or a lost wake-up costs a second at the most.
 	maxNap = time.Second
-	// retryPort is how often an interface that could not be used is tried again
+	// retryPort is how often an interface or group that could not be used is tried again
 	// without a netlink event, as for an XDP slot that somebody frees.
 	retryPort = 2 * time.Second
 	// stopLimit bounds a graceful stop: a handover ends by itself within 5 s.
@@ -122,7 +122,7 @@ func (a *Agent) nextWake(retryAt *election.Instant) (election.Instant, time.Dura
 	if due > 0 {
 		nap = min(nap, max(0, due.Sub(now)))
 	}
-	if *retryAt == 0 && a.portFaulty() {
+	if *retryAt == 0 && a.attachFaulty() {
 		*retryAt = now.Add(retryPort)
 	}
 	if *retryAt > 0 {
@@ -131,9 +131,10 @@ func (a *Agent) nextWake(retryAt *election.Instant) (election.Instant, time.Dura
 	return due, nap
 }
 
-func (a *Agent) portFaulty() bool {
-	for _, p := range a.ports {
-		if p.fault == election.ReasonAttachFailed {
+// attachFaulty says whether something could not be attached that may be later.
+func (a *Agent) attachFaulty() bool {
+	for _, g := range a.order {
+		if g.fault == election.ReasonAttachFailed {
 			return true
 		}
 	}
@@ -280,18 +281,19 @@ func (a *Agent) notePort(p *port, was election.Reason) bool {
 // INIT when the port is of no use.
 func (a *Agent) syncGroup(g *group) {
 	p := g.port
+	g.fault, g.detail = p.fault, p.detail
 	if p.opened {
 		a.byPlace[place{p.link.Index, g.cfg.VHID}] = g
 		if err := g.plug(a); err != nil {
 			a.log.Error("group not in the data plane", "group", g.name, "err", err)
-			p.fail(election.ReasonAttachFailed, err.Error())
+			g.fault, g.detail = election.ReasonAttachFailed, err.Error() // the port's other groups have no part in it
 		}
 	}
-	if p.fault == 0 || a.leaving(g) {
+	if g.fault == 0 || a.leaving(g) {
 		return
 	}
-	if v := g.machine.View(); v.State != election.Init || v.Reason != p.fault {
-		a.step(g, election.Down{Reason: p.fault})
+	if v := g.machine.View(); v.State != election.Init || v.Reason != g.fault {
+		a.step(g, election.Down{Reason: g.fault})
 	}
 	g.publish(a)
 }
@@ -299,7 +301,7 @@ func (a *Agent) syncGroup(g *group) {
 // settle starts every group that is in INIT without a reason to be there.
 func (a *Agent) settle() {
 	for _, g := range a.order {
-		if g.port.fault != 0 || g.plane == nil || a.leaving(g) {
+		if g.fault != 0 || g.plane == nil || a.leaving(g) {
 			continue
 		}
 		if v := g.machine.View(); v.State == election.Init {

@@ -12,6 +12,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/control/api"
 	"vipd/agent/election"
+	"vipd/loader"
 )
 
 // stopReason is why groups leave with the daemon.
@@ -109,6 +110,14 @@ func (a *Agent) switchTo(next *config.Config, warnings []config.Problem) (api.Re
 		g.removed = true
 		a.step(g, election.Release{Reason: election.ReasonConfigChanged})
 	}
+	var errs []error
+	for _, cfg := range diff.Added {
+		if old := a.groups[cfg.Name()]; old != nil {
+			a.dropGroup(old) // still on its way out from an earlier reload
+		}
+		errs = append(errs, a.addGroup(cfg))
+	}
+	a.makeWay(next, diff.Changed)
 	for _, c := range diff.Changed {
 		a.changeGroup(a.groups[c.New.Name()], c.New)
 	}
@@ -118,13 +127,6 @@ func (a *Agent) switchTo(next *config.Config, warnings []config.Problem) (api.Re
 				a.step(g, election.Reconfigure{Config: a.electionConfig(g.cfg)})
 			}
 		}
-	}
-	var errs []error
-	for _, cfg := range diff.Added {
-		if old := a.groups[cfg.Name()]; old != nil {
-			a.dropGroup(old) // still on its way out from an earlier reload
-		}
-		errs = append(errs, a.addGroup(cfg))
 	}
 	a.checks.Reconcile(next.Checks)
 	a.forgetRemoved()
@@ -141,20 +143,42 @@ func keepFixed(running, next *config.Config) *config.Config {
 	return &c
 }
 
+// makeWay takes addresses from the groups that lose them, before another one gets them:
+// in the data plane an address of an interface has one owner, and taking it off the host
+// later would take it from the new one. A group on its way out whose address another one
+// wants has said goodbye, and goes at once.
+func (a *Agent) makeWay(next *config.Config, changed []config.GroupChange) {
+	wanted := func(by *group, addr netip.Addr) bool {
+		return slices.ContainsFunc(next.Groups, func(cfg config.Group) bool {
+			return cfg.Name() != by.name && cfg.Interface == by.cfg.Interface && slices.Contains(addrsOf(cfg), addr)
+		})
+	}
+	for _, g := range slices.Clone(a.order) {
+		if g.removed && slices.ContainsFunc(addrsOf(g.cfg), func(addr netip.Addr) bool { return wanted(g, addr) }) {
+			a.dropGroup(g)
+		}
+	}
+	for _, c := range changed {
+		g := a.groups[c.New.Name()]
+		gone := slices.DeleteFunc(addrsOf(c.Old), func(addr netip.Addr) bool { return slices.Contains(addrsOf(c.New), addr) })
+		a.dropVIPs(g, gone)
+		if g.plane != nil && slices.ContainsFunc(gone, func(addr netip.Addr) bool { return wanted(g, addr) }) {
+			g.spec.VIPs = slices.DeleteFunc(slices.Clone(g.spec.VIPs), func(addr netip.Addr) bool { return slices.Contains(gone, addr) })
+			if err := g.plane.Update(g.spec); err != nil {
+				a.log.Error("addresses not taken out of the data plane", "group", g.name, "err", err)
+				g.spec = loader.GroupSpec{} // unknown: the next one is written whatever it is
+			}
+		}
+	}
+}
+
 // changeGroup puts new values in force without a change of state. The new key
 // and address list go to the data plane before the first advert made with them.
 func (a *Agent) changeGroup(g *group, cfg config.Group) {
-	var gone []netip.Addr
-	for addr := range g.onHost {
-		if !slices.Contains(addrsOf(cfg), addr) {
-			gone = append(gone, addr)
-		}
-	}
 	g.cfg = cfg
 	if err := g.setSecrets(cfg); err != nil {
 		a.log.Error("password not usable", "group", g.name, "err", err) // checked before
 	}
-	a.dropVIPs(g, gone)
 	if g.plane != nil {
 		if err := g.plug(a); err != nil {
 			a.log.Error("group not updated in the data plane", "group", g.name, "err", err)
@@ -172,14 +196,13 @@ func (a *Agent) changeGroup(g *group, cfg config.Group) {
 // forgetRemoved drops the groups that have let go.
 func (a *Agent) forgetRemoved() {
 	dropped := false
-	for _, g := range a.order {
+	for _, g := range slices.Clone(a.order) {
 		if g.removed && g.machine.View().State == election.Init {
 			a.dropGroup(g)
 			dropped = true
 		}
 	}
 	if dropped {
-		a.arrange()
 		a.publish()
 	}
 }
@@ -187,6 +210,7 @@ func (a *Agent) forgetRemoved() {
 func (a *Agent) dropGroup(g *group) {
 	g.unplug(a, election.ReasonConfigChanged)
 	delete(a.groups, g.name)
+	a.order = slices.DeleteFunc(slices.Clone(a.order), func(other *group) bool { return other == g })
 	if g.port.opened {
 		delete(a.byPlace, place{g.port.link.Index, g.cfg.VHID})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,5 +109,87 @@ func TestReloadRefusedChangesNothing(t *testing.T) {
 	b.opts.Load = nil
 	if _, err := b.applyReload(t.Context()); !errors.Is(err, errReloadFlags) {
 		t.Errorf("reload without a file: %v, want %v", err, errReloadFlags)
+	}
+}
+
+// An address that goes from one group to another on the interface: in the data plane it
+// has one owner, and the groups beside them have no part in it.
+func TestReloadMovesAddressesBetweenGroups(t *testing.T) {
+	b3 := func(addresses ...string) []config.Group {
+		var out []config.Group
+		for i, a := range addresses {
+			out = append(out, testGroup("eth0", uint8(i+1), a))
+		}
+		return out
+	}
+	groups := b3("192.0.2.100/24", "192.0.2.101/24", "192.0.2.102/24")
+	moved := testGroup("eth0", 30, "192.0.2.102/24")
+	for _, tt := range []struct {
+		name string
+		next []config.Group
+		host []string // of the changed groups afterwards
+	}{
+		{"to another vhid", []config.Group{moved, groups[0], groups[1]}, nil},
+		{"swapped", b3("192.0.2.100/24", "192.0.2.102/24", "192.0.2.101/24"), []string{"eth0@2 192.0.2.102", "eth0@3 192.0.2.101"}},
+		{"from a removed one", []config.Group{groups[0], testGroup("eth0", 2, "192.0.2.101/24", "192.0.2.102/24")}, []string{"eth0@2 192.0.2.101", "eth0@2 192.0.2.102"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, groups...)
+			b.master()
+			before := b.groups["eth0@1"].machine.View()
+			b.reloadTo(tt.next...)
+			b.syncPorts()
+			log := b.drain()
+			if after := b.groups["eth0@1"].machine.View(); after != before {
+				t.Errorf("eth0@1 moved:\n%+v\n%+v", before, after)
+			}
+			for _, g := range b.order {
+				if g.fault != 0 {
+					t.Errorf("%s: %s, %s", g.name, g.fault, g.detail)
+				}
+			}
+			for _, want := range tt.host {
+				name, addr, _ := strings.Cut(want, " ")
+				if _, has := b.groups[name].onHost[netip.MustParseAddr(addr)]; !has {
+					t.Errorf("%s is not on the host for %s: %q", addr, name, log)
+				}
+				added, removed := lastIndex(log, "add "+addr+" to 10 for 5s"), lastIndex(log, "del "+addr+" from 10")
+				if added < removed {
+					t.Errorf("%s was taken off after it was added: %q", addr, log)
+				}
+			}
+			if tt.host != nil {
+				b.expectState("eth0@2", election.Master, election.ReasonMasterTimeout)
+			}
+		})
+	}
+}
+
+func lastIndex(log []string, line string) int {
+	at := -1
+	for i, l := range log {
+		if l == line {
+			at = i
+		}
+	}
+	return at
+}
+
+// A group that comes back while it is on its way out is a new one, and stays.
+func TestReloadAddsAGroupThatIsOnItsWayOut(t *testing.T) {
+	first, second := testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth0", 2, "192.0.2.101/24")
+	b := newBench(t, first, second)
+	b.master()
+	b.reloadTo(first)
+	if g := b.groups["eth0@2"]; g == nil || !g.removed {
+		t.Fatal("the removed group did not wait for a successor")
+	}
+	b.reloadTo(first, second)
+	b.expectState("eth0@2", election.Backup, election.ReasonStartup)
+	b.pass(3 * time.Second)
+	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+	b.expectState("eth0@2", election.Master, election.ReasonMasterTimeout)
+	if len(b.order) != 2 {
+		t.Errorf("%d groups, want 2", len(b.order))
 	}
 }

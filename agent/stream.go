@@ -74,8 +74,8 @@ func (a *Agent) remember(g *group, t election.Transition) {
 			Address: c.Src.String(), AdvBase: int(c.AdvBase), AdvSkew: int(c.AdvSkew), Demote: int(c.Demote),
 		}
 	}
-	if t.To == election.Init && g.port != nil {
-		out.Detail = g.port.detail
+	if t.To == election.Init {
+		out.Detail = g.detail
 	}
 	a.history.add(out)
 	a.stream.tell(api.Event{Time: out.Time, Event: api.EventTransition, Transition: &out})
