@@ -26,7 +26,7 @@ TOOLS ?= $(HOME)/.cache/vipd-tools
 GOLANGCI := $(TOOLS)/golangci-lint
 
 # What must not be skipped when the whole of "make test" runs.
-REQUIRE := bpf,netns,ucarp,keepalived,tcpdump,promtool
+REQUIRE := bpf,netns,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace
 # Packages that need nothing of the machine; loader and tests need root.
 UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
 FUZZTIME ?= 20s
@@ -68,7 +68,7 @@ setup: ## install what the tests need on Debian 12 (apt-get), mount bpffs
 
 test: setup ## everything: set-up, generate-is-clean, unit with race detector, programs, integration; then looks for left-overs
 	$(MAKE) check-generate
-	$(MAKE) race
+	$(MAKE) race VIPD_TEST_REQUIRE=$(REQUIRE)
 	status=0; $(MAKE) test-program test-integration VIPD_TEST_REQUIRE=$(REQUIRE) || status=$$?; $(SUDO) tests/leftovers.sh && exit $$status
 
 test-unit: ## unit tests alone; need nothing but Go

@@ -55,6 +55,7 @@ func (a *Agent) adopt(g *group) bool {
 		}
 		g.onHost[addr] = g.cfg.Addresses[i]
 	}
+	g.adopted = true
 	a.log.Info("adopted", "group", g.name, "state", g.machine.View().State.String(), "generation", p.Role.Generation)
 	return true
 }
@@ -73,9 +74,13 @@ func stateOf(role uint8) election.State {
 // settleAdopted carries out what adoption decided, once the group is plugged, and
 // removes what nobody claimed.
 func (a *Agent) settleAdopted() {
+	var adopted []*group
 	for _, g := range a.order {
 		late := g.late
 		g.late = nil
+		if g.adopted {
+			adopted = append(adopted, g)
+		}
 		if g.machine.View().State != election.Master {
 			for addr, p := range g.onHost { // routes that the earlier one may have made
 				if !p.IsSingleIP() {
@@ -93,4 +98,5 @@ func (a *Agent) settleAdopted() {
 		a.log.Error("groups of an earlier config not removed", "err", err)
 	}
 	clear(a.pinned)
+	a.resumeHooks(adopted)
 }

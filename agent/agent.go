@@ -23,6 +23,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/control/api"
 	"vipd/agent/election"
+	"vipd/agent/hooks"
 	"vipd/agent/metrics"
 	"vipd/agent/netio"
 	"vipd/loader"
@@ -54,6 +55,7 @@ type Agent struct {
 	timeOfDay       func() time.Time // for people and for files alone: it may be set at any moment
 	metrics         *metrics.Metrics
 	checks          *checks.Runner
+	hooks           *hooks.Runner
 	firstGeneration uint64
 
 	ports  map[string]*port
@@ -80,6 +82,7 @@ type Agent struct {
 	leave    chan struct{}
 	done     chan struct{} // closed when the loop has ended
 
+	beat    atomic.Int64 // CLOCK_BOOTTIME at the loop's last round
 	history *history
 	stream  stream
 
@@ -188,6 +191,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	a.metrics = metrics.New(snapshotSource{a}, metrics.Options{Version: api.Version, GoVersion: runtime.Version(), Log: a.log})
 	a.checks = checks.New(checks.Options{Log: a.log, Now: a.timeOfDay})
 	defer a.checks.Close()
+	a.hooks = a.newHooks()
 	keep, err = a.serve(ctx)
 	return err
 }

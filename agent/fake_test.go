@@ -15,6 +15,7 @@ import (
 
 	"vipd/agent/checks"
 	"vipd/agent/config"
+	"vipd/agent/control/api"
 	"vipd/agent/election"
 	"vipd/agent/metrics"
 	"vipd/agent/netio"
@@ -60,6 +61,12 @@ func newBench(t *testing.T, groups ...config.Group) *bench {
 // newBenchWith starts on a data plane that an earlier vipd left pins in.
 func newBenchWith(t *testing.T, pins []loader.PinnedGroup, groups ...config.Group) *bench {
 	t.Helper()
+	return newBenchPast(t, nil, pins, groups...)
+}
+
+// newBenchPast is newBenchWith for an earlier vipd that left a history as well.
+func newBenchPast(t *testing.T, past []api.Transition, pins []loader.PinnedGroup, groups ...config.Group) *bench {
+	t.Helper()
 	cfg := config.Default()
 	cfg.Node.Name = "fw1"
 	cfg.Groups = groups
@@ -79,7 +86,12 @@ func newBenchWith(t *testing.T, pins []loader.PinnedGroup, groups ...config.Grou
 	b.checks = checks.New(checks.Options{})
 	t.Cleanup(b.checks.Close)
 	b.metrics = metrics.New(snapshotSource{b.Agent}, metrics.Options{})
+	b.hooks = b.newHooks()
+	t.Cleanup(func() { b.hooks.Close(0) })
 	b.pins = pins
+	for _, tr := range past {
+		b.history.read = b.history.add(tr)
+	}
 	b.readPinned()
 	for i, g := range groups {
 		if _, ok := b.links[g.Interface]; !ok {

@@ -25,6 +25,7 @@ type group struct {
 	machine *election.Machine
 	queue   []election.Action // reused by step
 	late    []election.Action // of an adoption, to be done once plugged
+	adopted bool
 
 	port *port
 	// fault is why the group cannot leave INIT, its own or its port's; "" when all is

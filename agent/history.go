@@ -38,7 +38,9 @@ type history struct {
 	mu      sync.Mutex
 	ring    []api.Transition // at most api.MaxHistory, oldest first from next on
 	next    int
-	total   uint64 // ever added or read
+	total   uint64 // ever added or read: the id of the newest
+	version uint64 // changes so far: additions and amendments
+	read    uint64 // total after reading the file: what is of earlier runs
 	damaged int
 	unsaved string
 
@@ -48,8 +50,9 @@ type history struct {
 	done   chan struct{}
 }
 
-// numbered is a transition on its way to the file, with the total after it: writing all
-// anew overtakes what waits in the queue.
+// numbered is a transition on its way to the file, with the version after it: writing
+// all anew overtakes what waits in the queue. One that was amended is in the file once
+// more, and counts for the earlier line.
 type numbered struct {
 	at uint64
 	api.Transition
@@ -57,12 +60,48 @@ type numbered struct {
 
 func newHistory(log *slog.Logger) *history { return &history{log: log} }
 
-// add is called by the loop and does not block on the disk.
-func (h *history) add(t api.Transition) {
+// add is called by the loop and does not block on the disk. It returns the id for amend.
+func (h *history) add(t api.Transition) (id uint64) {
 	h.mu.Lock()
 	h.keep(t)
-	at := h.total
+	id = h.total
+	at := h.version
 	h.mu.Unlock()
+	h.send(at, t)
+	return id
+}
+
+// amend notes what became of a transition's hook and returns the transition. It may be
+// forgotten already, or never have been known.
+func (h *history) amend(id uint64, run *api.HookRun) (t api.Transition, known bool) {
+	h.mu.Lock()
+	if id == 0 || id > h.total || h.total-id >= uint64(len(h.ring)) {
+		h.mu.Unlock()
+		return t, false
+	}
+	slot := &h.ring[(id-1)%api.MaxHistory]
+	slot.Hook = run
+	t = *slot
+	h.version++
+	at := h.version
+	h.mu.Unlock()
+	h.send(at, t)
+	return t, true
+}
+
+// newest returns the last transition of a group and its id, 0 when there is none.
+func (h *history) newest(group string) (t api.Transition, id uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for id = h.total; id > 0 && h.total-id < uint64(len(h.ring)); id-- {
+		if t := h.ring[(id-1)%api.MaxHistory]; t.Group == group {
+			return t, id
+		}
+	}
+	return t, 0
+}
+
+func (h *history) send(at uint64, t api.Transition) {
 	if h.queue == nil {
 		return
 	}
@@ -75,6 +114,7 @@ func (h *history) add(t api.Transition) {
 
 func (h *history) keep(t api.Transition) {
 	h.total++
+	h.version++
 	if len(h.ring) < api.MaxHistory {
 		h.ring = append(h.ring, t)
 		return
@@ -101,7 +141,7 @@ func (h *history) snapshot(group string) (api.History, uint64) {
 			out.Transitions = append(out.Transitions, t)
 		}
 	}
-	return out, h.total
+	return out, h.version
 }
 
 // open reads what an earlier daemon wrote and begins to write. A file that cannot be
@@ -116,7 +156,7 @@ func (h *history) open(path string) {
 	for _, t := range lines {
 		h.keep(t)
 	}
-	h.damaged = bad
+	h.damaged, h.read = bad, h.total
 	h.mu.Unlock()
 	if bad > 0 {
 		h.log.Warn("damaged lines in the history skipped", "path", path, "lines", bad)
@@ -158,6 +198,7 @@ func readHistory(path string) (lines []api.Transition, damaged int, torn bool, e
 		case !long && len(bytes.TrimSpace(line)) == 0:
 		case long || json.Unmarshal(line, &t) != nil || t.Group == "" || t.To == "" || t.Time.IsZero():
 			damaged++
+		case amends(lines, &t):
 		default:
 			lines = append(lines, t)
 		}
@@ -173,11 +214,29 @@ func readHistory(path string) (lines []api.Transition, damaged int, torn bool, e
 	}
 }
 
+// amendable is how far back a line can be amended: hooks end soon, or in order.
+const amendable = 256
+
+// amends puts t into the place of the line that it amends, if there is one.
+func amends(lines []api.Transition, t *api.Transition) bool {
+	if t.Hook == nil {
+		return false
+	}
+	for i := len(lines) - 1; i >= max(0, len(lines)-amendable); i-- {
+		was := &lines[i]
+		if was.Group == t.Group && was.Time.Equal(t.Time) && was.From == t.From && was.To == t.To && was.Generation == t.Generation {
+			*was = *t
+			return true
+		}
+	}
+	return false
+}
+
 // historyFile is the writer's side of the file.
 type historyFile struct {
 	h     *history
 	lines int    // in the file
-	upto  uint64 // has all up to this total
+	upto  uint64 // has all up to this version
 	stale bool   // the file lacks something, or has something damaged
 }
 
@@ -241,7 +300,7 @@ func appendLine(path string, line []byte) error {
 
 // rewrite replaces the file with what is in memory.
 func (f *historyFile) rewrite() {
-	past, total := f.h.snapshot("")
+	past, version := f.h.snapshot("")
 	all := past.Transitions
 	var b bytes.Buffer
 	for i := range all {
@@ -258,7 +317,7 @@ func (f *historyFile) rewrite() {
 		f.failed(err)
 		return
 	}
-	f.lines, f.upto, f.stale = len(all), total, false
+	f.lines, f.upto, f.stale = len(all), version, false
 	f.tell("")
 }
 

@@ -57,6 +57,7 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 	defer timer.Stop()
 	var stopBy, retryAt election.Instant
 	for !a.stopped(stopBy) {
+		a.beat.Store(a.clock())
 		due, wake := a.nextWake(&retryAt)
 		timer.Reset(wake)
 		select {

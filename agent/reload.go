@@ -35,6 +35,9 @@ func (a *Agent) addGroup(cfg config.Group) error {
 	}
 	g.port = p
 	a.groups[g.name] = g
+	if cfg.Hook != "" {
+		a.metrics.PrepareHook(cfg.Interface, cfg.VHID)
+	}
 	if g.machine.View().State == election.Init { // an adopted one knows it already
 		a.step(g, election.Demotion{Total: a.ledger.total()})
 	}
@@ -176,6 +179,9 @@ func (a *Agent) makeWay(next *config.Config, changed []config.GroupChange) {
 // and address list go to the data plane before the first advert made with them.
 func (a *Agent) changeGroup(g *group, cfg config.Group) {
 	g.cfg = cfg
+	if cfg.Hook != "" {
+		a.metrics.PrepareHook(cfg.Interface, cfg.VHID)
+	}
 	if err := g.setSecrets(cfg); err != nil {
 		a.log.Error("password not usable", "group", g.name, "err", err) // checked before
 	}

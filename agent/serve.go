@@ -36,6 +36,7 @@ func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
 		return false, err
 	}
 	a.warnings = server.Warnings()
+	a.beat.Store(a.clock())
 	a.publish()
 	// The helpers outlive ctx: during a graceful stop status still answers.
 	around, end := context.WithCancel(context.WithoutCancel(ctx))
@@ -54,10 +55,14 @@ func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
 	end()
 	err = tasks.Wait()
 	if keep {
+		a.hooks.Close(hookLeave)
 		a.log.Info("leaving without goodbye, the next vipd takes over what is pinned")
 		return true, err
 	}
-	return false, errors.Join(err, a.tearDown())
+	err = errors.Join(err, a.tearDown())
+	a.hooks.Close(hookStop)
+	a.log.Info("vipd stopped")
+	return false, err
 }
 
 // tearDown takes what is left of us off the host. The groups are in INIT by
@@ -69,7 +74,6 @@ func (a *Agent) tearDown() error {
 	for _, p := range a.ports {
 		p.close(a, stopReason)
 	}
-	a.log.Info("vipd stopped")
 	return nil
 }
 

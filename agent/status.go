@@ -165,12 +165,15 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 	a := s.a
 	n := a.node.Load()
 	now := a.now()
-	out := metrics.Snapshot{Enabled: n.enabled, Maintenance: n.maintenance, Demotion: n.ledger.total()}
+	waiting := a.hooks.Waiting()
+	out := metrics.Snapshot{LoopAge: now.Sub(election.Instant(a.beat.Load())), Enabled: n.enabled, Maintenance: n.maintenance, Demotion: n.ledger.total()}
 	for _, d := range n.ledger.list() {
 		out.Demotions = append(out.Demotions, metrics.Demotion{Name: d.Name, Value: d.Value})
 	}
 	for _, c := range a.checks.Results() {
-		out.Checks = append(out.Checks, metrics.Check{Name: c.Name, Failing: c.State == checks.Failing})
+		out.Checks = append(out.Checks, metrics.Check{
+			Name: c.Name, Failing: c.State == checks.Failing, Known: !c.At.IsZero(), Age: time.Since(c.At),
+		})
 	}
 	for _, g := range n.groups {
 		v := g.view.Load()
@@ -180,6 +183,7 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 			Sent: g.counts.sent.Load(), Received: k.group.Received, Rejected: k.group.Rejected,
 			Dropped: k.group.Dropped, Packets: k.group.Packets, Bytes: k.group.Bytes, EventsLost: k.group.EventsLost,
 		}
+		mg.HasHook, mg.HookWaiting = v.cfg.Hook != "", waiting[g.name]
 		if k.answering {
 			mg.LeaseRemaining = v.view.Lease.Sub(now)
 		}

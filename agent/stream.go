@@ -77,8 +77,14 @@ func (a *Agent) remember(g *group, t election.Transition) {
 	if t.To == election.Init {
 		out.Detail = g.detail
 	}
-	a.history.add(out)
+	if g.cfg.Hook != "" {
+		out.Hook = &api.HookRun{Path: g.cfg.Hook, Outcome: api.HookWaiting, ExitCode: -1}
+	}
+	id := a.history.add(out)
 	a.stream.tell(api.Event{Time: out.Time, Event: api.EventTransition, Transition: &out})
+	if g.cfg.Hook != "" {
+		a.submitHook(g, id, out.From, out.To, out.Reason)
+	}
 }
 
 // tellNode tells what changed from one view of the node to the next.

@@ -7,6 +7,7 @@ set -euo pipefail
 needs=(
   "ip iproute2" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
   "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "git git" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
+  "shellcheck shellcheck" "systemd-analyze systemd" "setpriv util-linux" "chrt util-linux" "strace strace"
   "clang-14 clang-14" "llvm-strip-14 llvm-14" "/usr/include/bpf/bpf_helpers.h libbpf-dev"
   "/usr/include/linux/bpf.h linux-libc-dev"
 )

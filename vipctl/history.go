@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,7 +21,8 @@ func (p *program) historyCommand() *cli.Command {
 		UsageText: "vipctl history [-n N] [-o table|json] [GROUP]",
 		ArgsUsage: "[GROUP]",
 		Description: example(fmt.Sprintf("The last %d transitions, oldest first, also of earlier runs of vipd. CAUSE is the advert that made this node decide:\n"+
-			"its sender with advbase/advskew. LAG is how late the decision came; a long one means that vipd was not run in time.", api.MaxHistory),
+			"its sender with advbase/advskew. LAG is how late the decision came; a long one means that vipd was not run in time.\n"+
+			"HOOK is what came of the group's hook, if it has one; -o json has its output.", api.MaxHistory),
 			"vipctl history", "vipctl history -n 20 eth0@1"),
 		Flags: []cli.Flag{
 			outputFlag(formatTable, formatJSON),
@@ -77,17 +80,43 @@ func (p *program) historyView(h *api.History) string {
 	}
 	now := p.env.Now()
 	var t table
-	header := make([]cell, 0, 7)
+	hooked := slices.ContainsFunc(h.Transitions, func(e api.Transition) bool { return e.Hook != nil })
+	header := make([]cell, 0, 8)
 	for _, s := range []string{"TIME", "GROUP", "FROM", "TO", "REASON", "CAUSE", "LAG"} {
 		header = append(header, plain(s))
+	}
+	if hooked {
+		header = append(header, plain("HOOK"))
 	}
 	t.add(header...)
 	for i := range h.Transitions {
 		e := &h.Transitions[i]
-		t.add(plain(e.Time.In(now.Location()).Format("2006-01-02 15:04:05.000")), plain(e.Group), plain(e.From),
-			cell{e.To, stateColour(e.To)}, plain(e.Reason), plain(causeText(e.Cause)), plain(lagText(e.LagSeconds)))
+		row := []cell{
+			plain(e.Time.In(now.Location()).Format("2006-01-02 15:04:05.000")), plain(e.Group), plain(e.From),
+			{text: e.To, colour: stateColour(e.To)},
+			plain(e.Reason), plain(causeText(e.Cause)), plain(lagText(e.LagSeconds)),
+		}
+		if hooked {
+			row = append(row, hookCell(e.Hook))
+		}
+		t.add(row...)
 	}
 	return t.String(p.colour)
+}
+
+// hookCell is how the hook was told, in few words; -o json has its output.
+func hookCell(run *api.HookRun) cell {
+	switch {
+	case run == nil:
+		return plain("-")
+	case run.Outcome == api.HookOK:
+		return cell{"ok " + lagText(run.DurationSeconds), green}
+	case run.Outcome == api.HookWaiting, run.Outcome == api.HookSkipped:
+		return plain(run.Outcome)
+	case run.Outcome == api.HookFailed && run.Error != "":
+		return cell{run.Error, red}
+	}
+	return cell{strings.ReplaceAll(run.Outcome, "_", " "), red}
 }
 
 func stateColour(state string) string {

@@ -51,6 +51,8 @@ type Result struct {
 	Reason string
 	// Since is when State was reached, by the host's clock.
 	Since time.Time
+	// At is when the last run ended; zero before the first.
+	At time.Time
 	// Demotion is what the check costs while it is Failing, in units of advskew.
 	Demotion int
 }

@@ -121,7 +121,7 @@ func (t *task) record(err error) {
 		t.r.mu.Unlock()
 		return
 	}
-	t.result.Reason = ""
+	t.result.Reason, t.result.At = "", t.r.opts.Now()
 	if err != nil {
 		t.result.Reason = oneLine(subject(t.check)+": "+err.Error(), maxReason)
 	}

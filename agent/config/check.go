@@ -34,6 +34,10 @@ const (
 	maxAccept = maxContexts - 1
 	// maxPreemptDelay is longer than any routing protocol takes to converge.
 	maxPreemptDelay = time.Hour
+	// minHookTimeout and maxHookTimeout leave room for the smallest script and for the
+	// commit of a large connection table.
+	minHookTimeout = 100 * time.Millisecond
+	maxHookTimeout = time.Hour
 	// maxText bounds names and descriptions, which go into every status.
 	maxText = 255
 )

@@ -108,6 +108,8 @@ type Group struct {
 	Peers []netip.Addr
 	// Hook is an executable run on transitions; empty means none.
 	Hook string
+	// HookTimeout is how long a run of it may last, 100 ms to 1 h.
+	HookTimeout time.Duration
 	// Digest is all or no-link-local: which addresses we sign with.
 	Digest string
 	// LLAddr is the lladdr that was set by hand on OpenBSD's carp interfaces and is

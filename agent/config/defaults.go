@@ -33,7 +33,7 @@ func Default() *Config {
 
 // defaultGroup is a [[vip]] of which nothing was said.
 func defaultGroup() Group {
-	return Group{AdvBase: 1, Digest: DigestAll, PeerTTL: PeerTTLAny, Replay: ReplayOff}
+	return Group{AdvBase: 1, HookTimeout: 30 * time.Second, Digest: DigestAll, PeerTTL: PeerTTLAny, Replay: ReplayOff}
 }
 
 // defaultCheck is a [[check]] of which nothing was said. A timeout that was not

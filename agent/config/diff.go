@@ -77,6 +77,7 @@ func groupDiff(a, b Group) []string {
 		{"password", a.Password != b.Password},
 		{"peers", !sameSet(a.Peers, b.Peers)},
 		{"hook", a.Hook != b.Hook},
+		{"hook_timeout", a.HookTimeout != b.HookTimeout},
 		{"digest", a.Digest != b.Digest},
 		{"lladdr", !samePointed(a.LLAddr, b.LLAddr)},
 		{"peer_ttl", a.PeerTTL != b.PeerTTL},

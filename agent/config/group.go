@@ -57,15 +57,30 @@ func decodeGroup(s *section, opts Options) *draft {
 		s.r.problem(d.head, "password_file", "missing in this [[vip]]; name a file with the password in its first line, or write password = \"\" to use the all-zero key that CARP has without one")
 	}
 	checkPeers(s.r, d, s.list("peers", "addresses, such as \"192.0.2.12\""))
-	if s.str("hook", &g.Hook) && g.Hook != "" {
-		if checkPath(s.r, s.line("hook"), "hook", g.Hook) {
-			s.r.warn(s.line("hook"), "hook", "hooks are not yet run in this release")
-		}
-	}
+	decodeHook(s, g, opts)
 	decodeProtocol(s, d)
 	decodeAccepts(s, d, opts)
 	s.done()
 	return d
+}
+
+// decodeHook warns of a hook that cannot be run now: it may come later, and nothing of
+// the election depends on it.
+func decodeHook(s *section, g *Group, opts Options) {
+	if s.str("hook", &g.Hook) && g.Hook != "" && checkPath(s.r, s.line("hook"), "hook", g.Hook) {
+		switch mode, err := opts.Stat(g.Hook); {
+		case err != nil:
+			s.r.warn(s.line("hook"), "hook", "%s cannot be run now: %v", g.Hook, err)
+		case !mode.IsRegular() || mode&0o111 == 0:
+			s.r.warn(s.line("hook"), "hook", "%s cannot be run: it is not an executable file; `chmod +x %s`", g.Hook, g.Hook)
+		case mode&0o002 != 0:
+			s.r.warn(s.line("hook"), "hook", "everybody on this host can change %s, which vipd runs: `chmod o-w %s`", g.Hook, g.Hook)
+		}
+	}
+	s.duration("hook_timeout", minHookTimeout, maxHookTimeout, &g.HookTimeout)
+	if g.Hook == "" && s.tried("hook_timeout") {
+		s.r.warn(s.line("hook_timeout"), "hook_timeout", "has no effect without hook")
+	}
 }
 
 // decodePassword reads password or password_file; written is false if neither stands

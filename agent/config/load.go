@@ -25,6 +25,8 @@ type Options struct {
 	Mode fs.FileMode
 	// ReadFile reads a password file and its mode; nil reads the host's files.
 	ReadFile func(path string) ([]byte, fs.FileMode, error)
+	// Stat tells the mode of a hook; nil asks the host.
+	Stat func(path string) (fs.FileMode, error)
 	// Hostname is the default of node.name; nil asks the host.
 	Hostname func() (string, error)
 }
@@ -32,6 +34,18 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.ReadFile == nil {
 		o.ReadFile = func(path string) ([]byte, fs.FileMode, error) { return readFile(path, maxPasswordFile) }
+	}
+	if o.Stat == nil {
+		o.Stat = func(path string) (fs.FileMode, error) {
+			fi, err := os.Stat(path)
+			if pe, ok := errors.AsType[*fs.PathError](err); ok {
+				return 0, pe.Err
+			}
+			if err != nil {
+				return 0, err
+			}
+			return fi.Mode(), nil
+		}
 	}
 	if o.Hostname == nil {
 		o.Hostname = os.Hostname

@@ -31,6 +31,19 @@ func testOptions() Options {
 	return Options{
 		Mode:     0o640,
 		Hostname: func() (string, error) { return "host", nil },
+		Stat: func(path string) (fs.FileMode, error) {
+			switch path {
+			case "/h/good":
+				return 0o755, nil
+			case "/h/open":
+				return 0o777, nil
+			case "/h/plain":
+				return 0o644, nil
+			case "/h/dir":
+				return fs.ModeDir | 0o755, nil
+			}
+			return 0, fs.ErrNotExist
+		},
 		ReadFile: func(path string) ([]byte, fs.FileMode, error) {
 			switch path {
 			case "/k/good":
@@ -65,6 +78,7 @@ func goodConfig() *Config {
 		Addresses:    []netip.Prefix{netip.MustParsePrefix("192.0.2.100/24")},
 		Password:     NewSecret([]byte("sesame")),
 		PasswordFile: "/k/good",
+		HookTimeout:  30 * time.Second,
 		Digest:       DigestAll,
 		PeerTTL:      PeerTTLAny,
 		Replay:       ReplayOff,
@@ -106,7 +120,8 @@ mode = "generic"
 advskew = 240
 description = "LAN gateway, Büro"
 peers = []
-hook = ""
+hook = "/h/good"
+hook_timeout = "1m30s"
 digest = "no-link-local"
 lladdr = "02:11:22:33:44:5F"
 peer_ttl = "any"
@@ -141,6 +156,7 @@ interval = "300ms"
 			c.Groups[0].AdvBase, c.Groups[0].AdvSkew = 2, 240
 			c.Groups[0].Description = "LAN gateway, Büro"
 			g := &c.Groups[0]
+			g.Hook, g.HookTimeout = "/h/good", 90*time.Second
 			g.Digest, g.Broadcast, g.RequireSeal, g.Replay = DigestNoLinkLocal, true, true, ReplayStrict
 			g.LLAddr = &[6]byte{0x02, 0x11, 0x22, 0x33, 0x44, 0x5f}
 			g.Accept = []Accept{
@@ -220,7 +236,7 @@ colour = "red"
 		`f.toml:13: addresses: "224.0.0.18/4" is a multicast address; allowed is a unicast address with the prefix length of its network, such as 192.0.2.100/24`,
 		`f.toml:14: addresses: "192.0.2.101" has no prefix length; write that of its network, such as 192.0.2.101/24`,
 		`f.toml:16: advskew: 255 is out of range, allowed is 0..254`,
-		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept`,
+		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept`,
 	}
 	cfg, _, err := parseText(text)
 	if cfg != nil {
@@ -323,8 +339,9 @@ func TestProblems(t *testing.T) {
 		{"peer nonsense", add("peers = [\"fw2\"]\n"), `f.toml:6: peers: "fw2" is no address; allowed is the unicast address of another node, without prefix length`},
 		{"peer multicast", add("peers = [\"224.0.0.18\"]\n"), `f.toml:6: peers: "224.0.0.18" is a multicast address; allowed is the unicast address of another node, without prefix length`},
 		{"peer is own VIP", add("peers = [\"192.0.2.100\"]\n"), `f.toml:6: peers: "192.0.2.100" is one of this group's own addresses; allowed is the unicast address of another node, without prefix length`},
+		{"hook_timeout too short", add("hook = \"/h/good\"\nhook_timeout = \"1ms\"\n"), `f.toml:7: hook_timeout: "1ms" is out of range, allowed is "100ms" to "1h"`},
 		{"hook relative", add("hook = \"hook\"\n"), `f.toml:6: hook: "hook" is not allowed; an absolute path is, one that begins with /`},
-		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept"},
+		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept"},
 		{"unknown key, escapes", add("\"\\u001b[2J\" = 1\n"), "f.toml:6: \uFFFD[2J: unknown key in [[vip]]; "},
 	}
 	for _, tt := range tests {
@@ -352,7 +369,11 @@ func TestWarnings(t *testing.T) {
 		{"open password file", strings.Replace(vip, "good", "open", 1), "f.toml:5: password_file: /k/open can be read by everybody on this host: `chmod o-rwx /k/open`"},
 		{"empty password file", strings.Replace(vip, "good", "empty", 1), "f.toml:5: password_file: the first line is empty, so the key is all zero and whoever is on the segment can take the addresses over"},
 		{"skew above the wire's", vip + "advskew = 254\n", "f.toml:6: advskew: 254 is sent as 240, as FreeBSD does"},
-		{"hook", vip + "hook = \"/etc/vipd/hook\"\n", "f.toml:6: hook: hooks are not yet run in this release"},
+		{"no hook", vip + "hook = \"/h/none\"\n", "f.toml:6: hook: /h/none cannot be run now: file does not exist"},
+		{"hook not executable", vip + "hook = \"/h/plain\"\n", "f.toml:6: hook: /h/plain cannot be run: it is not an executable file; `chmod +x /h/plain`"},
+		{"hook that is a directory", vip + "hook = \"/h/dir\"\n", "f.toml:6: hook: /h/dir cannot be run: it is not an executable file; `chmod +x /h/dir`"},
+		{"open hook", vip + "hook = \"/h/open\"\n", "f.toml:6: hook: everybody on this host can change /h/open, which vipd runs: `chmod o-w /h/open`"},
+		{"hook_timeout alone", vip + "hook_timeout = \"5s\"\n", "f.toml:6: hook_timeout: has no effect without hook"},
 		{"peer_ttl alone", vip + "peer_ttl = \"any\"\n", "f.toml:6: peer_ttl: has no effect without peers: the TTL of multicast must be 255 always"},
 		{"one dir for both", "[node]\nruntime_dir = \"/var/lib/vipd\"\n" + vip, "f.toml:2: runtime_dir: is the same as state_dir, so `vipctl disable` survives a reboot or maintenance mode does not; let runtime_dir be under /run"},
 	}

@@ -86,6 +86,20 @@ func nodeFamilies() []family {
 				}
 			},
 		},
+		{
+			nameCheckAge, "Time since the health check last had a result; absent while it had none.", gauge,
+			func(p *page, v *view) {
+				for _, c := range v.Checks {
+					if c.Known {
+						p.gauge(max(c.Age, 0).Seconds(), label("check", c.Name))
+					}
+				}
+			},
+		},
+		{
+			nameLoopAge, "Time since the election loop last went round, which it does every second at least: the age of all states and switches.", gauge,
+			func(p *page, v *view) { p.gauge(max(v.LoopAge, 0).Seconds()) },
+		},
 		{nameEnabled, "1 unless the operator disabled the node.", gauge, func(p *page, v *view) { p.truth(v.Enabled) }},
 		{nameMaintenance, "1 in maintenance mode.", gauge, func(p *page, v *view) { p.truth(v.Maintenance) }},
 		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
@@ -135,6 +149,14 @@ func groupFamilies() []family {
 		{
 			nameLease, "How long the group may go on answering without another advertisement sent; 0 when it may not answer.", gauge,
 			perGroup(func(p *page, g *groupView) { p.gauge(max(g.LeaseRemaining, 0).Seconds(), g.iface, g.vhid) }),
+		},
+		{
+			nameHookWaiting, "Transitions that wait for the group's hook to end.", gauge,
+			perGroup(func(p *page, g *groupView) {
+				if g.HasHook {
+					p.count(uint64(max(g.HookWaiting, 0)), g.iface, g.vhid)
+				}
+			}),
 		},
 		{nameDropped, "Frames dropped because this node must not speak for the group now, by reason.", counter, writeDropped},
 	}

@@ -32,6 +32,9 @@ type Metrics struct {
 	registry    *prometheus.Registry
 	transitions *prometheus.CounterVec
 	lag         prometheus.Histogram
+	hookRuns    *prometheus.CounterVec
+	hookSkipped *prometheus.CounterVec
+	hookTook    *prometheus.HistogramVec
 }
 
 // New registers every metric. The source is read at each scrape.
@@ -53,13 +56,23 @@ func New(src Source, opts Options) *Metrics {
 			Buckets: lagBuckets(),
 		}),
 	}
+	group := []string{"interface", "vhid"}
+	m.hookRuns = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: nameHookRuns, Help: "Runs of a group's hook by how they ended.",
+	}, append(group, "outcome"))
+	m.hookSkipped = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: nameHookSkipped, Help: "Transitions that a later run of the hook told of as well, because it was too slow.",
+	}, group)
+	m.hookTook = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: nameHookDuration, Help: "How long runs of a group's hook took.", Buckets: hookBuckets(),
+	}, group)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        nameBuildInfo,
 		Help:        "Always 1; the labels say what is running.",
 		ConstLabels: prometheus.Labels{"version": opts.Version, "go_version": opts.GoVersion},
 	})
 	build.Set(1)
-	m.registry.MustRegister(m.transitions, m.lag, build,
+	m.registry.MustRegister(m.transitions, m.lag, build, m.hookRuns, m.hookSkipped, m.hookTook,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -77,7 +90,32 @@ func (m *Metrics) ObserveWakeupLag(d time.Duration) {
 	m.lag.Observe(max(d, 0).Seconds())
 }
 
-// ForgetGroup drops the transitions of a group that was taken out of the config.
+// PrepareHook makes the series of a group's hook, so that they begin with 0.
+func (m *Metrics) PrepareHook(ifname string, vhid uint8) {
+	for _, o := range hookOutcomes() {
+		m.hookRuns.WithLabelValues(ifname, vhidLabel(vhid), o)
+	}
+	m.hookSkipped.WithLabelValues(ifname, vhidLabel(vhid))
+	m.hookTook.WithLabelValues(ifname, vhidLabel(vhid))
+}
+
+// ObserveHook counts one run of a group's hook; took is 0 if it never ran.
+func (m *Metrics) ObserveHook(ifname string, vhid uint8, outcome string, took time.Duration) {
+	m.hookRuns.WithLabelValues(ifname, vhidLabel(vhid), outcome).Inc()
+	if took > 0 {
+		m.hookTook.WithLabelValues(ifname, vhidLabel(vhid)).Observe(took.Seconds())
+	}
+}
+
+// ObserveHookSkipped counts a transition that a later run tells of.
+func (m *Metrics) ObserveHookSkipped(ifname string, vhid uint8) {
+	m.hookSkipped.WithLabelValues(ifname, vhidLabel(vhid)).Inc()
+}
+
+// ForgetGroup drops what was pushed of a group that was taken out of the config.
 func (m *Metrics) ForgetGroup(ifname string, vhid uint8) {
-	m.transitions.DeletePartialMatch(prometheus.Labels{"interface": ifname, "vhid": vhidLabel(vhid)})
+	of := prometheus.Labels{"interface": ifname, "vhid": vhidLabel(vhid)}
+	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{m.transitions, m.hookRuns, m.hookSkipped, m.hookTook} {
+		v.DeletePartialMatch(of)
+	}
 }

@@ -37,9 +37,9 @@ func (f *fixed) Snapshot() Snapshot { return Snapshot(*f) }
 // twoGroups is a master that hears a peer, and a fresh group that heard nothing.
 func twoGroups() *fixed {
 	return &fixed{
-		Enabled: true, Maintenance: true, Demotion: 230,
+		LoopAge: 30 * time.Millisecond, Enabled: true, Maintenance: true, Demotion: 230,
 		Demotions: []Demotion{{"maintenance", 240}, {"ops", -10}},
-		Checks:    []Check{{Name: "app"}, {"uplink", true}},
+		Checks:    []Check{{Name: "app"}, {Name: "uplink", Failing: true, Known: true, Age: 250 * time.Millisecond}},
 		Groups: []Group{
 			{
 				Interface: "eth0", VHID: 1, State: "MASTER", Sent: 100, Received: 7,
@@ -48,6 +48,7 @@ func twoGroups() *fixed {
 				Packets:  1000, Bytes: 64000, EventsLost: 2,
 				Heard: true, LastAdvertAge: 1500 * time.Millisecond, LeaseRemaining: 2970 * time.Millisecond,
 				Families: []Family{{Name: "ipv4"}, {Name: "ipv6", Silent: true}},
+				HasHook:  true, HookWaiting: 2,
 				Contexts: []Context{{Name: "own", Received: 5}, {Name: "accept 1", Received: 2}},
 				VIPs: []VIP{
 					{Address: "192.0.2.100", ARPRequests: 10, ARPReplies: 9},
@@ -70,6 +71,9 @@ func newTest(src Source) *Metrics {
 	m.ObserveWakeupLag(300 * time.Microsecond)
 	m.ObserveWakeupLag(-time.Second)
 	m.ObserveWakeupLag(20 * time.Second)
+	m.PrepareHook("eth0", 1)
+	m.ObserveHook("eth0", 1, "timeout", 30*time.Second)
+	m.ObserveHookSkipped("eth0", 1)
 	return m
 }
 
@@ -124,6 +128,7 @@ func TestEveryName(t *testing.T) {
 		nameGroupState, nameTransitions, nameSent, nameReceived, nameRejected, nameLastAge, nameARPRequests, nameARPReplies,
 		nameNDSolicitations, nameNDAdvertisements, namePackets, nameBytes, nameLease, nameDemotion, nameEnabled,
 		nameMaintenance, nameDropped, nameXDPInfo, nameEventsLost, nameWakeupLag, nameBuildInfo,
+		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing,
 	} {
 		want[n] = true

@@ -29,6 +29,12 @@ const (
 	nameFamilySilent     = "vipd_family_silent"
 	nameContribution     = "vipd_demotion_contribution"
 	nameCheckFailing     = "vipd_check_failing"
+	nameCheckAge         = "vipd_check_result_age_seconds"
+	nameLoopAge          = "vipd_agent_loop_age_seconds"
+	nameHookRuns         = "vipd_hook_runs_total"
+	nameHookSkipped      = "vipd_hook_skipped_total"
+	nameHookWaiting      = "vipd_hook_waiting"
+	nameHookDuration     = "vipd_hook_duration_seconds"
 )
 
 // groupReasons are the reject reasons of a group, interfaceReasons those of an
@@ -44,6 +50,16 @@ func groupReasons() []string {
 func interfaceReasons() []string { return []string{"bad_vhid", "foreign_vrrp"} }
 
 func states() []string { return []string{"MASTER", "BACKUP", "INIT"} }
+
+// hookBuckets span a script that only tells somebody to one that copies a table.
+func hookBuckets() []float64 {
+	return []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+}
+
+// hookOutcomes are those that a run can have; they exist with 0 from the start.
+func hookOutcomes() []string {
+	return []string{"ok", "failed", "timeout", "not_started", "interrupted"}
+}
 
 // lagBuckets span an idle machine's timer slack to a starved agent.
 func lagBuckets() []float64 {

@@ -14,6 +14,9 @@ type Source interface {
 
 // Snapshot is the node at one moment.
 type Snapshot struct {
+	// LoopAge is the time since the election loop last went round: how old everything
+	// here is that is not read from the kernel.
+	LoopAge     time.Duration
 	Enabled     bool
 	Maintenance bool
 	// Demotion is the sum of all demotions, in units of advskew (1/256 s).
@@ -39,6 +42,10 @@ type Check struct {
 	Name string
 	// Failing is false while it is not known yet.
 	Failing bool
+	// Known is false until the first result; then there is no age.
+	Known bool
+	// Age is the time since the last result.
+	Age time.Duration
 }
 
 // Group is one redundancy group in a [Snapshot].
@@ -67,6 +74,9 @@ type Group struct {
 	// Contexts are the passwords and address lists that adverts are accepted with,
 	// each name once.
 	Contexts []Context
+	// HasHook says that there is one, HookWaiting how many transitions wait for it.
+	HasHook     bool
+	HookWaiting int
 }
 
 // Family is one address family of a [Group].

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"vipd/agent"
+	"vipd/agent/command"
 )
 
 func main() {
@@ -23,8 +24,12 @@ func serve(ctx context.Context, opts agent.Options) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	context.AfterFunc(ctx, cancel) // a second signal has its default effect
-	// A log reader that goes away must not take the addresses with it.
-	signal.Ignore(syscall.SIGPIPE)
+	// A log reader that goes away must not take the addresses with it. Not Ignore, which
+	// hooks and checks would inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	if err := command.KeepFiles(); err != nil {
+		return err
+	}
 
 	a := agent.New(opts)
 	signals := make(chan os.Signal, 4)

@@ -34,6 +34,38 @@ type Transition struct {
 	// LagSeconds is the time from when it was due, or its advert received.
 	LagSeconds float64 `json:"lag_seconds"`
 	Generation uint64  `json:"generation"`
+	// Hook is how the group's hook was told; null if it has none.
+	Hook *HookRun `json:"hook,omitempty"`
+}
+
+// Outcomes as in [HookRun.Outcome].
+const (
+	HookWaiting     = "waiting"     // has not ended yet
+	HookOK          = "ok"          // status 0
+	HookFailed      = "failed"      // another status, or a signal
+	HookTimeout     = "timeout"     // killed at hook_timeout
+	HookNotStarted  = "not_started" // no such program, or not executable
+	HookInterrupted = "interrupted" // vipd ended before it did
+	HookSkipped     = "skipped"     // told with a later transition, as the hook was too slow
+)
+
+// HookRun is what came of telling the hook of a transition.
+type HookRun struct {
+	// Path is the executable.
+	Path    string `json:"path"`
+	Outcome string `json:"outcome"`
+	// ExitCode is its status; -1 if it has none.
+	ExitCode int `json:"exit_code"`
+	// Started is absent when it was not.
+	Started         *time.Time `json:"started,omitempty"`
+	DurationSeconds float64    `json:"duration_seconds"`
+	// Output is the end of what it wrote, at most 4 KiB; Truncated if there was more.
+	Output    string `json:"output,omitempty"`
+	Truncated bool   `json:"truncated,omitempty"`
+	// Error says why the outcome is not ok.
+	Error string `json:"error,omitempty"`
+	// Skipped is how many earlier transitions this run told of as well.
+	Skipped int `json:"skipped,omitempty"`
 }
 
 // Cause is the advert that caused a transition.
@@ -57,6 +89,7 @@ type History struct {
 const (
 	EventBegin      = "begin"      // the first line of every stream
 	EventTransition = "transition" // Transition
+	EventHook       = "hook"       // Transition, with the outcome of its hook
 	EventDemotion   = "demotion"   // Demotions
 	EventSwitch     = "switch"     // Switches
 	EventDropped    = "dropped"    // the last line for a client that was too slow
