@@ -289,6 +289,15 @@ func (h fakeHost) Link(name string) (netio.Link, error) {
 	}
 	return l, nil
 }
+func (h fakeHost) LinkAt(ifindex int) (netio.Link, error) {
+	for _, l := range h.b.links {
+		if l.Index == ifindex {
+			return l, nil
+		}
+	}
+	return netio.Link{}, netio.ErrNoLink
+}
+
 func (h fakeHost) Addresses(int) ([]netip.Prefix, error) { return slices.Clone(h.b.own), nil }
 
 func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, valid time.Duration) error {

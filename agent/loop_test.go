@@ -4,6 +4,7 @@ package agent
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,6 +218,15 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	if d := b.status().Groups[0].Detail; d == "" {
 		t.Error("INIT without a sentence about why")
 	}
+	renamed := link
+	renamed.Name = "wan0"
+	b.links["wan0"] = renamed
+	b.syncPorts()
+	b.expectState("eth0@1", election.Init, election.ReasonInterfaceMissing)
+	if d := b.status().Groups[0].Detail; !strings.Contains(d, "wan0") {
+		t.Errorf("the new name is not in: %s", d)
+	}
+	delete(b.links, "wan0")
 	link.Index = 77
 	b.links["eth0"] = link
 	b.syncPorts()

@@ -40,30 +40,26 @@ func (p *port) refresh(a *Agent, vips map[netip.Addr]bool) {
 	link, err := a.host.Link(p.name)
 	switch {
 	case errors.Is(err, netio.ErrNoLink):
-		p.close(a, election.ReasonInterfaceMissing)
-		p.fail(election.ReasonInterfaceMissing, fmt.Sprintf("interface %s does not exist; the group starts as soon as it appears", p.name))
+		p.giveUp(a, election.ReasonInterfaceMissing, p.missing(a))
 		return
 	case err != nil:
 		a.log.Error("interface not readable, keeping what was known", "ifname", p.name, "err", err)
 		return
 	case p.opened && link.Index != p.link.Index:
-		p.close(a, election.ReasonInterfaceMissing) // re-created under the same name
+		p.giveUp(a, election.ReasonInterfaceMissing, fmt.Sprintf("interface %s was deleted and made anew", p.name))
 	}
 	p.link = link
 	switch {
 	case link.MasterName != "":
-		p.close(a, election.ReasonInterfaceEnslaved)
-		p.fail(election.ReasonInterfaceEnslaved, fmt.Sprintf("interface %s is a port of the %s %s, which takes its frames; configure interface = %q instead",
+		p.giveUp(a, election.ReasonInterfaceEnslaved, fmt.Sprintf("interface %s is a port of the %s %s, which takes its frames; configure interface = %q instead",
 			p.name, link.MasterKind, link.MasterName, link.MasterName))
 		return
 	case !link.Ethernet:
-		p.close(a, election.ReasonAttachFailed)
-		p.fail(election.ReasonAttachFailed, fmt.Sprintf("interface %s is no Ethernet interface; CARP needs one", p.name))
+		p.giveUp(a, election.ReasonAttachFailed, fmt.Sprintf("interface %s is no Ethernet interface; CARP needs one", p.name))
 		return
 	}
 	if err := p.open(a); err != nil {
-		p.close(a, election.ReasonAttachFailed)
-		p.fail(election.ReasonAttachFailed, err.Error())
+		p.giveUp(a, election.ReasonAttachFailed, err.Error())
 		return
 	}
 	if !link.Up {
@@ -74,7 +70,24 @@ func (p *port) refresh(a *Agent, vips map[netip.Addr]bool) {
 	p.fault, p.detail = 0, ""
 }
 
-// fail notes why the port cannot be used and logs it once.
+// missing says what became of the interface.
+func (p *port) missing(a *Agent) string {
+	now, err := a.host.LinkAt(p.link.Index)
+	if p.link.Index != 0 && err == nil && now.MAC == p.link.MAC {
+		return fmt.Sprintf("interface %s is called %s now; configure interface = %q instead and reload, or rename it back: `ip link set %s name %s`",
+			p.name, now.Name, now.Name, now.Name, p.name)
+	}
+	return fmt.Sprintf("interface %s does not exist; the group starts as soon as it appears", p.name)
+}
+
+// giveUp lets go of the interface: the reason first, for it goes into the history with
+// the transitions that follow.
+func (p *port) giveUp(a *Agent, fault election.Reason, detail string) {
+	p.fail(fault, detail)
+	p.close(a, fault)
+}
+
+// fail notes why the port cannot be used.
 func (p *port) fail(fault election.Reason, detail string) {
 	p.fault, p.detail = fault, detail
 }

@@ -46,6 +46,7 @@ type planeGroup interface {
 // hostNet is netio.Host.
 type hostNet interface {
 	Link(name string) (netio.Link, error)
+	LinkAt(ifindex int) (netio.Link, error)
 	Addresses(ifindex int) ([]netip.Prefix, error)
 	SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration) error
 	DelVIP(ifindex int, ip netip.Addr) error

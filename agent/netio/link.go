@@ -64,6 +64,19 @@ func (h *Host) Link(name string) (Link, error) {
 	return h.describe(l)
 }
 
+// LinkAt reads the interface with that index, whatever its name is now. The error is
+// ErrNoLink when there is none.
+func (h *Host) LinkAt(ifindex int) (Link, error) {
+	l, err := h.nl.LinkByIndex(ifindex)
+	if err != nil {
+		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
+			return Link{}, fmt.Errorf("interface %d: %w", ifindex, ErrNoLink)
+		}
+		return Link{}, fmt.Errorf("read interface %d: %w", ifindex, err)
+	}
+	return h.describe(l)
+}
+
 func (h *Host) describe(l netlink.Link) (Link, error) {
 	at := l.Attrs()
 	out := Link{

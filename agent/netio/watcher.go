@@ -22,11 +22,12 @@ const rcvbuf = 1 << 20
 type Watcher struct {
 	changed chan struct{}
 	log     *slog.Logger
+	rcvbuf  int // bytes
 }
 
 // NewWatcher returns a watcher that is not running yet.
 func NewWatcher(log *slog.Logger) *Watcher {
-	return &Watcher{changed: make(chan struct{}, 1), log: log}
+	return &Watcher{changed: make(chan struct{}, 1), log: log, rcvbuf: rcvbuf}
 }
 
 // Changed yields a token when links or addresses may differ from what was read
@@ -63,16 +64,18 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 	}
 	links := make(chan netlink.LinkUpdate, 64)
 	if err := netlink.LinkSubscribeWithOptions(links, done, netlink.LinkSubscribeOptions{
-		ErrorCallback: onError, ReceiveBufferSize: rcvbuf,
+		ErrorCallback: onError, ReceiveBufferSize: w.rcvbuf,
 	}); err != nil {
 		return fmt.Errorf("subscribe to link events: %w", err)
 	}
+	defer func() { go drain(links) }()
 	addrs := make(chan netlink.AddrUpdate, 64)
 	if err := netlink.AddrSubscribeWithOptions(addrs, done, netlink.AddrSubscribeOptions{
-		ErrorCallback: onError, ReceiveBufferSize: rcvbuf,
+		ErrorCallback: onError, ReceiveBufferSize: w.rcvbuf,
 	}); err != nil {
 		return fmt.Errorf("subscribe to address events: %w", err)
 	}
+	defer func() { go drain(addrs) }()
 	w.hint() // what happened before the subscription is read now
 	for {
 		select {
@@ -93,6 +96,13 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 			}
 		}
 		w.hint()
+	}
+}
+
+// drain takes what a subscription still has to say, so that its reader, which may be
+// waiting for somebody to take an event, gets to see that it is over.
+func drain[T any](events <-chan T) {
+	for range events {
 	}
 }
 

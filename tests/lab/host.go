@@ -71,6 +71,18 @@ func (h *Host) SetDown(ifname string) {
 	h.lab.check(h.nl.LinkSetDown(h.link(ifname)), "%s: set %s down", h.Name, ifname)
 }
 
+// Rename gives an interface another name; it stays up.
+func (h *Host) Rename(ifname, name string) {
+	h.lab.Helper()
+	h.lab.check(h.nl.LinkSetName(h.link(ifname), name), "%s: rename %s to %s", h.Name, ifname, name)
+}
+
+// MoveTo moves an interface into another host's namespace, where it is down and has no addresses.
+func (h *Host) MoveTo(other *Host, ifname string) {
+	h.lab.Helper()
+	h.lab.check(h.nl.LinkSetNsFd(h.link(ifname), int(other.ns)), "%s: move %s to %s", h.Name, ifname, other.Name)
+}
+
 // AddAddress adds an address with its prefix length; IPv6 addresses skip duplicate address detection.
 func (h *Host) AddAddress(ifname, address string) {
 	h.lab.Helper()

@@ -59,13 +59,13 @@ func (s *Segment) Join(h *Host, ifname string, addresses ...string) *Port {
 	for _, a := range addresses {
 		h.AddAddress(ifname, a)
 	}
-	p.awaitCarrier()
+	p.AwaitCarrier()
 	return p
 }
 
-// awaitCarrier waits until both ends are running: the kernel announces a carrier from a work queue, up to a second late,
+// AwaitCarrier waits until both ends are running: the kernel announces a carrier from a work queue, up to a second late,
 // and the bridge drops what comes before.
-func (p *Port) awaitCarrier() {
+func (p *Port) AwaitCarrier() {
 	h, bridge := p.Host, p.Segment.host
 	h.lab.Helper()
 	h.lab.Eventually(5*time.Second, time.Millisecond, func() (bool, string) {

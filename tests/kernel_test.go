@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// Life with a kernel that somebody else configures as well.
+
+// bringUp makes the node MASTER by a goodbye, as soon as it is BACKUP.
+func (s *single) bringUp() {
+	s.Helper()
+	s.port.AwaitCarrier()
+	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	newPeer(s.clientPort, addrClient).goodbye()
+	s.node.WaitAnswering(group, 2*time.Second)
+}
+
+// assertGone holds that the group is in INIT, says why and what to do, has left nothing on the interface, and that nobody
+// answers for the address.
+func (s *single) assertGone(t *testing.T, stage string, where *lab.Host, ifname string, says ...string) {
+	t.Helper()
+	g := s.node.WaitState(group, lab.Init, 3*time.Second)
+	if g.Reason != "interface_missing" {
+		t.Errorf("%s: INIT for the reason %q, want interface_missing", stage, g.Reason)
+	}
+	for _, word := range says {
+		if !strings.Contains(g.Detail, word) {
+			t.Errorf("%s: %q is not in: %s", stage, word, g.Detail)
+		}
+	}
+	s.Eventually(3*time.Second, 5*time.Millisecond, func() (bool, string) { return where.XDPProgram(ifname) == 0, "the program is off " + ifname })
+	if where.HasAddress(ifname, vip) || len(where.UnicastFilter(ifname)) > 0 {
+		t.Errorf("%s: left on %s: address %v, filter %v", stage, ifname, where.HasAddress(ifname, vip), where.UnicastFilter(ifname))
+	}
+	if answers := s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond); len(answers) > 0 {
+		t.Errorf("%s: still answered:\n%v", stage, answers)
+	}
+}
+
+// The master's interface is renamed, moved to another namespace, deleted: each time the group says what happened, nobody
+// answers for the address, and the group comes back with the interface.
+func TestInterfaceRenamedMovedAndDeleted(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	elsewhere := s.NewHost("elsewhere")
+	s.startMaster()
+	served := func(stage string) {
+		t.Helper()
+		s.bringUp()
+		if answers := s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond); len(answers) != 1 {
+			t.Errorf("%s: %d answers for the address, want one:\n%v", stage, len(answers), answers)
+		}
+	}
+
+	s.node.Rename("eth0", "wan0")
+	s.assertGone(t, "renamed", s.node.Host, "wan0", "eth0 is called wan0 now", "ip link set wan0 name eth0")
+	if answers := s.clientPort.AskARP(addrClient, addrA, 500*time.Millisecond); len(answers) != 1 { // the witness
+		t.Errorf("renamed: %d answers for the host's own address, want one: is the interface up?", len(answers))
+	}
+	s.node.Rename("wan0", "eth0")
+	served("renamed back")
+
+	s.node.MoveTo(elsewhere, "eth0")
+	elsewhere.SetUp("eth0")
+	elsewhere.AddAddress("eth0", addrA.String()+"/24")
+	s.assertGone(t, "moved away", elsewhere, "eth0", "does not exist")
+	s.Eventually(3*time.Second, 20*time.Millisecond, func() (bool, string) { // the witness
+		return len(s.clientPort.AskARP(addrClient, addrA, 100*time.Millisecond)) == 1, "the moved interface answers"
+	})
+	elsewhere.MoveTo(s.node.Host, "eth0")
+	s.node.SetUp("eth0")
+	s.node.AddAddress("eth0", addrA.String()+"/24")
+	served("moved back")
+
+	s.port.Unplug()
+	g := s.node.WaitState(group, lab.Init, 3*time.Second)
+	if g.Reason != "interface_missing" || !strings.Contains(g.Detail, "does not exist") {
+		t.Errorf("deleted: INIT for the reason %q: %s", g.Reason, g.Detail)
+	}
+	s.port = s.segment.Join(s.node.Host, "eth0", addrA.String()+"/24")
+	served("made anew")
+	s.node.Stop()
+	if s.node.XDPProgram("eth0") != 0 || s.node.HasAddress("eth0", vip) {
+		t.Error("something is left after the stop")
+	}
+}
+
+// A host's own address is changed, taken away and given back while it is MASTER: its adverts come from the address it has,
+// nobody changes state, and its own advert from the new address is still known as a loop.
+func TestHostAddressChangedWhileMaster(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	a, b := p.a.Group(group), p.b.Group(group)
+	sniffer := p.portA.Sniff()
+	injector := p.clientPort.Injector()
+	other, none := netip.MustParseAddr("192.0.2.31"), netip.IPv4Unspecified()
+	for i, stage := range []struct {
+		change func()
+		from   netip.Addr
+	}{
+		{func() { p.a.DelAddress("eth0", addrA.String()+"/24"); p.a.AddAddress("eth0", other.String()+"/24") }, other},
+		{func() { p.a.DelAddress("eth0", other.String()+"/24") }, none},
+		{func() { p.a.AddAddress("eth0", addrA.String()+"/24") }, addrA},
+	} {
+		changed := time.Now()
+		stage.change()
+		own := sniffer.Await(3*time.Second, "an advert from "+stage.from.String(), func(f lab.Frame) bool {
+			ad, ok := f.Advert()
+			return ok && f.FromHost && f.At.After(changed) && ad.Src == stage.from
+		})
+		p.b.WaitFor(group, "hears it", 3*time.Second, func(g lab.GroupStatus) bool { return g.Master.Address == stage.from.String() })
+		injector.Send(own.Data)
+		p.a.WaitFor(group, "knows its own advert", 2*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Rejected["loop"] == uint64(i+1) })
+		pinger := p.client.Ping(vip, 10*time.Millisecond)
+		pinger.AwaitAnswer(time.Now(), 3*time.Second)
+		pinger.Stop()
+	}
+	for node, was := range map[*lab.Node]lab.GroupStatus{p.a: a, p.b: b} {
+		if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
+			t.Errorf("%s is %s (%s) since %v, was %s since %v", node.Name, got.State, got.Reason, got.Since, was.State, was.Since)
+		}
+	}
+}
+
+// The kernel has more to tell than the daemon's socket can hold while it is stopped, and the one change that matters comes
+// after it is full: the daemon reads everything again and goes by what is there now.
+func TestLostNetlinkEventsAreMadeUpFor(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	a, b := p.a.Group(group), p.b.Group(group)
+	other := netip.MustParseAddr("192.0.2.31")
+	sniffer := p.portA.Sniff()
+
+	paused := p.a.Pause()
+	for range 2000 {
+		p.a.AddAddress("lo", "10.1.1.1/32")
+		p.a.DelAddress("lo", "10.1.1.1/32")
+	}
+	p.a.DelAddress("eth0", addrA.String()+"/24")
+	p.a.AddAddress("eth0", other.String()+"/24")
+	resumed := p.a.Resume()
+	t.Logf("stopped for %v", resumed.Sub(paused))
+
+	p.Eventually(3*time.Second, 10*time.Millisecond, func() (bool, string) { // the witness
+		return strings.Contains(p.a.Proc().Output(), "no buffer space available"), "the daemon says that events were lost"
+	})
+	sniffer.Await(3*time.Second, "an advert from the new address", func(f lab.Frame) bool {
+		ad, ok := f.Advert()
+		return ok && f.FromHost && f.At.After(resumed) && ad.Src == other
+	})
+	for node, was := range map[*lab.Node]lab.GroupStatus{p.a: a, p.b: b} {
+		if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
+			t.Errorf("%s is %s (%s) since %v, was %s since %v", node.Name, got.State, got.Reason, got.Since, was.State, was.Since)
+		}
+	}
+}
