@@ -20,6 +20,9 @@ var wallReaders = map[string]string{
 	"agent/checks/checks.go New":        "the default of what Result.Since is noted by",
 	"agent/checks/route.go routeHandle": "rest of a context's time, which is monotonic",
 	"agent/control/listener.go refuse":  "deadline of a socket; monotonic in the runtime",
+	"agent/hooks/run.go execute":        "when a hook began, for people; how long it ran is monotonic",
+	"agent/status.go Snapshot":          "age of a check's result; monotonic in the runtime",
+	"agent/control/routes.go serve":     "deadline of a socket; monotonic in the runtime",
 	"agent/control/events.go write":     "deadline of a socket; monotonic in the runtime",
 }
 
