@@ -289,6 +289,7 @@ func (h fakeHost) Link(name string) (netio.Link, error) {
 	}
 	return l, nil
 }
+
 func (h fakeHost) LinkAt(ifindex int) (netio.Link, error) {
 	for _, l := range h.b.links {
 		if l.Index == ifindex {
