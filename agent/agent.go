@@ -85,6 +85,9 @@ type Agent struct {
 	beat    atomic.Int64 // CLOCK_BOOTTIME at the loop's last round
 	history *history
 	stream  stream
+	late    lateness
+	risen   risen
+	doctor  chan struct{} // holds a token while nobody is being examined
 
 	wall wallClock
 	node atomic.Pointer[nodeView]
@@ -125,6 +128,7 @@ func New(opts Options) *Agent {
 		leave:      make(chan struct{}, 1),
 		done:       make(chan struct{}),
 		history:    newHistory(opts.Log),
+		doctor:     make(chan struct{}, 1),
 	}
 }
 

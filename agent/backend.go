@@ -28,9 +28,14 @@ type intent struct{ sync.Mutex }
 func (b backend) Status(context.Context) (api.Status, error) { return b.a.status(), nil }
 
 func (b backend) Group(_ context.Context, name string) (api.Group, error) {
-	for _, g := range b.a.node.Load().groups {
+	a := b.a
+	n := a.node.Load()
+	for _, g := range n.groups {
 		if g.name == name {
-			return b.a.report(g, b.a.now(), b.a.timeOfDay(), b.a.node.Load().enabled), nil
+			now, wall := a.now(), a.timeOfDay()
+			st := api.Status{Maintenance: n.maintenance, Groups: []api.Group{a.report(g, now, wall, n.enabled)}}
+			a.nameFaults(&st, []*group{g}, now, wall)
+			return st.Groups[0], nil
 		}
 	}
 	return api.Group{}, api.Errorf(api.CodeNoSuchGroup, "there is no group %q; `vipctl status` lists them", name)

@@ -59,6 +59,7 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 	for !a.stopped(stopBy) {
 		a.beat.Store(a.clock())
 		due, wake := a.nextWake(&retryAt)
+		awake := a.now().Add(wake)
 		timer.Reset(wake)
 		select {
 		case <-stop:
@@ -87,6 +88,7 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 		case <-a.leave:
 			return true
 		}
+		a.late.note(a.now(), awake)
 		a.catchUp()
 		a.tick()
 	}

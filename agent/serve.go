@@ -48,6 +48,7 @@ func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
 	listen := a.cfg.HTTP.Listen // read here: from now on the config is the loop's
 	tasks.Go(func() error { return a.serveHTTP(around, listen) })
 	tasks.Go(func() error { return a.watchReload(around) })
+	tasks.Go(func() error { return a.watchRises(around) })
 	a.checks.Reconcile(a.cfg.Checks)
 	a.log.Info("vipd started", "version", api.Version, "node", a.cfg.Node.Name,
 		"groups", len(a.order), "config", a.cfg.Source)

@@ -50,6 +50,7 @@ func (a *Agent) status() api.Status {
 	for _, g := range n.groups {
 		out.Groups = append(out.Groups, a.report(g, now, wall, n.enabled))
 	}
+	a.nameFaults(&out, n.groups, now, wall)
 	return out
 }
 

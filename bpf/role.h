@@ -3,7 +3,6 @@
 #ifndef VIPD_ROLE_H
 #define VIPD_ROLE_H
 
-#include "clock.h"
 #include "maps.h"
 
 /* The agent stores each of these with one instruction while we run: load each of them once. */
@@ -39,15 +38,12 @@ static __always_inline int answering(__u32 slot)
 {
 	struct role *r = role_of(slot);
 	struct seen *s = seen_of(slot);
-	__u64 now, claim, lease;
+	__u64 now, claim;
 
 	if (!r || !s || !holds(r, s))
 		return 0;
-	lease = READ_ONCE(r->lease);
-	if (far_ahead(lease))
-		return 1;
-	now = boot_now();
-	if (now < lease)
+	now = bpf_ktime_get_boot_ns();
+	if (now < READ_ONCE(r->lease))
 		return 1;
 	claim = READ_ONCE(r->send_until);
 	return now < claim && claim == READ_ONCE(s->claimed);

@@ -140,14 +140,6 @@ func (d *Dataplane) clear() error {
 	if err != nil {
 		d.opts.Log.Warn("not all of what an earlier vipd left could be undone", "err", err)
 	}
-	// A filter has no pin to go by, and what an earlier layout's maps say of it cannot be read.
-	if !report.Empty() {
-		n, err := sweepFilters()
-		report.Filters += n
-		if err != nil {
-			d.opts.Log.Warn("egress filters of an earlier vipd may be left", "err", err)
-		}
-	}
 	if exists(d.pinDir()) {
 		return fmt.Errorf("remove what an earlier vipd left in %s: it is still there", d.pinDir())
 	}
@@ -201,7 +193,7 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 	return nil
 }
 
-// maps by the name under which they are pinned: all but scratch, clock and
+// maps by the name under which they are pinned: all but scratch and
 // those of the tap, which are no state.
 func (d *Dataplane) maps() map[string]*ebpf.Map {
 	o := &d.objs
@@ -284,7 +276,7 @@ func (d *Dataplane) releaseObjects() error {
 	for _, m := range d.maps() {
 		errs = append(errs, closeIf(m != nil, m))
 	}
-	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Clock, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
+	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
 		errs = append(errs, closeIf(m != nil, m))
 	}
 	errs = append(errs,

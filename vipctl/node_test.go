@@ -27,6 +27,7 @@ type node struct {
 	history  api.History
 	events   []api.Event
 	restart  api.Restart
+	examined api.Doctor
 	why      map[string]api.Why
 	err      error
 	asked    []string
@@ -71,6 +72,11 @@ func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, erro
 func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {
 	_, err := n.did("yield " + name + ", force " + strconv.FormatBool(force))
 	return n.handover, err
+}
+
+func (n *node) Doctor(_ context.Context, seconds int) (api.Doctor, error) {
+	_, err := n.did("doctor " + strconv.Itoa(seconds))
+	return n.examined, err
 }
 
 func (n *node) Restart(context.Context) (api.Restart, error) {

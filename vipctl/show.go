@@ -130,6 +130,9 @@ func (p *program) groupView(g *api.Group) string {
 		line("Loops suspected", fmt.Sprintf("%d adverts with our counter from another source; FreeBSD, NetBSD and ucarp do that", n.LoopsSuspected))
 	}
 	line("Rejected", reasonText(n.AdvertisementsRejected))
+	if hint := doctorHint([]api.Group{*g}); hint != "" {
+		line("Fault", strings.Join(g.Faults, ", ")+": run `vipctl doctor`")
+	}
 	line("Dropped frames", reasonText(n.FramesDropped))
 	line("Traffic", fmt.Sprintf("%d packets, %d bytes to the virtual MAC", n.Packets, n.Bytes))
 	if n.EventsLost > 0 {

@@ -215,6 +215,9 @@ func (p *program) notes(st *api.Status) []string {
 			out = append(out, fmt.Sprintf("%s: the master is not heard over %s, only over the other family: look for a filter or a switch that holds it back.", g.Name, familyText(g.SilentFamily)))
 		}
 	}
+	if hint := doctorHint(st.Groups); hint != "" {
+		out = append(out, hint)
+	}
 	for _, w := range st.Warnings {
 		out = append(out, "Warning: "+w)
 	}
@@ -277,4 +280,18 @@ func degraded(st *api.Status) []string {
 		}
 	}
 	return why
+}
+
+// doctorHint names what the counters say is wrong. A group in INIT tells why by itself.
+func doctorHint(groups []api.Group) string {
+	var parts []string
+	for i := range groups {
+		if g := &groups[i]; len(g.Faults) > 0 && g.State != api.StateInit {
+			parts = append(parts, g.Name+" ("+strings.Join(g.Faults, ", ")+")")
+		}
+	}
+	if parts == nil {
+		return ""
+	}
+	return "Something is wrong with " + strings.Join(parts, ", ") + ": run `vipctl doctor`."
 }

@@ -97,7 +97,7 @@ func (p *program) app() *cli.App {
 		},
 		Commands: []*cli.Command{
 			p.statusCommand(), p.showCommand(), p.whyCommand(),
-			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(),
+			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(), p.doctorCommand(),
 			p.reloadCommand(), p.planCommand(), p.restartCommand(), p.configCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}

@@ -38,6 +38,9 @@ type Backend interface {
 	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())
 	// Why explains a group's state, with the same error as Group.
 	Why(ctx context.Context, name string) (api.Why, error)
+	// Doctor looks for causes of faults, watching the wire for some seconds; 0 leaves it
+	// to the agent how many. It changes nothing and ends early with ctx.
+	Doctor(ctx context.Context, seconds int) (api.Doctor, error)
 	// Restart makes the daemon leave for the next one, after the answer.
 	Restart(ctx context.Context) (api.Restart, error)
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem

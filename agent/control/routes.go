@@ -79,6 +79,7 @@ func (s *Server) routes() []route {
 			return s.backend.Why(ctx, r.PathValue("name"))
 		}},
 		{path: "/v1/history", get: s.history, query: []string{"group", "n"}},
+		{path: "/v1/doctor", get: s.doctor, query: []string{"seconds"}},
 		{path: "/v1/maintenance", get: s.maintenance},
 		{path: "/v1/maintenance/enter", body: s.enterMaintenance, patient: true},
 		{path: "/v1/maintenance/leave", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) }},

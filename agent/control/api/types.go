@@ -77,6 +77,9 @@ type Group struct {
 	SilentFamily string `json:"silent_family,omitempty"`
 	// Contexts are the passwords and address lists that adverts are accepted with.
 	Contexts []Context `json:"contexts,omitempty"`
+	// Faults are codes of what is wrong with the group as far as its counters tell, see
+	// [Finding.Code]; GET /v1/doctor looks closer.
+	Faults []string `json:"faults,omitempty"`
 }
 
 // Families as in [Family.Family] and [Group.SilentFamily].

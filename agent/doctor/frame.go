@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"encoding/binary"
+	"net/netip"
+)
+
+const (
+	etherIPv4, etherIPv6   = 0x0800, 0x86dd
+	etherVLAN, etherQinQ   = 0x8100, 0x88a8
+	protocolCARP           = 112
+	etherSize, vlanSize    = 14, 4
+	ipv4Size, ipv6Size     = 20, 40
+	maxTags                = 2
+	offTTL4, offHopLimit6  = 8, 7
+	offProtocol4, offNext6 = 9, 6
+)
+
+// FromFrame reads who sent a frame of IP protocol 112, and its payload, which may be
+// cut. ok is false for any other frame. At and Reason are the caller's.
+func FromFrame(frame []byte) (r Reject, ok bool) {
+	if len(frame) < etherSize {
+		return Reject{}, false
+	}
+	r.SrcMAC = [6]byte(frame[6:12])
+	kind, b := binary.BigEndian.Uint16(frame[12:]), frame[etherSize:]
+	for range maxTags {
+		if (kind == etherVLAN || kind == etherQinQ) && len(b) >= vlanSize {
+			kind, b = binary.BigEndian.Uint16(b[2:]), b[vlanSize:]
+		}
+	}
+	switch {
+	case kind == etherIPv4 && len(b) >= ipv4Size && b[offProtocol4] == protocolCARP:
+		header := int(b[0]&15) * 4
+		if header < ipv4Size || header > len(b) {
+			return Reject{}, false
+		}
+		r.Src, r.TTL, r.Payload = netip.AddrFrom4([4]byte(b[12:16])), b[offTTL4], b[header:]
+	case kind == etherIPv6 && len(b) >= ipv6Size && b[offNext6] == protocolCARP:
+		r.Src, r.TTL, r.Payload = netip.AddrFrom16([16]byte(b[8:24])), b[offHopLimit6], b[ipv6Size:]
+	default:
+		return Reject{}, false
+	}
+	return r, true
+}
+
+// VHID is that of the refused advert, or the VRID of a VRRP one; 0 when it is cut off.
+func (r Reject) VHID() uint8 {
+	if len(r.Payload) < 2 {
+		return 0
+	}
+	return r.Payload[1]
+}

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"vipd/agent/control/api"
+)
+
+// Codes of findings. They are stable; docs/doctor.md has what each means.
+const (
+	CodePasswordDiffers  = "password_differs"
+	CodeAddressesDiffer  = "addresses_differ"
+	CodeLLAddrDiffers    = "lladdr_differs"
+	CodeSegmentsJoined   = "segments_joined"
+	CodeVHIDTwice        = "vhid_twice"
+	CodeForged           = "forged"
+	CodeSignatureRefused = "signature_refused"
+	CodePeerDeaf         = "peer_deaf"
+	CodeNothingHeard     = "nothing_heard"
+	CodeReflected        = "reflected"
+	CodeForeignVRRP      = "foreign_vrrp"
+	CodeTTLChanged       = "ttl_changed"
+	CodeReplay           = "replay"
+	CodeFlood            = "flood"
+	CodeDamaged          = "damaged"
+	CodeFamilySilent     = "family_silent"
+	CodePeerUnresolved   = "peer_unresolved"
+	CodeAddressConflict  = "address_conflict"
+	CodeSecondInterface  = "second_interface"
+	CodeAnswersUnseen    = "answers_unseen"
+	CodeMACFilter        = "mac_filter"
+	CodeNotAnswering     = "not_answering"
+	CodeXDPTaken         = "xdp_taken"
+	CodeGroupDown        = "group_down"
+	CodeAllInMaintenance = "all_in_maintenance"
+	CodeSendFailing      = "send_failing"
+	CodeStarved          = "starved"
+)
+
+// Reasons for which adverts are refused, as the data plane has them.
+const (
+	refusedHMAC    = "bad_hmac"
+	refusedTTL     = "bad_ttl"
+	refusedLoop    = "loop"
+	refusedReplay  = "replay"
+	refusedLimited = "rate_limited"
+	refusedVRRP    = "foreign_vrrp"
+)
+
+// Rule finds one cause.
+type Rule struct {
+	Code string
+	// What says in words what is looked at.
+	What string
+	// Passive rules need no more than a status, see [FromStatus].
+	Passive bool
+
+	group func(*Facts, *Group) outcome // nil for a rule about the node
+	node  func(*Facts) outcome
+}
+
+// outcome is what a rule found, or what is worth knowing although it is no fault.
+type outcome struct {
+	findings []api.Finding
+	note     string
+}
+
+// Rules are all rules in the order in which they are told.
+func Rules() []Rule { return slices.Concat(digestRules(), wireRules(), addressRules(), stateRules()) }
+
+// Diagnose applies every rule. Codes of rules that had nothing to go by are in
+// [Facts.Skipped] and told as skipped.
+func Diagnose(f *Facts) api.Doctor {
+	return diagnose(f, Rules())
+}
+
+// Passive applies the passive rules alone, as to facts of [FromStatus].
+func Passive(f *Facts) []api.Finding {
+	rules := slices.DeleteFunc(Rules(), func(r Rule) bool { return !r.Passive })
+	return diagnose(f, rules).Findings
+}
+
+func diagnose(f *Facts, rules []Rule) api.Doctor {
+	out := api.Doctor{Node: f.Node, Time: f.Time, WatchedSeconds: f.Watched.Seconds(), Findings: []api.Finding{}, Checks: []api.DoctorCheck{}}
+	for _, r := range rules {
+		check := api.DoctorCheck{Code: r.Code, What: r.What, Result: api.CheckOK}
+		found, notes := r.apply(f)
+		why, skipped := f.Skipped[r.Code]
+		switch {
+		case len(found) > 0:
+			check.Result = api.CheckFound
+		case skipped:
+			check.Result = api.CheckSkipped
+			notes = append([]string{why}, notes...)
+		}
+		check.Note = strings.Join(notes, "; ")
+		out.Findings = append(out.Findings, found...)
+		out.Checks = append(out.Checks, check)
+	}
+	slices.SortStableFunc(out.Findings, func(a, b api.Finding) int {
+		return cmp.Compare(rank(a.Severity), rank(b.Severity))
+	})
+	return out
+}
+
+func rank(severity string) int {
+	if severity == api.SeverityFault {
+		return 0
+	}
+	return 1
+}
+
+// apply runs the rule over every group, or the node.
+func (r Rule) apply(f *Facts) (found []api.Finding, notes []string) {
+	take := func(group string, o outcome) {
+		for _, x := range o.findings {
+			x.Code, x.Group = r.Code, group
+			if x.Evidence == nil {
+				x.Evidence = []string{}
+			}
+			found = append(found, x)
+		}
+		if o.note == "" {
+			return
+		}
+		if group != "" {
+			o.note = group + ": " + o.note
+		}
+		notes = append(notes, o.note)
+	}
+	if r.node != nil {
+		take("", r.node(f))
+		return found, notes
+	}
+	for i := range f.Groups {
+		take(f.Groups[i].Name, r.group(f, &f.Groups[i]))
+	}
+	return found, notes
+}
+
+func fault(cause, advice string, evidence ...string) outcome {
+	return outcome{findings: []api.Finding{{Severity: api.SeverityFault, Cause: cause, Advice: advice, Evidence: evidence}}}
+}
+
+func warning(cause, advice string, evidence ...string) outcome {
+	o := fault(cause, advice, evidence...)
+	o.findings[0].Severity = api.SeverityWarning
+	return o
+}
+
+// stray is how many refused adverts in the last minute are no fault yet: a single one
+// may be left over from what was just mended.
+const stray = 1
+
+// rose says by how much a counter rose, as far as it means something.
+func (f *Facts) rose(g *Group, reason string) uint64 {
+	n := g.Rise[reason]
+	if f.Watched == 0 && n <= stray {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor_test
+
+import (
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"vipd/agent/control/api"
+	"vipd/agent/doctor"
+)
+
+func at(seconds float64) time.Time {
+	return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC).Add(time.Duration(seconds * float64(time.Second)))
+}
+
+var (
+	peerAddr  = netip.MustParseAddr("192.0.2.12")
+	otherAddr = netip.MustParseAddr("192.0.2.13")
+	vip       = netip.MustParseAddr("192.0.2.100")
+	peerMAC   = [6]byte{2, 0, 0, 0, 0, 12}
+	vmac      = [6]byte{0, 0, 0x5e, 0, 1, 1}
+)
+
+// master is a healthy node, 60 s MASTER of a group, that was watched for 3 s.
+func master() *doctor.Facts {
+	return &doctor.Facts{
+		Time: at(0), Node: "fw1", Enabled: true, Preempt: true, Watched: 3 * time.Second,
+		Groups: []doctor.Group{{
+			Name: "eth0@1", Interface: "eth0", VHID: 1, Addresses: []netip.Addr{vip},
+			State: api.StateMaster, Reason: "master_timeout", Since: at(-60), Answering: true,
+			Interval: time.Second, RiseTime: 3 * time.Second, Rise: map[string]uint64{},
+			Filter: &doctor.Filter{HasMAC: true},
+		}},
+	}
+}
+
+// backup is one that hears its master, which answers with the virtual MAC.
+func backup() *doctor.Facts {
+	f := master()
+	g := &f.Groups[0]
+	g.State, g.Reason, g.Answering, g.Filter, g.Received = api.StateBackup, "better_advert", false, nil, 3
+	g.Master = &doctor.Speaker{Address: peerAddr, MAC: vmac, AdvBase: 1, LastSeen: at(-0.5)}
+	g.Answers = []doctor.Answer{{Address: vip, MAC: vmac}}
+	return f
+}
+
+func suspect(src netip.Addr, e doctor.Explanation) doctor.Suspect {
+	return doctor.Suspect{Src: src, SrcMAC: peerMAC, Count: 3, Last: at(-0.2), Explanation: e}
+}
+
+func spoke(last float64, skew int) *doctor.Speaker {
+	return &doctor.Speaker{Address: peerAddr, MAC: vmac, AdvBase: 1, AdvSkew: skew, LastSeen: at(last)}
+}
+
+// faulty says for each code what makes the rule speak, the words that its cause must have, and what is near it and no
+// fault.
+func faulty() map[string]struct {
+	facts  func() *doctor.Facts
+	change func(f *doctor.Facts, g *doctor.Group)
+	words  []string
+	quiet  []func(f *doctor.Facts, g *doctor.Group)
+} {
+	type change = func(f *doctor.Facts, g *doctor.Group)
+	rose := func(reason string) change {
+		return func(_ *doctor.Facts, g *doctor.Group) {
+			g.Rise[reason] = 3
+			g.Rejects = []doctor.Reject{{Reason: reason, Src: peerAddr, TTL: 254}}
+		}
+	}
+	type row = struct {
+		facts  func() *doctor.Facts
+		change func(f *doctor.Facts, g *doctor.Group)
+		words  []string
+		quiet  []change
+	}
+	return map[string]row{
+		doctor.CodeAddressesDiffer: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{Found: true, Missing: addrs("192.0.2.7"), Extra: addrs("192.0.2.8")})}
+		}, []string{"192.0.2.12", "lacks 192.0.2.7", "has 192.0.2.8"}, nil},
+		doctor.CodePasswordDiffers: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{Tries: 12})}
+		}, []string{"192.0.2.12", "another password"}, nil},
+		doctor.CodeLLAddrDiffers: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{Found: true, LLAddr: &peerMAC})}
+		}, []string{"192.0.2.12", "02:00:00:00:00:0c"}, nil},
+		doctor.CodeSegmentsJoined: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{Found: true, Group: "eth1@1"})}
+		}, []string{"192.0.2.12", "eth1@1"}, nil},
+		doctor.CodeVHIDTwice: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{}), suspect(otherAddr, doctor.Explanation{})}
+		}, []string{"VHID 1", "192.0.2.12", "192.0.2.13"}, nil},
+		doctor.CodeForged: {backup, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{})}
+		}, []string{"192.0.2.12 (02:00:00:00:00:0c)"}, nil},
+		doctor.CodeSignatureRefused: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Rise["bad_hmac"] = 3
+		}, []string{"VHID 1"}, []change{
+			func(f *doctor.Facts, g *doctor.Group) { f.Watched, g.Rise["bad_hmac"] = 0, 1 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Rise["bad_hmac"] = 0 },
+		}},
+		doctor.CodePeerDeaf: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Master, g.Received = spoke(-0.5, 100), 3
+		}, []string{"192.0.2.12", "does not hear"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Received = 0 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Since = at(-3) },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Master.LastSeen = at(-30) },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Master.AdvBase, g.Master.AdvSkew = 255, 255 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.State = api.StateBackup },
+		}},
+		doctor.CodeNothingHeard: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Answers = []doctor.Answer{{Address: vip, MAC: vmac}}
+		}, []string{"192.0.2.100", "none of its adverts"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Answers = nil },
+			func(_ *doctor.Facts, g *doctor.Group) { g.State = api.StateBackup },
+		}},
+		doctor.CodeFamilySilent: {
+			backup, func(_ *doctor.Facts, g *doctor.Group) { g.SilentFamily = api.FamilyIPv6 },
+			[]string{"over ipv4", "not over ipv6"},
+			nil,
+		},
+		doctor.CodePeerUnresolved: {
+			master, func(_ *doctor.Facts, g *doctor.Group) { g.Unresolved = addrs("192.0.2.99") },
+			[]string{"192.0.2.99"},
+			nil,
+		},
+		doctor.CodeReflected:   {master, rose("loop"), []string{"come back"}, nil},
+		doctor.CodeForeignVRRP: {master, rose("foreign_vrrp"), []string{"VRID 1"}, nil},
+		doctor.CodeTTLChanged:  {master, rose("bad_ttl"), []string{"TTL", "router"}, nil},
+		doctor.CodeReplay:      {master, rose("replay"), []string{"heard before"}, nil},
+		doctor.CodeFlood:       {master, rose("rate_limited"), []string{"More adverts"}, nil},
+		doctor.CodeDamaged:     {master, rose("bad_checksum"), []string{"damaged"}, nil},
+		doctor.CodeAddressConflict: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Answers = []doctor.Answer{{Address: vip, MAC: peerMAC}}
+		}, []string{"02:00:00:00:00:0c"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.LLAddr = &peerMAC },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Answers[0].MAC = [6]byte{1, 0, 0x5e, 0, 1, 1} }, // OpenBSD, balancing
+			func(_ *doctor.Facts, g *doctor.Group) { // ucarp answers with its own
+				g.State, g.Master = api.StateBackup, spoke(-0.5, 0)
+				g.Master.MAC[4] = 0
+			},
+		}},
+		doctor.CodeSecondInterface: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Answers = []doctor.Answer{{Address: vip, MAC: peerMAC, Interface: "eth1"}}
+		}, []string{"eth1", "192.0.2.100"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) {
+				g.Answers = nil
+				g.Beside = []doctor.Beside{{Interface: "eth1", ARPIgnore: 1}}
+			},
+		}},
+		doctor.CodeAnswersUnseen: {master, func(_ *doctor.Facts, g *doctor.Group) { g.AnswersUnseen = true }, []string{"again and again"}, nil},
+		doctor.CodeMACFilter: {master, func(_ *doctor.Facts, g *doctor.Group) { g.Filter.HasMAC = false }, []string{"eth0", "00:00:5e:00:01:01"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Filter.Promiscuous = true },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Filter = nil },
+			func(_ *doctor.Facts, g *doctor.Group) { g.State = api.StateBackup },
+		}},
+		doctor.CodeNotAnswering: {master, func(_ *doctor.Facts, g *doctor.Group) { g.Answering = false }, []string{"silent"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Since = at(-1) },
+		}},
+		doctor.CodeXDPTaken: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.State, g.Reason, g.ForeignXDP, g.Detail, g.Filter = api.StateInit, "attach_failed", 77, "taken", nil
+		}, []string{"eth0", "another program"}, nil},
+		doctor.CodeGroupDown: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.State, g.Reason, g.Detail, g.Filter = api.StateInit, "link_down", "no cable", nil
+		}, []string{"INIT (link_down)"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Reason = "disabled" },
+		}},
+		doctor.CodeAllInMaintenance: {backup, func(f *doctor.Facts, g *doctor.Group) {
+			f.Maintenance = true
+			g.Master.AdvSkew = 240
+		}, []string{"192.0.2.12", "maintenance"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Master.AdvSkew = 100 },
+			func(f *doctor.Facts, _ *doctor.Group) { f.Maintenance = false },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Master.AdvBase, g.Master.AdvSkew = 255, 255 },
+		}},
+		doctor.CodeSendFailing: {master, func(f *doctor.Facts, _ *doctor.Group) {
+			f.Demotions = []api.Demotion{{Name: "senderr:eth0@1", Value: 240, Since: at(-9)}}
+		}, []string{"eth0@1"}, []change{
+			func(f *doctor.Facts, _ *doctor.Group) { f.Demotions[0].Name = "maintenance" },
+		}},
+		doctor.CodeStarved: {master, func(f *doctor.Facts, _ *doctor.Group) {
+			f.Lag = doctor.Lag{Worst: 2 * time.Second, At: at(-30), Count: 1}
+		}, []string{"not run in time"}, []change{
+			func(f *doctor.Facts, _ *doctor.Group) { f.Lag.Worst = 900 * time.Millisecond },
+		}},
+	}
+}
+
+func codes(findings []api.Finding) []string {
+	var out []string
+	for _, f := range findings {
+		out = append(out, f.Code)
+	}
+	return out
+}
+
+// TestEachRule makes each rule speak alone, and holds it silent where its cause is near and not there.
+func TestEachRule(t *testing.T) {
+	t.Parallel()
+	rows := faulty()
+	for _, r := range doctor.Rules() {
+		row, ok := rows[r.Code]
+		if !ok {
+			t.Errorf("%s has no row", r.Code)
+			continue
+		}
+		f := row.facts()
+		row.change(f, &f.Groups[0])
+		d := doctor.Diagnose(f)
+		if got := codes(d.Findings); !slices.Equal(got, []string{r.Code}) {
+			t.Errorf("%s: found %q", r.Code, got)
+			continue
+		}
+		x := d.Findings[0]
+		for _, w := range row.words {
+			if !strings.Contains(x.Cause, w) {
+				t.Errorf("%s: %q is not in the cause: %s", r.Code, w, x.Cause)
+			}
+		}
+		if !strings.HasSuffix(x.Cause, ".") || x.Advice == "" || x.Severity != api.SeverityFault && x.Severity != api.SeverityWarning {
+			t.Errorf("%s is incomplete: %+v", r.Code, x)
+		}
+		for i, q := range row.quiet {
+			f := row.facts()
+			row.change(f, &f.Groups[0])
+			q(f, &f.Groups[0])
+			if got := codes(doctor.Diagnose(f).Findings); slices.Contains(got, r.Code) {
+				t.Errorf("%s: found in what is no such fault, %d", r.Code, i)
+			}
+		}
+	}
+}
+
+func TestHealthy(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]*doctor.Facts{"master": master(), "backup": backup(), "no groups": {}} {
+		f.Skipped = map[string]string{doctor.CodeMACFilter: "no such kernel"}
+		d := doctor.Diagnose(f)
+		if len(d.Findings) > 0 {
+			t.Errorf("%s: %+v", name, d.Findings)
+		}
+		if len(d.Checks) != len(doctor.Rules()) {
+			t.Errorf("%s: %d checks of %d are told", name, len(d.Checks), len(doctor.Rules()))
+		}
+		for _, c := range d.Checks {
+			want := api.CheckOK
+			if c.Code == doctor.CodeMACFilter {
+				want = api.CheckSkipped
+			}
+			if c.Result != want || c.What == "" || want == api.CheckSkipped && c.Note != "no such kernel" {
+				t.Errorf("%s: %+v", name, c)
+			}
+		}
+	}
+}
+
+// TestSplitByDigest: what hangs together is told once, and the worst first.
+func TestOrderAndOverlap(t *testing.T) {
+	t.Parallel()
+	f := master()
+	g := &f.Groups[0]
+	g.Rise["bad_hmac"], g.Rise["loop"] = 3, 3
+	g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{Found: true, Missing: addrs("192.0.2.7")})}
+	g.Answers = []doctor.Answer{{Address: vip, MAC: vmac}}
+	if got, want := codes(doctor.Diagnose(f).Findings), []string{doctor.CodeAddressesDiffer, doctor.CodeReflected}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	// An unknown speaker beside an authentic master is another cluster, many are one forger.
+	f = backup()
+	g = &f.Groups[0]
+	g.Suspects = []doctor.Suspect{suspect(otherAddr, doctor.Explanation{})}
+	if got, want := codes(doctor.Diagnose(f).Findings), []string{doctor.CodeVHIDTwice}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for i := range 8 {
+		g.Suspects = append(g.Suspects, suspect(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), doctor.Explanation{}))
+	}
+	if got, want := codes(doctor.Diagnose(f).Findings), []string{doctor.CodeForged}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestStarvedLease(t *testing.T) {
+	t.Parallel()
+	f := master()
+	f.Expired = []api.Transition{{Group: "eth0@1", Time: at(-60)}}
+	d := doctor.Diagnose(f)
+	if got := codes(d.Findings); !slices.Equal(got, []string{doctor.CodeStarved}) || d.Findings[0].Severity != api.SeverityFault {
+		t.Errorf("%+v", d.Findings)
+	}
+}
+
+func TestBesideABackup(t *testing.T) {
+	t.Parallel()
+	f := backup()
+	f.Groups[0].Beside = []doctor.Beside{{Interface: "eth1", Address: netip.MustParsePrefix("192.0.2.3/24")}}
+	d := doctor.Diagnose(f)
+	if got := codes(d.Findings); !slices.Equal(got, []string{doctor.CodeSecondInterface}) || d.Findings[0].Severity != api.SeverityWarning {
+		t.Errorf("%+v", d.Findings)
+	}
+}
+
+// TestPassive: a status alone, with what the counters did, makes the passive rules speak.
+func TestPassive(t *testing.T) {
+	t.Parallel()
+	st := api.Status{
+		Node: "fw1", Enabled: true,
+		Groups: []api.Group{{
+			Name: "eth0@1", Interface: "eth0", VHID: 1, State: api.StateMaster, Since: at(-60), Addresses: []string{"192.0.2.100/24"},
+			AdvBase: 1, Dataplane: api.Dataplane{Answering: true}, Master: &api.Master{Address: "192.0.2.12", AdvBase: 1, AdvSkew: 100, LastSeen: at(-0.5)},
+		}},
+	}
+	f := doctor.FromStatus(&st, at(0))
+	want := []netip.Addr{vip}
+	if diff := cmp.Diff(want, f.Groups[0].Addresses, equateAddrs); diff != "" || f.Groups[0].Interval != time.Second {
+		t.Errorf("%+v\n%s", f.Groups[0], diff)
+	}
+	f.Groups[0].Rise = doctor.Rise(map[string]uint64{"bad_hmac": 9, "loop": 2}, map[string]uint64{"bad_hmac": 7, "loop": 5})
+	if got, want := codes(doctor.Passive(f)), []string{doctor.CodeSignatureRefused, doctor.CodePeerDeaf, doctor.CodeReflected}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	st.Groups[0].Master = nil
+	if got := doctor.Passive(doctor.FromStatus(&st, at(0))); len(got) > 0 {
+		t.Errorf("healthy: %+v", got)
+	}
+}
+
+// TestDocs holds docs/doctor.md to the codes, in both directions.
+func TestDocs(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written, known []string
+	for _, m := range regexp.MustCompile("(?m)^### `([a-z0-9_]+)`$").FindAllSubmatch(text, -1) {
+		written = append(written, string(m[1]))
+	}
+	for _, r := range doctor.Rules() {
+		known = append(known, r.Code)
+	}
+	if diff := cmp.Diff(known, written); diff != "" {
+		t.Errorf("docs/doctor.md and the rules, in their order (-rules +docs):\n%s", diff)
+	}
+	for _, section := range strings.Split(string(text), "\n### ")[1:] {
+		if !strings.Contains(section, "**Cause:**") || !strings.Contains(section, "**Cure:**") {
+			t.Errorf("no cause or no cure: %.60s", section)
+		}
+	}
+}

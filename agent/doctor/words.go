@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+func adverts(n uint64) string {
+	if n == 1 {
+		return "1 advert"
+	}
+	return fmt.Sprintf("%d adverts", n)
+}
+
+func join(list []netip.Addr) string {
+	words := make([]string, len(list))
+	for i, a := range list {
+		words[i] = a.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+// span is a time as people say it.
+func span(d time.Duration) string { return fmt.Sprintf("%.1f s", max(0, d).Seconds()) }
+
+func ago(f *Facts, at time.Time) string { return span(f.Time.Sub(at)) }
+
+// senders lists who sent what was refused for a reason, and how often.
+func senders(g *Group, reason string) string {
+	counts := map[netip.Addr]int{}
+	var order []netip.Addr
+	for i := range g.Rejects {
+		r := &g.Rejects[i]
+		if r.Reason != reason {
+			continue
+		}
+		if counts[r.Src] == 0 {
+			order = append(order, r.Src)
+		}
+		counts[r.Src]++
+	}
+	const most = 5
+	var words []string
+	for _, a := range order[:min(most, len(order))] {
+		words = append(words, fmt.Sprintf("%s (%d)", a, counts[a]))
+	}
+	if more := len(order) - most; more > 0 {
+		words = append(words, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(words, ", ")
+}
+
+// refused is the evidence that a counter rose, with the senders where they are known.
+func refused(f *Facts, g *Group, reason string) []string {
+	out := []string{fmt.Sprintf("%s refused as %s in %s", adverts(f.rose(g, reason)), reason, span(g.RiseTime))}
+	if s := senders(g, reason); s != "" {
+		out = append(out, "from "+s)
+	}
+	return out
+}
+
+// ttls lists the different TTLs of what was refused for them.
+func ttls(g *Group) string {
+	var seen []uint8
+	for i := range g.Rejects {
+		if r := &g.Rejects[i]; r.Reason == refusedTTL && !slices.Contains(seen, r.TTL) {
+			seen = append(seen, r.TTL)
+		}
+	}
+	words := make([]string, len(seen))
+	for i, t := range seen {
+		words[i] = fmt.Sprint(t)
+	}
+	return strings.Join(words, ", ")
+}
+
+// heardLately says that the last foreign speaker has not fallen silent.
+func heardLately(f *Facts, g *Group) bool {
+	return g.Master != nil && !g.Master.goodbye() && f.Time.Sub(g.Master.LastSeen) < 3*max(g.Master.Interval(), g.Interval)
+}
+
+const goodbyeValue = 255
+
+func (s *Speaker) goodbye() bool { return s.AdvBase == goodbyeValue && s.AdvSkew == goodbyeValue }
