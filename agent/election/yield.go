@@ -28,7 +28,7 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 	reason := m.yieldReason(a, beaten && !outlived)
 	var tie time.Duration
 	if beaten && tied(a.Priority, s.recorded, a.Aware) {
-		tie = tieDelay(m.tieRange(s.recorded.Interval()), m.cfg.NodeName, a.Src, m.generation)
+		tie = tieDelay(m.tieRange(m.cfg.interval()), m.cfg.NodeName, a.Src, m.generation)
 	}
 	return m.stepDown(reason, &a, a.At, tie, out)
 }
