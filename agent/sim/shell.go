@@ -204,7 +204,8 @@ func (w *World) execute(m *member, act election.Action) {
 			w.fail(m, "cause", "released in %v, addresses on the host: %v", m.kernel.role.State, m.vips)
 		}
 		m.releasing = false
-		if m.wanted { // enabled again meanwhile
+		m.healthy = max(m.healthy, w.now) // enabled again meanwhile, it begins to listen now
+		if m.wanted {                     // enabled again meanwhile
 			w.at(w.now, func() { w.sync(m.host) })
 		}
 	case election.Announce:
