@@ -93,7 +93,7 @@ func (a *Agent) settleAdopted() {
 		}
 		g.publish(a)
 	}
-	takeOff(a.host, a.plane.Unclaimed(), a.log)
+	takeOff(a.host, a.plane.Unclaimed(), a.inheritRoute, a.log)
 	if _, err := a.plane.DropUnclaimed(); err != nil {
 		a.log.Error("groups of an earlier config not removed", "err", err)
 	}

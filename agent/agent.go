@@ -178,7 +178,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	defer host.Close()
 	// What an earlier vipd left pinned goes on where it can (agent/adopt.go).
 	opts := a.loaderOptions()
-	opts.Adopt, opts.Evacuate = true, func(left []loader.LeftVIP) { takeOff(host, left, a.log) }
+	opts.Adopt, opts.Evacuate = true, func(left []loader.LeftVIP) { takeOff(host, left, nobodys, a.log) }
 	plane, err := loader.Open(opts)
 	if err != nil {
 		return err

@@ -153,14 +153,14 @@ func (a *Agent) takeVIPs(g *group) {
 	}
 	ifindex := g.port.link.Index
 	errs := []error{a.host.DelMAC(ifindex, wire.VirtualMAC(g.cfg.VHID))}
-	for _, p := range g.routes {
-		errs = append(errs, a.host.DelConnectedRoute(ifindex, p))
+	had := g.onHost
+	g.onHost = map[netip.Addr]netip.Prefix{}
+	for addr := range g.routes {
+		errs = append(errs, a.dropRoute(g, addr))
 	}
-	for addr := range g.onHost {
+	for addr := range had {
 		errs = append(errs, a.host.DelVIP(ifindex, addr))
 	}
-	clear(g.routes)
-	clear(g.onHost)
 	if err := errors.Join(errs...); err != nil {
 		// The kernel's own clock takes them at the end of their lifetime.
 		a.log.Error("addresses not removed", "group", g.name, "err", err)
@@ -172,13 +172,11 @@ func (a *Agent) takeVIPs(g *group) {
 func (a *Agent) dropVIPs(g *group, gone []netip.Addr) {
 	var errs []error
 	for _, addr := range gone {
-		if p, has := g.routes[addr]; has {
-			errs = append(errs, a.host.DelConnectedRoute(g.port.link.Index, p))
-			delete(g.routes, addr)
-		}
-		if _, has := g.onHost[addr]; has {
+		_, has := g.onHost[addr]
+		delete(g.onHost, addr)
+		errs = append(errs, a.dropRoute(g, addr))
+		if has {
 			errs = append(errs, a.host.DelVIP(g.port.link.Index, addr))
-			delete(g.onHost, addr)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

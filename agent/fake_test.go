@@ -39,8 +39,8 @@ type bench struct {
 	planes  map[string]*fakeGroup // by interface index and vhid
 	sendErr error
 	slow    time.Duration // how long the host takes to add an address
-	pins    []loader.PinnedGroup
-	wake    chan struct{}
+	earlier
+	wake chan struct{}
 }
 
 const second = int64(time.Second)
@@ -61,11 +61,18 @@ func newBench(t *testing.T, groups ...config.Group) *bench {
 // newBenchWith starts on a data plane that an earlier vipd left pins in.
 func newBenchWith(t *testing.T, pins []loader.PinnedGroup, groups ...config.Group) *bench {
 	t.Helper()
-	return newBenchPast(t, nil, pins, groups...)
+	return newBenchAfter(t, earlier{pins: pins}, groups...)
 }
 
-// newBenchPast is newBenchWith for an earlier vipd that left a history as well.
-func newBenchPast(t *testing.T, past []api.Transition, pins []loader.PinnedGroup, groups ...config.Group) *bench {
+// earlier is what an earlier vipd left.
+type earlier struct {
+	past   []api.Transition
+	pins   []loader.PinnedGroup
+	left   []loader.LeftVIP // addresses of groups that the config has no more
+	routes []netip.Prefix
+}
+
+func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Node.Name = "fw1"
@@ -88,8 +95,8 @@ func newBenchPast(t *testing.T, past []api.Transition, pins []loader.PinnedGroup
 	b.metrics = metrics.New(snapshotSource{b.Agent}, metrics.Options{})
 	b.hooks = b.newHooks()
 	t.Cleanup(func() { b.hooks.Close(0) })
-	b.pins = pins
-	for _, tr := range past {
+	b.earlier = was
+	for _, tr := range was.past {
 		b.history.read = b.history.add(tr)
 	}
 	b.readPinned()
@@ -197,7 +204,7 @@ func (f fakePlane) AddGroup(spec loader.GroupSpec) (planeGroup, error) {
 }
 
 func (f fakePlane) Pinned() []loader.PinnedGroup           { return f.b.pins }
-func (fakePlane) Unclaimed() []loader.LeftVIP              { return nil }
+func (f fakePlane) Unclaimed() []loader.LeftVIP            { return f.b.left }
 func (fakePlane) DropUnclaimed() ([]loader.LeftVIP, error) { return nil, nil }
 
 func (f fakePlane) Wake() <-chan struct{} { return f.b.wake }
@@ -321,7 +328,15 @@ func (h fakeHost) DelConnectedRoute(_ int, vip netip.Prefix) error {
 	h.b.note("del route %s", vip.Masked())
 	return nil
 }
-func (fakeHost) DelOwnRoutes(int) error                     { return nil }
+
+func (h fakeHost) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error {
+	for _, route := range h.b.routes {
+		if !keep(route) {
+			h.b.note("del left route %s from %d", route, ifindex)
+		}
+	}
+	return nil
+}
 func (fakeHost) Neighbour(int, netip.Addr) ([6]byte, error) { return [6]byte{2}, nil }
 func (fakeHost) Forwards6(string) bool                      { return false }
 func (h fakeHost) AddMAC(int, [6]byte) error                { h.b.note("add virtual mac"); return nil }

@@ -98,7 +98,7 @@ func TestHookIsResumed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			told := filepath.Join(t.TempDir(), "told")
 			g := hooked(t, `echo "$2 $3 $VIPD_REASON" >>`+told)
-			b := newBenchPast(t, []api.Transition{tt.past}, []loader.PinnedGroup{pinnedMaster(tt.lease)}, g)
+			b := newBenchAfter(t, earlier{past: []api.Transition{tt.past}, pins: []loader.PinnedGroup{pinnedMaster(tt.lease)}}, g)
 			b.hooks.Close(10 * time.Second)
 			got, _ := os.ReadFile(told) // there is none when it was told nothing
 			if want := map[bool]string{true: "", false: tt.want + "\n"}[tt.want == ""]; string(got) != want {

@@ -17,13 +17,13 @@ import (
 type leftHost interface {
 	DelVIP(ifindex int, ip netip.Addr) error
 	DelMAC(ifindex int, mac [6]byte) error
-	DelOwnRoutes(ifindex int) error
+	DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error
 }
 
 // takeOff removes addresses that an earlier vipd left, with their routes and
 // virtual MACs. It comes before their fence goes: without the programs the host's
-// own stack would speak for them.
-func takeOff(host leftHost, left []loader.LeftVIP, log *slog.Logger) {
+// own stack would speak for them. Routes stay that keep says others need.
+func takeOff(host leftHost, left []loader.LeftVIP, keep func(ifindex int, route netip.Prefix) bool, log *slog.Logger) {
 	var errs []error
 	interfaces := map[int]bool{}
 	for _, l := range left {
@@ -31,7 +31,7 @@ func takeOff(host leftHost, left []loader.LeftVIP, log *slog.Logger) {
 		interfaces[l.IfIndex] = true
 	}
 	for ifindex := range interfaces {
-		errs = append(errs, host.DelOwnRoutes(ifindex))
+		errs = append(errs, host.DelOwnRoutes(ifindex, func(route netip.Prefix) bool { return keep(ifindex, route) }))
 	}
 	if err := errors.Join(errs...); err != nil {
 		// The kernel's own clock takes them at the end of their lifetime.
@@ -42,6 +42,9 @@ func takeOff(host leftHost, left []loader.LeftVIP, log *slog.Logger) {
 	}
 }
 
+// nobodys says of every route that nobody needs it.
+func nobodys(int, netip.Prefix) bool { return false }
+
 // clearLeft removes what a daemon that died without cleaning up left on the
 // host and in the kernel. Nothing there is no error.
 func clearLeft(host *netio.Host, opts loader.Options, log *slog.Logger) error {
@@ -49,7 +52,7 @@ func clearLeft(host *netio.Host, opts loader.Options, log *slog.Logger) error {
 	if err != nil {
 		log.Warn("not everything that a dead vipd left could be read", "err", err)
 	}
-	takeOff(host, left, log)
+	takeOff(host, left, nobodys, log)
 	report, err := loader.Cleanup(opts)
 	if err != nil {
 		return err

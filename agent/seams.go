@@ -52,7 +52,7 @@ type hostNet interface {
 	DelVIP(ifindex int, ip netip.Addr) error
 	AddConnectedRoute(ifindex int, vip netip.Prefix) error
 	DelConnectedRoute(ifindex int, vip netip.Prefix) error
-	DelOwnRoutes(ifindex int) error
+	DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error
 	Neighbour(ifindex int, peer netip.Addr) ([6]byte, error)
 	Forwards6(ifname string) bool
 	AddMAC(ifindex int, mac [6]byte) error

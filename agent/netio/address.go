@@ -102,9 +102,9 @@ func connectedRoute(ifindex int, vip netip.Prefix) *netlink.Route {
 	}
 }
 
-// DelOwnRoutes removes every route of ours through the interface: what an
-// agent that was killed left behind.
-func (h *Host) DelOwnRoutes(ifindex int) error {
+// DelOwnRoutes removes every route of ours through the interface for whose prefix keep
+// is false: what an agent that was killed left behind.
+func (h *Host) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error {
 	routes, err := h.nl.RouteListFiltered(netlink.FAMILY_ALL,
 		&netlink.Route{LinkIndex: ifindex, Protocol: RouteProtocol},
 		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
@@ -113,11 +113,24 @@ func (h *Host) DelOwnRoutes(ifindex int) error {
 	}
 	var errs []error
 	for i := range routes {
+		if keep(prefixOf(routes[i].Dst)) {
+			continue
+		}
 		if err := h.nl.RouteDel(&routes[i]); err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, fmt.Errorf("remove route %s: %w", routes[i], err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// prefixOf is the zero Prefix for a default route.
+func prefixOf(dst *net.IPNet) netip.Prefix {
+	if dst == nil {
+		return netip.Prefix{}
+	}
+	addr, _ := netip.AddrFromSlice(dst.IP)
+	bits, _ := dst.Mask.Size()
+	return netip.PrefixFrom(addr.Unmap(), bits)
 }
 
 func hostNet(ip netip.Addr) *net.IPNet {

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"vipd/loader"
+)
+
+const (
+	offLink      = "198.51.100.100/24" // the host has no address in this prefix
+	offLinkToo   = "198.51.100.101/24"
+	offLinkRoute = "route 198.51.100.0/24"
+)
+
+// Two groups with addresses in one prefix need one route: it goes with the last of them.
+func TestRouteOfTwoGroups(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, offLink), testGroup("eth0", 2, offLinkToo))
+	b.master()
+	yield := func(g string) []string {
+		b.now += second / 2
+		b.ring = append(b.ring, b.advert(g, 0))
+		b.pass(0)
+		return b.drain()
+	}
+	if log := yield("eth0@1"); slices.Contains(log, "del "+offLinkRoute) || !slices.Contains(log, "del 198.51.100.100 from 10") {
+		t.Errorf("the first group gave way: %q", log)
+	}
+	if log := yield("eth0@2"); !slices.Contains(log, "del "+offLinkRoute) {
+		t.Errorf("the second group gave way: %q", log)
+	}
+}
+
+// An address that a reload takes off leaves the route to the others of its prefix.
+func TestRouteOfTwoAddresses(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, offLink, offLinkToo))
+	b.master()
+	b.reloadTo(testGroup("eth0", 1, offLinkToo))
+	if log := b.drain(); slices.Contains(log, "del "+offLinkRoute) || !slices.Contains(log, "del 198.51.100.100 from 10") {
+		t.Errorf("one address of two: %q", log)
+	}
+	b.reloadTo(testGroup("eth0", 1, "192.0.2.100/24"))
+	if log := b.drain(); !slices.Contains(log, "del "+offLinkRoute) {
+		t.Errorf("both: %q", log)
+	}
+}
+
+// A group that the config has no more takes its route along, and not those of the groups that go on.
+func TestUnclaimedGroupLeavesOthersTheirRoutes(t *testing.T) {
+	pin := pinnedMaster(2 * time.Second)
+	pin.VIPs = []netip.Addr{netip.MustParseAddr("198.51.100.100")}
+	b := newBenchAfter(t, earlier{
+		pins:   []loader.PinnedGroup{pin},
+		left:   []loader.LeftVIP{{IfIndex: 10, Addr: netip.MustParseAddr("203.0.113.100"), VHID: 2}},
+		routes: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24")},
+	}, testGroup("eth0", 1, offLink))
+	log := b.drain()
+	if !slices.Contains(log, "del 203.0.113.100 from 10") || !slices.Contains(log, "del left route 203.0.113.0/24 from 10") {
+		t.Errorf("left of the other group: %q", log)
+	}
+	if slices.Contains(log, "del left route 198.51.100.0/24 from 10") {
+		t.Errorf("the group that goes on has lost its route: %q", log)
+	}
+}
