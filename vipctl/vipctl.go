@@ -30,6 +30,7 @@ const (
 
 // Env is what the command takes from its surroundings.
 type Env struct {
+	Stdin          io.Reader // nil means that there is none
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	// Now is the clock for ages; nil means the host's.
@@ -95,10 +96,26 @@ func (p *program) app() *cli.App {
 		Action: func(c *cli.Context) error {
 			return unknownCommand(c, c.App.Commands, "vipctl")
 		},
+		// One a line, in the order of the help.
 		Commands: []*cli.Command{
-			p.statusCommand(), p.showCommand(), p.whyCommand(),
-			p.disableCommand(), p.enableCommand(), p.maintenanceCommand(), p.demotionCommand(), p.yieldCommand(), p.historyCommand(), p.eventsCommand(), p.doctorCommand(),
-			p.reloadCommand(), p.planCommand(), p.restartCommand(), p.configCommand(), p.versionCommand(), p.completionCommand(),
+			p.statusCommand(),
+			p.showCommand(),
+			p.whyCommand(),
+			p.doctorCommand(),
+			p.disableCommand(),
+			p.enableCommand(),
+			p.maintenanceCommand(),
+			p.demotionCommand(),
+			p.yieldCommand(),
+			p.historyCommand(),
+			p.eventsCommand(),
+			p.planCommand(),
+			p.reloadCommand(),
+			p.restartCommand(),
+			p.configCommand(),
+			p.importCommand(),
+			p.versionCommand(),
+			p.completionCommand(),
 		},
 	}
 	for _, c := range app.Commands {

@@ -171,10 +171,10 @@ func (s *section) duration(key string, lo, hi time.Duration, dst *time.Duration)
 // durationText writes 1h and not 1h0m0s.
 func durationText(d time.Duration) string {
 	text := d.String()
-	if d >= time.Minute {
+	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")
 	}
-	if d >= time.Hour {
+	if strings.HasSuffix(text, "h0m") {
 		text = strings.TrimSuffix(text, "0m")
 	}
 	return text

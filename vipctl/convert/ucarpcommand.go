@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package convert
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// commandLines finds the command lines of ucarp in a script or unit file.
+func commandLines(r *reader, file string, lines []line) []*ucarp {
+	var found []*ucarp
+	for _, l := range lines {
+		at := origin{file, l.number}
+		text := strings.TrimSpace(l.text)
+		if strings.HasPrefix(text, "#") || strings.HasPrefix(text, ";") || !strings.Contains(text, "ucarp") {
+			continue
+		}
+		if command, isUnit := strings.CutPrefix(text, "ExecStart="); isUnit {
+			text = strings.TrimLeft(command, "-@:+!")
+		} else if key, _, isSetting := strings.Cut(text, "="); isSetting && !strings.ContainsAny(key, " \t/-") {
+			continue // Description=ucarp on eth0, PIDFile=/run/ucarp.pid, UCARP=/usr/sbin/ucarp
+		}
+		words, err := shellWords(text)
+		if err != nil {
+			r.problem(at, "%v", err)
+			continue
+		}
+		i := slices.IndexFunc(words, func(w shellWord) bool {
+			return path.Base(w.text) == "ucarp" || w.text == "$UCARP" || w.text == "${UCARP}"
+		})
+		if i < 0 || !slices.ContainsFunc(words[i:], func(w shellWord) bool { return strings.HasPrefix(w.text, "-") }) {
+			continue // a sentence, or a path to ucarp alone
+		}
+		if u := options(r, at, words[i+1:]); u != nil {
+			found = append(found, u)
+		}
+	}
+	return found
+}
+
+// options reads ucarp's arguments as getopt_long does, as far as it is used: -i eth0,
+// -ieth0, -Pz, --interface=eth0, --interface eth0, and unambiguous beginnings of names.
+func options(r *reader, at origin, args []shellWord) *ucarp {
+	u := &ucarp{at: at}
+	for len(args) > 0 {
+		arg, expands := args[0].text, args[0].expands
+		args = args[1:]
+		if arg == "--" || !strings.HasPrefix(arg, "-") || arg == "-" {
+			if arg != "--" {
+				r.note(at, "the argument %q was left out: ucarp takes none", arg)
+			}
+			continue
+		}
+		var value string
+		var has bool
+		letters := arg[1:]
+		if long, isLong := strings.CutPrefix(arg, "--"); isLong {
+			var name string
+			name, value, has = strings.Cut(long, "=")
+			if letters = letterOf(name); letters == "" {
+				r.problem(at, "there is no option --%s in ucarp", name)
+				return nil
+			}
+		}
+		for letters != "" {
+			c := letters[0]
+			letters = letters[1:]
+			if !strings.ContainsRune(valued, rune(c)) {
+				if !u.flag(c) {
+					r.problem(at, "there is no option -%s in ucarp", string(rune(c)))
+					return nil
+				}
+				continue
+			}
+			if !has {
+				if value, letters = letters, ""; value == "" {
+					if len(args) == 0 {
+						r.problem(at, "option %s has no value", arg)
+						return nil
+					}
+					value, expands, args = args[0].text, args[0].expands, args[1:]
+				}
+			}
+			u.set(r, c, value)
+			u.secretExpands = u.secretExpands || c == 'p' && expands
+		}
+	}
+	return u
+}
+
+// valued are the options that have a value.
+const valued = "isvpoabkrudfxm"
+
+// letterOf is the letter of a long option, or of its unambiguous beginning.
+func letterOf(name string) string {
+	names := []string{
+		"i interface", "s srcip", "v vhid", "p pass", "o passfile", "P preempt", "n neutral", "a addr", "h help", "b advbase", "k advskew",
+		"u upscript", "d downscript", "r deadratio", "D debug", "z shutdown", "B daemonize", "S ignoreifstate", "M nomcast", "f facility", "x xparam", "m mcast",
+	}
+	var fits string
+	for _, n := range names {
+		letter, long, _ := strings.Cut(n, " ")
+		switch {
+		case long == name:
+			return letter
+		case name != "" && strings.HasPrefix(long, name):
+			if fits != "" {
+				return ""
+			}
+			fits = letter
+		}
+	}
+	return fits
+}
+
+// flag takes an option without a value. Most say how the program runs, which is not
+// vipd's way: -z and -n are how it always does.
+func (u *ucarp) flag(c byte) bool {
+	switch c {
+	case 'P':
+		u.preempt = true
+	case 'M':
+		u.nomcast = true
+	case 'S':
+		u.ignoreLink = true
+	case 'n', 'h', 'D', 'z', 'B':
+	default:
+		return false
+	}
+	return true
+}
+
+func (u *ucarp) set(r *reader, c byte, value string) {
+	into := map[byte]*string{
+		'i': &u.ifname, 's': &u.srcip, 'v': &u.vhid, 'p': &u.password, 'o': &u.passfile, 'a': &u.addr,
+		'b': &u.advbase, 'k': &u.advskew, 'r': &u.deadratio, 'x': &u.xparam, 'm': &u.mcast,
+	}[c]
+	switch {
+	case into != nil:
+		*into = value
+	case c == 'u' || c == 'd':
+		u.scripts = append(u.scripts, value)
+	default: // -f
+		r.note(u.at, "the syslog facility %s has no equal: vipd logs to its standard error, where the journal takes it", value)
+	}
+}
