@@ -147,10 +147,9 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const str
 		if (st)
 			st->foreign_vrrp++;
 		tap_xdp(ctx, g->slot, TAP_CLASS_CHEAP, TAP_FOREIGN_VRRP);
-		count_iface(ctx->ingress_ifindex, IF_FOREIGN_VRRP);
+		count_iface(a->ev.ifindex, IF_FOREIGN_VRRP);
 		return VERDICT_NEXT;
 	}
-	a->ev.ifindex = ctx->ingress_ifindex;
 	a->ev.slot = g->slot;
 	a->ev.vhid = p[1];
 	a->rules = g->flags;
@@ -181,7 +180,7 @@ static __always_inline struct group_val *group_of(__u32 ifindex, __u8 vhid)
 	return bpf_map_lookup_elem(&groups, &key);
 }
 
-static __noinline int advert_v4(struct xdp_md *ctx)
+__noinline int advert_v4(struct xdp_md *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -210,13 +209,13 @@ static __noinline int advert_v4(struct xdp_md *ctx)
 	env.ttl = ip->ttl;
 	p = (__u8 *)ip + hl;
 	if (env.plen < 2 || (void *)(p + 2) > end) {
-		count_iface(ctx->ingress_ifindex, IF_BAD_LENGTH);
+		count_iface(ifindex, IF_BAD_LENGTH);
 		return VERDICT_NEXT;
 	}
 	env.whole = (void *)(p + env.plen) <= end;
-	g = group_of(ctx->ingress_ifindex, p[1]);
+	g = group_of(ifindex, p[1]);
 	if (!g) {
-		count_iface(ctx->ingress_ifindex,
+		count_iface(ifindex,
 			    env.whole && is_vrrp4(ctx, hl, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);
 		return VERDICT_NEXT;
 	}
@@ -224,13 +223,14 @@ static __noinline int advert_v4(struct xdp_md *ctx)
 		return VERDICT_NEXT;
 	v4_mapped(dst, ip->daddr);
 	env.to = ip->daddr == bpf_htonl(CARP_GROUP_V4) ? TO_GROUP : unicast_audience(g->slot, dst);
+	a.ev.ifindex = ifindex;
 	v4_mapped(a.ev.src, ip->saddr);
 	__builtin_memcpy(a.ev.src_mac, eth->h_source, ETH_ALEN);
 	return own_vhid(ctx, p, &env, g, &a);
 }
 
 /* Directly behind the fixed header: no peer puts an extension header before an advert. */
-static __noinline int advert_v6(struct xdp_md *ctx)
+__noinline int advert_v6(struct xdp_md *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -250,19 +250,20 @@ static __noinline int advert_v6(struct xdp_md *ctx)
 	env.ttl = ip->hop_limit;
 	p = (__u8 *)(ip + 1);
 	if (env.plen < 2 || (void *)(p + 2) > end) {
-		count_iface(ctx->ingress_ifindex, IF_BAD_LENGTH);
+		count_iface(ifindex, IF_BAD_LENGTH);
 		return VERDICT_NEXT;
 	}
 	env.whole = (void *)(p + env.plen) <= end;
-	g = group_of(ctx->ingress_ifindex, p[1]);
+	g = group_of(ifindex, p[1]);
 	if (!g) {
-		count_iface(ctx->ingress_ifindex,
+		count_iface(ifindex,
 			    env.whole && is_vrrp6(ctx, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);
 		return VERDICT_NEXT;
 	}
 	if (!reaches_us(eth, g->nic_mac, p[1]))
 		return VERDICT_NEXT;
 	env.to = dst[0] == 0xff ? TO_GROUP : unicast_audience(g->slot, dst);
+	a.ev.ifindex = ifindex;
 	__builtin_memcpy(a.ev.src, &ip->saddr, sizeof(a.ev.src));
 	__builtin_memcpy(a.ev.src_mac, eth->h_source, ETH_ALEN);
 	return own_vhid(ctx, p, &env, g, &a);

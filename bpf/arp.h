@@ -38,7 +38,8 @@ static __always_inline void make_reply(struct ethhdr *eth, struct arp_eth *arp, 
 	arp->op_be = bpf_htons(ARPOP_REPLY);
 }
 
-static __noinline int arp_request(struct xdp_md *ctx)
+/* Global, as the other handlers, so that the verifier goes through it once. */
+__noinline int arp_request(struct xdp_md *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -53,7 +54,7 @@ static __noinline int arp_request(struct xdp_md *ctx)
 	if (arp->op_be != bpf_htons(ARPOP_REQUEST) || !is_arp_ipv4(arp))
 		return VERDICT_NEXT;
 	v4_mapped(key.addr, addr_at(arp->tip));
-	key.ifindex = ctx->ingress_ifindex;
+	key.ifindex = ifindex;
 	vip = bpf_map_lookup_elem(&vips, &key);
 	if (!vip)
 		return VERDICT_NEXT;

@@ -26,6 +26,14 @@ struct {
 	__uint(max_entries, MAX_VIPS);
 } vips SEC(".maps");
 
+/* Writer: agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct vlan_key);
+	__type(value, __u32);
+	__uint(max_entries, MAX_IFACES);
+} vlans SEC(".maps");
+
 /* Writer: agent, through mmap. By group slot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

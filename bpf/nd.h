@@ -12,7 +12,6 @@
 #include "tap.h"
 #include "verdict.h"
 
-#define IP_PROTO_ICMPV6 58
 #define ND_ROUTER_SOLICIT 133
 #define ND_ROUTER_ADVERT 134
 #define ND_NEIGHBOR_SOLICIT 135
@@ -197,7 +196,7 @@ static __always_inline int answer(struct xdp_md *ctx, struct asker *who)
 	return 1;
 }
 
-static __noinline int nd_solicitation(struct xdp_md *ctx)
+__noinline int nd_solicitation(struct xdp_md *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -212,7 +211,7 @@ static __noinline int nd_solicitation(struct xdp_md *ctx)
 	if ((void *)(nd + 1) > end || ip->version != 6 || nd->type != ND_NEIGHBOR_SOLICIT)
 		return VERDICT_NEXT;
 	__builtin_memcpy(key.addr, nd->target, sizeof(key.addr));
-	key.ifindex = ctx->ingress_ifindex;
+	key.ifindex = ifindex;
 	vip = bpf_map_lookup_elem(&vips, &key);
 	if (!vip || !reaches_us(eth, vip->nic_mac, vip->vhid))
 		return VERDICT_NEXT;

@@ -19,6 +19,7 @@
 #define ARPOP_REPLY 2
 
 #define IP_PROTO_CARP 112
+#define IP_PROTO_ICMPV6 58
 #define IP_OFF ETH_HLEN /* of an IP header in a frame without tags */
 #define IP_FRAGMENT_MASK 0x3fff /* more-fragments flag and offset */
 #define CARP_SIZE 36

@@ -120,7 +120,7 @@ __noinline int tap_in(struct xdp_md *ctx, __u32 slot, __u32 said, __u64 at)
 	if (!s)
 		return 0;
 	s->ifindex = ctx->ingress_ifindex;
-	s->vlan = 0; /* a tag is in the frame */
+	s->vlan = 0; /* tags are in the frame, or off it while a handler has it */
 	s->len = frame_length(ctx);
 	s->caplen = tap_copy(s, frame(ctx), frame_end(ctx));
 	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP);

@@ -17,6 +17,7 @@
 #include "nd.h"
 #include "parse.h"
 #include "verdict.h"
+#include "vlan.h"
 #include "vmac.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -39,40 +40,49 @@ static __always_inline __u8 ipv6_proto(const struct ethhdr *eth, const void *end
 SEC("xdp.frags")
 int vipd_xdp(struct xdp_md *ctx)
 {
-	void *end = frame_end(ctx);
-	struct ethhdr *eth = frame(ctx);
 	int verdict = VERDICT_NEXT, virtual;
+	struct ethhdr *eth = frame(ctx);
+	void *end = frame_end(ctx);
+	__u32 ifindex = ctx->ingress_ifindex;
+	struct tags tags;
 
+	tags.len = 0;
 	if ((void *)(eth + 1) > end)
 		goto out;
+	if (is_tag(eth->h_proto)) {
+		ifindex = untag(ctx, &tags);
+		eth = frame(ctx);
+		end = frame_end(ctx);
+		if (!ifindex || (void *)(eth + 1) > end)
+			goto out;
+	}
 	/* Now: a handler may resize the frame, and eth is gone then. */
 	virtual = is_virtual_mac(eth->h_dest);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
 		if (ipv4_proto(eth, end) == IP_PROTO_CARP)
-			verdict = advert_v4(ctx);
+			verdict = advert_v4(ctx, ifindex);
 		break;
 	case bpf_htons(ETH_P_IPV6):
 		switch (ipv6_proto(eth, end)) {
 		case IP_PROTO_CARP:
-			verdict = advert_v6(ctx);
+			verdict = advert_v6(ctx, ifindex);
 			break;
 		case IP_PROTO_ICMPV6:
-			verdict = nd_solicitation(ctx);
+			verdict = nd_solicitation(ctx, ifindex);
 			break;
 		}
 		break;
 	case bpf_htons(ETH_P_ARP):
-		verdict = arp_request(ctx);
+		verdict = arp_request(ctx, ifindex);
 		break;
-	case bpf_htons(ETH_P_8021Q):
-	case bpf_htons(ETH_P_8021AD):
-		/* Groups on VLANs come later; until then what is tagged is not ours. */
-		goto out;
 	}
 	if (verdict == VERDICT_NEXT && virtual)
-		verdict = to_virtual_mac(ctx);
+		verdict = to_virtual_mac(ctx, ifindex);
 out:
+	/* What lost its tags goes on with them or not at all: it would be another network's. */
+	if (tags.len && !put_tags_back(ctx, &tags))
+		return XDP_ABORTED;
 	return verdict == VERDICT_NEXT ? XDP_PASS : verdict;
 }
 
@@ -82,7 +92,8 @@ int vipd_egress(struct __sk_buff *skb)
 	int verdict = TC_ACT_UNSPEC;
 	struct ethhdr *eth;
 
-	if (skb->vlan_present || !pull(skb, ETH_HLEN))
+	/* What a VLAN device sends through its parent was judged there. Id 0 is a priority, no VLAN. */
+	if ((skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK) || !pull(skb, ETH_HLEN))
 		goto out;
 	eth = (void *)(long)skb->data;
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)

@@ -22,7 +22,7 @@
 #define EVENTS_BYTES (1 << 20)
 
 /* Raised with every incompatible change of a pinned layout; the loader compares it. */
-#define LAYOUT_VERSION 3
+#define LAYOUT_VERSION 4
 
 #define ROLE_INIT 1
 #define ROLE_BACKUP 2
@@ -81,6 +81,19 @@ struct group_key {
 	__u8 pad;
 };
 _Static_assert(sizeof(struct group_key) == 8, "group_key");
+
+/*
+ * vlans: which VLAN device the tags of a frame on its parent mean, by its index. A VLAN of one tag has it in
+ * outer, and nothing in inner.
+ */
+struct vlan_key {
+	__u32 ifindex;
+	__be16 outer_proto_be;
+	__u16 outer;
+	__be16 inner_proto_be;
+	__u16 inner;
+};
+_Static_assert(sizeof(struct vlan_key) == 12, "vlan_key");
 
 #define GROUP_V4 1 /* has IPv4 addresses, so that IPv4 adverts are expected */
 #define GROUP_V6 2
@@ -342,10 +355,11 @@ _Static_assert(sizeof(struct tap_sample) == 160, "tap_sample");
 #define IFACE_CLSACT_FILTER 1
 #define IFACE_CLSACT_QDISC 2 /* the qdisc is ours, too */
 #define IFACE_RXVLAN 4 /* rx-vlan-offload was on and has to be so again */
+#define IFACE_CARRIER 8 /* attached for VLANs on it alone */
 
 struct iface {
 	__u32 flags;
-	__u32 pad;
+	__u32 parent; /* whose XDP program serves this VLAN device; 0: its own */
 };
 _Static_assert(sizeof(struct iface) == 8, "iface");
 

@@ -9,7 +9,8 @@
 #include "tap.h"
 #include "verdict.h"
 
-static __noinline int to_virtual_mac(struct xdp_md *ctx)
+/* Tags may be in the frame. */
+__noinline int to_virtual_mac(struct xdp_md *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -19,7 +20,7 @@ static __noinline int to_virtual_mac(struct xdp_md *ctx)
 
 	if ((void *)(eth + 1) > end)
 		return VERDICT_NEXT;
-	key.ifindex = ctx->ingress_ifindex;
+	key.ifindex = ifindex;
 	key.vhid = eth->h_dest[5];
 	g = bpf_map_lookup_elem(&groups, &key);
 	if (!g)

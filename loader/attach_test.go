@@ -227,8 +227,8 @@ func TestCleanup(t *testing.T) {
 		clsact         bool
 		report         CleanupReport
 	}{
-		{"tcx", "loader-clean", "xdp tcx", false, CleanupReport{Links: 2, Maps: 13}},
-		{"clsact", "loader-cleancls", "xdp clsact filter", true, CleanupReport{Links: 1, Filters: 1, Maps: 13}},
+		{"tcx", "loader-clean", "xdp tcx", false, CleanupReport{Links: 2, Maps: 14}},
+		{"clsact", "loader-cleancls", "xdp clsact filter", true, CleanupReport{Links: 1, Filters: 1, Maps: 14}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ours, _ := pair(t, tc.ns)

@@ -95,9 +95,9 @@ type bpfIfStats struct {
 }
 
 type bpfIface struct {
-	_     structs.HostLayout
-	Flags uint32
-	Pad   uint32
+	_      structs.HostLayout
+	Flags  uint32
+	Parent uint32
 }
 
 type bpfMeta struct {
@@ -227,6 +227,15 @@ type bpfVipVal struct {
 	Flags  uint8
 }
 
+type bpfVlanKey struct {
+	_            structs.HostLayout
+	Ifindex      uint32
+	OuterProtoBe uint16
+	Outer        uint16
+	InnerProtoBe uint16
+	Inner        uint16
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -249,6 +258,7 @@ const (
 	bpfMapTapUsed     = "tap_used"
 	bpfMapVipStats    = "vip_stats"
 	bpfMapVips        = "vips"
+	bpfMapVlans       = "vlans"
 	bpfProgVipdEgress = "vipd_egress"
 	bpfProgVipdXdp    = "vipd_xdp"
 	bpfVarCfgBuffLen  = "cfg_buff_len"
@@ -323,6 +333,7 @@ type bpfMapSpecs struct {
 	TapUsed    *ebpf.MapSpec `ebpf:"tap_used"`
 	VipStats   *ebpf.MapSpec `ebpf:"vip_stats"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
+	Vlans      *ebpf.MapSpec `ebpf:"vlans"`
 }
 
 // bpfVariableSpecs contains global variables before they are loaded into the kernel.
@@ -371,6 +382,7 @@ type bpfMaps struct {
 	TapUsed    *ebpf.Map `ebpf:"tap_used"`
 	VipStats   *ebpf.Map `ebpf:"vip_stats"`
 	Vips       *ebpf.Map `ebpf:"vips"`
+	Vlans      *ebpf.Map `ebpf:"vlans"`
 }
 
 func (m *bpfMaps) Close() error {
@@ -393,6 +405,7 @@ func (m *bpfMaps) Close() error {
 		m.TapUsed,
 		m.VipStats,
 		m.Vips,
+		m.Vlans,
 	)
 }
 

@@ -17,10 +17,10 @@ import (
 )
 
 // layoutVersion names the directory of the pins: LAYOUT_VERSION of bpf/vipd_types.h.
-const layoutVersion = 3
+const layoutVersion = 4
 
 const (
-	layoutDir = "v2"
+	layoutDir = "v4"
 	tmpSuffix = "-new" // bpffs refuses names with a dot
 )
 
@@ -201,7 +201,7 @@ func (d *Dataplane) maps() map[string]*ebpf.Map {
 		bpfMapAuth: o.Auth, bpfMapBudget: o.Budget, bpfMapEvents: o.Events,
 		bpfMapGroupStats: o.GroupStats, bpfMapGroups: o.Groups, bpfMapIfStats: o.IfStats,
 		bpfMapIfaces: o.Ifaces, bpfMapMeta: o.Meta, bpfMapRoles: o.Roles, bpfMapSeen: o.Seen,
-		bpfMapSources: o.Sources, bpfMapVipStats: o.VipStats, bpfMapVips: o.Vips,
+		bpfMapSources: o.Sources, bpfMapVipStats: o.VipStats, bpfMapVips: o.Vips, bpfMapVlans: o.Vlans,
 	}
 }
 

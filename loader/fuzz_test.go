@@ -29,6 +29,8 @@ func FuzzXDP(f *testing.F) {
 		frame6(dualSealed(0)), frame6(dualSealed(1)), frameOf(dualSealed(1)),
 		ndFor(vip6).bytes(), dadFor(vip6).bytes(), ndFor(netip.MustParseAddr("2001:db8::7")).bytes(), naFor(vip6, peerAddr6, nicMAC, true),
 		withNonce(ndFor(vip6)).bytes(), unicastND(vip6).bytes(),
+		withTags(frameOf(c), 0x8100<<16|100), withTags(arpFor("192.0.2.1").bytes(), 0x88a8<<16|200, 0x8100<<16|100),
+		withTags(ndFor(vip6).bytes(), 0x8100<<16), withTags(packet{dstMAC: vmac(1), proto: 17, payload: make([]byte, 30)}.bytes(), 0x8100<<16|100),
 	} {
 		f.Add(frame, true)
 		f.Add(frame, false)
@@ -77,7 +79,10 @@ func TestTwin(t *testing.T) {
 		"advert6": frame6(c), "sealed": frame6(dualSealed(0)), "broken seal": frame6(dualSealed(1)),
 		"unicast6": packet6{payload: c.bytes(), dst: ownAddr6, dstMAC: nicMAC}.bytes(),
 		"nd":       ndFor(vip6).bytes(), "dad": dadFor(vip6).bytes(), "nonce": withNonce(ndFor(vip6)).bytes(), "unicast nd": unicastND(vip6).bytes(),
-		"vrrp3v6": packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes(),
+		"tagged": withTags(arpFor("192.0.2.1").bytes(), 0x8100<<16|100), "priority": withTags(arpFor("192.0.2.1").bytes(), 0x8100<<16),
+		"two tags": withTags(ndFor(vip6).bytes(), 0x88a8<<16|200, 0x8100<<16|100), "tagged advert": withTags(frameOf(c), 0x8100<<16|100),
+		"tagged virtual": withTags(packet{dstMAC: vmac(1), proto: 17, payload: make([]byte, 8)}.bytes(), 0x8100<<16|100),
+		"vrrp3v6":        packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes(),
 	} {
 		for i := range frame {
 			for _, x := range []byte{1, 2, 4, 8, 16, 32, 64, 128, 255} {

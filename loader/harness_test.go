@@ -81,6 +81,12 @@ func newHarness(t testing.TB, vips ...string) *harness {
 	if err := d.objs.IfStats.Put(uint32(loIndex), cpus); err != nil {
 		t.Fatal(err)
 	}
+	// As if these VLAN devices were the interface itself.
+	for _, v := range testVLANs() {
+		if err := d.objs.Vlans.Put(vlanKeyOf(loIndex, v), uint32(loIndex)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := g.SetSources([]netip.Addr{ownAddr, ownAddr6}); err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestVirtualMAC(t *testing.T) {
 	} {
 		h.expect(name, packet{dstMAC: mac, proto: 1, payload: make([]byte, 8)}.bytes(), want{verdict: xdpPass})
 	}
-	tagged := append(eth(vmac(1), peerMAC, 0x8100), make([]byte, 60)...)
+	tagged := withTags(append(eth(vmac(1), peerMAC, 0x0800), make([]byte, 60)...), 0x8100<<16|7)
 	h.expect("tagged", tagged, want{verdict: xdpPass})
 	// Somebody else's advert, sent to our virtual MAC: still a frame to that.
 	other := advert(1, 0, 0, 7)
