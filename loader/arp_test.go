@@ -77,8 +77,8 @@ func TestARPMalformed(t *testing.T) {
 	for n := 14; n < len(good); n++ {
 		h.expect("truncated", good[:n], want{verdict: xdpPass})
 	}
-	for _, tag := range []string{"81000064", "88a80064"} {
+	for _, tag := range []string{"81000065", "88a80064"} {
 		tagged := append(append(append([]byte(nil), good[:12]...), mustHex(tag)...), good[12:]...)
-		h.expect("tagged", tagged, want{verdict: xdpPass})
+		h.expect("another VLAN", tagged, want{verdict: xdpPass})
 	}
 }
