@@ -14,10 +14,6 @@ import (
 	"time"
 
 	"vipd/tests/lab"
-
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/link"
 )
 
 // Config errors name file, line, key and what is allowed, all at once, with --check and at the start.
@@ -113,22 +109,7 @@ func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
 func TestTakenXDPSlotIsNamed(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "someone_else", Type: ebpf.XDP, License: "GPL",
-		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}, // XDP_PASS
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer prog.Close()
-	var theirs link.Link
-	ifindex := s.node.IfIndex("eth0")
-	if err := s.node.Within(func() error {
-		theirs, err = link.AttachXDP(link.XDPOptions{Program: prog, Interface: ifindex, Flags: link.XDPGenericMode})
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	theirs := attachForeign(t, s.node.Host, "eth0")
 	defer theirs.Close()
 	taken := s.node.XDPProgram("eth0")
 

@@ -27,6 +27,14 @@ func examine(t *testing.T, n *lab.Node, args ...string) api.Doctor {
 	return d
 }
 
+func codesOf(d api.Doctor) []string {
+	out := make([]string, 0, len(d.Findings))
+	for _, f := range d.Findings {
+		out = append(out, f.Code)
+	}
+	return out
+}
+
 // finding is the one of that code and group; anything else the doctor found beside the codes in also is an error.
 func finding(t *testing.T, d api.Doctor, code, group string, also ...string) api.Finding {
 	t.Helper()

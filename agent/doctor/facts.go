@@ -52,8 +52,8 @@ type Group struct {
 	Since                 time.Time
 	Answering             bool
 	EffectiveAdvSkew      int
-	// Interval is that of this node's own adverts now.
-	Interval time.Duration
+	// Interval is that of this node's own adverts now, Configured without demotions.
+	Interval, Configured time.Duration
 	// Master is the last foreign speaker; nil when none was ever heard.
 	Master       *Speaker
 	SilentFamily string

@@ -28,6 +28,7 @@ func fromGroup(g *api.Group) Group {
 		State: g.State, Reason: g.Reason, Detail: g.Detail, Since: g.Since,
 		Answering: g.Dataplane.Answering, EffectiveAdvSkew: g.EffectiveAdvSkew,
 		Interval:     (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.EffectiveAdvSkew}).Interval(),
+		Configured:   (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.AdvSkew}).Interval(),
 		SilentFamily: g.SilentFamily,
 	}
 	for _, a := range g.Addresses {

@@ -36,7 +36,7 @@ func master() *doctor.Facts {
 		Groups: []doctor.Group{{
 			Name: "eth0@1", Interface: "eth0", VHID: 1, Addresses: []netip.Addr{vip},
 			State: api.StateMaster, Reason: "master_timeout", Since: at(-60), Answering: true,
-			Interval: time.Second, RiseTime: 3 * time.Second, Rise: map[string]uint64{},
+			Interval: time.Second, Configured: time.Second, RiseTime: 3 * time.Second, Rise: map[string]uint64{},
 			Filter: &doctor.Filter{HasMAC: true},
 		}},
 	}
@@ -188,7 +188,7 @@ func faulty() map[string]struct {
 		doctor.CodeStarved: {master, func(f *doctor.Facts, _ *doctor.Group) {
 			f.Lag = doctor.Lag{Worst: 2 * time.Second, At: at(-30), Count: 1}
 		}, []string{"not run in time"}, []change{
-			func(f *doctor.Facts, _ *doctor.Group) { f.Lag.Worst = 900 * time.Millisecond },
+			func(f *doctor.Facts, _ *doctor.Group) { f.Lag.Worst = 400 * time.Millisecond },
 		}},
 	}
 }

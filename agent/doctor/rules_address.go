@@ -121,7 +121,8 @@ func macFilter(_ *Facts, g *Group) outcome {
 	text := net.HardwareAddr(mac[:]).String()
 	return fault(
 		fmt.Sprintf("The receive filter of %s lacks the virtual MAC %s: the NIC drops what is sent to the group's addresses.", g.Interface, text),
-		fmt.Sprintf("`bridge fdb add %s dev %s self` puts it there; find out who took it away. A driver that refuses needs `ip link set %s promisc on`.", text, g.Interface, g.Interface))
+		fmt.Sprintf("`bridge fdb add %s dev %s self` puts it there; find out who took it away. A driver that refuses needs `ip link set %s promisc on`.", text, g.Interface, g.Interface),
+		"the interface is not promiscuous either")
 }
 
 func notAnswering(f *Facts, g *Group) outcome {

@@ -26,8 +26,17 @@ func digestRules() []Rule {
 	}
 }
 
-// manySenders is how many unexplained senders are no clusters any more but one forger.
-const manySenders = 4
+// manySenders is how many unexplained senders are no clusters any more but one forger,
+// and manyAdverts how many of one sender in an interval are none of a CARP node.
+const (
+	manySenders = 4
+	manyAdverts = 30
+)
+
+// tooMany says that no misconfigured node sends that many adverts in the time watched.
+func tooMany(g *Group, n uint64) bool {
+	return float64(n)*g.Interval.Seconds() > manyAdverts*g.RiseTime.Seconds() && g.RiseTime > 0
+}
 
 // kind sorts what Explain found.
 func (s *Suspect) kind(f *Facts, g *Group) string {
@@ -40,7 +49,7 @@ func (s *Suspect) kind(f *Facts, g *Group) string {
 		return CodeAddressesDiffer
 	case e.Found:
 		return CodePasswordDiffers
-	case unexplained(g) > manySenders, g.Received > 0 && heardLately(f, g) && s.Src == g.Master.Address:
+	case unexplained(g) > manySenders, tooMany(g, uint64(s.Count)), g.Received > 0 && heardLately(f, g) && s.Src == g.Master.Address:
 		return CodeForged
 	default:
 		return CodePasswordDiffers
@@ -191,13 +200,13 @@ func vhidTwice(f *Facts, g *Group) outcome {
 		seen = append(seen, fmt.Sprintf("%s is heard as well, and its adverts are authentic", g.Master.Address))
 	}
 	return fault(
-		fmt.Sprintf("VHID %d is used twice on this segment: %s speaks for another cluster.", g.VHID, strings.Join(names, ", ")),
+		fmt.Sprintf("VHID %d is used twice on this segment: another cluster speaks from %s.", g.VHID, strings.Join(names, ", ")),
 		"Choose a VHID that nobody else has: two clusters with one VHID share a virtual MAC, and the switch sends their traffic to either. If these are nodes of yours, their passwords or address lists differ.",
 		seen...)
 }
 
-// forged are adverts in the name of a master whose own are authentic, or in the names of
-// many.
+// forged are adverts in the name of a master whose own are authentic, in the names of
+// many, or more than a node would send.
 func forged(f *Facts, g *Group) outcome {
 	var who, seen []string
 	for i := range g.Suspects {

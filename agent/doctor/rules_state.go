@@ -98,11 +98,11 @@ const minLate = 250 * time.Millisecond
 func starved(f *Facts) outcome {
 	limit := time.Duration(0)
 	for i := range f.Groups {
-		if d := f.Groups[i].Interval; d > 0 && (limit == 0 || d < limit) {
+		if d := f.Groups[i].Configured; d > 0 && (limit == 0 || d < limit) {
 			limit = d
 		}
 	}
-	limit = max(limit, minLate)
+	limit = max(limit/2, minLate)
 	const advice = "Give vipd real-time priority (the unit file does) and this host more processor: on a virtual machine look at its steal time and at snapshots, on any at memory pressure. An address does not move for a short delay, but two of them in a row cost the lease."
 	if n := len(f.Expired); n > 0 {
 		last := f.Expired[n-1]
@@ -112,6 +112,6 @@ func starved(f *Facts) outcome {
 	if f.Lag.Worst < limit {
 		return outcome{}
 	}
-	return warning("vipd is not run in time: it woke up later than the interval between its adverts.", advice,
+	return warning("vipd is not run in time: it woke up late by more than half the interval between its adverts.", advice,
 		fmt.Sprintf("%d wake-ups were late lately, the worst by %s, %s ago", f.Lag.Count, span(f.Lag.Worst), ago(f, f.Lag.At)))
 }

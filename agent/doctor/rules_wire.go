@@ -92,7 +92,8 @@ func peerUnresolved(_ *Facts, g *Group) outcome {
 	}
 	return warning(
 		fmt.Sprintf("No host answers at the unicast peer's address %s.", join(g.Unresolved)),
-		"Adverts to it are not sent. If the peer is running, compare `peers` with its address, and look at the way there with ping.")
+		"Adverts to it are not sent. If the peer is running, compare `peers` with its address, and look at the way there with ping.",
+		"the kernel has no neighbour entry for it")
 }
 
 func reflected(f *Facts, g *Group) outcome {
@@ -149,20 +150,20 @@ func replayed(f *Facts, g *Group) outcome {
 }
 
 func flood(f *Facts, g *Group) outcome {
-	n := f.rose(g, refusedLimited)
-	if n == 0 {
+	var all uint64
+	for reason := range g.Rise {
+		all += f.rose(g, reason)
+	}
+	unread := f.rose(g, refusedLimited)
+	if unread == 0 && !tooMany(g, all) {
 		return outcome{}
 	}
-	rate := ""
-	if s := g.RiseTime.Seconds(); s > 0 {
-		rate = fmt.Sprintf(", %.0f a second", float64(n)/s)
-	}
-	seen := []string{fmt.Sprintf("%s refused unread in %s%s", adverts(n), span(g.RiseTime), rate)}
-	if s := senders(g, refusedLimited); s != "" {
-		seen = append(seen, "from "+s)
+	seen := []string{fmt.Sprintf("%s refused in %s, %.0f a second", adverts(all), span(g.RiseTime), float64(all)/max(g.RiseTime.Seconds(), 0.001))}
+	if unread > 0 {
+		seen = append(seen, fmt.Sprintf("%d of them unread (rate_limited), as strangers have used up their budget", unread))
 	}
 	return warning(
-		"More adverts arrive than anybody needs: somebody floods the segment with forged ones, or a loop multiplies them.",
+		"More adverts arrive than any node sends: somebody floods the segment with forged ones, or a loop multiplies them.",
 		"Find the sender by its MAC in the switch, and the loop by its port counters. The true master's adverts have a budget of their own and are not lost.",
 		seen...)
 }
