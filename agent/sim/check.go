@@ -207,6 +207,9 @@ func (w *World) fence(m *member) {
 	}
 	for _, o := range m.group.masters {
 		calm := m.cfg.AdvBase == o.cfg.AdvBase && max(m.rebased, o.rebased)+echo(m.cfg) <= w.now && o.host.thawed <= o.sentAt
+		if o.failed && o.host.clock.local(w.now) >= o.kernel.role.Lease {
+			continue // a claim that went past the egress program and no further: see claimLost
+		}
 		if o != m && calm && w.answering(o) && m.kernel.heardLast(o.host.addr, o.sentSeq) {
 			w.fail(m, "fence", "%s takes over by silence while %s answers until %v; it has heard its last advert, of %v",
 				m.host.name, o.host.name, w.leaseEnd(o), o.sentAt)
