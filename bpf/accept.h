@@ -125,9 +125,11 @@ static __always_inline int is_replay(const struct advert *a, struct source_val *
 }
 
 /*
- * Whether a source understands the demote byte, as OpenBSD does: it has sent a non-zero one, and its
- * counter has never been seen to change (it is a constant cookie, so a sealed one is none). A vipd node
- * does not count: beside a peer that ignores the byte, two that obey it would preempt in a circle. Agent
+ * Whether a source understands the demote byte, as OpenBSD does. Its counter is a constant cookie: it has
+ * been seen to stay, or the source has sent a non-zero byte, and it has never been seen to change, so a
+ * sealed one is none. Without the first half a node that is demoted, and still has the better skew, and an
+ * OpenBSD that takes over for it, with a byte of 0, would be two masters for ever. A vipd node does not
+ * count: beside a peer that ignores the byte, two that obey it would preempt in a circle. Agent
  * and kernel must agree on this, hence it is decided here and told in the event.
  */
 static __always_inline int learn_source(struct advert *a, const struct source_key *key,
@@ -136,14 +138,20 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 {
 	struct source_val fresh = {};
 	__u32 flags = src ? READ_ONCE(src->flags) : 0;
+	__u16 tick = a->ev.at >> SOURCE_TICK;
 
 	if (a->ev.demote)
 		flags |= SOURCE_DEMOTE_EVER;
 	if (src && src->counter != a->ev.counter)
 		flags |= SOURCE_COUNTER_VARIES;
+	/* A frame that was doubled on its way is no second advert. */
+	else if (src && (__u16)(tick - src->since) >= 2)
+		flags |= SOURCE_COUNTER_STAYS;
 	if (a->seal == SEAL_VALID)
 		flags |= SOURCE_SEALED | SOURCE_COUNTER_VARIES;
 	if (src) {
+		if (src->counter != a->ev.counter)
+			src->since = tick;
 		learn_counter(src, &a->ev, r, s);
 		if (a->seal == SEAL_VALID)
 			src->seq = a->ev.counter >> 32;
@@ -152,6 +160,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 			src->flags = flags;
 	} else {
 		fresh.counter = a->ev.counter;
+		fresh.since = tick;
 		fresh.flags = flags;
 		fresh.seq = a->ev.counter >> 32;
 		fresh.interval_us = interval_us(a->ev.advbase, a->ev.advskew);
@@ -159,7 +168,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 	}
 	if (flags & SOURCE_DEMOTE_EVER)
 		a->ev.flags |= EVENT_DEMOTE_EVER;
-	if ((flags & SOURCE_DEMOTE_EVER) && !(flags & SOURCE_COUNTER_VARIES))
+	if (flags & (SOURCE_DEMOTE_EVER | SOURCE_COUNTER_STAYS) && !(flags & SOURCE_COUNTER_VARIES))
 		a->ev.flags |= EVENT_DEMOTE_AWARE;
 	if (a->seal == SEAL_VALID)
 		a->ev.flags |= EVENT_SEALED;

@@ -211,6 +211,9 @@ _Static_assert(sizeof(struct source_key) == 20, "source_key");
 #define SOURCE_DEMOTE_EVER 1
 #define SOURCE_COUNTER_VARIES 2
 #define SOURCE_SEALED 4 /* seq is set */
+#define SOURCE_COUNTER_STAYS 8
+
+#define SOURCE_TICK 26 /* since counts in 2^26 ns, 67 ms */
 
 struct source_val {
 	__u64 counter;
@@ -220,7 +223,7 @@ struct source_val {
 	__u32 interval_us; /* as last stated, goodbyes aside */
 	__u8 rises;
 	__u8 jumps;
-	__u8 pad[2];
+	__u16 since; /* when the counter changed last, in ticks that wrap after 73 minutes */
 };
 _Static_assert(sizeof(struct source_val) == 32, "source_val");
 

@@ -171,7 +171,7 @@ type bpfSourceVal struct {
 	IntervalUs uint32
 	Rises      uint8
 	Jumps      uint8
-	Pad        [2]uint8
+	Since      uint16
 }
 
 type bpfTapSample struct {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -173,6 +174,12 @@ func TestAwareness(t *testing.T) {
 	step("counter first", "192.0.2.4", 0, 1, false, false)
 	step("counter first", "192.0.2.4", 0, 2, false, false)
 	step("demoted then", "192.0.2.4", 1, 2, true, false)
+	// OpenBSD's cookie is known by itself, from the second advert on.
+	step("cookie", "192.0.2.5", 0, 9, false, false)
+	step("cookie, the frame doubled", "192.0.2.5", 0, 9, false, false)
+	time.Sleep(3 << 26) // a counter stays if it is the same two ticks of 2^26 ns later
+	step("cookie again", "192.0.2.5", 0, 9, false, true)
+	step("a counter that was only replayed", "192.0.2.5", 0, 10, false, false)
 }
 
 func TestLoop(t *testing.T) {

@@ -3,10 +3,12 @@
 package tests
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"vipd/agent/wire"
 	"vipd/tests/lab"
 )
 
@@ -88,4 +90,38 @@ func TestDemotedBackupStillTakesOver(t *testing.T) {
 	}
 	p.b.Kill9()
 	p.a.WaitAnswering(group, skewed(240)+2*time.Second)
+}
+
+// An OpenBSD peer takes over from a demoted master whatever the skews say, and never sends a demote byte other than 0
+// itself: the demoted node knows it by its constant counter and gives way, though its own skew is the better one.
+func TestDemotedNodeYieldsToOpenBSD(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	s.node.MustCTL("demotion", "add", "bgp", "30")
+	// Built once and sent again and again, as OpenBSD's constant cookie makes them alike.
+	openbsd := newPeer(s.clientPort, netip.MustParseAddr("192.0.2.13"))
+	advert := openbsd.build(func(f *wire.AdvertFrame) { f.Advert.AdvBase, f.Advert.AdvSkew = 1, 100 })
+
+	// The witness: a peer that counts is a FreeBSD, which ignores the byte and will yield itself.
+	other := newPeer(s.clientPort, addrB)
+	for range 3 {
+		other.send(1, 100, 0)
+		time.Sleep(200 * time.Millisecond)
+	}
+	s.node.WaitFor(group, "has heard it", time.Second, func(g lab.GroupStatus) bool { return g.Counters.Received >= 4 })
+	if g := s.node.Group(group); g.State != lab.Master || g.EffectiveAdvSkew != 30 {
+		t.Fatalf("a worse peer that counts made the node %s (%s), effective skew %d", g.State, g.Reason, g.EffectiveAdvSkew)
+	}
+
+	openbsd.injector.Send(advert)
+	time.Sleep(300 * time.Millisecond)
+	if g := s.node.Group(group); g.State != lab.Master {
+		t.Errorf("its first advert made the node %s (%s)", g.State, g.Reason)
+	}
+	openbsd.injector.Send(advert)
+	g := s.node.WaitState(group, lab.Backup, time.Second)
+	if g.Reason != "demoted" {
+		t.Errorf("gave way for the reason %q, want demoted", g.Reason)
+	}
 }

@@ -130,9 +130,10 @@ func (k *kernel) newSource(f *frame, now election.Instant) *source {
 	return &k.sources[len(k.sources)-1]
 }
 
-// learn notes what the source does and reports whether it is aware of demote bytes, which
-// takes one other than 0 and a counter that has never been seen to change (OpenBSD's
-// cookie, so a sealed one is none), or, if twice is asked for, that has been seen to stay.
+// learn notes what the source does and reports whether it is aware of demote bytes: its
+// counter has been seen to stay or, unless twice is asked for, it has sent a byte other
+// than 0, and its counter has never been seen to change (OpenBSD's cookie, so a sealed one
+// is none).
 func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) {
 	counter := f.advert.Advert.Counter
 	s.demoteEver = s.demoteEver || f.prio.Demote != 0
@@ -140,7 +141,7 @@ func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) 
 		s.varies, s.counter, s.since = true, counter, now
 	}
 	s.constant = s.constant || now.Sub(s.since) >= notDoubled
-	return s.demoteEver && !s.varies && (s.constant || !twice)
+	return !s.varies && (s.constant || s.demoteEver && !twice)
 }
 
 // replayed: the advert is a vipd node's, and not what that node sent, or not for the
