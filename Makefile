@@ -26,14 +26,16 @@ TOOLS ?= $(HOME)/.cache/vipd-tools
 GOLANGCI := $(TOOLS)/golangci-lint
 
 # What must not be skipped when the whole of "make test" runs.
-REQUIRE := bpf,netns,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace
+REQUIRE := bpf,netns,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd
 # Packages that need nothing of the machine; loader and tests need root.
 UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
 FUZZTIME ?= 20s
 SIMTIME ?= 60s
 BENCHTIME ?= 1s
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
 
-.PHONY: help build generate check-generate lint fmt test test-unit test-program test-integration race fuzz sim bench demo setup clean FORCE
+.PHONY: help build install generate check-generate lint fmt test test-unit test-program test-integration race fuzz sim bench demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -96,6 +98,9 @@ demo: build ## a failover between two nodes in namespaces, with the gap a client
 	@mkdir -p bin
 	@CGO_ENABLED=0 $(GO) build -trimpath -o bin/demo ./tests/demo
 	@exec $(SUDO) bin/demo -bin bin
+
+install: build ## everything to its place: DESTDIR= for packages, PREFIX=/usr/local unless told
+	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" packaging/install.sh bin
 
 clean: ## remove bin/
 	rm -rf bin

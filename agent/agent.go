@@ -26,6 +26,7 @@ import (
 	"vipd/agent/hooks"
 	"vipd/agent/metrics"
 	"vipd/agent/netio"
+	"vipd/agent/sdnotify"
 	"vipd/loader"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	// flags, and then a reload is refused.
 	Load func() (*config.Config, []config.Problem, error)
 	Log  *slog.Logger
+	// Notify tells systemd; nil when nobody supervises.
+	Notify *sdnotify.Notifier
 	// ForceClsact attaches the egress program as kernels before 6.6 must.
 	ForceClsact bool
 }
@@ -56,6 +59,7 @@ type Agent struct {
 	metrics         *metrics.Metrics
 	checks          *checks.Runner
 	hooks           *hooks.Runner
+	supervision     supervision
 	firstGeneration uint64
 
 	ports  map[string]*port
@@ -151,6 +155,7 @@ func poke(ch chan struct{}) {
 // or from cleaning up.
 func (a *Agent) Run(ctx context.Context) (err error) {
 	a.ctx = ctx
+	a.supervision.notify = a.opts.Notify
 	if err := os.MkdirAll(a.cfg.Node.StateDir, 0o750); err != nil {
 		return fmt.Errorf("create state_dir: %w", err)
 	}

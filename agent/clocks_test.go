@@ -16,14 +16,15 @@ import (
 // wallReaders are the functions that may read a clock that somebody may set, and why that decides nothing. The rest of the
 // daemon goes by CLOCK_BOOTTIME (netio.BootNow) and by Go's timers, which run on CLOCK_MONOTONIC.
 var wallReaders = map[string]string{
-	"agent/wallclock.go timeOfDay":      "the one door: for people and for files",
-	"agent/checks/checks.go New":        "the default of what Result.Since is noted by",
-	"agent/checks/route.go routeHandle": "rest of a context's time, which is monotonic",
-	"agent/control/listener.go refuse":  "deadline of a socket; monotonic in the runtime",
-	"agent/hooks/run.go execute":        "when a hook began, for people; how long it ran is monotonic",
-	"agent/status.go Snapshot":          "age of a check's result; monotonic in the runtime",
-	"agent/control/routes.go serve":     "deadline of a socket; monotonic in the runtime",
-	"agent/control/events.go write":     "deadline of a socket; monotonic in the runtime",
+	"agent/wallclock.go timeOfDay":         "the one door: for people and for files",
+	"agent/checks/checks.go New":           "the default of what Result.Since is noted by",
+	"agent/checks/route.go routeHandle":    "rest of a context's time, which is monotonic",
+	"agent/control/listener.go refuse":     "deadline of a socket; monotonic in the runtime",
+	"agent/hooks/run.go execute":           "when a hook began, for people; how long it ran is monotonic",
+	"agent/sdnotify/sdnotify.go Reloading": "systemd's protocol wants CLOCK_MONOTONIC",
+	"agent/status.go Snapshot":             "age of a check's result; monotonic in the runtime",
+	"agent/control/routes.go serve":        "deadline of a socket; monotonic in the runtime",
+	"agent/control/events.go write":        "deadline of a socket; monotonic in the runtime",
 }
 
 const bootNow = "agent/netio/clock.go BootNow"

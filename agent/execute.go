@@ -186,6 +186,7 @@ func (a *Agent) dropVIPs(g *group, gone []netip.Addr) {
 
 func (a *Agent) transition(g *group, t election.Transition) {
 	a.remember(g, t)
+	a.supervision.stale = true
 	a.metrics.ObserveTransition(g.cfg.Interface, g.cfg.VHID, t.From.String(), t.To.String(), t.Reason.String())
 	attrs := []any{"group", g.name, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason.String()}
 	if c := t.Cause; c != nil {

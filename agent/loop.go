@@ -9,6 +9,7 @@ import (
 
 	"vipd/agent/election"
 	"vipd/agent/netio"
+	"vipd/agent/sdnotify"
 	"vipd/loader"
 )
 
@@ -52,12 +53,14 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 	a.settleAdopted()
 	a.catchUp() // what the earlier vipd did not read any more
 	a.tick()
+	a.supervision.stale = true
+	a.tellSystemd(sdnotify.Ready)
 	stop := ctx.Done()
 	timer := time.NewTimer(maxNap)
 	defer timer.Stop()
 	var stopBy, retryAt election.Instant
 	for !a.stopped(stopBy) {
-		a.beat.Store(a.clock())
+		a.turn()
 		due, wake := a.nextWake(&retryAt)
 		awake := a.now().Add(wake)
 		timer.Reset(wake)
@@ -66,6 +69,7 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 			stop = nil
 			stopBy = a.now().Add(stopLimit)
 			a.catchUp()
+			a.tellSystemd(sdnotify.Stopping)
 			a.releaseAll()
 		case <-a.plane.Wake():
 		case <-timer.C:
@@ -86,6 +90,7 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 			c.run()
 			close(c.done)
 		case <-a.leave:
+			a.tellSystemd(sdnotify.Stopping, sdnotify.Status("leaving to the next vipd"))
 			return true
 		}
 		a.late.note(a.now(), awake)
@@ -121,7 +126,7 @@ func (a *Agent) nextWake(retryAt *election.Instant) (election.Instant, time.Dura
 			due = at
 		}
 	}
-	nap := maxNap
+	nap := a.longestNap()
 	if due > 0 {
 		nap = min(nap, max(0, due.Sub(now)))
 	}

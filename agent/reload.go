@@ -12,6 +12,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/control/api"
 	"vipd/agent/election"
+	"vipd/agent/sdnotify"
 	"vipd/loader"
 )
 
@@ -72,6 +73,8 @@ func (a *Agent) applyReload(ctx context.Context) (api.Reload, error) {
 	if a.opts.Load == nil {
 		return api.Reload{}, errReloadFlags
 	}
+	a.tellSystemd(sdnotify.Reloading())
+	defer a.tellSystemd(sdnotify.Ready)
 	next, warnings, err := a.opts.Load()
 	if err != nil {
 		return api.Reload{}, invalidConfig(err)

@@ -35,6 +35,7 @@ func (a *Agent) publish() {
 	for _, g := range a.order {
 		g.publish(a)
 	}
+	a.supervision.stale = true
 	a.tellNode(a.node.Swap(v), v)
 }
 

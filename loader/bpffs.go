@@ -74,11 +74,14 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("lock the bpf directory %s: %w", dir, err)
 }
 
-// removeDir removes the directory unless it is a mount point or holds what is not ours.
+// removeDir removes the directory unless it is a mount point, holds what is not ours, or
+// was made for us where we may not write.
 func removeDir(dir string) error {
 	err := os.Remove(dir)
-	if errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EBUSY) || errors.Is(err, fs.ErrNotExist) {
-		return nil
+	for _, harmless := range []error{unix.ENOTEMPTY, unix.EBUSY, fs.ErrNotExist, fs.ErrPermission} {
+		if errors.Is(err, harmless) {
+			return nil
+		}
 	}
 	return err
 }

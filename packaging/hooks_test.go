@@ -38,6 +38,7 @@ func TestHooksPassShellcheck(t *testing.T) {
 			t.Errorf("%s is not executable: %v", f, err)
 		}
 	}
+	files = append(files, "install.sh", "../tests/setup.sh")
 	if out, err := exec.CommandContext(t.Context(), check, files...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -23,6 +23,9 @@ const (
 	needBPF        need = "bpf"
 	needUCARP      need = "ucarp"
 	needTCPDump    need = "tcpdump"
+	needSystemd    need = "systemd"
+	needSetpriv    need = "setpriv"
+	needStrace     need = "strace"
 	needPromtool   need = "promtool"
 	needKeepalived need = "keepalived"
 )
@@ -38,7 +41,10 @@ func (n need) missing() error {
 		}
 		_, err := os.Stat("/sys/kernel/btf/vmlinux")
 		return err
-	case needUCARP, needTCPDump, needPromtool, needKeepalived:
+	case needSystemd:
+		_, err := os.Stat("/lib/systemd/systemd")
+		return err
+	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived:
 		_, err := exec.LookPath(string(n))
 		return err
 	default:

@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,8 +59,10 @@ func Run(ctx context.Context, spec Spec) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		if err := unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_NORMAL}, 0); err != nil {
-			done <- &NotStartedError{fmt.Errorf("leave real-time priority: %w", err)}
+		// The older call: filters for system calls can look into its arguments.
+		var param int32 // struct sched_param
+		if _, _, e := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_NORMAL, uintptr(unsafe.Pointer(&param))); e != 0 {
+			done <- &NotStartedError{fmt.Errorf("leave real-time priority: %w", e)}
 			return
 		}
 		done <- run(ctx, spec)
@@ -78,8 +81,8 @@ func KeepFiles() error {
 }
 
 func realTime() bool {
-	attr, err := unix.SchedGetAttr(0, 0)
-	return err == nil && attr.Policy != unix.SCHED_NORMAL
+	policy, _, e := unix.Syscall(unix.SYS_SCHED_GETSCHEDULER, 0, 0, 0)
+	return e == 0 && policy != unix.SCHED_NORMAL
 }
 
 func run(ctx context.Context, spec Spec) error {

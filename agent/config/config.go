@@ -101,7 +101,8 @@ type Group struct {
 	// AdvBase is in seconds, 0..254; AdvSkew in 1/256 s, 0..254.
 	AdvBase, AdvSkew uint8
 	Description      string
-	// Password is 0..19 bytes, from the file if there is one.
+	// Password is 0..19 bytes, from the file if there is one. A PasswordFile of
+	// credential:NAME is in systemd's directory of credentials.
 	Password     Secret
 	PasswordFile string
 	// Peers are unicast peers instead of multicast.

@@ -5,6 +5,8 @@ package config
 import (
 	"bytes"
 	"net/netip"
+	"path/filepath"
+	"strings"
 )
 
 // draft is a group on its way: what was read, and where.
@@ -104,9 +106,32 @@ func decodePassword(s *section, opts Options) (password Secret, file string, wri
 	return password, file, triedInline || triedFile
 }
 
+// credentialPrefix marks a password file that is a credential of the systemd unit.
+const credentialPrefix = "credential:"
+
+// credentialPath is where systemd put a credential.
+func credentialPath(r *report, line int, name string, opts Options) (path string, ok bool) {
+	const key = "password_file"
+	switch {
+	case name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00"):
+		r.problem(line, key, "%q is no name of a credential; allowed is credential:NAME as in LoadCredential=NAME:FILE of the systemd unit", name)
+	case opts.Credentials == "":
+		r.problem(line, key, "the credential %s is known only to a vipd that systemd started with LoadCredential=%s:FILE; there it is checked at each start", name, name)
+	default:
+		return filepath.Join(opts.Credentials, name), true
+	}
+	return "", false
+}
+
 // readPassword takes the first line of the password file.
 func readPassword(r *report, line int, path string, opts Options) Secret {
 	const key = "password_file"
+	if name, is := strings.CutPrefix(path, credentialPrefix); is {
+		var ok bool
+		if path, ok = credentialPath(r, line, name, opts); !ok {
+			return Secret{}
+		}
+	}
 	if !checkPath(r, line, key, path) {
 		return Secret{}
 	}

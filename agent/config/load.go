@@ -27,6 +27,9 @@ type Options struct {
 	ReadFile func(path string) ([]byte, fs.FileMode, error)
 	// Stat tells the mode of a hook; nil asks the host.
 	Stat func(path string) (fs.FileMode, error)
+	// Credentials is the directory of systemd's LoadCredential=; "" takes the host's
+	// $CREDENTIALS_DIRECTORY.
+	Credentials string
 	// Hostname is the default of node.name; nil asks the host.
 	Hostname func() (string, error)
 }
@@ -46,6 +49,9 @@ func (o Options) withDefaults() Options {
 			}
 			return fi.Mode(), nil
 		}
+	}
+	if o.Credentials == "" {
+		o.Credentials = os.Getenv("CREDENTIALS_DIRECTORY")
 	}
 	if o.Hostname == nil {
 		o.Hostname = os.Hostname

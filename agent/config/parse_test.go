@@ -29,8 +29,9 @@ func comparePrefixes() cmp.Options {
 // testOptions is a host named "host" with some password files.
 func testOptions() Options {
 	return Options{
-		Mode:     0o640,
-		Hostname: func() (string, error) { return "host", nil },
+		Mode:        0o640,
+		Hostname:    func() (string, error) { return "host", nil },
+		Credentials: "/creds",
 		Stat: func(path string) (fs.FileMode, error) {
 			switch path {
 			case "/h/good":
@@ -46,7 +47,7 @@ func testOptions() Options {
 		},
 		ReadFile: func(path string) ([]byte, fs.FileMode, error) {
 			switch path {
-			case "/k/good":
+			case "/k/good", "/creds/eth0-1":
 				return []byte("sesame\nsecond line\n"), 0o600, nil
 			case "/k/crlf":
 				return []byte("sesame\r\n"), 0o600, nil
@@ -339,6 +340,8 @@ func TestProblems(t *testing.T) {
 		{"peer nonsense", add("peers = [\"fw2\"]\n"), `f.toml:6: peers: "fw2" is no address; allowed is the unicast address of another node, without prefix length`},
 		{"peer multicast", add("peers = [\"224.0.0.18\"]\n"), `f.toml:6: peers: "224.0.0.18" is a multicast address; allowed is the unicast address of another node, without prefix length`},
 		{"peer is own VIP", add("peers = [\"192.0.2.100\"]\n"), `f.toml:6: peers: "192.0.2.100" is one of this group's own addresses; allowed is the unicast address of another node, without prefix length`},
+		{"no such credential", strings.Replace(vip, "/k/good", "credential:none", 1), "f.toml:5: password_file: /creds/none cannot be read: no such file or directory; its first line must be the password, 0..19 bytes"},
+		{"credential with a path", strings.Replace(vip, "/k/good", "credential:../good", 1), `f.toml:5: password_file: "../good" is no name of a credential; allowed is credential:NAME as in LoadCredential=NAME:FILE of the systemd unit`},
 		{"hook_timeout too short", add("hook = \"/h/good\"\nhook_timeout = \"1ms\"\n"), `f.toml:7: hook_timeout: "1ms" is out of range, allowed is "100ms" to "1h"`},
 		{"hook relative", add("hook = \"hook\"\n"), `f.toml:6: hook: "hook" is not allowed; an absolute path is, one that begins with /`},
 		{"unknown key, nothing near", add("foo = 1\n"), "f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, require_seal, replay, accept"},

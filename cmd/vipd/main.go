@@ -11,6 +11,7 @@ import (
 
 	"vipd/agent"
 	"vipd/agent/command"
+	"vipd/agent/sdnotify"
 )
 
 func main() {
@@ -30,6 +31,13 @@ func serve(ctx context.Context, opts agent.Options) error {
 	if err := command.KeepFiles(); err != nil {
 		return err
 	}
+
+	notify, err := sdnotify.FromEnvironment(os.Getenv)
+	if err != nil {
+		opts.Log.Warn("running without a supervisor", "err", err)
+	}
+	defer notify.Close() //nolint:errcheck // nothing is left to be said
+	opts.Notify = notify
 
 	a := agent.New(opts)
 	signals := make(chan os.Signal, 4)

@@ -1,0 +1,52 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A systemd of its own for one test: process 1 of new process, mount and control group
+# namespaces, with nothing of the host's units. Arguments: the installed tree (its /usr/local
+# is bound over the host's), a directory for /etc, the control group's name.
+set -eu
+stage=$1 etc=$2 name=$3
+
+if [ "${INSIDE:-}" != yes ]; then
+  # The control group it may rule over: v2, or v1 beside v2 as some machines have it.
+  for root in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+    case $(stat -f -c %T "$root" 2>/dev/null || true) in
+    cgroup2fs | cgroupfs)
+      mkdir -p "$root/$name"
+      echo $$ >"$root/$name/cgroup.procs"
+      ;;
+    esac
+  done
+  INSIDE=yes exec unshare --pid --fork --kill-child --mount --cgroup --ipc --uts "$0" "$@"
+fi
+
+mount --make-rprivate /
+mount -t proc proc /proc
+v1=no
+[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || v1=yes
+umount -R /sys/fs/cgroup
+if [ $v1 = yes ]; then
+  mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
+  mkdir /sys/fs/cgroup/unified /sys/fs/cgroup/systemd
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
+  mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+else
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/lock /run/etc
+cp -a /etc/. /run/etc/
+cp -a "$etc/." /run/etc/
+rm -rf /run/etc/systemd/system
+cp -a "$etc/systemd/system" /run/etc/systemd/
+mount --bind /run/etc /etc
+mount --bind "$stage/usr/local" /usr/local
+for hidden in /usr/lib/systemd/system /usr/lib/systemd/system-generators /usr/lib/systemd/system-environment-generators \
+  /var/lib /var/tmp /tmp; do
+  [ ! -d $hidden ] || mount -t tmpfs -o mode=755 tmpfs $hidden
+done
+for target in sysinit basic shutdown network-pre network multi-user rescue emergency; do
+  printf '[Unit]\nDescription=%s\nDefaultDependencies=no\n' $target >/usr/lib/systemd/system/$target.target
+done
+# As at a real boot: credentials reach a service by that.
+mount --make-rshared /
+exec env -i PATH="$PATH" container=vipd /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --log-level=info
