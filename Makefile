@@ -35,7 +35,7 @@ BENCHTIME ?= 1s
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install generate check-generate lint fmt test test-unit test-program test-integration race fuzz sim bench demo setup clean FORCE
+.PHONY: help build install generate check-generate lint fmt test test-vm test-unit test-program test-integration race fuzz sim bench demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -72,6 +72,9 @@ test: setup ## everything: set-up, generate-is-clean, unit with race detector, p
 	$(MAKE) check-generate
 	$(MAKE) race VIPD_TEST_REQUIRE=$(REQUIRE)
 	status=0; $(MAKE) test-program test-integration VIPD_TEST_REQUIRE=$(REQUIRE) || status=$$?; $(SUDO) tests/leftovers.sh && exit $$status
+
+test-vm: ## Debian 12's own kernel (6.1) in qemu: program tests, failover in native mode, VLAN devices; minutes, not part of test
+	tests/vm.sh
 
 test-unit: ## unit tests alone; need nothing but Go
 	$(GO) test $(UNIT)

@@ -140,6 +140,14 @@ func (d *Dataplane) clear() error {
 	if err != nil {
 		d.opts.Log.Warn("not all of what an earlier vipd left could be undone", "err", err)
 	}
+	// A filter has no pin to go by, and what an earlier layout's maps say of it cannot be read.
+	if !report.Empty() {
+		n, err := sweepFilters()
+		report.Filters += n
+		if err != nil {
+			d.opts.Log.Warn("egress filters of an earlier vipd may be left", "err", err)
+		}
+	}
 	if exists(d.pinDir()) {
 		return fmt.Errorf("remove what an earlier vipd left in %s: it is still there", d.pinDir())
 	}

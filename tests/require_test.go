@@ -28,6 +28,7 @@ const (
 	needStrace     need = "strace"
 	needPromtool   need = "promtool"
 	needKeepalived need = "keepalived"
+	needVM         need = "vm" // the machine of tests/vm.sh
 )
 
 // missing says why the machine does not have it; nil when it does.
@@ -47,6 +48,11 @@ func (n need) missing() error {
 	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived:
 		_, err := exec.LookPath(string(n))
 		return err
+	case needVM:
+		if nics, err := lab.NICs(vmNIC); err != nil || len(nics) == 0 {
+			return fmt.Errorf("not the machine that tests/vm.sh boots (make test-vm)")
+		}
+		return nil
 	default:
 		return fmt.Errorf("no such need: %q", n)
 	}

@@ -38,7 +38,7 @@ func (l *Lab) NewHost(name string) *Host {
 			l.Errorf("remove namespace %s: %v", full, err)
 		}
 	})
-	nl, err := netlink.NewHandleAt(ns)
+	nl, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	l.check(err, "host %s: open netlink", name)
 	l.Cleanup(nl.Close)
 	h := &Host{Name: name, lab: l, ns: ns, nl: nl}
@@ -198,4 +198,11 @@ func (h *Host) ClsactFilters(ifname string) int {
 		return 0 // no clsact qdisc
 	}
 	return len(filters)
+}
+
+// Forget removes what the host's stack holds for an address, so that it asks anew.
+func (h *Host) Forget(ifname string, address netip.Addr) {
+	h.lab.Helper()
+	err := h.nl.NeighDel(&netlink.Neigh{LinkIndex: h.IfIndex(ifname), IP: address.AsSlice()})
+	h.lab.check(err, "%s: forget %s", h.Name, address)
 }

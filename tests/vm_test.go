@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// The tests of this file run on the machine that tests/vm.sh boots, whose virtio NICs are joined by a hub.
+
+// vmNIC begins the address of its NICs.
+var vmNIC = net.HardwareAddr{2, 0, 0, 0, 0x56}
+
+// vmPair is a pair on real NICs; all of it may be on a VLAN.
+func newVMPair(t *testing.T, extra string, ifname string, dress func(h *lab.Host, address string)) *pair {
+	t.Helper()
+	require(t, needVM, needBPF)
+	nics, err := lab.NICs(vmNIC)
+	if err != nil || len(nics) != 3 {
+		t.Fatalf("NICs %v, %v", nics, err)
+	}
+	p := &pair{Lab: lab.New(t)}
+	hosts := make([]*lab.Host, 3)
+	for i, address := range []string{addrA.String(), addrB.String(), addrClient.String()} {
+		hosts[i] = p.NewHost(string("abc"[i]))
+		hosts[i].TakeNIC(nics[i], "eth0")
+		dress(hosts[i], address+"/24")
+	}
+	config := func(skew int) lab.NodeConfig {
+		c := oneVIP(skew)
+		c.Groups[0].Interface, c.Extra = ifname, extra
+		return c
+	}
+	p.client = hosts[2]
+	p.a, p.b = hosts[0].NewNode(bin(t), config(0)), hosts[1].NewNode(bin(t), config(100))
+	return p
+}
+
+// failOver starts a, then b, kills a and looks at it all as the client does.
+func (p *pair) failOver(t *testing.T, group, ifname, mode string) {
+	t.Helper()
+	p.a.Start()
+	g := p.a.WaitAnswering(group, upTimeout)
+	if g.Dataplane.Mode != mode {
+		t.Errorf("a runs in mode %q, want %q", g.Dataplane.Mode, mode)
+	}
+	p.b.Start()
+	p.b.WaitFor(group, "is BACKUP and hears a", 8*time.Second, func(g lab.GroupStatus) bool {
+		return g.State == lab.Backup && g.Master != nil && g.Master.Address == addrA.String()
+	})
+	pinger := p.client.Ping(vip, 10*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 5*time.Second)
+	if mac := p.client.Neighbour(ifname, vip); mac != net.HardwareAddr(vmac[:]).String() {
+		t.Errorf("the client knows the VIP at %s", mac)
+	}
+	time.Sleep(2 * time.Second)
+	killed := p.a.Kill9()
+	p.b.WaitAnswering(group, upTimeout)
+	pinger.AwaitAnswer(time.Now(), 5*time.Second)
+	r := pinger.Stop()
+	t.Logf("client: %v; it began %v after the kill", r, r.From.Sub(killed).Round(time.Millisecond))
+	// a's kernel spoke on until the lease ended; b took over a skew later, and an emulated machine is slow.
+	if r.Gap > 5*time.Second {
+		t.Errorf("the kill cost the client %v", r.Gap)
+	}
+	if r.Doubles > 0 {
+		t.Errorf("%d pings were answered twice", r.Doubles)
+	}
+	if g := p.b.Group(group); g.Counters.Packets == 0 {
+		t.Errorf("b has delivered nothing: %+v", g.Counters)
+	}
+	// The client asks anew: b's kernel answers.
+	before := p.b.Group(group).Counters.ARPReplies
+	p.client.Forget(ifname, vip)
+	again := p.client.Ping(vip, 20*time.Millisecond)
+	again.AwaitAnswer(time.Now(), 5*time.Second)
+	again.Stop()
+	if after := p.b.Group(group).Counters.ARPReplies; after <= before {
+		t.Errorf("answered no ARP request: %d, before %d", after, before)
+	}
+	p.b.Stop()
+	p.a.Cleanup()
+}
+
+func plain(h *lab.Host, address string) { h.AddAddress("eth0", address) }
+
+// TestVMFailover: in each mode on a real driver.
+func TestVMFailover(t *testing.T) {
+	for mode, got := range map[string]string{"auto": "native", "generic": "generic"} {
+		t.Run(mode, func(t *testing.T) {
+			p := newVMPair(t, fmt.Sprintf("[xdp]\nmode = %q\n", mode), "eth0", plain)
+			p.failOver(t, group, "eth0", got)
+		})
+	}
+}
