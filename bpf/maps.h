@@ -113,6 +113,14 @@ struct {
 	__uint(max_entries, 1);
 } scratch SEC(".maps");
 
+/* Writer: BPF. No state, like scratch. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct clock);
+	__uint(max_entries, 1);
+} clock SEC(".maps");
+
 /* Writer: XDP. Authentic adverts only; when it is full, events_lost counts and seen still tells. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);

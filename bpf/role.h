@@ -3,6 +3,7 @@
 #ifndef VIPD_ROLE_H
 #define VIPD_ROLE_H
 
+#include "clock.h"
 #include "maps.h"
 
 /* The agent stores each of these with one instruction while we run: load each of them once. */
@@ -38,12 +39,15 @@ static __always_inline int answering(__u32 slot)
 {
 	struct role *r = role_of(slot);
 	struct seen *s = seen_of(slot);
-	__u64 now, claim;
+	__u64 now, claim, lease;
 
 	if (!r || !s || !holds(r, s))
 		return 0;
-	now = bpf_ktime_get_boot_ns();
-	if (now < READ_ONCE(r->lease))
+	lease = READ_ONCE(r->lease);
+	if (far_ahead(lease))
+		return 1;
+	now = boot_now();
+	if (now < lease)
 		return 1;
 	claim = READ_ONCE(r->send_until);
 	return now < claim && claim == READ_ONCE(s->claimed);

@@ -233,6 +233,13 @@ struct scratch {
 };
 _Static_assert(sizeof(struct scratch) == 320, "scratch");
 
+/* clock: this CPU's last reading of the clock, see clock.h. */
+struct clock {
+	__u64 tick; /* jiffies then; 0: none */
+	__u64 at;
+};
+_Static_assert(sizeof(struct clock) == 16, "clock");
+
 struct group_stats {
 	__u64 received; /* authentic adverts of others */
 	__u64 packets;	/* frames to the virtual MAC, delivered */

@@ -39,6 +39,12 @@ type bpfBudget struct {
 	Class2 uint64
 }
 
+type bpfClock struct {
+	_    structs.HostLayout
+	Tick uint64
+	At   uint64
+}
+
 type bpfEvent struct {
 	_          structs.HostLayout
 	At         uint64
@@ -242,6 +248,7 @@ type bpfVlanKey struct {
 const (
 	bpfMapAuth        = "auth"
 	bpfMapBudget      = "budget"
+	bpfMapClock       = "clock"
 	bpfMapEvents      = "events"
 	bpfMapGroupStats  = "group_stats"
 	bpfMapGroups      = "groups"
@@ -317,6 +324,7 @@ type bpfProgramSpecs struct {
 type bpfMapSpecs struct {
 	Auth       *ebpf.MapSpec `ebpf:"auth"`
 	Budget     *ebpf.MapSpec `ebpf:"budget"`
+	Clock      *ebpf.MapSpec `ebpf:"clock"`
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	GroupStats *ebpf.MapSpec `ebpf:"group_stats"`
 	Groups     *ebpf.MapSpec `ebpf:"groups"`
@@ -366,6 +374,7 @@ func (o *bpfObjects) Close() error {
 type bpfMaps struct {
 	Auth       *ebpf.Map `ebpf:"auth"`
 	Budget     *ebpf.Map `ebpf:"budget"`
+	Clock      *ebpf.Map `ebpf:"clock"`
 	Events     *ebpf.Map `ebpf:"events"`
 	GroupStats *ebpf.Map `ebpf:"group_stats"`
 	Groups     *ebpf.Map `ebpf:"groups"`
@@ -389,6 +398,7 @@ func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.Auth,
 		m.Budget,
+		m.Clock,
 		m.Events,
 		m.GroupStats,
 		m.Groups,

@@ -201,7 +201,7 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 	return nil
 }
 
-// maps by the name under which they are pinned: all but scratch and
+// maps by the name under which they are pinned: all but scratch, clock and
 // those of the tap, which are no state.
 func (d *Dataplane) maps() map[string]*ebpf.Map {
 	o := &d.objs
@@ -284,7 +284,7 @@ func (d *Dataplane) releaseObjects() error {
 	for _, m := range d.maps() {
 		errs = append(errs, closeIf(m != nil, m))
 	}
-	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
+	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Clock, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
 		errs = append(errs, closeIf(m != nil, m))
 	}
 	errs = append(errs,
