@@ -26,6 +26,7 @@ import (
 	"vipd/agent/hooks"
 	"vipd/agent/metrics"
 	"vipd/agent/netio"
+	"vipd/agent/record"
 	"vipd/agent/sdnotify"
 	"vipd/loader"
 )
@@ -86,12 +87,13 @@ type Agent struct {
 	leave    chan struct{}
 	done     chan struct{} // closed when the loop has ended
 
-	beat    atomic.Int64 // CLOCK_BOOTTIME at the loop's last round
-	history *history
-	stream  stream
-	late    lateness
-	risen   risen
-	doctor  chan struct{} // holds a token while nobody is being examined
+	beat     atomic.Int64 // CLOCK_BOOTTIME at the loop's last round
+	history  *history
+	recorder *record.Recorder
+	stream   stream
+	late     lateness
+	risen    risen
+	doctor   chan struct{} // holds a token while nobody is being examined
 
 	wall wallClock
 	node atomic.Pointer[nodeView]
@@ -116,7 +118,7 @@ type portView struct {
 
 // New prepares a daemon; nothing on the host is touched before Run.
 func New(opts Options) *Agent {
-	return &Agent{
+	a := &Agent{
 		opts:       opts,
 		log:        opts.Log,
 		cfg:        opts.Config,
@@ -134,6 +136,8 @@ func New(opts Options) *Agent {
 		history:    newHistory(opts.Log),
 		doctor:     make(chan struct{}, 1),
 	}
+	a.recorder = record.New(a.recordOptions())
+	return a
 }
 
 // Reload asks for a reload, as SIGHUP does. Requests do not pile up.

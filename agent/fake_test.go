@@ -215,6 +215,8 @@ func (f fakePlane) Drain(dst []loader.Event) ([]loader.Event, error) {
 	return dst, nil
 }
 
+func (fakePlane) DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error) { return dst, 0, nil }
+
 func (fakePlane) InterfaceStats(int) (map[string]uint64, error) { return map[string]uint64{}, nil }
 func (fakePlane) Close() error                                  { return nil }
 func (fakePlane) Remove() error                                 { return nil }
@@ -278,6 +280,10 @@ func (g *fakeGroup) VIPStats() (map[netip.Addr]loader.VIPStats, error) {
 func (g *fakeGroup) Answering(now int64) (bool, error) {
 	return g.role.State == loader.RoleMaster && now < g.role.Lease && g.seen.YieldedGeneration < g.role.Generation, nil
 }
+
+func (*fakeGroup) Slot() uint32                       { return 0 }
+func (*fakeGroup) SetCapture(bool) error              { return nil }
+func (*fakeGroup) TapStats() (loader.TapStats, error) { return loader.TapStats{}, nil }
 
 func (g *fakeGroup) Remove() error {
 	g.b.note("unplug %s", g.name)

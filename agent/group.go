@@ -158,6 +158,7 @@ func (g *group) plug(a *Agent) error {
 			return fmt.Errorf("put %s into the data plane: %w", g.name, err)
 		}
 		g.plane = p
+		a.recorder.Bind(g.name, g.cfg.Interface, g.machine.View().State.String(), p.Slot(), p)
 		// Captures of our own adverts, of this life and the ones before, are replays.
 		g.plane.SetSequence(a.sequence.next)
 	case reflect.DeepEqual(spec, g.spec) && slices.Equal(sources, g.ownSources):

@@ -177,6 +177,7 @@ func (a *Agent) hear(g *group, ev loader.Event) {
 	if at < g.lastHeard || at == g.lastHeard && ev.Counter == g.heardCounter {
 		return
 	}
+	a.recorder.Heard(g.name, ev.At, int64(a.now())-ev.At)
 	a.step(g, g.advert(ev))
 }
 

@@ -145,7 +145,7 @@ func (a *Agent) switchTo(next *config.Config, warnings []config.Problem) (api.Re
 // the running config.
 func keepFixed(running, next *config.Config) *config.Config {
 	c := *next
-	c.Node, c.Control, c.HTTP, c.XDP = running.Node, running.Control, running.HTTP, running.XDP
+	c.Node, c.Control, c.HTTP, c.XDP, c.Record = running.Node, running.Control, running.HTTP, running.XDP, running.Record
 	return &c
 }
 
@@ -218,6 +218,7 @@ func (a *Agent) forgetRemoved() {
 
 func (a *Agent) dropGroup(g *group) {
 	g.unplug(a, election.ReasonConfigChanged)
+	a.recorder.Forget(g.name)
 	delete(a.groups, g.name)
 	a.order = slices.DeleteFunc(slices.Clone(a.order), func(other *group) bool { return other == g })
 	if g.port.opened {

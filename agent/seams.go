@@ -20,6 +20,7 @@ type dataplane interface {
 	AddGroup(spec loader.GroupSpec) (planeGroup, error)
 	Wake() <-chan struct{}
 	Drain(dst []loader.Event) ([]loader.Event, error)
+	DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error)
 	Pinned() []loader.PinnedGroup
 	Unclaimed() []loader.LeftVIP
 	DropUnclaimed() ([]loader.LeftVIP, error)
@@ -40,6 +41,9 @@ type planeGroup interface {
 	Answering(now int64) (bool, error)
 	Stats() (loader.GroupStats, error)
 	VIPStats() (map[netip.Addr]loader.VIPStats, error)
+	Slot() uint32
+	SetCapture(on bool) error
+	TapStats() (loader.TapStats, error)
 	Remove() error
 }
 

@@ -69,7 +69,9 @@ func (a *Agent) remember(g *group, t election.Transition) {
 		Time: a.wall.at(t.At, a.now(), wall), Group: g.name, From: t.From.String(), To: t.To.String(),
 		Reason: t.Reason.String(), LagSeconds: t.Lag.Seconds(), Generation: g.machine.View().Generation,
 	}
+	var causeAt int64
 	if c := t.Cause; c != nil {
+		causeAt = int64(c.At)
 		out.Cause = &api.Cause{
 			Address: c.Src.String(), AdvBase: int(c.AdvBase), AdvSkew: int(c.AdvSkew), Demote: int(c.Demote),
 		}
@@ -81,6 +83,7 @@ func (a *Agent) remember(g *group, t election.Transition) {
 		out.Hook = &api.HookRun{Path: g.cfg.Hook, Outcome: api.HookWaiting, ExitCode: -1}
 	}
 	id := a.history.add(out)
+	a.recorder.Transition(int64(t.At), causeAt, out)
 	a.stream.tell(api.Event{Time: out.Time, Event: api.EventTransition, Transition: &out})
 	if g.cfg.Hook != "" {
 		a.submitHook(g, id, out.From, out.To, out.Reason)

@@ -28,6 +28,7 @@ const (
 	needStrace     need = "strace"
 	needPromtool   need = "promtool"
 	needKeepalived need = "keepalived"
+	needTShark     need = "tshark"
 	needVM         need = "vm" // the machine of tests/vm.sh
 )
 
@@ -45,7 +46,7 @@ func (n need) missing() error {
 	case needSystemd:
 		_, err := os.Stat("/lib/systemd/systemd")
 		return err
-	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived:
+	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived, needTShark:
 		_, err := exec.LookPath(string(n))
 		return err
 	case needVM:

@@ -6,7 +6,7 @@ set -euo pipefail
 # command (or file) that must be there -> Debian package that brings it
 needs=(
   "ip iproute2" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
-  "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "git git" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
+  "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "tshark tshark" "git git" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
   "shellcheck shellcheck" "systemd-analyze systemd" "setpriv util-linux" "chrt util-linux" "strace strace"
   "clang-14 clang-14" "llvm-strip-14 llvm-14" "/usr/include/bpf/bpf_helpers.h libbpf-dev"
   "/usr/include/linux/bpf.h linux-libc-dev"
@@ -41,6 +41,8 @@ if [ ${#missing[@]} -gt 0 ]; then
     as_root chmod 755 $policy
   fi
   as_root apt-get update -q </dev/null
+  # tshark asks whether others than root may capture: no.
+  echo "wireshark-common wireshark-common/install-setuid boolean false" | as_root debconf-set-selections
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
 fi
 

@@ -31,6 +31,10 @@ type node struct {
 	why      map[string]api.Why
 	err      error
 	asked    []string
+
+	incidents api.Incidents
+	records   []api.Record
+	lines     []api.CaptureLine
 }
 
 func (n *node) Status(context.Context) (api.Status, error) {
@@ -106,6 +110,34 @@ func (n *node) Events(context.Context) (api.Event, <-chan api.Event, func()) {
 	}
 	close(events)
 	return api.Event{Time: testNow(), Event: api.EventBegin, Node: "fw1"}, events, func() {}
+}
+
+func (n *node) Incidents(context.Context) (api.Incidents, error) {
+	_, err := n.did("incidents")
+	return n.incidents, err
+}
+
+func (n *node) Incident(_ context.Context, id uint64) (api.Incident, error) {
+	_, err := n.did("incident " + strconv.FormatUint(id, 10))
+	for _, in := range n.incidents.Incidents {
+		if in.ID == id {
+			in.Records = n.records
+			return in, err
+		}
+	}
+	return api.Incident{}, api.Errorf(api.CodeNotFound, "there is no incident %d", id)
+}
+
+func (n *node) Capture(ctx context.Context, group string) (api.CaptureBegin, <-chan api.CaptureLine, func(), error) {
+	if _, err := n.Group(ctx, group); err != nil {
+		return api.CaptureBegin{}, nil, nil, err
+	}
+	_, err := n.did("capture " + group)
+	lines := make(chan api.CaptureLine, len(n.lines))
+	for _, l := range n.lines {
+		lines <- l
+	}
+	return api.CaptureBegin{Node: "fw1", Version: api.Version, Group: group, Interface: "eth0"}, lines, func() {}, err
 }
 
 func (n *node) Reload(context.Context) (api.Reload, error) {

@@ -109,6 +109,8 @@ func (p *program) app() *cli.App {
 			p.yieldCommand(),
 			p.historyCommand(),
 			p.eventsCommand(),
+			p.recordCommand(),
+			p.captureCommand(),
 			p.planCommand(),
 			p.reloadCommand(),
 			p.restartCommand(),

@@ -38,6 +38,9 @@ const (
 	// commit of a large connection table.
 	minHookTimeout = 100 * time.Millisecond
 	maxHookTimeout = time.Hour
+	// maxRecordMemory is in MiB, maxIncidents are files in one directory.
+	maxRecordMemory = 1024
+	maxIncidents    = 1000
 	// maxText bounds names and descriptions, which go into every status.
 	maxText = 255
 )

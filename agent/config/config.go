@@ -20,6 +20,7 @@ type Config struct {
 	HTTP    HTTP
 	Carp    Carp
 	XDP     XDP
+	Record  Record
 	// Groups are in the order of the file.
 	Groups []Group
 	// Checks are in the order of the file; their names are unique.
@@ -89,6 +90,16 @@ const (
 type XDP struct {
 	// Mode is auto, native or generic.
 	Mode string
+}
+
+// Record is the table [record].
+type Record struct {
+	// Memory bounds the flight recorder, in MiB, 1..1024.
+	Memory int
+	// Incidents are kept at most, 1..1000.
+	Incidents int
+	// Save keeps incidents in the state_dir, over a restart.
+	Save bool
 }
 
 // Group is one [[vip]]: one VHID on one interface with all its addresses.

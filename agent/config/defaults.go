@@ -27,7 +27,8 @@ func Default() *Config {
 			DSCP:            56,
 			MasterDown:      MasterDownFreeBSD,
 		},
-		XDP: XDP{Mode: ModeAuto},
+		XDP:    XDP{Mode: ModeAuto},
+		Record: Record{Memory: 64, Incidents: 64, Save: true},
 	}
 }
 

@@ -119,6 +119,9 @@ func globalDiff(a, b *Config) (live, restart []string) {
 		{"control.group", a.Control.Group != b.Control.Group},
 		{"http.listen", a.HTTP.Listen != b.HTTP.Listen},
 		{"xdp.mode", a.XDP.Mode != b.XDP.Mode},
+		{"record.memory", a.Record.Memory != b.Record.Memory},
+		{"record.incidents", a.Record.Incidents != b.Record.Incidents},
+		{"record.save", a.Record.Save != b.Record.Save},
 	})
 	return live, restart
 }

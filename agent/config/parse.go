@@ -20,6 +20,7 @@ func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 	decodeHTTP(top, cfg)
 	decodeCarp(top, cfg)
 	decodeXDP(top, cfg)
+	decodeRecord(top, cfg)
 	var drafts []*draft
 	for _, s := range top.tables("vip") {
 		drafts = append(drafts, decodeGroup(s, opts))
@@ -126,5 +127,16 @@ func decodeXDP(top *section, cfg *Config) {
 		return
 	}
 	s.oneOf("mode", &cfg.XDP.Mode, ModeAuto, ModeNative, ModeGeneric)
+	s.done()
+}
+
+func decodeRecord(top *section, cfg *Config) {
+	s := top.table("record")
+	if s == nil {
+		return
+	}
+	s.integer("memory", 1, maxRecordMemory, &cfg.Record.Memory)
+	s.integer("incidents", 1, maxIncidents, &cfg.Record.Incidents)
+	s.boolean("save", &cfg.Record.Save)
 	s.done()
 }

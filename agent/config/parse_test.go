@@ -274,7 +274,7 @@ func TestProblems(t *testing.T) {
 		{"table for array", add("[vip]\n"), "f.toml:6: vip: is written [[vip]] in line 1, so it must be [[vip]] here"},
 		{"array for table", "[carp]\n" + vip + "[[carp]]\n", "f.toml:7: carp: is a table since line 1, so it cannot be [[carp]] here"},
 		{"value as table", "node = 1\n[node.x]\n" + vip, "f.toml:1: node: must be a table, written [node], not an integer\nf.toml:2: node: is an integer since line 1, so it cannot be a table here"},
-		{"unknown table", "[ndoe]\nname = \"x\"\n" + vip, "f.toml:1: ndoe: unknown key at the top; did you mean node? allowed are node, control, http, carp, xdp, vip, check"},
+		{"unknown table", "[ndoe]\nname = \"x\"\n" + vip, "f.toml:1: ndoe: unknown key at the top; did you mean node? allowed are node, control, http, carp, xdp, record, vip, check"},
 		{"table of wrong type", "node = 1\n" + vip, "f.toml:1: node: must be a table, written [node], not an integer"},
 		{"vip of wrong type", "vip = \"x\"\n", "f.toml:1: vip: must be an array of tables, each written [[vip]], not a string"},
 		{"vip with wrong element", "vip = [1]\n", "f.toml:1: vip: must be an array of tables, each written [[vip]], but an element is an integer"},

@@ -36,6 +36,13 @@ type Backend interface {
 	// Events returns the first line of a stream of events and those that follow, until
 	// forget is called or the channel is closed, which it is when nobody reads it.
 	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())
+	// Incidents lists what the flight recorder froze.
+	Incidents(ctx context.Context) (api.Incidents, error)
+	// Incident returns one with its records, or an [*api.Error] with [api.CodeNotFound].
+	Incident(ctx context.Context, id uint64) (api.Incident, error)
+	// Capture streams what the data plane does for a group until forget is called or
+	// the channel is closed.
+	Capture(ctx context.Context, group string) (first api.CaptureBegin, lines <-chan api.CaptureLine, forget func(), err error)
 	// Why explains a group's state, with the same error as Group.
 	Why(ctx context.Context, name string) (api.Why, error)
 	// Doctor looks for causes of faults, watching the wire for some seconds; 0 leaves it

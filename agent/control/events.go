@@ -33,32 +33,13 @@ func (s *Server) history(ctx context.Context, r *http.Request) (any, error) {
 // events streams JSON lines until the client hangs up, reads too slowly, or the server
 // stops.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet {
-		w.Header().Set("Allow", http.MethodGet)
-		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s is not for %s; use %s", r.URL.Path, r.Method, http.MethodGet))
-		return
-	}
-	if err := checkParameters(r, nil); err != nil {
-		s.refuse(w, r, err)
-		return
-	}
-	body, err := readBody(w, r, maxBodyBytes)
-	if err == nil {
-		err = emptyBody(body)
-	}
-	if err != nil {
-		s.refuse(w, r, err)
+	if !s.mayStream(w, r) {
 		return
 	}
 	first, events, forget := s.backend.Events(r.Context())
 	defer forget()
-	out := &eventWriter{w: w, control: http.NewResponseController(w)}
-	// The request was read; its deadline would end the stream.
-	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
-		s.log.Debug("no deadlines on this connection", "err", err)
-	}
-	w.Header().Set("Content-Type", "application/x-ndjson")
-	err = out.write(first, true)
+	out := s.stream(w)
+	err := out.write(first, true)
 	for err == nil {
 		select {
 		case ev, open := <-events:
@@ -82,13 +63,46 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	s.log.Debug("client of the events went away", "err", err)
 }
 
+// mayStream refuses what is no plain GET.
+func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		w.Header().Set("Allow", http.MethodGet)
+		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s is not for %s; use %s", r.URL.Path, r.Method, http.MethodGet))
+		return false
+	}
+	if err := checkParameters(r, nil); err != nil {
+		s.refuse(w, r, err)
+		return false
+	}
+	body, err := readBody(w, r, maxBodyBytes)
+	if err == nil {
+		err = emptyBody(body)
+	}
+	if err != nil {
+		s.refuse(w, r, err)
+		return false
+	}
+	return true
+}
+
+// stream begins an answer of lines.
+func (s *Server) stream(w http.ResponseWriter) *eventWriter {
+	out := &eventWriter{w: w, control: http.NewResponseController(w)}
+	// The request was read; its deadline would end the stream.
+	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
+		s.log.Debug("no deadlines on this connection", "err", err)
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	return out
+}
+
 type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 }
 
 // write sends one line; flush pushes out it and those before.
-func (e *eventWriter) write(ev api.Event, flush bool) error {
+func (e *eventWriter) write(ev any, flush bool) error {
 	line, err := json.Marshal(ev)
 	if err != nil {
 		return err

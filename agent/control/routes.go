@@ -80,6 +80,8 @@ func (s *Server) routes() []route {
 		}},
 		{path: "/v1/history", get: s.history, query: []string{"group", "n"}},
 		{path: "/v1/doctor", get: s.doctor, query: []string{"seconds"}},
+		{path: "/v1/records", get: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Incidents(ctx) }},
+		{path: "/v1/records/{id}", get: s.incident},
 		{path: "/v1/maintenance", get: s.maintenance},
 		{path: "/v1/maintenance/enter", body: s.enterMaintenance, patient: true},
 		{path: "/v1/maintenance/leave", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) }},
@@ -148,6 +150,7 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc(rt.path, func(w http.ResponseWriter, r *http.Request) { s.serve(rt, w, r) })
 	}
 	mux.HandleFunc("/v1/events", s.events)
+	mux.HandleFunc("/v1/groups/{name}/capture", s.capture)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, api.Errorf(api.CodeNotFound, "there is no %.100q here; GET /v1/status is a start", r.URL.Path))
 	})

@@ -34,6 +34,7 @@ type fake struct {
 	seen    func(ctx context.Context) // if set, told a verb's context
 
 	events chan api.Event
+	lines  chan api.CaptureLine
 	forgot chan struct{}
 }
 
@@ -110,6 +111,21 @@ func (f *fake) History(_ context.Context, group string, n int) (api.History, err
 
 func (f *fake) Events(context.Context) (api.Event, <-chan api.Event, func()) {
 	return api.Event{Event: api.EventBegin}, f.events, func() { close(f.forgot) }
+}
+
+func (f *fake) Incidents(context.Context) (api.Incidents, error) {
+	return api.Incidents{Incidents: []api.Incident{{ID: 3}}}, f.err
+}
+
+func (f *fake) Incident(_ context.Context, id uint64) (api.Incident, error) {
+	if id != 3 {
+		return api.Incident{}, api.Errorf(api.CodeNotFound, "no incident %d", id)
+	}
+	return api.Incident{ID: id, Records: []api.Record{{Kind: "authentic", Frame: []byte{1, 2}}}}, f.err
+}
+
+func (f *fake) Capture(_ context.Context, group string) (api.CaptureBegin, <-chan api.CaptureLine, func(), error) {
+	return api.CaptureBegin{Group: group}, f.lines, func() { close(f.forgot) }, f.err
 }
 
 func (f *fake) Reload(ctx context.Context) (api.Reload, error) {

@@ -144,7 +144,12 @@ const maxEvent = 1 << 20
 // Events calls each with every line of the stream of events until ctx ends (nil), each
 // returns an error (that one), or the daemon ends the stream ([*UnreachableError]).
 func (c *Client) Events(ctx context.Context, each func(line []byte) error) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://vipd/v1/events", nil)
+	return c.lines(ctx, "/v1/events", "events", each)
+}
+
+// lines is a stream of lines.
+func (c *Client) lines(ctx context.Context, path, what string, each func(line []byte) error) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://vipd"+path, nil)
 	if err != nil {
 		return err
 	}
@@ -185,5 +190,5 @@ func (c *Client) Events(ctx context.Context, each func(line []byte) error) error
 	if err := lines.Err(); err != nil {
 		return c.explain(err)
 	}
-	return &UnreachableError{Socket: c.socket(), Err: errors.New("it ended the stream of events")}
+	return &UnreachableError{Socket: c.socket(), Err: errors.New("it ended the stream of " + what)}
 }

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+const (
+	// after is how long is recorded after a transition, atMost how long in all when
+	// others follow.
+	after  = int64(2 * time.Second)
+	atMost = int64(10 * time.Second)
+)
+
+// incident is a frozen copy of what led to a transition, and what came of it. Its JSON
+// is that of the files.
+type incident struct {
+	ID    uint64 `json:"id"`
+	Node  string `json:"node"`
+	Group string `json:"group"`
+	// Interface of the frames.
+	Interface string `json:"interface"`
+	// At is the first transition's, CLOCK_BOOTTIME ns; Offset makes Unix time of it.
+	At     int64 `json:"at"`
+	Offset int64 `json:"offset"`
+	// CauseAt is when the advert that caused it was received, 0 if none did.
+	CauseAt int64          `json:"cause_at,omitempty"`
+	First   api.Transition `json:"first"`
+	Missed  uint64         `json:"missed"`
+	Entries []entry        `json:"entries"`
+
+	until int64
+	limit int // of Entries
+}
+
+func (in *incident) room() bool { return len(in.Entries) < in.limit }
+
+// seal ends the recording; entries that came late are put where they belong.
+func (in *incident) seal(missed uint64) {
+	in.until = 0
+	in.Missed = missed
+	sortEntries(in.Entries)
+}
+
+func (in *incident) clone() *incident {
+	out := *in
+	out.Entries = append([]entry(nil), in.Entries...)
+	sortEntries(out.Entries)
+	return &out
+}
+
+// summary is what the list shows.
+func (in *incident) summary() api.Incident {
+	out := api.Incident{
+		ID: in.ID, Node: in.Node, Group: in.Group, Time: wall(in.At, in.Offset),
+		From: in.First.From, To: in.First.To, Reason: in.First.Reason, Cause: in.First.Cause,
+		Missed: in.Missed, Open: in.until != 0,
+	}
+	for i := range in.Entries {
+		switch {
+		case in.Entries[i].Transition == nil:
+			out.Frames++
+		case in.Entries[i].At >= in.At:
+			out.Transitions++
+		}
+	}
+	return out
+}
+
+// whole is the incident with all records.
+func (in *incident) whole() api.Incident {
+	out := in.summary()
+	out.Records = make([]api.Record, 0, len(in.Entries))
+	for i := range in.Entries {
+		e := &in.Entries[i]
+		rec := e.record(in.Group, in.Interface, in.Offset)
+		rec.State = stateAt(in.Entries, e.At, "")
+		rec.Cause = in.CauseAt != 0 && e.At == in.CauseAt && e.Kind == loaderAuthentic && e.Transition == nil
+		out.Records = append(out.Records, rec)
+	}
+	return out
+}
+
+func wall(at, offset int64) time.Time { return time.Unix(0, at+offset).UTC() }

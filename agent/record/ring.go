@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+// ring keeps the newest entries, and grows to its bound as they come.
+type ring struct {
+	bound   int
+	entries []entry
+	next    int // of the oldest, once full
+}
+
+func (r *ring) add(e entry) {
+	if r.bound <= 0 {
+		return
+	}
+	if len(r.entries) < r.bound {
+		r.entries = append(r.entries, e)
+		return
+	}
+	r.entries[r.next] = e
+	r.next = (r.next + 1) % r.bound
+}
+
+// newest returns at most n entries, oldest first.
+func (r *ring) newest(n int) []entry {
+	n = min(n, len(r.entries))
+	out := make([]entry, 0, n)
+	for i := len(r.entries) - n; i < len(r.entries); i++ {
+		out = append(out, *r.at(i))
+	}
+	return out
+}
+
+func (r *ring) at(i int) *entry { return &r.entries[(r.next+i)%len(r.entries)] }
+
+// resize keeps the newest that fit.
+func (r *ring) resize(bound int) {
+	if bound == r.bound {
+		return
+	}
+	r.entries, r.next, r.bound = r.newest(bound), 0, bound
+}
+
+// find returns the authentic advert received at a time, nil if there is none.
+func (r *ring) find(at int64) *entry {
+	for back := 1; back <= len(r.entries); back++ {
+		if e := r.at(len(r.entries) - back); e.At == at && e.Kind == loaderAuthentic {
+			return e
+		}
+	}
+	return nil
+}

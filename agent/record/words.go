@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+
+	"vipd/agent/control/api"
+	"vipd/loader"
+)
+
+// rejectWords say what a reject reason of the data plane means.
+func rejectWords(reason string) string {
+	switch reason {
+	case "bad_ttl":
+		return "its TTL is not 255, so it came through a router"
+	case "bad_version":
+		return "it is neither CARP version 2 nor well-formed VRRP"
+	case "bad_length":
+		return "it is too short"
+	case "bad_checksum":
+		return "its checksum is wrong"
+	case "bad_hmac":
+		return "the password or the list of addresses differs from ours"
+	case "loop":
+		return "it is our own, come back to us"
+	case "replay":
+		return "it was heard before, or its seal does not fit"
+	case "rate_limited":
+		return "too many that could not be verified came at once"
+	case "wrong_family":
+		return "the group has no address of that family"
+	}
+	return "see the metrics"
+}
+
+// dropWords say why a frame was dropped.
+func dropWords(reason string) string {
+	switch reason {
+	case "not_answering_arp", "not_answering_nd", "not_answering_mac":
+		return "dropped, since this node does not own the group now"
+	case "egress_not_answering_advert":
+		return "kept from leaving, since the right to advertise has ended"
+	case "unicast_advert":
+		return "taken in"
+	}
+	return "kept from leaving, since this node does not own the group now"
+}
+
+// reasonWords say what a transition reason means.
+func reasonWords(reason string) string {
+	switch reason {
+	case "startup":
+		return "vipd started"
+	case "master_timeout":
+		return "no advert for the master-down time"
+	case "preempt":
+		return "the master is worse than this node"
+	case "goodbye":
+		return "the master said goodbye"
+	case "better_advert":
+		return "a better advert was heard"
+	case "equal_advert":
+		return "an equal advert was heard"
+	case "demoted":
+		return "this node was demoted"
+	case "lease_expired":
+		return "the lease ended before an advert could be sent"
+	case "link_down":
+		return "the link is down"
+	case "link_up":
+		return "the link is up"
+	case "interface_missing":
+		return "the interface is gone"
+	case "interface_enslaved":
+		return "the interface became a port of another"
+	case "attach_failed":
+		return "the data plane could not be attached"
+	case "send_failed":
+		return "adverts could not be sent"
+	case "config_changed":
+		return "the config changed"
+	case "disabled":
+		return "disabled by the operator"
+	case "enabled":
+		return "enabled by the operator"
+	case "stop":
+		return "vipd stopped"
+	case "yield":
+		return "handed over by the operator"
+	}
+	return "see vipctl history"
+}
+
+// text is the entry in plain words.
+func (e *entry) text(f *frame) string {
+	if e.Transition != nil {
+		return transitionText(e.Transition)
+	}
+	switch e.Kind {
+	case loader.SampleAuthentic:
+		return e.heardText(f)
+	case loader.SampleAdvertSent:
+		if f.carp != nil && f.carp.isGoodbye {
+			return fmt.Sprintf("we say goodbye to %s", whom(f.dst))
+		}
+		return fmt.Sprintf("our advert to %s: %s", whom(f.dst), f.carp.words(e))
+	case loader.SampleRejected:
+		return fmt.Sprintf("advert of %s refused: %s (%s)%s", whom(f.src), e.Reason, rejectWords(e.Reason), f.carp.claim(f, e))
+	case loader.SampleForeignVRRP:
+		return fmt.Sprintf("VRRP advert of %s on this VHID, passed on: another router uses the same number%s", whom(f.src), f.carp.vrrp())
+	case loader.SampleARPGratuitous:
+		return fmt.Sprintf("%s announces itself as the owner", f.arp.who())
+	case loader.SampleARPRequest:
+		return f.arp.asks() + "; answered by XDP"
+	case loader.SampleNDSolicitation:
+		return f.nd.asks() + "; answered by XDP"
+	case loader.SampleARPReply:
+		return "XDP answers: " + f.arp.tells()
+	case loader.SampleNDAdvertisement:
+		return "XDP answers: " + f.nd.tells()
+	case loader.SampleARPSent:
+		return "this node says: " + f.arp.says()
+	case loader.SampleNDSent:
+		return "this node says: " + f.nd.says()
+	case loader.SampleDropped:
+		return e.droppedText(f)
+	}
+	return e.Kind.String()
+}
+
+func (e *entry) heardText(f *frame) string {
+	switch {
+	case f.carp != nil && f.carp.isGoodbye:
+		return "goodbye of " + whom(f.src)
+	case e.Yielded:
+		return fmt.Sprintf("advert of %s: %s; better than ours, so XDP stopped answering at once", whom(f.src), f.carp.words(e))
+	case e.OwnCounter:
+		return fmt.Sprintf("advert of %s: %s; with a counter of ours, as BSDs adopt them", whom(f.src), f.carp.words(e))
+	}
+	return fmt.Sprintf("advert of %s: %s", whom(f.src), f.carp.words(e))
+}
+
+func (e *entry) droppedText(f *frame) string {
+	what := "frame of " + whom(f.src)
+	switch {
+	case f.arp != nil && e.Out:
+		what = "ARP: " + f.arp.says()
+	case f.nd != nil && e.Out:
+		what = "ND: " + f.nd.says()
+	case f.arp != nil:
+		what = f.arp.asks()
+	case f.nd != nil:
+		what = f.nd.asks()
+	case f.carp != nil && e.Out:
+		what = "our advert: " + f.carp.words(e)
+	case !e.Out:
+		what += " to the virtual MAC"
+	}
+	return fmt.Sprintf("%s; %s (%s)", what, dropWords(e.Reason), e.Reason)
+}
+
+func transitionText(t *api.Transition) string {
+	out := fmt.Sprintf("%s -> %s: %s (%s)", t.From, t.To, reasonWords(t.Reason), t.Reason)
+	if c := t.Cause; c != nil {
+		out += fmt.Sprintf("; the advert of %s, advbase %d, advskew %d, demote %d", c.Address, c.AdvBase, c.AdvSkew, c.Demote)
+	}
+	if t.Detail != "" {
+		out += "; " + t.Detail
+	}
+	return out
+}
+
+func whom(a netip.Addr) string {
+	if !a.IsValid() {
+		return "somebody"
+	}
+	return a.String()
+}
+
+// words are priority and counter.
+func (c *carp) words(e *entry) string {
+	if c == nil || !c.whole {
+		return "cut off"
+	}
+	kind := "plain"
+	if e.Sealed {
+		kind = "sealed"
+	}
+	if e.Kind == loader.SampleAdvertSent {
+		kind = "our" // how it was made is not told by the frame
+	}
+	return fmt.Sprintf("advbase %d, advskew %d, demote %d, %s counter %016x", c.advBase, c.advSkew, c.demote, kind, c.counter)
+}
+
+// claim is what a refused advert says of itself.
+func (c *carp) claim(f *frame, e *entry) string {
+	if c == nil {
+		return ""
+	}
+	if !c.whole {
+		return fmt.Sprintf("; version %d, TTL %d", c.version, f.ttl)
+	}
+	return fmt.Sprintf("; version %d, TTL %d, %s", c.version, f.ttl, c.words(e))
+}
+
+func (c *carp) vrrp() string {
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf("; version %d, VRID %d, priority %d", c.version, c.vhid, c.priority)
+}
+
+func (n *neighbour) who() string {
+	if n == nil {
+		return "somebody"
+	}
+	return fmt.Sprintf("%s at %s", whom(n.sender), n.senderMAC)
+}
+
+func (n *neighbour) asks() string {
+	if n == nil {
+		return "a question that cannot be read"
+	}
+	return fmt.Sprintf("%s asks for %s", n.who(), whom(n.target))
+}
+
+// tells is of an answer: who is where.
+func (n *neighbour) tells() string {
+	if n == nil {
+		return "an answer that cannot be read"
+	}
+	owner := n.sender
+	if n.op == "advertisement" {
+		owner = cmp.Or(n.target, n.sender)
+	}
+	return fmt.Sprintf("%s is at %s", whom(owner), n.senderMAC)
+}
+
+func (n *neighbour) says() string {
+	switch {
+	case n == nil:
+		return "something that cannot be read"
+	case n.op == "request" && n.sender != n.target, n.op == "solicitation":
+		return n.asks()
+	}
+	return n.tells()
+}
