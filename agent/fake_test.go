@@ -229,6 +229,7 @@ type fakeGroup struct {
 
 	ifindex int
 	vips    []netip.Addr
+	stats   loader.GroupStats
 }
 
 // take holds what the kernel's map does: an address of an interface has one owner.
@@ -271,7 +272,7 @@ func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) { g.b.note("re
 func (*fakeGroup) SetSequence(uint32)                             {}
 func (g *fakeGroup) SetSources([]netip.Addr) error                { return nil }
 func (g *fakeGroup) Seen() (loader.Seen, error)                   { return g.seen, nil }
-func (g *fakeGroup) Stats() (loader.GroupStats, error)            { return loader.GroupStats{}, nil }
+func (g *fakeGroup) Stats() (loader.GroupStats, error)            { return g.stats, nil }
 
 func (g *fakeGroup) VIPStats() (map[netip.Addr]loader.VIPStats, error) {
 	return nil, nil
