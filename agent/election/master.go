@@ -132,6 +132,8 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	m.phase, s.failing, s.blind = phaseOwning, false, false
 	s.lastSent = t0
 	s.lease = leaseFrom(t0, m.span(s.stated))
+	// A claim must not outlive a lease that has become shorter since, in fast mode.
+	s.sendUntil = min(s.sendUntil, s.lease)
 	s.nextSend = t0.Add(m.sendTime())
 	if s.stated != m.effective {
 		s.nextSend = min(s.nextSend, max(m.now, m.turn())) // changed while the advert was on its way
