@@ -35,7 +35,7 @@ BENCHTIME ?= 1s
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install generate check-generate lint fmt test test-vm test-unit test-program test-integration race fuzz sim bench demo setup clean FORCE
+.PHONY: help build install generate check-generate lint fmt test test-vm test-unit test-program test-integration race fuzz sim bench bench-xdp demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -82,8 +82,8 @@ test-unit: ## unit tests alone; need nothing but Go
 race: ## unit tests under the race detector; needs gcc
 	CGO_ENABLED=1 $(GO) test -race $(UNIT)
 
-test-program: ## the BPF programs by BPF_PROG_TEST_RUN; needs root
-	VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) ./loader/...
+test-program: ## the BPF programs by BPF_PROG_TEST_RUN, with bounds on what they cost; needs root
+	VIPD_COSTS=bound VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) ./loader/...
 
 test-integration: build ## real daemons in network namespaces; needs root
 	VIPD_BIN=$(CURDIR)/bin VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) -count=1 -timeout 15m ./tests/...
@@ -96,6 +96,9 @@ sim: ## the simulator over random seeds for SIMTIME; a failure prints the comman
 
 bench: ## every benchmark for BENCHTIME each; root for the BPF ones
 	$(GO) test $(EXEC) -run '^$$' -bench . -benchtime $(BENCHTIME) $(UNIT) ./loader/...
+
+bench-xdp: ## what each way of a frame costs in XDP, beside empty programs and targets; needs root and a quiet machine
+	VIPD_COSTS=report $(GO) test $(EXEC) ./loader -run '^TestXDPCosts$$' -count=1 -v
 
 demo: build ## a failover between two nodes in namespaces, with the gap a client sees; needs root
 	@mkdir -p bin

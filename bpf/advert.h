@@ -5,6 +5,7 @@
 
 #include "accept.h"
 #include "parse.h"
+#include "place.h"
 #include "stats.h"
 #include "tap.h"
 #include "verdict.h"
@@ -173,13 +174,6 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const str
 	return XDP_DROP;
 }
 
-static __always_inline struct group_val *group_of(__u32 ifindex, __u8 vhid)
-{
-	struct group_key key = { .ifindex = ifindex, .vhid = vhid };
-
-	return bpf_map_lookup_elem(&groups, &key);
-}
-
 __noinline int advert_v4(struct xdp_md *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
@@ -213,7 +207,7 @@ __noinline int advert_v4(struct xdp_md *ctx, __u32 ifindex)
 		return VERDICT_NEXT;
 	}
 	env.whole = (void *)(p + env.plen) <= end;
-	g = group_of(ifindex, p[1]);
+	g = group_at(ifindex, 0, p[1]);
 	if (!g) {
 		count_iface(ifindex,
 			    env.whole && is_vrrp4(ctx, hl, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);
@@ -254,7 +248,7 @@ __noinline int advert_v6(struct xdp_md *ctx, __u32 ifindex)
 		return VERDICT_NEXT;
 	}
 	env.whole = (void *)(p + env.plen) <= end;
-	g = group_of(ifindex, p[1]);
+	g = group_at(ifindex, 0, p[1]);
 	if (!g) {
 		count_iface(ifindex,
 			    env.whole && is_vrrp6(ctx, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);

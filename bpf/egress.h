@@ -11,6 +11,7 @@
 
 #include "arp.h"
 #include "parse.h"
+#include "place.h"
 #include "role.h"
 #include "stats.h"
 #include "tap.h"
@@ -49,14 +50,11 @@ static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
  */
 static __always_inline int judge_own_advert(struct __sk_buff *skb, const struct carp_hdr *c)
 {
-	struct group_key key = {};
 	struct group_val *g;
 
 	if (c->version_type >> 4 != CARP_VERSION)
 		return TC_ACT_UNSPEC;
-	key.ifindex = skb->ifindex;
-	key.vhid = c->vhid;
-	g = bpf_map_lookup_elem(&groups, &key);
+	g = group_at(skb->ifindex, 0, c->vhid);
 	if (!g)
 		return TC_ACT_UNSPEC;
 	/* A goodbye claims nothing, and must get out just when the right to speak is gone. */

@@ -18,6 +18,15 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } groups SEC(".maps");
 
+/* Writer: agent, through mmap. No state: made anew from the groups. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct place);
+	__uint(max_entries, MAX_PLACES);
+} places SEC(".maps");
+
 /* Writer: agent. Which group owns an address on an interface. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

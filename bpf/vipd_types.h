@@ -13,6 +13,7 @@
 #include <linux/types.h>
 
 #define MAX_GROUPS 4096
+#define MAX_PLACES 8192 /* a power of two */
 #define MAX_VIPS 16384
 #define MAX_IFACES 4096
 #define MAX_SOURCES 65536
@@ -108,6 +109,13 @@ struct group_val {
 	__u8 pad[4];
 };
 _Static_assert(sizeof(struct group_val) == 16, "group_val");
+
+/* places: a group where it is found at once, see place.h. */
+struct place {
+	struct group_key key __attribute__((aligned(8))); /* to be loaded in one go; all 0: none */
+	struct group_val val;
+};
+_Static_assert(sizeof(struct place) == 24, "place");
 
 /* vips: which group owns an address on an interface. */
 struct vip_key {

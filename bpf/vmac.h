@@ -4,25 +4,23 @@
 #define VIPD_VMAC_H
 
 #include "parse.h"
+#include "place.h"
 #include "role.h"
 #include "stats.h"
 #include "tap.h"
 #include "verdict.h"
 
 /* Tags may be in the frame. */
-__noinline int to_virtual_mac(struct xdp_md *ctx, __u32 ifindex)
+static __always_inline int to_virtual_mac(struct xdp_md *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
-	struct group_key key = {};
 	struct group_stats *st;
 	struct group_val *g;
 
 	if ((void *)(eth + 1) > end)
 		return VERDICT_NEXT;
-	key.ifindex = ifindex;
-	key.vhid = eth->h_dest[5];
-	g = bpf_map_lookup_elem(&groups, &key);
+	g = group_at(ifindex, 0, eth->h_dest[5]);
 	if (!g)
 		return VERDICT_NEXT;
 	if (!answering(g->slot)) {

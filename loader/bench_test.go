@@ -119,7 +119,7 @@ func (h *harness) benchmarkRewritten(b *testing.B, frame []byte) {
 }
 
 // rewriting is a program that writes the first bytes of the frame and tail calls next.
-func rewriting(b *testing.B, next *ebpf.Program, frame []byte) *ebpf.Program {
+func rewriting(b testing.TB, next *ebpf.Program, frame []byte) *ebpf.Program {
 	b.Helper()
 	if next == nil {
 		next = emptyXDP(b, xdpTX)
@@ -159,7 +159,7 @@ func rewriting(b *testing.B, next *ebpf.Program, frame []byte) *ebpf.Program {
 	return p
 }
 
-func emptyXDP(b *testing.B, verdict int32) *ebpf.Program {
+func emptyXDP(b testing.TB, verdict int32) *ebpf.Program {
 	b.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.XDP, AttachType: ebpf.AttachXDP, License: "GPL", Flags: 1 << 5,

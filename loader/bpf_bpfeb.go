@@ -112,6 +112,12 @@ type bpfMeta struct {
 	Pad    uint32
 }
 
+type bpfPlace struct {
+	_   structs.HostLayout
+	Key bpfGroupKey
+	Val bpfGroupVal
+}
+
 type bpfRole struct {
 	_         structs.HostLayout
 	RoleGen   uint64
@@ -255,6 +261,7 @@ const (
 	bpfMapIfStats     = "if_stats"
 	bpfMapIfaces      = "ifaces"
 	bpfMapMeta        = "meta"
+	bpfMapPlaces      = "places"
 	bpfMapRoles       = "roles"
 	bpfMapScratch     = "scratch"
 	bpfMapSeen        = "seen"
@@ -331,6 +338,7 @@ type bpfMapSpecs struct {
 	IfStats    *ebpf.MapSpec `ebpf:"if_stats"`
 	Ifaces     *ebpf.MapSpec `ebpf:"ifaces"`
 	Meta       *ebpf.MapSpec `ebpf:"meta"`
+	Places     *ebpf.MapSpec `ebpf:"places"`
 	Roles      *ebpf.MapSpec `ebpf:"roles"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
 	Seen       *ebpf.MapSpec `ebpf:"seen"`
@@ -381,6 +389,7 @@ type bpfMaps struct {
 	IfStats    *ebpf.Map `ebpf:"if_stats"`
 	Ifaces     *ebpf.Map `ebpf:"ifaces"`
 	Meta       *ebpf.Map `ebpf:"meta"`
+	Places     *ebpf.Map `ebpf:"places"`
 	Roles      *ebpf.Map `ebpf:"roles"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
 	Seen       *ebpf.Map `ebpf:"seen"`
@@ -405,6 +414,7 @@ func (m *bpfMaps) Close() error {
 		m.IfStats,
 		m.Ifaces,
 		m.Meta,
+		m.Places,
 		m.Roles,
 		m.Scratch,
 		m.Seen,

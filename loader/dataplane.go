@@ -29,6 +29,7 @@ type Dataplane struct {
 	opts  Options
 	objs  bpfObjects
 	roles *roleTable
+	place *placeTable
 	ring  *ring
 	tap   *tap
 	lock  *os.File
@@ -116,6 +117,9 @@ func (d *Dataplane) open() (err error) {
 	if d.roles, err = mapRoles(d.objs.Roles); err != nil {
 		return err
 	}
+	if d.place, err = mapPlaces(d.objs.Places); err != nil {
+		return err
+	}
 	if d.ring, err = openRing(d.objs.Events); err != nil {
 		return err
 	}
@@ -201,7 +205,7 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 	return nil
 }
 
-// maps by the name under which they are pinned: all but scratch, clock and
+// maps by the name under which they are pinned: all but scratch, clock, places and
 // those of the tap, which are no state.
 func (d *Dataplane) maps() map[string]*ebpf.Map {
 	o := &d.objs
@@ -284,7 +288,7 @@ func (d *Dataplane) releaseObjects() error {
 	for _, m := range d.maps() {
 		errs = append(errs, closeIf(m != nil, m))
 	}
-	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Clock, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
+	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Clock, d.objs.Places, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
 		errs = append(errs, closeIf(m != nil, m))
 	}
 	errs = append(errs,

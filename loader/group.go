@@ -255,6 +255,7 @@ func (g *Group) apply(s GroupSpec) error {
 	if err := g.d.objs.Groups.Put(g.key, val); err != nil {
 		return fmt.Errorf("write the group: %w", err)
 	}
+	g.d.place.put(g.key, val)
 	g.nicMAC, g.router = s.NICMAC, s.Router
 	return g.setVIPs(s.VIPs)
 }
@@ -342,6 +343,7 @@ func (g *Group) remove() error {
 	for a := range g.vips {
 		errs = append(errs, g.dropVIP(a))
 	}
+	g.d.place.drop(g.key)
 	if err := g.d.objs.Groups.Delete(g.key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		errs = append(errs, fmt.Errorf("remove the group: %w", err))
 	}

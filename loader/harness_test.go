@@ -45,11 +45,16 @@ func testDir() string {
 
 func openTest(t testing.TB, o Options) *Dataplane {
 	t.Helper()
+	o.MaxGroups, o.MaxVIPs = 16, 64
+	return openSized(t, o)
+}
+
+func openSized(t testing.TB, o Options) *Dataplane {
+	t.Helper()
 	kerneltest.Require(t, kerneltest.BPF)
 	if o.Dir == "" {
 		o.Dir = testDir()
 	}
-	o.MaxGroups, o.MaxVIPs = 16, 64
 	d, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -68,10 +73,14 @@ func openTest(t testing.TB, o Options) *Dataplane {
 // newHarness has one group with the golden vectors' key and the given addresses.
 func newHarness(t testing.TB, vips ...string) *harness {
 	t.Helper()
-	d := openTest(t, Options{})
 	if len(vips) == 0 {
 		vips = []string{"192.0.2.1"}
 	}
+	return newHarnessOn(t, openTest(t, Options{}), vips...)
+}
+
+func newHarnessOn(t testing.TB, d *Dataplane, vips ...string) *harness {
+	t.Helper()
 	g, err := d.AddGroup(goldenSpec(vips...))
 	if err != nil {
 		t.Fatal(err)

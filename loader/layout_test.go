@@ -20,7 +20,7 @@ func TestLayout(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, v := range map[string]any{
-		"group_key": bpfGroupKey{}, "group_val": bpfGroupVal{}, "vip_key": bpfVipKey{}, "vip_val": bpfVipVal{},
+		"group_key": bpfGroupKey{}, "group_val": bpfGroupVal{}, "place": bpfPlace{}, "vip_key": bpfVipKey{}, "vip_val": bpfVipVal{},
 		"role": bpfRole{}, "auth": bpfAuth{}, "seen": bpfSeen{}, "source_key": bpfSourceKey{},
 		"source_val": bpfSourceVal{}, "group_stats": bpfGroupStats{}, "vip_stats": bpfVipStats{},
 		"if_stats": bpfIfStats{}, "budget": bpfBudget{}, "tap_used": bpfTapUsed{}, "tap_sample": bpfTapSample{}, "event": bpfEvent{}, "iface": bpfIface{}, "meta": bpfMeta{},
@@ -115,6 +115,9 @@ func TestMapBounds(t *testing.T) {
 	}
 	if n := s.Maps[bpfMapVips].MaxEntries; n != DefaultMaxVIPs {
 		t.Errorf("%d vips in C", n)
+	}
+	if n := s.Maps[bpfMapPlaces].MaxEntries; n != maxPlaces {
+		t.Errorf("%d places in C", n)
 	}
 	if n := len(bpfAuth{}.Ctx); n != MaxContexts {
 		t.Errorf("%d contexts in C", n)
