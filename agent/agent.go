@@ -28,6 +28,7 @@ import (
 	"vipd/agent/netio"
 	"vipd/agent/record"
 	"vipd/agent/sdnotify"
+	"vipd/agent/web"
 	"vipd/loader"
 )
 
@@ -201,7 +202,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		}
 		err = errors.Join(err, a.plane.Remove())
 	}()
-	a.metrics = metrics.New(snapshotSource{a}, metrics.Options{Version: api.Version, GoVersion: runtime.Version(), Log: a.log})
+	a.metrics = metrics.New(snapshotSource{a}, metrics.Options{
+		Version: api.Version, GoVersion: runtime.Version(), RefusedReasons: web.RefusedReasons(), Actions: web.Actions(), Log: a.log,
+	})
 	a.checks = checks.New(checks.Options{Log: a.log, Now: a.timeOfDay})
 	defer a.checks.Close()
 	a.hooks = a.newHooks()

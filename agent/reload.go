@@ -145,7 +145,7 @@ func (a *Agent) switchTo(next *config.Config, warnings []config.Problem) (api.Re
 // the running config.
 func keepFixed(running, next *config.Config) *config.Config {
 	c := *next
-	c.Node, c.Control, c.HTTP, c.XDP, c.Record = running.Node, running.Control, running.HTTP, running.XDP, running.Record
+	c.Node, c.Control, c.HTTP, c.Web, c.XDP, c.Record = running.Node, running.Control, running.HTTP, running.Web, running.XDP, running.Record
 	return &c
 }
 

@@ -5,12 +5,8 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -45,8 +41,8 @@ func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
 	var tasks errgroup.Group
 	tasks.Go(func() error { return links.Run(around) })
 	tasks.Go(func() error { return server.Run(around) })
-	listen := a.cfg.HTTP.Listen // read here: from now on the config is the loop's
-	tasks.Go(func() error { return a.serveHTTP(around, listen) })
+	page := a.newPage() // made here: from now on the config is the loop's
+	tasks.Go(func() error { return page.serve(around) })
 	tasks.Go(func() error { return a.watchReload(around) })
 	tasks.Go(func() error { return a.watchRises(around) })
 	tasks.Go(func() error { a.recorder.Run(around, a.plane); return nil })
@@ -90,74 +86,6 @@ func (a *Agent) watchReload(ctx context.Context) error {
 			}
 		}
 	}
-}
-
-// httpRetry is how often a listener that could not be opened is tried again.
-const httpRetry = 5 * time.Second
-
-// serveHTTP serves metrics and health. The election does not depend on it: an
-// address that is not there yet is tried again, and nothing else waits for it.
-func (a *Agent) serveHTTP(ctx context.Context, addr string) error {
-	if addr == "" {
-		return nil
-	}
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", a.metrics.Handler())
-	mux.HandleFunc("GET /healthz", a.healthz)
-	srv := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: 60 * time.Second, MaxHeaderBytes: 16 << 10,
-	}
-	ln, err := a.listenHTTP(ctx, addr)
-	if err != nil {
-		return nil //nolint:nilerr // ctx ended while waiting
-	}
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		<-ctx.Done()
-		if err := srv.Close(); err != nil {
-			a.log.Debug("close http listener", "err", err)
-		}
-	}()
-	err = srv.Serve(ln)
-	if !errors.Is(err, http.ErrServerClosed) {
-		a.log.Error("http server ended", "listen", addr, "err", err)
-		<-ctx.Done()
-	}
-	<-stopped
-	return nil
-}
-
-func (a *Agent) listenHTTP(ctx context.Context, addr string) (net.Listener, error) {
-	said := false
-	for {
-		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
-		if err == nil {
-			a.log.Info("http listens", "listen", ln.Addr().String())
-			return ln, nil
-		}
-		if !said {
-			a.log.Warn("http not available, trying again until it is; check [http] listen", "listen", addr, "err", err)
-			said = true
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(httpRetry):
-		}
-	}
-}
-
-// healthz answers 200 while the loop runs.
-func (a *Agent) healthz(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	if err := a.do(ctx, func() {}); err != nil {
-		http.Error(w, "the election loop does not answer: "+err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	fmt.Fprintln(w, "ok")
 }
 
 // Cleanup is `vipd --cleanup`: it removes what a dead daemon left, and refuses

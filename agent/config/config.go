@@ -18,6 +18,7 @@ type Config struct {
 	Node    Node
 	Control Control
 	HTTP    HTTP
+	Web     Web
 	Carp    Carp
 	XDP     XDP
 	Record  Record
@@ -44,12 +45,6 @@ type Control struct {
 	Socket string
 	// Group may read; empty means that only root may.
 	Group string
-}
-
-// HTTP is the table [http].
-type HTTP struct {
-	// Listen is host:port; empty means off.
-	Listen string
 }
 
 // Carp is the table [carp].

@@ -145,7 +145,7 @@ func everyKey() []string {
 	r := &report{}
 	root := newTable(1)
 	top := newSection(r, "", root)
-	for _, name := range []string{"node", "control", "http", "carp", "xdp"} {
+	for _, name := range []string{"node", "control", "http", "web", "carp", "xdp"} {
 		t := newTable(1)
 		t.set("?", newTable(1)) // an unknown key, so that the known are listed
 		root.set(name, t)
@@ -153,7 +153,8 @@ func everyKey() []string {
 	cfg := Default()
 	decodeNode(top, cfg, testOptions())
 	decodeControl(top, cfg)
-	decodeHTTP(top, cfg)
+	decodeHTTP(top, cfg, testOptions())
+	decodeWeb(top, cfg)
 	decodeCarp(top, cfg)
 	decodeXDP(top, cfg)
 	group := newTable(1)
@@ -175,7 +176,7 @@ func everyKey() []string {
 
 func TestEveryKeyIsKnown(t *testing.T) {
 	t.Parallel()
-	if got := len(everyKey()); got != 24+2+8+3+10 {
-		t.Errorf("%d keys are known; the contract has 23 and password, 2 later ones in [carp] and 8 in [[vip]], 3 in [[vip.accept]], 10 in [[check]]", got)
+	if got := len(everyKey()); got != 24+2+8+3+10+5 {
+		t.Errorf("%d keys are known; the contract has 23 and password, 2 later ones in [carp] and 8 in [[vip]], 3 in [[vip.accept]], 10 in [[check]], 3 in [http], 2 in [web]", got)
 	}
 }

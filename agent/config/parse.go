@@ -17,7 +17,8 @@ func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 	top := newSection(r, "", root)
 	decodeNode(top, cfg, opts)
 	decodeControl(top, cfg)
-	decodeHTTP(top, cfg)
+	decodeHTTP(top, cfg, opts)
+	decodeWeb(top, cfg)
 	decodeCarp(top, cfg)
 	decodeXDP(top, cfg)
 	decodeRecord(top, cfg)
@@ -87,19 +88,6 @@ func decodeControl(top *section, cfg *Config) {
 	}
 	if s.str("group", &cfg.Control.Group) && !validGroupName(cfg.Control.Group) {
 		s.r.problem(s.line("group"), "group", "%q is no name of a group; allowed is a group of /etc/group, or \"\" for root only", cfg.Control.Group)
-	}
-	s.done()
-}
-
-func decodeHTTP(top *section, cfg *Config) {
-	s := top.table("http")
-	if s == nil {
-		return
-	}
-	if s.str("listen", &cfg.HTTP.Listen) {
-		if why := listenFault(cfg.HTTP.Listen); why != "" {
-			s.r.problem(s.line("listen"), "listen", "%q %s; allowed is ADDRESS:PORT such as \"127.0.0.1:9112\" or \"[::1]:9112\", or \"\" for off", cfg.HTTP.Listen, why)
-		}
 	}
 	s.done()
 }

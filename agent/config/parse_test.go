@@ -55,6 +55,10 @@ func testOptions() Options {
 				return []byte("sesame"), 0o644, nil
 			case "/k/long":
 				return []byte("this-is-a-password-of-32-bytes!!\n"), 0o600, nil
+			case "/k/token":
+				return []byte("0123456789abcdef\n"), 0o600, nil
+			case "/k/opentoken":
+				return []byte("0123456789abcdef\n"), 0o644, nil
 			case "/k/19":
 				return []byte("exactly-19-bytes-ab"), 0o600, nil
 			case "/k/empty":
@@ -274,7 +278,7 @@ func TestProblems(t *testing.T) {
 		{"table for array", add("[vip]\n"), "f.toml:6: vip: is written [[vip]] in line 1, so it must be [[vip]] here"},
 		{"array for table", "[carp]\n" + vip + "[[carp]]\n", "f.toml:7: carp: is a table since line 1, so it cannot be [[carp]] here"},
 		{"value as table", "node = 1\n[node.x]\n" + vip, "f.toml:1: node: must be a table, written [node], not an integer\nf.toml:2: node: is an integer since line 1, so it cannot be a table here"},
-		{"unknown table", "[ndoe]\nname = \"x\"\n" + vip, "f.toml:1: ndoe: unknown key at the top; did you mean node? allowed are node, control, http, carp, xdp, record, vip, check"},
+		{"unknown table", "[ndoe]\nname = \"x\"\n" + vip, "f.toml:1: ndoe: unknown key at the top; did you mean node? allowed are node, control, http, web, carp, xdp, record, vip, check"},
 		{"table of wrong type", "node = 1\n" + vip, "f.toml:1: node: must be a table, written [node], not an integer"},
 		{"vip of wrong type", "vip = \"x\"\n", "f.toml:1: vip: must be an array of tables, each written [[vip]], not a string"},
 		{"vip with wrong element", "vip = [1]\n", "f.toml:1: vip: must be an array of tables, each written [[vip]], but an element is an integer"},
@@ -285,9 +289,9 @@ func TestProblems(t *testing.T) {
 		{"socket", "[control]\nsocket = \"\"\n" + vip, `f.toml:2: socket: "" is not allowed; an absolute path is, one that begins with /`},
 		{"socket too long", "[control]\nsocket = \"/" + strings.Repeat("x", 107) + "\"\n" + vip, "f.toml:2: socket: is 108 bytes long, a unix socket's path may have at most 107"},
 		{"group", "[control]\ngroup = \"a b\"\n" + vip, `f.toml:2: group: "a b" is no name of a group; allowed is a group of /etc/group, or "" for root only`},
-		{"listen without port", "[http]\nlisten = \"127.0.0.1\"\n" + vip, `f.toml:2: listen: "127.0.0.1" is not ADDRESS:PORT; allowed is ADDRESS:PORT such as "127.0.0.1:9112" or "[::1]:9112", or "" for off`},
-		{"listen port", "[http]\nlisten = \":65536\"\n" + vip, `f.toml:2: listen: ":65536" has no port of 0..65535; allowed is ADDRESS:PORT such as "127.0.0.1:9112" or "[::1]:9112", or "" for off`},
-		{"listen host", "[http]\nlisten = \"nowhere:1\"\n" + vip, `f.toml:2: listen: "nowhere:1" has no address before the port; allowed is ADDRESS:PORT such as "127.0.0.1:9112" or "[::1]:9112", or "" for off`},
+		{"listen without port", "[http]\nlisten = \"127.0.0.1\"\n" + vip, `f.toml:2: listen: "127.0.0.1" is not ADDRESS:PORT; allowed is ADDRESS:PORT such as "127.0.0.1:9112" or "[::1]:9112", "unix:/path", or "" for off`},
+		{"listen port", "[http]\nlisten = \":65536\"\n" + vip, `f.toml:2: listen: ":65536" has no port of 0..65535; allowed is ADDRESS:PORT such as "127.0.0.1:9112" or "[::1]:9112", "unix:/path", or "" for off`},
+		{"listen host", "[http]\nlisten = \"nowhere:1\"\n" + vip, `f.toml:2: listen: "nowhere:1" has no address before the port; allowed is ADDRESS:PORT such as "127.0.0.1:9112" or "[::1]:9112", "unix:/path", or "" for off`},
 		{"dead_ratio nan", "[carp]\ndead_ratio = nan\n" + vip, "f.toml:2: dead_ratio: nan is out of range, allowed is 1 to 3"},
 		{"dead_ratio low", "[carp]\ndead_ratio = 0.99\n" + vip, "f.toml:2: dead_ratio: 0.99 is out of range, allowed is 1 to 3"},
 		{"dead_ratio type", "[carp]\ndead_ratio = \"3\"\n" + vip, "f.toml:2: dead_ratio: must be a number, not a string"},

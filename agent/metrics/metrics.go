@@ -18,6 +18,8 @@ const maxScrapes = 4
 type Options struct {
 	// Version and GoVersion are what vipd_build_info says.
 	Version, GoVersion string
+	// RefusedReasons and Actions exist with 0 from the start: those of the status page.
+	RefusedReasons, Actions []string
 	// Log gets the errors of scrapes; nil discards them.
 	Log *slog.Logger
 }
@@ -32,6 +34,7 @@ type Metrics struct {
 	registry    *prometheus.Registry
 	transitions *prometheus.CounterVec
 	lag         prometheus.Histogram
+	http        httpMetrics
 	hookRuns    *prometheus.CounterVec
 	hookSkipped *prometheus.CounterVec
 	hookTook    *prometheus.HistogramVec
@@ -72,6 +75,7 @@ func New(src Source, opts Options) *Metrics {
 		ConstLabels: prometheus.Labels{"version": opts.Version, "go_version": opts.GoVersion},
 	})
 	build.Set(1)
+	m.http = newHTTPMetrics(m.registry, opts)
 	m.registry.MustRegister(m.transitions, m.lag, build, m.hookRuns, m.hookSkipped, m.hookTook,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

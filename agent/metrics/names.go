@@ -35,6 +35,8 @@ const (
 	nameHookSkipped      = "vipd_hook_skipped_total"
 	nameHookWaiting      = "vipd_hook_waiting"
 	nameHookDuration     = "vipd_hook_duration_seconds"
+	nameHTTPRefused      = "vipd_http_refused_total"
+	nameHTTPControls     = "vipd_http_controls_total"
 )
 
 // groupReasons are the reject reasons of a group, interfaceReasons those of an

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"time"
+
+	"vipd/agent/config"
+	"vipd/agent/control"
+	"vipd/agent/web"
+)
+
+// httpRetry is how often a listener that could not be opened is tried again.
+const httpRetry = 5 * time.Second
+
+// page is the HTTP listener: status page, metrics and health. The election does not depend
+// on it: an address that is not there yet is tried again, and nothing else waits for it.
+type page struct {
+	http  config.HTTP
+	group string // of the control socket, and of a unix socket here
+	opts  web.Options
+	back  backend
+	log   *slog.Logger
+}
+
+func (a *Agent) newPage() *page {
+	h, w := a.cfg.HTTP, a.cfg.Web
+	return &page{
+		http: h, group: a.cfg.Control.Group, back: backend{a}, log: a.log,
+		opts: web.Options{
+			Controls: h.Controls, Token: h.Token.Bytes(), Hosts: h.Hosts, WidgetOrigins: w.WidgetOrigins, Nodes: w.Nodes,
+			Metrics: a.metrics.Handler(), Refused: a.metrics.ObserveHTTPRefused, Pressed: a.metrics.ObserveHTTPControl,
+			// The loop has answered when it has run something.
+			Alive: func(ctx context.Context) error { return a.do(ctx, func() {}) }, Log: a.log,
+		},
+	}
+}
+
+func (p *page) serve(ctx context.Context) error {
+	if p.http.Listen == "" {
+		return nil
+	}
+	ln, err := p.listen(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // ctx ended while waiting
+	}
+	if s, ok := ln.(*control.Socket); ok { // who may open it is known
+		p.opts.Controls, p.opts.MayWrite = true, s.MayWrite
+	}
+	if err := web.New(p.back, p.opts).Run(ctx, ln); err != nil {
+		p.log.Error("http server ended", "listen", p.http.Listen, "err", err)
+	}
+	return nil
+}
+
+func (p *page) listen(ctx context.Context) (net.Listener, error) {
+	said := false
+	for {
+		ln, err := p.open(ctx)
+		if err == nil {
+			p.log.Info("http listens", "listen", ln.Addr().String())
+			return ln, nil
+		}
+		if !said {
+			p.log.Warn("http not available, trying again until it is; check [http] listen", "listen", p.http.Listen, "err", err)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(httpRetry):
+		}
+	}
+}
+
+func (p *page) open(ctx context.Context) (net.Listener, error) {
+	path, local := p.http.Unix()
+	if !local {
+		return (&net.ListenConfig{}).Listen(ctx, "tcp", p.http.Listen)
+	}
+	s, warnings, err := control.ListenSocket(path, p.group)
+	if err != nil {
+		return nil, err // not the typed nil inside s
+	}
+	for _, w := range warnings {
+		p.log.Warn("http socket", "warning", w)
+	}
+	return s, nil
+}

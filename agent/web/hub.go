@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+const (
+	// watched is how often the node is read while somebody looks, sampleEvery while nobody does.
+	watched = time.Second
+	// restFactor times the last reading is the shortest rest, so that reading thousands of
+	// groups takes a tenth of one core at the most.
+	restFactor = 10
+	// freshFor is how old a snapshot may be that answers a request, if reading takes no time.
+	freshFor = 20 * time.Millisecond
+	// settleTime gathers the transitions of one event into one reading.
+	settleTime = 50 * time.Millisecond
+	// aliveTimeout is how long the election's loop may take to say that it runs.
+	aliveTimeout = 2 * time.Second
+	// shownTransitions are on the status page.
+	shownTransitions = 20
+)
+
+// snapshot is the node at one moment, with what is made of it for the page. It is not
+// changed after it was published.
+type snapshot struct {
+	at      time.Time
+	status  api.Status
+	history []api.Transition // newest first
+	faults  map[string][]fault
+	rows    []*row
+	dead    error // why the election does not run
+}
+
+// hub reads the node for all who look.
+type hub struct {
+	backend Backend
+	alive   func(context.Context) error
+	log     *slog.Logger
+
+	snap    atomic.Pointer[snapshot]
+	reading sync.Mutex // around memory and readings
+	memory  *memory
+	took    atomic.Int64 // of the last reading, in ns
+
+	mu      sync.Mutex
+	viewers map[chan struct{}]struct{} // poked when there is a new snapshot
+	come    chan struct{}              // poked when somebody begins to look
+}
+
+func newHub(b Backend, alive func(context.Context) error, log *slog.Logger) *hub {
+	return &hub{
+		backend: b, alive: alive, log: log, memory: newMemory(),
+		viewers: map[chan struct{}]struct{}{}, come: make(chan struct{}, 1),
+	}
+}
+
+// run reads the node until ctx ends: often while somebody looks, at once when something
+// happens, and else for the charts.
+func (h *hub) run(ctx context.Context) {
+	_, events, forget := h.backend.Events(ctx)
+	defer func() { forget() }()
+	for ctx.Err() == nil {
+		began := moment()
+		if _, err := h.read(ctx); err != nil && ctx.Err() == nil {
+			h.log.Warn("status page cannot read the node", "err", err)
+		}
+		var open bool
+		if open = h.rest(ctx, began, events); !open && ctx.Err() == nil { // dropped for being slow
+			forget()
+			_, events, forget = h.backend.Events(ctx)
+		}
+	}
+}
+
+// rest waits until the next reading is due. It returns false when the events have ended.
+func (h *hub) rest(ctx context.Context, began time.Time, events <-chan api.Event) bool {
+	timer := time.NewTimer(began.Add(h.pause()).Sub(moment()))
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return true
+		case <-timer.C:
+			return true
+		case <-h.come:
+			timer.Reset(max(0, began.Add(h.pause()).Sub(moment())))
+		case _, open := <-events:
+			if !open {
+				return false
+			}
+			due := max(settleTime, began.Add(restFactor*h.lastTook()).Sub(moment()))
+			timer.Reset(min(due, max(0, began.Add(h.pause()).Sub(moment()))))
+		}
+	}
+}
+
+func (h *hub) lastTook() time.Duration { return time.Duration(h.took.Load()) }
+
+func (h *hub) pause() time.Duration {
+	h.mu.Lock()
+	looking := len(h.viewers) > 0
+	h.mu.Unlock()
+	if !looking {
+		return sampleEvery
+	}
+	return max(watched, min(restFactor*h.lastTook(), sampleEvery))
+}
+
+// watch pokes the channel at every snapshot until forget is called.
+func (h *hub) watch() (poked <-chan struct{}, forget func()) {
+	ch := make(chan struct{}, 1)
+	h.mu.Lock()
+	h.viewers[ch] = struct{}{}
+	h.mu.Unlock()
+	select {
+	case h.come <- struct{}{}:
+	default:
+	}
+	return ch, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.viewers, ch)
+	}
+}
+
+// current is a snapshot that is fresh enough to answer a request.
+func (h *hub) current(ctx context.Context) (*snapshot, error) {
+	if s := h.snap.Load(); s != nil && moment().Sub(s.at) < max(freshFor, min(restFactor*h.lastTook(), watched)) {
+		return s, nil
+	}
+	return h.read(ctx)
+}
+
+// read makes a new snapshot, unless another goroutine has just made one.
+func (h *hub) read(ctx context.Context) (*snapshot, error) {
+	asked := moment()
+	h.reading.Lock()
+	defer h.reading.Unlock()
+	was := h.snap.Load()
+	if was != nil && was.at.After(asked) {
+		return was, nil
+	}
+	began := moment()
+	st, err := h.backend.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the status: %w", err)
+	}
+	past, err := h.backend.History(ctx, "", shownTransitions)
+	if err != nil {
+		return nil, fmt.Errorf("read the history: %w", err)
+	}
+	s := &snapshot{at: moment(), status: st, history: slices.Clone(past.Transitions)}
+	slices.Reverse(s.history)
+	h.memory.note(s.at, &s.status)
+	s.faults = make(map[string][]fault)
+	for i := range s.status.Groups {
+		g := &s.status.Groups[i]
+		if f := faultsOf(g, h.memory.rise(g), s.at); len(f) > 0 {
+			s.faults[g.Name] = f
+		}
+	}
+	s.rows = makeRows(s, h.memory, was)
+	h.took.Store(int64(moment().Sub(began)))
+	probe, cancel := context.WithTimeout(ctx, aliveTimeout)
+	defer cancel()
+	s.dead = h.alive(probe)
+	h.snap.Store(s)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for ch := range h.viewers {
+		select {
+		case ch <- struct{}{}:
+		default: // it has not looked at the last one yet
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"maps"
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+const (
+	// sampleEvery and points make the charts: the last five minutes.
+	sampleEvery = 5 * time.Second
+	points      = 60
+	// markEvery and marks make the counters that rose of late: over the last five minutes,
+	// and a minute longer until the oldest mark goes.
+	markEvery = time.Minute
+	marks     = 6
+)
+
+// The series of a group that are remembered.
+const (
+	seriesPackets = iota
+	seriesBytes
+	seriesSent
+	seriesReceived
+	seriesRejected
+	seriesAsked // ARP and ND for all addresses
+	seriesCount
+)
+
+// trace is a ring of rates per second. Its place is that of the memory.
+type trace [points]float32
+
+// groupMemory is bounded: some 2 KiB, and 250 bytes for each address.
+type groupMemory struct {
+	last   [seriesCount]uint64
+	series [seriesCount]trace
+	vips   map[string]*vipMemory
+	marks  [marks]map[string]uint64 // what was counted as fault; equal ones are one map
+	seen   time.Time
+}
+
+type vipMemory struct {
+	last  uint64
+	asked trace
+}
+
+// memory holds the counters of the last minutes. It is not safe for several goroutines.
+type memory struct {
+	groups  map[string]*groupMemory
+	sampled time.Time
+	marked  time.Time
+	place   int // of the newest sample
+	filled  int // samples that there are
+	mark    int // of the oldest mark
+}
+
+func newMemory() *memory { return &memory{groups: map[string]*groupMemory{}} }
+
+// note takes a sample and a mark when they are due, and forgets groups that are gone.
+func (m *memory) note(at time.Time, st *api.Status) {
+	sample := m.sampled.IsZero() || at.Sub(m.sampled) >= sampleEvery-watched/2
+	mark := m.marked.IsZero() || at.Sub(m.marked) >= markEvery
+	elapsed := at.Sub(m.sampled).Seconds()
+	if sample {
+		m.place = (m.place + 1) % points
+		m.filled = min(m.filled+1, points)
+		if m.sampled.IsZero() {
+			m.filled = 0 // the first has nothing to compare with
+		}
+		m.sampled = at
+	}
+	if mark {
+		m.mark = (m.mark + 1) % marks
+		m.marked = at
+	}
+	for i := range st.Groups {
+		g := &st.Groups[i]
+		gm := m.groups[g.Name]
+		if gm == nil {
+			gm = newGroupMemory(g)
+			m.groups[g.Name] = gm
+		}
+		gm.seen = at
+		if sample {
+			gm.sample(m.place, elapsed, g)
+		}
+		if mark {
+			gm.marks[(m.mark+marks-1)%marks] = share(gm.marks[(m.mark+marks-2)%marks], faultCounts(g))
+		}
+	}
+	for name, gm := range m.groups {
+		if !gm.seen.Equal(at) {
+			delete(m.groups, name)
+		}
+	}
+}
+
+func newGroupMemory(g *api.Group) *groupMemory {
+	gm := &groupMemory{last: totals(g), vips: map[string]*vipMemory{}}
+	now := faultCounts(g)
+	for i := range gm.marks {
+		gm.marks[i] = now
+	}
+	for _, v := range g.VIPs {
+		gm.vips[v.Address] = &vipMemory{last: v.ARPRequests + v.NDSolicitations}
+	}
+	return gm
+}
+
+// share is the old map if the new one says the same.
+func share(old, now map[string]uint64) map[string]uint64 {
+	if maps.Equal(old, now) {
+		return old
+	}
+	return now
+}
+
+func totals(g *api.Group) [seriesCount]uint64 {
+	t := [seriesCount]uint64{
+		seriesPackets: g.Counters.Packets, seriesBytes: g.Counters.Bytes,
+		seriesSent: g.Counters.AdvertisementsSent, seriesReceived: g.Counters.AdvertisementsReceived,
+	}
+	for _, n := range g.Counters.AdvertisementsRejected {
+		t[seriesRejected] += n
+	}
+	for _, v := range g.VIPs {
+		t[seriesAsked] += v.ARPRequests + v.NDSolicitations
+	}
+	return t
+}
+
+func (gm *groupMemory) sample(place int, elapsed float64, g *api.Group) {
+	now := totals(g)
+	for i := range now {
+		gm.series[i][place] = rate(gm.last[i], now[i], elapsed)
+	}
+	gm.last = now
+	for _, v := range g.VIPs {
+		vm := gm.vips[v.Address]
+		asked := v.ARPRequests + v.NDSolicitations
+		if vm == nil {
+			vm = &vipMemory{last: asked}
+			gm.vips[v.Address] = vm
+		}
+		vm.asked[place] = rate(vm.last, asked, elapsed)
+		vm.last = asked
+	}
+	if len(gm.vips) > len(g.VIPs) { // addresses were taken out
+		keep := make(map[string]*vipMemory, len(g.VIPs))
+		for _, v := range g.VIPs {
+			keep[v.Address] = gm.vips[v.Address]
+		}
+		gm.vips = keep
+	}
+}
+
+// rate per second; a counter that fell has begun anew.
+func rate(was, now uint64, elapsed float64) float32 {
+	if elapsed <= 0 {
+		return 0
+	}
+	if now < was {
+		was = 0
+	}
+	return float32(float64(now-was) / elapsed)
+}
+
+// line is a trace from the oldest to the newest sample.
+func (m *memory) line(t *trace) []float32 {
+	out := make([]float32, 0, m.filled)
+	for i := m.filled - 1; i >= 0; i-- {
+		out = append(out, t[(m.place-i+points)%points])
+	}
+	return out
+}
+
+// rise is by how much each fault was counted up in the last minutes.
+func (m *memory) rise(g *api.Group) map[string]uint64 {
+	gm := m.groups[g.Name]
+	if gm == nil {
+		return nil
+	}
+	then := gm.marks[m.mark]
+	var out map[string]uint64
+	for reason, n := range faultCounts(g) {
+		was := then[reason]
+		if n < was {
+			was = 0
+		}
+		if n > was {
+			if out == nil {
+				out = map[string]uint64{}
+			}
+			out[reason] = n - was
+		}
+	}
+	return out
+}
+
+// faultCounts are all counters of a group that should stand still.
+func faultCounts(g *api.Group) map[string]uint64 {
+	out := make(map[string]uint64, len(g.Counters.AdvertisementsRejected)+1)
+	maps.Copy(out, g.Counters.AdvertisementsRejected)
+	if g.Counters.EventsLost > 0 {
+		out["events_lost"] = g.Counters.EventsLost
+	}
+	return out
+}

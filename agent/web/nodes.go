@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+const (
+	// nodeTimeout is what another node may take to answer, nodeFresh how long an answer is
+	// not asked for again, by however many pages.
+	nodeTimeout = 2 * time.Second
+	nodeFresh   = 3 * time.Second
+	// maxNodeBytes is more than 16,384 addresses need.
+	maxNodeBytes = 32 << 20
+)
+
+// other is what another node said of itself.
+type other struct {
+	url string
+	// status is nil when it did not answer, and problem says why.
+	status  *api.Status
+	problem string
+	// byName and byAddress find its groups; the latter by VHID and address.
+	byName    map[string]*api.Group
+	byAddress map[place]*api.Group
+}
+
+type place struct {
+	vhid    int
+	address string
+}
+
+func newOther(url string, st *api.Status) other {
+	o := other{url: url, status: st, byName: map[string]*api.Group{}, byAddress: map[place]*api.Group{}}
+	for i := range st.Groups {
+		g := &st.Groups[i]
+		o.byName[g.Name] = g
+		for _, a := range g.Addresses {
+			o.byAddress[place{g.VHID, a}] = g
+		}
+	}
+	return o
+}
+
+func (o *other) name() string {
+	if o.status != nil && o.status.Node != "" {
+		return o.status.Node
+	}
+	if u, err := url.Parse(o.url); err == nil {
+		return u.Host
+	}
+	return o.url
+}
+
+// match finds the same group there: of that name, or else of that VHID with an address in
+// common, for interfaces have other names on other hosts.
+func (o *other) match(g *api.Group) (*api.Group, bool) {
+	if x, ok := o.byName[g.Name]; ok {
+		return x, true
+	}
+	for _, a := range g.Addresses {
+		if x, ok := o.byAddress[place{g.VHID, a}]; ok {
+			return x, true
+		}
+	}
+	return nil, false
+}
+
+// nodes asks other nodes for their status: only while somebody looks, one question at a time.
+type nodes struct {
+	urls   []string
+	client *http.Client
+
+	mu    sync.Mutex
+	last  []other
+	asked time.Time
+}
+
+func newNodes(urls []string) *nodes {
+	return &nodes{urls: urls, client: &http.Client{
+		Timeout: nodeTimeout,
+		// What is in the config is asked, and nobody it names.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects, which is not followed") },
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
+			TLSHandshakeTimeout: nodeTimeout, MaxResponseHeaderBytes: maxHeaderBytes,
+		},
+	}}
+}
+
+// look returns what the other nodes said at most [nodeFresh] ago.
+func (n *nodes) look(ctx context.Context) []other {
+	if len(n.urls) == 0 {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if moment().Sub(n.asked) < nodeFresh {
+		return n.last
+	}
+	got := make([]other, len(n.urls))
+	var all sync.WaitGroup
+	for i, u := range n.urls {
+		all.Go(func() {
+			st, err := n.fetch(context.WithoutCancel(ctx), u) // the answer is for others too
+			if err != nil {
+				got[i] = other{url: u, problem: err.Error()}
+				return
+			}
+			got[i] = newOther(u, st)
+		})
+	}
+	all.Wait()
+	n.last, n.asked = got, moment()
+	return got
+}
+
+func (n *nodes) fetch(ctx context.Context, base string) (*api.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/status", nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := n.client.Do(req)
+	if err != nil {
+		if ue, ok := errors.AsType[*url.Error](err); ok {
+			err = ue.Err
+		}
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(resp.Body, 200))
+		if err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("it answered %s: %s", resp.Status, text)
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxNodeBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(body) > maxNodeBytes:
+		return nil, fmt.Errorf("its status is larger than %d bytes", maxNodeBytes)
+	}
+	var st api.Status
+	if err := json.Unmarshal(body, &st); err != nil {
+		return nil, fmt.Errorf("its status cannot be read: %w", err)
+	}
+	if st.Version == "" {
+		return nil, errors.New("what it answered is no status of a vipd")
+	}
+	return &st, nil
+}

@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+const (
+	// refreshEvery is for browsers without the script, in seconds.
+	refreshEvery = 5
+	// maxFilter is the longest filter, in bytes.
+	maxFilter = 200
+	// shownFaults stand above the table.
+	shownFaults = 12
+	// widgetRows are in the widget, those that need attention first.
+	widgetRows = 50
+)
+
+// ask is what a browser wants to see: one page, and live the same.
+type ask struct {
+	kind  string
+	view  view
+	group string
+	// who is set for a browser that may press the controls.
+	who      session
+	loggedIn bool
+	canLogIn bool
+}
+
+// Kinds of pages that are live.
+const (
+	kindStatus = "status"
+	kindGroup  = "group"
+	kindNodes  = "nodes"
+	kindWidget = "widget"
+)
+
+// askOf reads the address of a page.
+func (s *Server) askOf(kind string, r *http.Request) ask {
+	q := r.URL.Query()
+	a := ask{kind: kind, group: q.Get("name"), view: view{Filter: q.Get("q"), Sort: q.Get("sort"), Page: 1}}
+	if len(a.view.Filter) > maxFilter {
+		a.view.Filter = strings.ToValidUTF8(a.view.Filter[:maxFilter], "")
+	}
+	if !slices.Contains(sorts(), a.view.Sort) {
+		a.view.Sort = sorts()[0]
+	}
+	if n, err := strconv.Atoi(q.Get("page")); err == nil {
+		a.view.Page = n
+	}
+	if kind == kindWidget || !s.mayWrite(r) {
+		return a
+	}
+	a.who, a.loggedIn = s.sessions.of(r)
+	a.canLogIn = !a.loggedIn
+	return a
+}
+
+// query is the address of the same page, or of another page of the table.
+func (a *ask) query(page int) string {
+	q := url.Values{}
+	if a.kind == kindGroup {
+		q.Set("name", a.group)
+	}
+	if a.kind == kindStatus {
+		if a.view.Filter != "" {
+			q.Set("q", a.view.Filter)
+		}
+		if a.view.Sort != sorts()[0] {
+			q.Set("sort", a.view.Sort)
+		}
+		if page > 1 {
+			q.Set("page", strconv.Itoa(page))
+		}
+	}
+	return q.Encode()
+}
+
+func (a *ask) events() string {
+	q := a.query(a.view.Page)
+	if q != "" {
+		q = "&" + q
+	}
+	return "/events?view=" + a.kind + q
+}
+
+// region is a part of a page that is replaced as a whole; its HTML carries its id.
+type region struct{ ID, HTML string }
+
+// screen is what a page consists of at one moment.
+type screen struct {
+	regions []region
+	// rows are shown in the table, in this order.
+	rows  []*row
+	title string
+}
+
+// screenOf makes the live parts of a page.
+func (s *Server) screenOf(ctx context.Context, a *ask, snap *snapshot) screen {
+	switch a.kind {
+	case kindGroup:
+		return screen{title: a.group + " on " + snap.status.Node, regions: []region{{"detail", s.detail(ctx, a, snap)}}}
+	case kindNodes:
+		return screen{title: "Nodes – " + snap.status.Node, regions: []region{{"compare", s.pages.fragment("compare", compare(snap, s.nodes.look(ctx)))}}}
+	case kindWidget:
+		return screen{title: "CARP on " + snap.status.Node, regions: []region{{"widget", s.widget(snap)}}}
+	}
+	v := judge(snap)
+	rows, matching := a.view.selected(snap.rows)
+	control := a.loggedIn
+	resettable := slices.ContainsFunc(snap.status.Demotions, api.Demotion.Resettable)
+	pager := map[string]any{
+		"View": a.view, "Matching": matching, "Total": len(snap.rows), "Pages": max(1, (matching+pageRows-1)/pageRows), "Prev": "", "Next": "",
+	}
+	if a.view.Page > 1 {
+		pager["Prev"] = "/?" + a.query(a.view.Page-1)
+	}
+	if a.view.Page*pageRows < matching {
+		pager["Next"] = "/?" + a.query(a.view.Page+1)
+	}
+	return screen{
+		title: titleOf(snap, v), rows: rows,
+		regions: []region{
+			{"head", s.pages.fragment("head", map[string]any{"Verdict": v, "Status": &snap.status, "Controls": control})},
+			{"controls", s.pages.fragment("controls", map[string]any{"Status": &snap.status, "Controls": control, "CanLogIn": a.canLogIn, "Resettable": resettable})},
+			{"faults", s.pages.fragment("faults", listFaults(snap))},
+			{"pager", s.pages.fragment("pager", pager)},
+			{"transitions", s.pages.fragment("transitions", shown(snap.history))},
+		},
+	}
+}
+
+// titleOf is what a tab shows: the worst first.
+func titleOf(snap *snapshot, v verdict) string {
+	sign := map[string]string{"ok": "✓ ", "warn": "⚠ ", "bad": "✗ ", "off": "○ "}[v.Class]
+	return sign + v.Role + " – " + snap.status.Node
+}
+
+type namedFault struct {
+	Group string
+	fault
+}
+
+type faultList struct {
+	List []namedFault
+	More int
+}
+
+// listFaults has the worst of the node first.
+func listFaults(snap *snapshot) faultList {
+	var all []namedFault
+	for i := range snap.status.Groups {
+		name := snap.status.Groups[i].Name
+		for _, f := range snap.faults[name] {
+			all = append(all, namedFault{name, f})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b namedFault) int { return int(b.Severity) - int(a.Severity) })
+	if len(all) <= shownFaults {
+		return faultList{List: all}
+	}
+	return faultList{all[:shownFaults], len(all) - shownFaults}
+}
+
+func (s *Server) widget(snap *snapshot) string {
+	rows := snap.rows
+	if len(rows) > widgetRows {
+		v := view{Sort: "problems"}
+		rows, _ = v.selected(rows)
+		rows = rows[:widgetRows]
+	}
+	return s.pages.fragment("widgetrows", map[string]any{
+		"Verdict": judge(snap), "Status": &snap.status, "Rows": rows, "More": len(snap.rows) - len(rows),
+	})
+}
+
+// pageData is what the templates of whole pages get.
+type pageData struct {
+	Title, Kind, Node, Version, Group string
+	At                                time.Time
+	Events                            string
+	Refresh                           int
+	Nodes, LoggedIn, CanLogIn         bool
+	ReadOnly, Empty                   bool
+	CSRF                              string
+	View                              view
+	Sorts                             []string
+	Rows                              []template.HTML
+	Flash                             *flash
+	Problem                           string
+	Ask                               *question
+
+	regions []region
+}
+
+// Region is a live part of the page. Its HTML was made by a template, which has escaped it.
+func (d *pageData) Region(id string) template.HTML {
+	for _, r := range d.regions {
+		if r.ID == id {
+			return template.HTML(r.HTML)
+		}
+	}
+	return ""
+}
+
+// livePage answers with a page that events keep up to date.
+func (s *Server) livePage(kind string, w http.ResponseWriter, r *http.Request) {
+	if kind == kindNodes {
+		s.nodes.look(r.Context()) // before there is a turn, for it may take seconds
+	}
+	done, ok := s.turn(w, r)
+	if !ok {
+		return
+	}
+	defer done()
+	snap, err := s.hub.current(r.Context())
+	if err != nil {
+		s.unreadable(w, err)
+		return
+	}
+	a := s.askOf(kind, r)
+	if a.canLogIn && len(s.opts.Token) == 0 { // the listener knows who it is
+		a.who, a.loggedIn, a.canLogIn = s.sessions.begin(w, r), true, false
+	}
+	scr := s.screenOf(r.Context(), &a, snap)
+	d := s.base(kind, snap, &a)
+	d.Title, d.Group, d.Events, d.Refresh = scr.title, a.group, a.events(), refreshEvery
+	d.View, d.Sorts, d.regions, d.Empty = a.view, sorts(), scr.regions, len(snap.rows) == 0
+	for _, row := range scr.rows {
+		d.Rows = append(d.Rows, template.HTML(row.HTML(s.pages)))
+	}
+	if id := r.URL.Query().Get("flash"); id != "" {
+		d.Flash = s.sessions.flash(id)
+	}
+	status := http.StatusOK
+	if _, found := groupOf(snap, a.group); kind == kindGroup && !found {
+		status = http.StatusNotFound
+	}
+	s.page(w, r, status, kind, d)
+}
+
+func (s *Server) base(kind string, snap *snapshot, a *ask) *pageData {
+	return &pageData{
+		Kind: kind, Node: snap.status.Node, Version: snap.status.Version, At: snap.at, Nodes: len(s.opts.Nodes) > 0,
+		LoggedIn: a.loggedIn && len(s.opts.Token) > 0, CanLogIn: a.canLogIn, CSRF: a.who.csrf, ReadOnly: !a.loggedIn && !a.canLogIn,
+	}
+}
+
+func (s *Server) unreadable(w http.ResponseWriter, err error) {
+	s.plain(w, http.StatusServiceUnavailable, "The node cannot be read: "+err.Error())
+}
+
+func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) { s.livePage(kindStatus, w, r) }
+func (s *Server) groupPage(w http.ResponseWriter, r *http.Request)  { s.livePage(kindGroup, w, r) }
+func (s *Server) nodesPage(w http.ResponseWriter, r *http.Request)  { s.livePage(kindNodes, w, r) }
+
+// widgetPage may be framed by the pages of the config, and this host's own.
+func (s *Server) widgetPage(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Del("X-Frame-Options") // cannot name several origins; frame-ancestors is newer and rules
+	h.Set("Content-Security-Policy", policy+strings.Join(append([]string{"'self'"}, s.opts.WidgetOrigins...), " "))
+	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+	s.livePage(kindWidget, w, r)
+}
+
+// apiStatus is GET /v1/status of the control socket, for other nodes and to read alone.
+func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
+	done, ok := s.turn(w, r)
+	if !ok {
+		return
+	}
+	defer done()
+	snap, err := s.hub.current(r.Context())
+	if err != nil {
+		s.unreadable(w, err)
+		return
+	}
+	body, err := json.Marshal(snap.status)
+	if err != nil {
+		s.unreadable(w, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = send(w, r, http.StatusOK, append(body, '\n')) // who does not take it is gone
+}
+
+// healthz answers 200 only while the node can do its job, and else says why not.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	snap, err := s.hub.current(r.Context())
+	if err == nil {
+		err = errors.Join(inability(snap)...)
+	}
+	if err != nil {
+		s.plain(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	text := "ok"
+	if snap.status.Maintenance {
+		text += ", in maintenance: other nodes are preferred"
+	}
+	s.plain(w, http.StatusOK, text)
+}
+
+// inability is why a node cannot do its job. In maintenance it can: it takes over when the
+// others are gone.
+func inability(snap *snapshot) []error {
+	if snap.dead != nil {
+		return []error{errors.New("the election loop does not answer: " + snap.dead.Error())}
+	}
+	if !snap.status.Enabled {
+		return []error{errors.New("disabled by the operator; `vipctl enable` ends it")}
+	}
+	var out []error
+	for i := range snap.status.Groups {
+		g := &snap.status.Groups[i]
+		switch {
+		case g.State == api.StateInit && g.Detail != "":
+			out = append(out, errors.New(g.Name+" is INIT ("+g.Reason+"): "+g.Detail))
+		case g.State == api.StateInit:
+			out = append(out, errors.New(g.Name+" is INIT: "+g.Reason))
+		case g.State == api.StateMaster && !g.Dataplane.Answering:
+			out = append(out, errors.New(g.Name+" is MASTER and does not answer"))
+		}
+	}
+	return out
+}
+
+func groupOf(snap *snapshot, name string) (*api.Group, bool) {
+	for i := range snap.status.Groups {
+		if snap.status.Groups[i].Name == name {
+			return &snap.status.Groups[i], true
+		}
+	}
+	return nil, false
+}
