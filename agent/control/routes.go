@@ -100,6 +100,19 @@ func (s *Server) routes() []route {
 	}
 }
 
+// stream is a path that answers GET with JSON lines until the client hangs up.
+type stream struct {
+	path  string
+	serve http.HandlerFunc
+}
+
+func (s *Server) streams() []stream {
+	return []stream{
+		{"/v1/events", s.events},
+		{"/v1/groups/{name}/capture", s.capture},
+	}
+}
+
 func (s *Server) status(ctx context.Context, _ *http.Request) (any, error) {
 	st, err := s.backend.Status(ctx)
 	if err == nil {
@@ -149,8 +162,9 @@ func (s *Server) Handler() http.Handler {
 	for _, rt := range s.routes() {
 		mux.HandleFunc(rt.path, func(w http.ResponseWriter, r *http.Request) { s.serve(rt, w, r) })
 	}
-	mux.HandleFunc("/v1/events", s.events)
-	mux.HandleFunc("/v1/groups/{name}/capture", s.capture)
+	for _, st := range s.streams() {
+		mux.HandleFunc(st.path, st.serve)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, api.Errorf(api.CodeNotFound, "there is no %.100q here; GET /v1/status is a start", r.URL.Path))
 	})
