@@ -12,7 +12,6 @@ import (
 	"vipd/agent/doctor"
 	"vipd/agent/election"
 	"vipd/agent/netio"
-	"vipd/loader"
 )
 
 const (
@@ -79,8 +78,7 @@ type examination struct {
 	ports  map[string]portView
 	before *reading
 
-	samples []loader.Sample
-	asked   map[string][]netip.Addr // by interface
+	asked map[string][]netip.Addr // by interface
 
 	mu      sync.Mutex
 	claims  map[string][]netio.Claim // by interface
@@ -114,11 +112,10 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 	for _, g := range a.node.Load().groups {
 		views[g.name] = g
 	}
-	rejects := e.rejects(at)
 	for i := range f.Groups {
 		if g := views[f.Groups[i].Name]; g != nil {
 			e.before.since(g, &st.Groups[i], now, &f.Groups[i])
-			e.examine(g, &f.Groups[i], rejects[g])
+			e.examine(g, &f.Groups[i], e.rejects(g, at))
 		}
 	}
 	e.beside(f)

@@ -16,76 +16,32 @@ import (
 	"vipd/agent/election"
 	"vipd/agent/netio"
 	"vipd/agent/wire"
-	"vipd/loader"
 )
 
 func vmacOf(f *doctor.Group) [6]byte { return wire.VirtualMAC(f.VHID) }
 
-// watch listens to the wire and asks the segment, for that long.
+// watch lets the recorder listen to the wire and asks the segment, for that long.
 func (e *examination) watch(ctx context.Context, d time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var wg sync.WaitGroup
-	wg.Go(func() { e.listen(ctx) })
 	e.ask(ctx, &wg)
 	<-ctx.Done()
 	wg.Wait()
 }
 
-// tapPeriod is how often the samples are read: the budgets of the tap are for such an
-// epoch.
-const tapPeriod = 250 * time.Millisecond
-
-// maxSamples bounds what a flood can make us keep.
-const maxSamples = 16384
-
-// listen keeps the samples of refused adverts.
-func (e *examination) listen(ctx context.Context) {
-	tap, ok := e.a.plane.(interface {
-		DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error)
-	})
-	if !ok {
-		e.skip("the data plane keeps no samples", doctor.CodeAddressesDiffer, doctor.CodePasswordDiffers)
-		return
-	}
-	tick := time.NewTicker(tapPeriod)
-	defer tick.Stop()
-	var buf []loader.Sample
-	for ended := false; !ended; {
-		var err error
-		if buf, _, err = tap.DrainTap(buf[:0]); err != nil {
-			e.skip(err.Error(), doctor.CodeAddressesDiffer, doctor.CodePasswordDiffers, doctor.CodeLLAddrDiffers, doctor.CodeVHIDTwice)
-			return
-		}
-		for _, s := range buf {
-			if (s.Kind == loader.SampleRejected || s.Kind == loader.SampleForeignVRRP) && len(e.samples) < maxSamples {
-				e.samples = append(e.samples, s)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			ended = true
-		case <-tick.C:
-		}
-	}
-}
-
-// rejects sorts the samples by group.
-func (e *examination) rejects(at func(election.Instant) time.Time) map[*group][]doctor.Reject {
-	places := map[place]*group{}
-	for _, g := range e.n.groups {
-		cfg := g.view.Load().cfg
-		places[place{e.ports[cfg.Interface].ifindex, cfg.VHID}] = g
-	}
-	out := map[*group][]doctor.Reject{}
-	for _, s := range e.samples {
-		r, ok := doctor.FromFrame(s.Data)
-		g := places[place{s.IfIndex, r.VHID()}]
-		if !ok || g == nil {
+// rejects are what the recorder kept of the refused adverts of a group since the watch
+// began.
+func (e *examination) rejects(g *group, at func(election.Instant) time.Time) []doctor.Reject {
+	var out []doctor.Reject
+	for _, s := range e.a.recorder.Rejects(g.name) {
+		if s.At < int64(e.before.at) {
 			continue
 		}
-		r.At, r.Reason = at(election.Instant(s.At)), cmp.Or(s.Reason, s.Kind.String())
-		out[g] = append(out[g], r)
+		if r, ok := doctor.FromFrame(s.Data); ok {
+			r.At, r.Reason = at(election.Instant(s.At)), cmp.Or(s.Reason, s.Kind.String())
+			out = append(out, r)
+		}
 	}
 	return out
 }

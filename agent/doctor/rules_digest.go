@@ -49,11 +49,21 @@ func (s *Suspect) kind(f *Facts, g *Group) string {
 		return CodeAddressesDiffer
 	case e.Found:
 		return CodePasswordDiffers
-	case unexplained(g) > manySenders, tooMany(g, uint64(s.Count)), g.Received > 0 && heardLately(f, g) && s.Src == g.Master.Address:
+	case unexplained(g) > manySenders, tooMany(g, g.share(s)), g.Received > 0 && heardLately(f, g) && s.Src == g.Master.Address:
 		return CodeForged
 	default:
 		return CodePasswordDiffers
 	}
+}
+
+// share is how many of the refused adverts were the sender's, as far as those that were
+// kept tell.
+func (g *Group) share(s *Suspect) uint64 {
+	all := 0
+	for i := range g.Suspects {
+		all += g.Suspects[i].Count
+	}
+	return g.Rise[refusedHMAC] * uint64(s.Count) / uint64(max(all, 1))
 }
 
 func unexplained(g *Group) int {
