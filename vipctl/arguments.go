@@ -86,6 +86,11 @@ func words(c *cli.Context) ([]string, error) {
 				return nil, usagef("--%s %q: %v; see `%s --help`", name, value, err, commandName(c))
 			}
 		}
+		if f, ok := flag.(*cli.StringFlag); ok && f.Action != nil { // the library calls it for those before the arguments
+			if err := f.Action(c, value); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return args, nil
 }

@@ -178,6 +178,13 @@ func (n *node) ResetDemotions(context.Context) (api.DemotionChange, error) {
 func (n *node) serve(t *testing.T) (socket string) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "s")
+	n.serveAt(t, socket)
+	return socket
+}
+
+// serveAt serves until stop is called or the test ends.
+func (n *node) serveAt(t *testing.T, socket string) (stop func()) {
+	t.Helper()
 	s := control.New(n, control.Options{Socket: socket, Version: api.Version})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -187,11 +194,12 @@ func (n *node) serve(t *testing.T) (socket string) {
 	case err := <-ended:
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	})
-	return socket
+	t.Cleanup(stop)
+	return stop
 }

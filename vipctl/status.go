@@ -4,10 +4,10 @@ package vipctl
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -34,7 +34,7 @@ func (p *program) statusCommand() *cli.Command {
 			"vipctl status -o wide", "vipctl status --check || page-someone"),
 		Flags: []cli.Flag{
 			outputFlag(formatTable, formatWide, formatJSON),
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show again every second, until Ctrl-C"},
+			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show again every second, until Ctrl-C, also over a restart of vipd"},
 			&cli.BoolFlag{Name: "check", Usage: "exit with 4 when something is not as it should be"},
 		},
 		Action: p.status,
@@ -57,7 +57,7 @@ func (p *program) status(c *cli.Context) error {
 	case watch:
 		return p.watch(c, format)
 	}
-	frame, _, err := p.statusFrame(c, format)
+	frame, _, err := p.statusFrame(c.Context, p.client(c), format)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func (p *program) status(c *cli.Context) error {
 }
 
 // statusFrame fetches and draws the status once.
-func (p *program) statusFrame(c *cli.Context, format string) (string, *api.Status, error) {
-	raw, err := p.client(c).RawStatus(c.Context)
+func (p *program) statusFrame(ctx context.Context, client *api.Client, format string) (string, *api.Status, error) {
+	raw, err := client.RawStatus(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -95,7 +95,7 @@ func indent(raw json.RawMessage) (string, error) {
 // check prints one line for a monitor. A format that was asked for is printed as well,
 // the line then on stderr.
 func (p *program) check(c *cli.Context, format string) error {
-	frame, st, err := p.statusFrame(c, format)
+	frame, st, err := p.statusFrame(c.Context, p.client(c), format)
 	if err != nil {
 		return err
 	}
@@ -130,50 +130,4 @@ func summary(st *api.Status) string {
 		return "no virtual IPs are configured"
 	}
 	return fmt.Sprintf("%d MASTER, %d BACKUP", master, backup)
-}
-
-// watchInterval is how often --watch looks.
-const watchInterval = time.Second
-
-// watch redraws until the context ends. On a terminal it outlives a restart of the
-// daemon; a script is told.
-func (p *program) watch(c *cli.Context, format string) error {
-	ctx := c.Context
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for first := true; ; first = false {
-		frame, _, err := p.statusFrame(c, format)
-		if err != nil {
-			if first || !p.tty || ctx.Err() != nil {
-				return err
-			}
-			frame = err.Error() + "\n"
-		}
-		p.printf("%s", p.redraw(frame, first))
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
-}
-
-// redraw makes the frame replace the one before without flicker; elsewhere than on a
-// terminal frames follow each other.
-func (p *program) redraw(frame string, first bool) string {
-	if !p.tty {
-		if first {
-			return frame
-		}
-		return "\n" + frame
-	}
-	const (
-		home, clearAll      = "\x1b[H", "\x1b[2J"
-		clearEOL, clearDown = "\x1b[K", "\x1b[J"
-	)
-	out := home + strings.ReplaceAll(frame, "\n", clearEOL+"\n") + clearDown
-	if first {
-		return clearAll + out
-	}
-	return out
 }

@@ -33,7 +33,7 @@ func statusWord(g *api.Group) cell {
 // statusCell adds the symbol that tells the states apart without colour.
 func (p *program) statusCell(g *api.Group) cell {
 	c := statusWord(g)
-	if !p.tty {
+	if !p.symbols {
 		return c
 	}
 	symbol := "✕ "
@@ -119,6 +119,15 @@ func lastHeard(g *api.Group, now time.Time) string {
 	return s
 }
 
+// masterHeard is who owns the group, and when a foreign owner spoke last.
+func masterHeard(g *api.Group, now time.Time) string {
+	name := masterName(g)
+	if g.State == api.StateBackup && g.Master != nil {
+		name += ", " + ago(g.Master.LastSeen, now)
+	}
+	return name
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"
@@ -143,10 +152,13 @@ func (p *program) statusView(st *api.Status, wide bool) string {
 	}
 	var t table
 	header := []cell{plain("INTERFACE"), plain("VIRTUAL IP"), plain("STATUS")}
-	if wide {
+	switch {
+	case wide:
 		for _, h := range []string{"SINCE", "BASE/SKEW", "MASTER", "LAST HEARD", "ANSWERING", "MODE", "DESCRIPTION"} {
 			header = append(header, plain(h))
 		}
+	case p.tty: // for people there is room for what they ask next; scripts have wide and json
+		header = append(header, plain("BASE/SKEW"), plain("MASTER"))
 	}
 	t.add(header...)
 	now := p.env.Now()
@@ -158,13 +170,16 @@ func (p *program) statusView(st *api.Status, wide bool) string {
 		}
 		for _, a := range addresses {
 			row := []cell{plain(g.Name), plain(a), p.statusCell(g)}
-			if wide {
+			switch {
+			case wide:
 				for _, s := range []string{
 					stamp(g.Since, now), skew(g), masterName(g), lastHeard(g, now),
 					yesNo(g.Dataplane.Answering), orDash(g.Dataplane.Mode), g.Description,
 				} {
 					row = append(row, plain(s))
 				}
+			case p.tty:
+				row = append(row, plain(skew(g)), plain(masterHeard(g, now)))
 			}
 			t.add(row...)
 		}
@@ -185,10 +200,10 @@ func (p *program) notes(st *api.Status) []string {
 	now := p.env.Now()
 	var out []string
 	if !st.Enabled {
-		out = append(out, "This node is DISABLED: it holds no virtual IP until `vipctl enable` or a reboot.")
+		out = append(out, paint(cell{"This node is DISABLED", red}, p.colour)+": it holds no virtual IP until `vipctl enable` or a reboot.")
 	}
 	if st.Maintenance {
-		out = append(out, "This node is in MAINTENANCE: it asks the others to take over, also after a reboot, until `vipctl maintenance leave`.")
+		out = append(out, paint(cell{"This node is in MAINTENANCE", yellow}, p.colour)+": it asks the others to take over, also after a reboot, until `vipctl maintenance leave`.")
 		if still := mastersOf(st); len(still) > 0 && st.Enabled {
 			out = append(out, "  Still MASTER here: "+strings.Join(still, ", ")+".")
 		}

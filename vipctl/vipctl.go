@@ -40,14 +40,17 @@ type Env struct {
 	// Daemon is the vipd that checks a config; empty means the one beside vipctl, or
 	// else in PATH.
 	Daemon string
+
+	every time.Duration // how often --watch looks, for tests; 0 means watchInterval
 }
 
 // program is one run of the command.
 type program struct {
-	env    Env
-	tty    bool
-	colour bool
-	lost   error // what kept the output from being written
+	env Env
+	tty bool
+	// symbols say what colours say, to whom does not see them.
+	symbols, colour bool
+	lost            error // what kept the output from being written
 }
 
 // Run executes one command line, args[0] being the program's name, and returns the
@@ -59,8 +62,9 @@ func Run(ctx context.Context, args []string, env Env) int {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	tty := env.Terminal || isTerminal(env.Stdout)
-	p := &program{env: env, tty: tty, colour: tty && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"}
+	p := &program{env: env, tty: env.Terminal || isTerminal(env.Stdout)}
+	p.symbols = p.tty
+	p.colour = p.tty && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
 	err := p.app().RunContext(ctx, args)
 	if errors.Is(err, errHelped) {
 		err = nil
@@ -92,7 +96,7 @@ func (p *program) app() *cli.App {
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              onUsageError,
 		ExitErrHandler:            func(*cli.Context, error) {}, // the library would end the process
-		Flags:                     []cli.Flag{socketFlag(p.env.Getenv)},
+		Flags:                     []cli.Flag{socketFlag(p.env.Getenv), p.colorFlag()},
 		Action: func(c *cli.Context) error {
 			return unknownCommand(c, c.App.Commands, "vipctl")
 		},
@@ -121,17 +125,17 @@ func (p *program) app() *cli.App {
 		},
 	}
 	for _, c := range app.Commands {
-		prepare(c)
+		p.prepare(c)
 	}
 	return app
 }
 
 // prepare gives every command what all have.
-func prepare(c *cli.Command) {
+func (p *program) prepare(c *cli.Command) {
 	c.OnUsageError = onUsageError
-	c.Flags = append(c.Flags, socketFlag(nil))
+	c.Flags = append(c.Flags, socketFlag(nil), p.colorFlag())
 	for _, sub := range c.Subcommands {
-		prepare(sub)
+		p.prepare(sub)
 	}
 }
 
