@@ -27,6 +27,7 @@ const (
 	CodeReplay           = "replay"
 	CodeFlood            = "flood"
 	CodeDamaged          = "damaged"
+	CodeAdvertsLost      = "adverts_lost"
 	CodeFamilySilent     = "family_silent"
 	CodePeerUnresolved   = "peer_unresolved"
 	CodeAddressConflict  = "address_conflict"

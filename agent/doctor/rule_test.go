@@ -121,6 +121,18 @@ func faulty() map[string]struct {
 			func(_ *doctor.Facts, g *doctor.Group) { g.Answers = nil },
 			func(_ *doctor.Facts, g *doctor.Group) { g.State = api.StateBackup },
 		}},
+		doctor.CodeAdvertsLost: {backup, func(_ *doctor.Facts, g *doctor.Group) {
+			g.RiseTime, g.Received = 30*time.Second, 14
+		}, []string{"192.0.2.12", "get lost"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Received = 15 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.RiseTime, g.Received = 7*time.Second, 0 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Since = at(-20) },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Master.AdvBase, g.Master.AdvSkew = 0, 128 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Master.AdvSkew = 240 },
+			func(_ *doctor.Facts, g *doctor.Group) { // of both families, one has a rule of its own
+				g.Addresses, g.Received, g.SilentFamily = append(g.Addresses, netip.MustParseAddr("2001:db8::1")), 15, api.FamilyIPv6
+			},
+		}},
 		doctor.CodeFamilySilent: {
 			backup, func(_ *doctor.Facts, g *doctor.Group) { g.SilentFamily = api.FamilyIPv6 },
 			[]string{"over ipv4", "not over ipv6"},

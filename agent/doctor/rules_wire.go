@@ -15,6 +15,7 @@ func wireRules() []Rule {
 	return []Rule{
 		{Code: CodePeerDeaf, What: "whether a peer that speaks hears this node", Passive: true, group: peerDeaf},
 		{Code: CodeNothingHeard, What: "another master whose adverts do not arrive here", group: nothingHeard},
+		{Code: CodeAdvertsLost, What: "adverts of the master that get lost", Passive: true, group: advertsLost},
 		{Code: CodeFamilySilent, What: "adverts of one family alone", Passive: true, group: familySilent},
 		{Code: CodePeerUnresolved, What: "the way to the unicast peers", group: peerUnresolved},
 		{Code: CodeReflected, What: "our own adverts coming back", Passive: true, group: reflected},
@@ -67,6 +68,52 @@ func nothingHeard(f *Facts, g *Group) outcome {
 		return outcome{note: "no other node was ever heard; that is as it should be while the others are BACKUP, for these are silent"}
 	}
 	return outcome{}
+}
+
+// countIntervals is in how many of the master's intervals at least its adverts are
+// counted, and lostPart of how many that are due one must arrive. A demotion that ends
+// almost halves the interval, so that the half of them is no loss yet.
+const (
+	countIntervals = 8
+	lostPart       = 2
+)
+
+// advertsLost reckons by what the master says of itself. With advbase 0 that can change
+// manifold within the time.
+func advertsLost(f *Facts, g *Group) outcome {
+	m := g.Master
+	if g.State != api.StateBackup || !heardLately(f, g) || m.AdvBase == 0 || f.Time.Sub(g.Since) < g.RiseTime {
+		return outcome{}
+	}
+	intervals := uint64(g.RiseTime / m.Interval())
+	if intervals < countIntervals {
+		return outcome{}
+	}
+	due := intervals * g.families()
+	if g.Received*lostPart >= due {
+		return outcome{}
+	}
+	return warning(
+		fmt.Sprintf("More than half of the adverts of %s get lost on the way: a few more in a row, and this node takes over.", m.Address),
+		"Look for what holds them back: storm control or a rate limit for multicast on the switch, a busy host or radio link in between. Counters of dropped frames on the ports tell which.",
+		fmt.Sprintf("%d of %d that were due arrived in %s", g.Received, due, span(g.RiseTime)))
+}
+
+// families is over how many address families a master advertises that is heard in all
+// of them.
+func (g *Group) families() uint64 {
+	var v4, v6 uint64
+	for _, a := range g.Addresses {
+		if a.Is4() {
+			v4 = 1
+		} else {
+			v6 = 1
+		}
+	}
+	if g.SilentFamily != "" {
+		return 1
+	}
+	return max(1, v4+v6)
 }
 
 func lastWord(f *Facts, g *Group) string {
