@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/tests/lab"
+)
+
+// BenchmarkScrape is a scrape of a daemon with 4,096 VIPs over HTTP, the reads of the kernel's maps included; it must take
+// under 100 ms.
+func BenchmarkScrape(b *testing.B) {
+	for _, perGroup := range []int{1, 16, 256} {
+		b.Run(fmt.Sprintf("%d_addresses_a_group", perGroup), func(b *testing.B) { benchmarkScrape(b, perGroup) })
+	}
+}
+
+func benchmarkScrape(b *testing.B, perGroup int) {
+	built, err := binaries()
+	if err != nil {
+		b.Fatal(err)
+	}
+	const vips = 4096
+	l := lab.New(b)
+	host := l.NewHost("a")
+	lan := l.NewSegment("lan")
+	var config lab.NodeConfig
+	for first := 0; first < vips; first += perGroup {
+		n := first / perGroup
+		g := lab.Group{Interface: fmt.Sprintf("eth%d", n/255), VHID: n%255 + 1, AdvBase: 60}
+		if n%255 == 0 {
+			lan.Join(host, g.Interface, fmt.Sprintf("192.0.2.%d/24", n/255+1))
+		}
+		for i := range perGroup {
+			g.Addresses = append(g.Addresses, fmt.Sprintf("10.%d.%d.%d/8", 1+(first+i)>>14, (first+i)>>7&127+1, (first+i)&127+1))
+		}
+		config.Groups = append(config.Groups, g)
+	}
+	n := host.NewNode(built, config)
+	n.Start()
+	l.Eventually(60*time.Second, 100*time.Millisecond, func() (bool, string) {
+		return strings.Count(n.Metrics(), `state="BACKUP",vhid=`) == len(config.Groups) && !strings.Contains(n.Metrics(), `state="INIT"} 1`), "all groups are there"
+	})
+	size, before := 0, cpuTime(b, n.Proc().PID())
+	for b.Loop() {
+		code, body := n.Get("/metrics")
+		if code != http.StatusOK || strings.Count(body, "\nvipd_arp_requests_total{") != vips {
+			b.Fatalf("status %d, %d VIPs", code, strings.Count(body, "\nvipd_arp_requests_total{"))
+		}
+		size = len(body)
+	}
+	// On a machine that has other things to do, this is the figure to compare.
+	b.ReportMetric(float64((cpuTime(b, n.Proc().PID())-before).Microseconds())/1000/float64(b.N), "daemon-cpu-ms/op")
+	b.ReportMetric(float64(size)/1e6, "MB")
+	n.Kill9()
+}
+
+// cpuTime is what all threads of a process have run.
+func cpuTime(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil || len(files) == 0 {
+		b.Fatalf("no threads of %d: %v", pid, err)
+	}
+	var sum time.Duration
+	for _, f := range files {
+		var ran, waited, slices int64
+		if data, err := os.ReadFile(f); err == nil { // or the thread has ended
+			if _, err := fmt.Sscan(string(data), &ran, &waited, &slices); err != nil {
+				b.Fatal(err)
+			}
+		}
+		sum += time.Duration(ran)
+	}
+	return sum
+}
