@@ -26,7 +26,7 @@ TOOLS ?= $(HOME)/.cache/vipd-tools
 GOLANGCI := $(TOOLS)/golangci-lint
 
 # What must not be skipped when the whole of "make test" runs.
-REQUIRE := bpf,netns,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark
+REQUIRE := bpf,netns,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark,chromium,axe
 # Packages that need nothing of the machine; loader and tests need root.
 UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
 FUZZTIME ?= 20s
@@ -66,7 +66,7 @@ $(GOLANGCI):
 	GOFLAGS= GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
 setup: ## install what the tests need on Debian 12 (apt-get), mount bpffs
-	tests/setup.sh
+	TOOLS=$(TOOLS) tests/setup.sh
 
 test: setup ## everything: set-up, generate-is-clean, unit with race detector, programs, integration; then looks for left-overs
 	$(MAKE) check-generate
@@ -86,7 +86,7 @@ test-program: ## the BPF programs by BPF_PROG_TEST_RUN, with bounds on what they
 	VIPD_COSTS=bound VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) ./loader/...
 
 test-integration: build ## real daemons in network namespaces; needs root
-	VIPD_BIN=$(CURDIR)/bin VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) -count=1 -timeout 15m ./tests/...
+	VIPD_BIN=$(CURDIR)/bin VIPD_TOOLS=$(TOOLS) VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) -count=1 -timeout 15m ./tests/...
 
 fuzz: ## every fuzz target for FUZZTIME each
 	FUZZTIME=$(FUZZTIME) tests/fuzz.sh

@@ -29,7 +29,9 @@ const (
 	needPromtool   need = "promtool"
 	needKeepalived need = "keepalived"
 	needTShark     need = "tshark"
-	needVM         need = "vm" // the machine of tests/vm.sh
+	needChromium   need = "chromium"
+	needAxe        need = "axe" // axe-core's script, which tests/setup.sh fetches
+	needVM         need = "vm"  // the machine of tests/vm.sh
 )
 
 // missing says why the machine does not have it; nil when it does.
@@ -46,8 +48,11 @@ func (n need) missing() error {
 	case needSystemd:
 		_, err := os.Stat("/lib/systemd/systemd")
 		return err
-	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived, needTShark:
+	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived, needTShark, needChromium:
 		_, err := exec.LookPath(string(n))
+		return err
+	case needAxe:
+		_, err := os.Stat(axeScript())
 		return err
 	case needVM:
 		if nics, err := lab.NICs(vmNIC); err != nil || len(nics) == 0 {

@@ -6,12 +6,20 @@ set -euo pipefail
 # command (or file) that must be there -> Debian package that brings it
 needs=(
   "ip iproute2" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
-  "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "tshark tshark" "git git" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
+  "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "tshark tshark" "git git" "openssl openssl" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
   "shellcheck shellcheck" "systemd-analyze systemd" "setpriv util-linux" "chrt util-linux" "strace strace"
+  "chromium chromium"
   "clang-14 clang-14" "llvm-strip-14 llvm-14" "/usr/include/bpf/bpf_helpers.h libbpf-dev"
   "/usr/include/linux/bpf.h linux-libc-dev"
 )
 PATH=$PATH:/usr/sbin:/sbin
+
+# axe-core looks for what keeps people from using the status page. Its licence (MPL-2.0) is not ours, so it is fetched.
+axe_version=4.14.1
+axe_sha512="FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
+tools=${TOOLS:-$HOME/.cache/vipd-tools}
+axe=$tools/axe-$axe_version.min.js
+[ -e "$axe" ] || needs+=("npm npm")
 
 as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
@@ -49,4 +57,19 @@ fi
 if ! grep -q ' /sys/fs/bpf bpf ' /proc/mounts; then
   echo "setup: mounting bpffs at /sys/fs/bpf"
   as_root mount -t bpf bpf /sys/fs/bpf
+fi
+
+if [ ! -e "$axe" ]; then
+  echo "setup: fetching axe-core $axe_version into $tools"
+  fetched=$(mktemp -d)
+  (cd "$fetched" && npm pack --silent "axe-core@$axe_version" >/dev/null)
+  sum=$(openssl dgst -sha512 -binary "$fetched/axe-core-$axe_version.tgz" | base64 -w0)
+  if [ "$sum" != "$axe_sha512" ]; then
+    echo "setup: axe-core $axe_version is not what it was: sha512-$sum" >&2
+    exit 1
+  fi
+  mkdir -p "$tools"
+  tar -xzf "$fetched/axe-core-$axe_version.tgz" -C "$fetched" package/axe.min.js
+  mv "$fetched/package/axe.min.js" "$axe"
+  rm -r "$fetched"
 fi

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"vipd/agent/control/api"
@@ -71,6 +72,11 @@ func faultsOf(g *api.Group, rise map[string]uint64, at time.Time) []fault {
 		k := risen(reason)
 		out = append(out, fault{k.Severity, k.Badge, fmt.Sprintf("%s %s in the last minutes. %s", number(n), k.Cause, k.advice)})
 	}
+	for _, code := range g.Faults {
+		if f, ok := named(code); ok && !slices.ContainsFunc(out, func(x fault) bool { return x.Badge == f.Badge }) {
+			out = append(out, f)
+		}
+	}
 	slices.SortFunc(out, func(a, b fault) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Badge, b.Badge))
 	})
@@ -97,23 +103,37 @@ type kind struct {
 
 func risen(reason string) kind {
 	k, ok := map[string]kind{
-		"bad_hmac":       {fault{warning, "digest mismatch", "adverts were signed with another password or address list"}, "Password and addresses of this VHID must be the same on all nodes."},
-		"foreign_vrrp":   {fault{warning, "foreign VRRP", "adverts of a VRRP router came on this VHID"}, "Another router on the segment uses this number and the same virtual MAC: choose another VHID."},
-		"replay":         {fault{warning, "replay", "adverts had been sent before"}, "Somebody repeats old adverts, or the segment has a loop."},
-		"loop":           {fault{warning, "loop", "of our own adverts came back to us"}, "The switch or the hypervisor reflects frames, or the segment has a loop."},
-		"bad_ttl":        {fault{warning, "bad TTL", "adverts came over a router (TTL not 255)"}, "Adverts must not be routed; somebody outside of the segment sends them."},
-		"wrong_family":   {fault{warning, "wrong family", "adverts came over an address family that this group does not have"}, "Compare the address lists of the nodes."},
-		"rate_limited":   {fault{warning, "flood", "adverts came faster than can be checked"}, "Somebody floods the segment; adverts of the known master are still taken."},
-		"bad_checksum":   {fault{warning, "damaged", "adverts arrived damaged (checksum)"}, "Look at cables, drivers and checksum offload of the sender."},
-		"bad_length":     {fault{warning, "not CARP", "adverts have a length that CARP has not"}, "Something else speaks IP protocol 112 on this VHID."},
-		"bad_version":    {fault{warning, "not CARP", "adverts have a version that CARP has not"}, "Something else speaks IP protocol 112 on this VHID."},
-		"events_lost":    {fault{notice, "events lost", "adverts did not fit into the queue to the agent"}, "The kernel's own record has them; the machine is overloaded."},
-		"answers_unseen": {fault{warning, "answers unseen", "clients asked again and again although they were answered"}, "Frames that XDP sends do not arrive: set [xdp] mode = \"generic\"."},
+		"bad_hmac":     {fault{warning, "digest mismatch", "adverts were signed with another password or address list"}, "Password and addresses of this VHID must be the same on all nodes."},
+		"foreign_vrrp": {fault{warning, "foreign VRRP", "adverts of a VRRP router came on this VHID"}, "Another router on the segment uses this number and the same virtual MAC: choose another VHID."},
+		"replay":       {fault{warning, "replay", "adverts had been sent before"}, "Somebody repeats old adverts, or the segment has a loop."},
+		"loop":         {fault{warning, "loop", "of our own adverts came back to us"}, "The switch or the hypervisor reflects frames, or the segment has a loop."},
+		"bad_ttl":      {fault{warning, "bad TTL", "adverts came over a router (TTL not 255)"}, "Adverts must not be routed; somebody outside of the segment sends them."},
+		"wrong_family": {fault{warning, "wrong family", "adverts came over an address family that this group does not have"}, "Compare the address lists of the nodes."},
+		"rate_limited": {fault{warning, "flood", "adverts came faster than can be checked"}, "Somebody floods the segment; adverts of the known master are still taken."},
+		"bad_checksum": {fault{warning, "damaged", "adverts arrived damaged (checksum)"}, "Look at cables, drivers and checksum offload of the sender."},
+		"bad_length":   {fault{warning, "not CARP", "adverts have a length that CARP has not"}, "Something else speaks IP protocol 112 on this VHID."},
+		"bad_version":  {fault{warning, "not CARP", "adverts have a version that CARP has not"}, "Something else speaks IP protocol 112 on this VHID."},
+		"events_lost":  {fault{notice, "events lost", "adverts did not fit into the queue to the agent"}, "The kernel's own record has them; the machine is overloaded."},
 	}[reason]
 	if !ok {
 		k = kind{fault{warning, reason, "adverts were refused (" + reason + ")"}, ""}
 	}
 	return k
+}
+
+// named is a fault that the doctor's passive rules (docs/doctor.md) found in the counters.
+// What the page judges itself, from the moment and over its own minutes, is not told twice.
+func named(code string) (fault, bool) {
+	switch code {
+	case "group_down", "not_answering", "family_silent", "nothing_heard", "foreign_vrrp", "replay", "flood", "damaged",
+		"ttl_changed", "reflected", "signature_refused", "send_failing", "all_in_maintenance":
+		return fault{}, false
+	case "peer_deaf":
+		return fault{critical, "two masters", "Another node speaks as master although this one is better: it does not hear us. `vipctl doctor` looks closer."}, true
+	case "answers_unseen":
+		return fault{warning, "answers unseen", "Clients ask again and again although they are answered: frames that XDP sends do not arrive. Set [xdp] mode = \"generic\" on this driver; `vipctl doctor` looks closer."}, true
+	}
+	return fault{warning, strings.ReplaceAll(code, "_", " "), "The counters point to this fault; `vipctl doctor` looks closer."}, true
 }
 
 func familyName(f string) string {

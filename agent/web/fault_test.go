@@ -56,6 +56,9 @@ func TestFaultsOfTheMoment(t *testing.T) {
 		{"a new backup", func(g *api.Group) { g.State, g.Since = api.StateBackup, now }, nil},
 		{"init", func(g *api.Group) { g.State, g.Reason = api.StateInit, "link_down" }, []string{"not taking part"}},
 		{"disabled", func(g *api.Group) { g.State, g.Reason = api.StateInit, api.ReasonDisabled }, nil},
+		{"answers unseen", func(g *api.Group) { g.Faults = []string{"answers_unseen"} }, []string{"answers unseen"}},
+		{"told once", func(g *api.Group) { g.Master, g.Faults = heard(time.Second), []string{"peer_deaf", "not_answering"} }, []string{"two masters"}},
+		{"of a newer doctor", func(g *api.Group) { g.Faults = []string{"moon_phase"} }, []string{"moon phase"}},
 		{"silent family", func(g *api.Group) { g.State, g.Master, g.SilentFamily = api.StateBackup, heard(0), "ipv6" }, []string{"IPv6 silent"}},
 	} {
 		g := masterGroup("eth0@1", "192.0.2.100/24")

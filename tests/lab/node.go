@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -37,6 +38,8 @@ type NodeConfig struct {
 	NoPreempt bool
 	DeadRatio float64
 	Carp      string // further keys of [carp]
+	Listen    string // of [http]; default MetricsAddress
+	HTTP      string // further keys of [http]
 	Extra     string // further TOML, before the groups; its tables must not be node, control, http or carp
 }
 
@@ -115,7 +118,7 @@ func (n *Node) render(config NodeConfig) string {
 	n.lab.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "[node]\nname = %q\nstate_dir = %q\nruntime_dir = %q\nbpf_dir = %q\n", n.Name, n.StateDir(), n.RuntimeDir(), n.bpf)
-	fmt.Fprintf(&b, "\n[control]\nsocket = %q\ngroup = \"\"\n\n[http]\nlisten = %q\n", n.Socket(), MetricsAddress)
+	fmt.Fprintf(&b, "\n[control]\nsocket = %q\ngroup = \"\"\n\n[http]\nlisten = %q\n%s\n", n.Socket(), cmp.Or(config.Listen, MetricsAddress), config.HTTP)
 	fmt.Fprintf(&b, "\n[carp]\npreempt = %v\n", !config.NoPreempt)
 	if config.DeadRatio != 0 {
 		fmt.Fprintf(&b, "dead_ratio = %.2f\n", config.DeadRatio)
