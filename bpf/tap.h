@@ -22,7 +22,7 @@ volatile __u32 tap_epoch = 0;
  */
 #define TAP_ADVERTS 72
 #define TAP_OTHERS 16
-#define TAP_CAPTURE 1024
+#define TAP_CAPTURE 256
 
 /* What a sample tells beside its frame, in one word: a global function takes few arguments. */
 #define TAP_SAID(what, why) ((__u32)(what) | (__u32)(why) << 8)

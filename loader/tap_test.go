@@ -143,7 +143,7 @@ func TestTapBudget(t *testing.T) {
 	h := newHarness(t)
 	bad := packet{ttl: 1, payload: advert(1, 0, 0, 7).bytes()}.bytes()
 	good := frameOf(advert(1, 0, 0, 7))
-	const adverts, others, capture = 72, 16, 1024 // bpf/tap.h
+	const adverts, others, capture = 72, 16, 256 // bpf/tap.h
 	epoch := func(name string, wantBad, wantGood int) {
 		t.Helper()
 		if got := h.flood(bad, 3000); got["bad_ttl"] != 3000 {
@@ -184,36 +184,42 @@ func TestTapBudget(t *testing.T) {
 // TestTapFull: a full ring costs samples, which are counted, and nothing else.
 func TestTapFull(t *testing.T) {
 	pin(t)
+	const each, capture = 3, 256 // classes of a group, and what each may have
 	h := newHarness(t)
 	h.samples()
-	groups := []*Group{h.g}
-	for vhid := 2; vhid <= 8; vhid++ {
-		s := goldenSpec(fmt.Sprintf("192.0.2.%d", 100+vhid))
+	var last *Group
+	offered := 0
+	for vhid := 2; vhid <= 12; vhid++ {
+		vip := fmt.Sprintf("192.0.2.%d", 100+vhid)
+		s := goldenSpec(vip)
 		s.VHID = uint8(vhid)
 		g, err := h.d.AddGroup(s)
 		if err != nil {
 			t.Fatal(err)
 		}
-		groups = append(groups, g)
-	}
-	for i, g := range groups {
 		if err := g.SetCapture(true); err != nil {
 			t.Fatal(err)
 		}
+		last = g
 		c := advert(1, 0, 0, 7)
-		c.vhid = uint8(i + 1)
-		h.flood(packet{ttl: 1, payload: c.bytes()}.bytes(), 1024)
+		c.vhid = uint8(vhid)
+		garp := arpFor(vip)
+		garp.sip = vip
+		for _, frame := range [each][]byte{packet{ttl: 1, payload: c.bytes()}.bytes(), arpFor(vip).bytes(), garp.bytes()} {
+			h.flood(frame, capture)
+			offered += capture
+		}
 	}
-	last := groups[len(groups)-1]
-	if st, err := last.Stats(); err != nil || st.Rejected["bad_ttl"] != 1024 {
-		t.Errorf("with a full ring: %+v, %v", st.Rejected, err)
+	st, err := last.Stats()
+	if err != nil || st.Rejected["bad_ttl"] != capture || st.Dropped["not_answering_arp"] != capture {
+		t.Errorf("with a full ring: %+v, %v", st, err)
 	}
 	got, lost, err := h.d.DrainTap(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if lost == 0 || len(got)+int(lost) != len(groups)*1024 {
-		t.Errorf("%d samples and %d lost of %d", len(got), lost, len(groups)*1024)
+	if lost == 0 || len(got)+int(lost) != offered {
+		t.Errorf("%d samples and %d lost of %d", len(got), lost, offered)
 	}
 	if !slices.IsSortedFunc(got, func(a, b Sample) int { return int(a.At - b.At) }) {
 		t.Error("not in order of time")

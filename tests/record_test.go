@@ -4,9 +4,12 @@ package tests
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -87,4 +90,128 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 		code, out := p.a.CTL("record", "show", strconv.FormatUint(id, 10))
 		return code == 0 && strings.Contains(out, "this caused the transition"), "the incident is there after a restart:\n" + out
 	})
+}
+
+// startCapture runs vipctl capture on the node into a file and waits until it has begun.
+func startCapture(t *testing.T, s *single, file string, flags ...string) *lab.Proc {
+	t.Helper()
+	args := append([]string{"--socket", s.node.Socket(), "capture", "-w", file}, flags...)
+	p := s.node.Spawn("capture", filepath.Join(bin(t), "vipctl"), append(args, group)...)
+	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+		st, err := os.Stat(file)
+		return err == nil && st.Size() > 0, "the capture has begun: " + p.Output()
+	})
+	return p
+}
+
+// stopCapture is Ctrl-C; it gives back how many frames were captured and lost, as the command told at its end.
+func stopCapture(t *testing.T, p *lab.Proc) (captured, lost int) {
+	t.Helper()
+	p.Signal(syscall.SIGINT)
+	if code := p.Wait(5 * time.Second); code != 0 {
+		t.Fatalf("the capture ended with exit code %d:\n%s", code, p.Output())
+	}
+	if _, err := fmt.Sscanf(p.Output(), "vipctl: %d frames captured, %d lost", &captured, &lost); err != nil {
+		t.Fatalf("the capture said at its end: %s", p.Output())
+	}
+	return captured, lost
+}
+
+// What XDP answers tcpdump on the same host cannot see; vipctl capture has the requests and the answers.
+func TestCaptureSeesWhatTCPDumpCannot(t *testing.T) {
+	t.Parallel()
+	require(t, needTShark, needTCPDump)
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	file := filepath.Join(t.TempDir(), "capture.pcapng")
+	capture := startCapture(t, s, file)
+	dump := s.node.Spawn("tcpdump", "tcpdump", "-i", "eth0", "-l", "-n", "arp")
+	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+		return strings.Contains(dump.Output(), "listening on"), "tcpdump listens: " + dump.Output()
+	})
+	const asked = 7
+	for range asked {
+		if n := len(s.clientPort.AskARP(addrClient, vip, 100*time.Millisecond)); n != 1 {
+			t.Fatalf("%d answers for the VIP", n)
+		}
+	}
+	s.clientPort.AskARP(addrClient, addrA, 100*time.Millisecond) // the stack answers that: the witness
+	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+		return strings.Contains(dump.Output(), addrA.String()+" is-at"), "tcpdump sees what the stack answers: " + dump.Output()
+	})
+	captured, lost := stopCapture(t, capture)
+	dump.Signal(syscall.SIGINT)
+	dump.Wait(5 * time.Second)
+	if strings.Contains(dump.Output(), "who-has "+vip.String()+" tell "+addrClient.String()) || strings.Contains(dump.Output(), vip.String()+" is-at") && strings.Contains(dump.Output(), "Reply "+vip.String()) {
+		t.Errorf("tcpdump saw it, too: the test proves nothing\n%s", dump.Output())
+	}
+	count := map[string]int{}
+	frames := tshark(s.Lab, s.node.Host, file, "arp.opcode", "arp.src.proto_ipv4", "arp.dst.proto_ipv4", "frame.comment")
+	for _, f := range frames {
+		switch {
+		case f[0] == "1" && f[1] == addrClient.String() && f[2] == vip.String() && strings.Contains(f[3], "answered by XDP"):
+			count["asked"]++
+		case f[0] == "2" && f[1] == vip.String() && f[2] == addrClient.String() && strings.Contains(f[3], "XDP answers: "+vip.String()+" is at 00:00:5e:00:01:01"):
+			count["answered"]++
+		case strings.Contains(f[3], "our advert"):
+			count["advert"]++
+		}
+	}
+	if count["asked"] != asked || count["answered"] != asked {
+		t.Errorf("captured %v, want %d requests and answers, among\n%q", count, asked, frames)
+	}
+	if captured != len(frames) || lost != 0 {
+		t.Errorf("%d frames in the file; the command says %d captured and %d lost", len(frames), captured, lost)
+	}
+
+	// --count ends by itself, with a whole file.
+	file = filepath.Join(t.TempDir(), "three.pcapng")
+	capture = startCapture(t, s, file, "--count", "3")
+	for capture.Running() {
+		s.clientPort.AskARP(addrClient, vip, 30*time.Millisecond)
+	}
+	if code, n := capture.Wait(time.Second), len(tshark(s.Lab, s.node.Host, file, "frame.number")); code != 0 || n != 3 {
+		t.Errorf("exit code %d, %d frames in the file, want 3:\n%s", code, n, capture.Output())
+	}
+}
+
+// A flood during a capture costs the agent little and the election nothing; what is too much is counted as lost. Runs alone:
+// it takes a core.
+func TestFloodDuringACaptureHarmsNothing(t *testing.T) {
+	require(t, needTShark)
+	s := newSingle(t, oneVIP(0))
+	s.startMaster()
+	forger := foreignKey(newPeer(s.clientPort, addrClient))
+	file := filepath.Join(t.TempDir(), "flood.pcapng")
+	capture := startCapture(t, s, file)
+	before, cpuBefore := s.node.Group(group), s.node.Proc().CPU()
+	frames := make([][]byte, 64)
+	for i := range frames {
+		frames[i] = forger.build(nil)
+	}
+	forged := 0
+	start := time.Now()
+	for ; time.Since(start) < 5*time.Second; forged++ {
+		forger.injector.Send(frames[forged%len(frames)])
+	}
+	took := time.Since(start)
+	cpu := s.node.Proc().CPU() - cpuBefore
+	after := s.node.Group(group)
+	captured, lost := stopCapture(t, capture)
+	t.Logf("%.0f forged adverts a second for %v; captured %d, lost %d; the agent took %v of CPU", float64(forged)/took.Seconds(), took.Round(time.Second), captured, lost, cpu)
+	if after.State != lab.Master || !after.Dataplane.Answering || !sameTime(after.Since, before.Since) {
+		t.Errorf("the node is %s (%s) since %v, was MASTER since %v", after.State, after.Reason, after.Since, before.Since)
+	}
+	if sent := after.Counters.Sent - before.Counters.Sent; float64(sent) < took.Seconds()-1.5 {
+		t.Errorf("only %d adverts of ours in %v", sent, took)
+	}
+	if cpu > took/4 {
+		t.Errorf("the agent took %v of CPU in %v", cpu, took)
+	}
+	if rejected := after.Counters.Rejected["bad_hmac"] + after.Counters.Rejected["rate_limited"]; captured+lost < int(rejected)*9/10 || lost == 0 || captured == 0 {
+		t.Errorf("%d captured and %d lost of %d that were refused", captured, lost, rejected)
+	}
+	if n := len(tshark(s.Lab, s.node.Host, file, "frame.number")); n != captured {
+		t.Errorf("%d frames in the file, %d captured", n, captured)
+	}
 }

@@ -74,17 +74,19 @@ func (p *program) capture(c *cli.Context) error {
 	if path == "" {
 		return k.run(c, args[0], last)
 	}
+	var ended error
 	err = p.write(path, func(w io.Writer) error {
 		k.out = w
 		err := k.run(c, args[0], last)
-		if k.begun && err != nil {
-			// What is in the file is whole, and worth more than nothing.
-			p.warn("%v", err)
-			return nil
+		if k.begun { // what is in the file is whole, and worth more than nothing
+			ended, err = err, nil
 		}
 		return err
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return ended
 }
 
 // run streams until the flags, Ctrl-C or vipd end it, and tells what came of it.

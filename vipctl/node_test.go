@@ -35,6 +35,7 @@ type node struct {
 	incidents api.Incidents
 	records   []api.Record
 	lines     []api.CaptureLine
+	ends      bool // the stream
 }
 
 func (n *node) Status(context.Context) (api.Status, error) {
@@ -136,6 +137,9 @@ func (n *node) Capture(ctx context.Context, group string) (api.CaptureBegin, <-c
 	lines := make(chan api.CaptureLine, len(n.lines))
 	for _, l := range n.lines {
 		lines <- l
+	}
+	if n.ends {
+		close(lines)
 	}
 	return api.CaptureBegin{Node: "fw1", Version: api.Version, Group: group, Interface: "eth0"}, lines, func() {}, err
 }

@@ -177,6 +177,8 @@ func (c *Client) lines(ctx context.Context, path, what string, each func(line []
 	}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxEvent)
+	// What the end of the connection cut off is no line.
+	lines.Split(func(data []byte, _ bool) (int, []byte, error) { return bufio.ScanLines(data, false) })
 	for lines.Scan() {
 		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {
 			if err := each(line); err != nil {
