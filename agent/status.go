@@ -168,7 +168,8 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 	n := a.node.Load()
 	now := a.now()
 	waiting := a.hooks.Waiting()
-	out := metrics.Snapshot{LoopAge: now.Sub(election.Instant(a.beat.Load())), Enabled: n.enabled, Maintenance: n.maintenance, Demotion: n.ledger.total()}
+	lost, skipped := a.recorder.Counts()
+	out := metrics.Snapshot{SamplesLost: lost, IncidentsSkipped: skipped, LoopAge: now.Sub(election.Instant(a.beat.Load())), Enabled: n.enabled, Maintenance: n.maintenance, Demotion: n.ledger.total()}
 	for _, d := range n.ledger.list() {
 		out.Demotions = append(out.Demotions, metrics.Demotion{Name: d.Name, Value: d.Value})
 	}

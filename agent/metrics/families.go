@@ -100,6 +100,8 @@ func nodeFamilies() []family {
 			nameLoopAge, "Time since the election loop last went round, which it does every second at least: the age of all states and switches.", gauge,
 			func(p *page, v *view) { p.gauge(max(v.LoopAge, 0).Seconds()) },
 		},
+		{nameSamplesLost, "Frames that the flight recorder has not, since its ring in the kernel was full.", counter, func(p *page, v *view) { p.count(v.SamplesLost) }},
+		{nameSkipped, "Transitions that came too fast for an incident of the flight recorder each.", counter, func(p *page, v *view) { p.count(v.IncidentsSkipped) }},
 		{nameEnabled, "1 unless the operator disabled the node.", gauge, func(p *page, v *view) { p.truth(v.Enabled) }},
 		{nameMaintenance, "1 in maintenance mode.", gauge, func(p *page, v *view) { p.truth(v.Maintenance) }},
 		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},

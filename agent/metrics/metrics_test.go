@@ -37,7 +37,7 @@ func (f *fixed) Snapshot() Snapshot { return Snapshot(*f) }
 // twoGroups is a master that hears a peer, and a fresh group that heard nothing.
 func twoGroups() *fixed {
 	return &fixed{
-		LoopAge: 30 * time.Millisecond, Enabled: true, Maintenance: true, Demotion: 230,
+		LoopAge: 30 * time.Millisecond, SamplesLost: 11, IncidentsSkipped: 12, Enabled: true, Maintenance: true, Demotion: 230,
 		Demotions: []Demotion{{"maintenance", 240}, {"ops", -10}},
 		Checks:    []Check{{Name: "app"}, {Name: "uplink", Failing: true, Known: true, Age: 250 * time.Millisecond}},
 		Groups: []Group{
@@ -129,6 +129,7 @@ func TestEveryName(t *testing.T) {
 		nameNDSolicitations, nameNDAdvertisements, namePackets, nameBytes, nameLease, nameDemotion, nameEnabled,
 		nameMaintenance, nameDropped, nameXDPInfo, nameEventsLost, nameWakeupLag, nameBuildInfo,
 		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
+		nameSamplesLost, nameSkipped,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing,
 	} {
 		want[n] = true

@@ -31,6 +31,8 @@ const (
 	nameCheckFailing     = "vipd_check_failing"
 	nameCheckAge         = "vipd_check_result_age_seconds"
 	nameLoopAge          = "vipd_agent_loop_age_seconds"
+	nameSamplesLost      = "vipd_record_samples_lost_total"
+	nameSkipped          = "vipd_record_incidents_skipped_total"
 	nameHookRuns         = "vipd_hook_runs_total"
 	nameHookSkipped      = "vipd_hook_skipped_total"
 	nameHookWaiting      = "vipd_hook_waiting"

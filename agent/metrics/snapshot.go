@@ -16,7 +16,10 @@ type Source interface {
 type Snapshot struct {
 	// LoopAge is the time since the election loop last went round: how old everything
 	// here is that is not read from the kernel.
-	LoopAge     time.Duration
+	LoopAge time.Duration
+	// SamplesLost and IncidentsSkipped are of the flight recorder.
+	SamplesLost, IncidentsSkipped uint64
+
 	Enabled     bool
 	Maintenance bool
 	// Demotion is the sum of all demotions, in units of advskew (1/256 s).

@@ -48,11 +48,12 @@ func samplesOf(all []entry) []loader.Sample {
 	return out
 }
 
-// Lost is how many samples of all groups found the ring full, since the start.
-func (r *Recorder) Lost() uint64 {
+// Counts is how many samples of all groups found the ring full, and how many transitions
+// got no incident of their own, since the start.
+func (r *Recorder) Counts() (lost, skipped uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.lost
+	return r.lost, r.skipped
 }
 
 // Incidents lists what is kept, oldest first, without records.
