@@ -35,7 +35,7 @@ BENCHTIME ?= 1s
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install generate check-generate lint fmt test test-vm test-unit test-program test-integration race fuzz sim bench bench-xdp demo setup clean FORCE
+.PHONY: help build install generate check-generate lint fmt test test-vm test-unit test-program test-integration race fuzz sim bench bench-xdp man demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -99,6 +99,9 @@ bench: ## every benchmark for BENCHTIME each; root for the BPF ones
 
 bench-xdp: ## what each way of a frame costs in XDP, beside empty programs and targets; needs root and a quiet machine
 	VIPD_COSTS=report $(GO) test $(EXEC) ./loader -run '^TestXDPCosts$$' -count=1 -v
+
+man: ## write packaging/man from the help of the commands and the reference config
+	$(GO) test ./vipctl ./cmd/vipd -run '^TestMan$$' -update
 
 demo: build ## a failover between two nodes in namespaces, with the gap a client sees; needs root
 	@mkdir -p bin

@@ -37,7 +37,7 @@ done
 install -d -m 755 "$root$prefix/share/bash-completion/completions" "$root$prefix/share/fish/vendor_completions.d"
 "$bin/vipctl" completion bash >"$root$prefix/share/bash-completion/completions/vipctl"
 "$bin/vipctl" completion fish >"$root$prefix/share/fish/vendor_completions.d/vipctl.fish"
-for page in "$here"/../docs/man/*.[1-9]; do
+for page in "$here"/man/*.[1-9]; do
   [ -e "$page" ] && put 644 "$page" "$prefix/share/man/man${page##*.}/${page##*/}"
 done
 exit 0

@@ -84,10 +84,12 @@ func Run(ctx context.Context, args []string, env Env) int {
 
 func (p *program) app() *cli.App {
 	app := &cli.App{
-		Name:                      "vipctl",
-		Usage:                     "show and change the virtual IPs of this node",
-		UsageText:                 "vipctl [--socket PATH] COMMAND [flags] [arguments]",
-		Description:               "EXAMPLE:\n   vipctl status\n   vipctl maintenance enter",
+		Name:      "vipctl",
+		Usage:     "show and change the virtual IPs of this node",
+		UsageText: "vipctl [--socket PATH] COMMAND [flags] [arguments]",
+		Description: example("Asks the running vipd over its unix socket. Root may change things, members of vipd's control group may look.\n"+
+			"The exit code is 0 when done, 1 for a failure, 2 for a wrong command line, 3 when vipd does not answer, and 4 when\n"+
+			"something is degraded.", "vipctl status", "vipctl maintenance enter --wait"),
 		Version:                   api.Version,
 		Writer:                    p.env.Stdout,
 		ErrWriter:                 p.env.Stderr,

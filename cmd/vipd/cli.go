@@ -40,7 +40,24 @@ var errUsage = errors.New("usage")
 // run is the whole command; it returns the exit code: 0 ok, 1 failure, 2 usage
 // or an invalid config.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	app := &cli.App{
+	err := newApp(ctx, stdout, stderr).RunContext(ctx, args)
+	switch {
+	case err == nil:
+		return 0
+	case isInvalid(err):
+		fmt.Fprintln(stderr, err) // one problem a line, file first: for editors
+		return 2
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(stderr, "vipd:", strings.TrimPrefix(err.Error(), errUsage.Error()+": "))
+		return 2
+	default:
+		fmt.Fprintln(stderr, "vipd:", err)
+		return 1
+	}
+}
+
+func newApp(ctx context.Context, stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
 		Name:                      "vipd",
 		Usage:                     "CARP virtual IPs for Linux",
 		UsageText:                 "vipd [--config FILE] [--check]\nvipd --interface IF --vhid N --address ADDR/LEN --password-file FILE\nvipd --cleanup",
@@ -70,20 +87,6 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
 		},
 		Action: func(c *cli.Context) error { return action(ctx, c, stdout, stderr) },
-	}
-	err := app.RunContext(ctx, args)
-	switch {
-	case err == nil:
-		return 0
-	case isInvalid(err):
-		fmt.Fprintln(stderr, err) // one problem a line, file first: for editors
-		return 2
-	case errors.Is(err, errUsage):
-		fmt.Fprintln(stderr, "vipd:", strings.TrimPrefix(err.Error(), errUsage.Error()+": "))
-		return 2
-	default:
-		fmt.Fprintln(stderr, "vipd:", err)
-		return 1
 	}
 }
 
