@@ -81,7 +81,11 @@ func (w *World) alter(a wire.AdvertFrame) wire.AdvertFrame {
 		a.Advert.Demote = uint8(s.below(256))
 	}
 	if s.chance(500) {
-		a.Src = w.hosts[s.below(len(w.hosts))].addr
+		family := 0
+		if a.Src.Is6() {
+			family = 1
+		}
+		a.Src = w.hosts[s.below(len(w.hosts))].addrs[family]
 	}
 	return a
 }

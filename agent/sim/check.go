@@ -26,6 +26,9 @@ const (
 
 // down is the longest time a member of that advbase waits for a master, tie excepted.
 func down(c election.Config) time.Duration {
+	if c.MasterDown == election.DownOpenBSD && c.AdvBase > 0 {
+		return 3 * interval(c)
+	}
 	skew := time.Duration(c.AdvSkew) * time.Second / 256
 	if c.AdvBase == 0 {
 		return 3*max(interval(c), time.Second) + skew
@@ -40,7 +43,11 @@ func interval(c election.Config) time.Duration {
 // echo is how long after a disturbance an overlap may still be blamed on it: the longest
 // wait for a master, and again as long for the two to hear each other.
 func echo(c election.Config) time.Duration {
-	return 2 * (3*time.Duration(c.AdvBase) + 1) * time.Second
+	wait := 3*time.Duration(c.AdvBase) + 1
+	if c.MasterDown == election.DownOpenBSD && c.AdvBase > 0 {
+		wait += 2
+	}
+	return 2 * wait * time.Second
 }
 
 // crossing bounds an overlap without loss: an advert is on its way to the old owner, and
@@ -161,6 +168,13 @@ func (w *World) checkOverlaps(g *group, answering []*member) {
 	}
 }
 
+// rash reports whether a peer may take over from a living owner without a loss, until that
+// one speaks again: all of them do on the advert of a worse third, and OpenBSD does by the
+// demote byte of a node that knows it for what it is by its second advert.
+func (w *World) rash(p Peer) bool {
+	return p != PeerNone && (w.Hosts > 2 || p == PeerOpenBSD && w.SendDemote)
+}
+
 // ended is when an overlap that is over ended: a lease may have run out meanwhile.
 func (w *World) ended(o overlap) time.Duration {
 	end := w.now
@@ -177,6 +191,9 @@ func (w *World) judge(g *group, o *overlap, end time.Duration) {
 	a, b := o.a, o.b
 	w.stats.Overlap = max(w.stats.Overlap, end-o.since)
 	equal := a.cfg.AdvBase == b.cfg.AdvBase
+	if w.rash(a.host.peer) || w.rash(b.host.peer) {
+		equal = false
+	}
 	quiet := g.disturbed+echo(a.cfg) <= o.since && max(a.rebased, b.rebased)+echo(a.cfg) <= o.since
 	if equal && quiet && end-o.since > w.crossing() {
 		w.fail(a, "overlap", "%s and %s both answer since %v, for %v, without a loss; allowed are %v",
@@ -187,7 +204,11 @@ func (w *World) judge(g *group, o *overlap, end time.Duration) {
 		return // nothing more is said: their leases end this, which the fence is about
 	}
 	heard := max(o.since, o.heard, a.altered, b.altered, a.healthy, b.healthy)
-	limit := max(longest(a.cfg), longest(b.cfg)) + w.crossing() + a.host.latency() + b.host.latency() + slack
+	limit := max(longest(a.cfg), longest(b.cfg))
+	if w.rash(a.host.peer) || w.rash(b.host.peer) {
+		limit += max(a.effective().Interval(), b.effective().Interval())
+	}
+	limit += w.crossing() + a.host.latency() + b.host.latency() + slack
 	if end-heard > limit {
 		w.fail(a, "overlap", "%s and %s both answer since %v, and hear each other since %v: more than %v",
 			a.host.name, b.host.name, o.since, heard, limit)
@@ -210,7 +231,7 @@ func (w *World) fence(m *member) {
 		if o.failed && o.host.clock.local(w.now) >= o.kernel.role.Lease {
 			continue // a claim that went past the egress program and no further: see claimLost
 		}
-		if o != m && calm && w.answering(o) && m.kernel.heardLast(o.host.addr, o.sentSeq) {
+		if o != m && calm && w.answering(o) && o.host.peer == PeerNone && m.kernel.heardLast(o.lastSent) {
 			w.fail(m, "fence", "%s takes over by silence while %s answers until %v; it has heard its last advert, of %v",
 				m.host.name, o.host.name, w.leaseEnd(o), o.sentAt)
 		}
@@ -300,6 +321,7 @@ func (w *World) checkSettled(g *group) {
 
 // preempts reports whether m has to take over from a living owner.
 func (w *World) preempts(m, owner *member) bool {
-	mine, theirs := m.machine.View().Effective, owner.machine.View().Effective
-	return !election.Superior(theirs, mine, false) && mine.Interval() < theirs.Interval()
+	mine, theirs := m.effective(), owner.effective()
+	aware := m.host.peer == PeerOpenBSD || owner.host.peer == PeerOpenBSD
+	return !election.Superior(theirs, mine, aware) && mine.Interval() < theirs.Interval()
 }

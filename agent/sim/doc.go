@@ -4,6 +4,9 @@
 // everything that can break, and holds them to the invariants of docs/architecture.md
 // after every event.
 //
+// A peer that is no vipd has no lease. Of it is asked only what it can do: it may take over
+// from a living owner when it hears a worse third one, as all of them do.
+//
 // Real are the election machines and every byte on the wire: adverts are built, parsed
 // and authenticated by package wire. Modelled are the data plane (role, lease, yield,
 // last-advert record, ring, awareness of sources, loop check; see bpf/role.h and
@@ -39,5 +42,7 @@
 // make sim tries random seeds for SIMTIME. Seeds that failed once are kept in
 // testdata/seeds.txt and run with every go test; what they show that is still open is in
 // testdata/open.txt, and runs go around it (see [Known]) so that they find the next thing.
-// -sim.fast does all that with advbase 0.
+// -sim.fast does all that with advbase 0, -sim.mixed on a segment with a FreeBSD, an
+// OpenBSD or ucarp, with IPv6 or both families, OpenBSD's timers, and agents that adopt what
+// an earlier one left pinned; every other one of the random seeds is such a run.
 package sim

@@ -13,7 +13,7 @@ import (
 
 func (w *World) beginConfig(f *fault, h *host, m *member) {
 	f.what = h.name
-	if !h.running() {
+	if !h.running() || h.peer != PeerNone {
 		return
 	}
 	switch f.kind {
@@ -103,7 +103,7 @@ func (w *World) storm(f *fault, h *host) {
 // with it, then forget the old one. Nobody may notice.
 func (w *World) rotate(f *fault, g *group) {
 	const fresh = 3
-	if w.Faults&(1<<faultSecret) != 0 || g.rotating {
+	if w.Faults&(1<<faultSecret) != 0 || g.rotating || w.Peer != PeerNone {
 		return
 	}
 	f.what = fmt.Sprintf("@%d", g.vhid)

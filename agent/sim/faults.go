@@ -175,8 +175,11 @@ func (w *World) beginNet(f *fault) {
 		n.double = part
 		f.end = func() { n.double = 0 }
 	case faultCut:
-		cut := [2]int{a, b}
-		f.what = fmt.Sprintf("from %s to %s", w.hosts[a].name, w.hosts[b].name)
+		cut := cut{a, b, FamilyDual}
+		if w.Families == FamilyDual {
+			cut.family = oneOf(w.faults, FamilyIPv4, FamilyIPv6, FamilyDual)
+		}
+		f.what = cut.String()
 		n.cuts = append(n.cuts, cut)
 		f.end = func() {
 			for i := range n.cuts {
@@ -206,6 +209,9 @@ func (w *World) beginHost(f *fault, h *host) {
 	f.what = h.name
 	if !h.up || h.clock.frozen || h.suspended {
 		return
+	}
+	if h.peer != PeerNone && f.kind != faultLink && f.kind != faultCrash && f.kind != faultFreeze {
+		return // it has no agent, and after a suspend it takes over at once, without a look
 	}
 	switch f.kind {
 	case faultLink:
@@ -321,7 +327,7 @@ func (w *World) heal() {
 		if h.blocked != nil {
 			w.unblock(h)
 		}
-		if w.faults.chance(500) {
+		if w.faults.chance(500) && h.peer == PeerNone {
 			w.demote(h, 0)
 		}
 		w.sync(h)

@@ -25,6 +25,7 @@ type frame struct {
 	group *group  // whose virtual MAC and VHID it is sent to
 	from  *member // nil: an attacker
 	at    time.Duration
+	src   netip.Addr // of a member's
 
 	parsed bool
 	reject reject
@@ -108,9 +109,13 @@ func trailing(bit uint64) int {
 
 // build makes the bytes of an advert as the agent does.
 func build(vhid uint8, src netip.Addr, p election.Priority, counter uint64, digest [20]byte) wire.AdvertFrame {
+	dst := wire.MulticastV4
+	if src.Is6() {
+		dst = wire.MulticastV6
+	}
 	return wire.AdvertFrame{
-		SrcMAC: wire.VirtualMAC(vhid), DstMAC: wire.MulticastMAC(wire.MulticastV4),
-		Src: src, Dst: wire.MulticastV4, DSCP: 56, TTL: ttl,
+		SrcMAC: wire.VirtualMAC(vhid), DstMAC: wire.MulticastMAC(dst),
+		Src: src, Dst: dst, DSCP: 56, TTL: ttl,
 		Advert: wire.Advert{
 			VHID: vhid, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote,
 			AuthLen: wire.AuthLen, Counter: counter, Digest: digest,

@@ -60,7 +60,7 @@ type member struct {
 	late       int  // looks of the present wait that came late
 	patience   time.Duration
 	sentAt     time.Duration // last successful send
-	sentSeq    uint64        // its counter
+	lastSent   [2]lastSent   // its adverts
 	altered    time.Duration // last change of configuration or priority
 	rebased    time.Duration // last change of advbase
 	healthy    time.Duration // since when nothing is wrong with it
@@ -70,6 +70,14 @@ type member struct {
 	wokeAt     time.Duration
 	wakes      int
 	transition int
+
+	due election.Instant // timer of a peer
+}
+
+// lastSent is what tells an advert from others.
+type lastSent struct {
+	src     netip.Addr
+	counter uint64
 }
 
 // ringEvent is an entry of the host's event ring.
@@ -82,7 +90,8 @@ type ringEvent struct {
 type host struct {
 	id      int
 	name    string
-	addr    netip.Addr
+	addrs   [2]netip.Addr // IPv4 and IPv6
+	peer    Peer
 	class   int32
 	clock   clock
 	members []*member
@@ -174,21 +183,37 @@ func (w *World) boot(h *host) {
 	w.startAgent(h)
 }
 
-// startAgent starts vipd, which takes a dead one's data plane away first.
+// startAgent starts vipd, which adopts a dead one's data plane, or takes it away first.
 func (w *World) startAgent(h *host) {
 	h.agent, h.demotion, h.napUntil = true, 0, 0
 	h.sequence += 1 << 16 // as reserved on disk: it only rises
+	highest := h.highest()
 	for _, m := range h.members {
-		w.resetKernel(m)
+		adopts := w.Adopt && m.kernel.pinned && h.peer == PeerNone
+		if !adopts {
+			w.resetKernel(m)
+		}
 		m.wanted = true // the disable switch is gone at reboot, and with the daemon in this model
 		m.stamp, m.lastHeard, m.heardSeq, m.late = 0, 0, 0, 0
-		m.vips, m.releasing, m.patience = false, false, 0
+		m.vips, m.releasing, m.patience = m.vips && adopts, false, 0
 		m.counter = w.clocks.uint64()
 		m.altered, m.rebased, m.healthy = w.now, w.now, w.now
-		*m.machine = *election.New(m.cfg, h.clock.local(w.now), 0)
+		m.kernel.pinned = true
+		if adopts {
+			w.adopt(m, highest)
+		} else {
+			*m.machine = *election.New(m.cfg, h.clock.local(w.now), 0)
+		}
 	}
-	h.ring = h.ring[:0]
+	if !w.Adopt {
+		h.ring = h.ring[:0]
+	}
 	w.sync(h)
+	if w.Adopt {
+		for _, m := range h.members {
+			w.arm(m)
+		}
+	}
 }
 
 // killAgent ends vipd without a word; the kernel goes on.

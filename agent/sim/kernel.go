@@ -20,6 +20,7 @@ type kernel struct {
 	claimed election.Instant // SendUntil of the claim whose advert left
 	record  seen
 	known   bool // record is one
+	pinned  bool // an agent has written it, and no reboot has wiped it
 	sources []source
 	sent    *[sentSize]sent // what the loop check knows; nil before the first advert
 	nsent   int
@@ -96,8 +97,8 @@ func (k *kernel) recordSent(counter uint64, digest [20]byte, p election.Priority
 }
 
 // isLoop: an advert of ours in every part came back.
-func (k *kernel) isLoop(f *frame, own netip.Addr) bool {
-	if k.sent == nil || f.advert.Src != own {
+func (k *kernel) isLoop(f *frame, own *host) bool {
+	if k.sent == nil || !own.owns(f.advert.Src) {
 		return false
 	}
 	for i := range k.sent {
@@ -131,30 +132,30 @@ func (k *kernel) newSource(f *frame, now election.Instant) *source {
 }
 
 // learn notes what the source does and reports whether it is aware of demote bytes: its
-// counter has been seen to stay or, unless twice is asked for, it has sent a byte other
-// than 0, and its counter has never been seen to change (OpenBSD's cookie, so a sealed one
-// is none).
+// counter has been seen to stay since it last changed (OpenBSD's cookie, which a sealed one
+// is not) or, unless twice is asked for, it has sent a byte other than 0 and its counter
+// has never been seen to change.
 func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) {
 	counter := f.advert.Advert.Counter
 	s.demoteEver = s.demoteEver || f.prio.Demote != 0
 	if s.counter != counter {
-		s.varies, s.counter, s.since = true, counter, now
+		s.varies, s.counter, s.since, s.constant = true, counter, now, false
 	}
 	s.constant = s.constant || now.Sub(s.since) >= notDoubled
-	return !s.varies && (s.constant || s.demoteEver && !twice)
+	return s.constant || s.demoteEver && !s.varies && !twice
 }
 
 // replayed: the advert is a vipd node's, and not what that node sent, or not for the
 // first time (bpf/replay.h). An advert without a seal is an ordinary peer's. src is nil
 // for a source that was never heard.
-func (k *kernel) replayed(f *frame, src *source, own netip.Addr) bool {
+func (k *kernel) replayed(f *frame, src *source, own *host) bool {
 	seq, verdict := f.open()
 	switch {
 	case verdict == wire.SealNone:
 		return false
 	case verdict == wire.SealBroken:
 		return true
-	case f.advert.Src == own && k.nsent > 0 && !wire.SequenceRises(k.ownSeq, seq):
+	case own.owns(f.advert.Src) && k.nsent > 0 && !wire.SequenceRises(k.ownSeq, seq):
 		return true // our own voice, further back than the loop check remembers
 	default:
 		return src != nil && src.sealed && !wire.SequenceRises(src.seq, seq)
@@ -163,7 +164,7 @@ func (k *kernel) replayed(f *frame, src *source, own netip.Addr) bool {
 
 // accept is what an authentic advert does: record, yield if it must, and what goes into
 // the ring. Hooks and known findings change it.
-func (k *kernel) accept(f *frame, own netip.Addr, now election.Instant, seals bool, w *World) (seen, reject) {
+func (k *kernel) accept(f *frame, own *host, now election.Instant, seals bool, w *World) (seen, reject) {
 	if k.isLoop(f, own) {
 		return seen{}, rejectLoop
 	}
@@ -197,11 +198,13 @@ func (k *kernel) accept(f *frame, own netip.Addr, now election.Instant, seals bo
 	return s, rejectNone
 }
 
-// heardLast reports whether the last advert heard from src had that counter.
-func (k *kernel) heardLast(src netip.Addr, counter uint64) bool {
+// heardLast reports whether the last advert heard from one of these sources is that one.
+func (k *kernel) heardLast(of [2]lastSent) bool {
 	for i := range k.sources {
-		if k.sources[i].addr == src {
-			return k.sources[i].counter == counter
+		for _, last := range of {
+			if s := &k.sources[i]; s.addr == last.src && s.counter == last.counter {
+				return true
+			}
 		}
 	}
 	return false

@@ -27,9 +27,9 @@ type network struct {
 	delayBy time.Duration
 	shuffle int // by up to half a flight, so that frames overtake each other
 	double  int
-	hairpin bool     // frames come back to their sender
-	cuts    [][2]int // from, to: one-way
-	sides   []uint8  // by host: a partition; nil: none
+	hairpin bool // frames come back to their sender
+	cuts    []cut
+	sides   []uint8 // by host: a partition; nil: none
 }
 
 func (n *network) update() {
@@ -43,7 +43,7 @@ func (w *World) transmit(m *member, out wire.AdvertFrame) {
 		w.fail(m, "wire", "frame cannot be built: %v", err)
 		return
 	}
-	f := &frame{bytes: bytes, group: m.group, from: m, at: w.now}
+	f := &frame{bytes: bytes, group: m.group, from: m, at: w.now, src: out.Src}
 	w.overhear(f)
 	h := m.host
 	for class := range m.group.classes {
@@ -81,7 +81,7 @@ func (w *World) arrive(f *frame, class int32) {
 // passes draws what the network does to a frame on the last yards to m.
 func (w *World) passes(m *member, f *frame) bool {
 	n := &w.net
-	if f.from != nil && w.cut(f.from.host, m.host) || n.loss > 0 && w.losses.chance(n.loss) {
+	if f.from != nil && w.cut(f, m.host) || n.loss > 0 && w.losses.chance(n.loss) {
 		w.lost(m, f)
 		return false
 	}
@@ -108,11 +108,14 @@ func (w *World) single(m *member, f *frame, in time.Duration) {
 	w.queue.push(happening{at: w.now + in, kind: kindSingle, frame: f, to: m})
 }
 
-func (w *World) cut(from, to *host) bool {
+func (w *World) cut(f *frame, to *host) bool {
+	from := f.from.host
 	if w.net.sides != nil && w.net.sides[from.id] != w.net.sides[to.id] {
 		return true
 	}
-	return slices.Contains(w.net.cuts, [2]int{from.id, to.id})
+	return slices.ContainsFunc(w.net.cuts, func(c cut) bool {
+		return c.from == from.id && c.to == to.id && c.of(f.src)
+	})
 }
 
 // deliver is the moment a frame reaches a NIC.
@@ -155,7 +158,12 @@ func (w *World) receive(m *member, f *frame) {
 	}
 	var s seen
 	if why == rejectNone {
-		s, why = m.kernel.accept(f, h.addr, now, h.seals, w)
+		switch {
+		case h.peer == PeerNone:
+			s, why = m.kernel.accept(f, h, now, h.seals, w)
+		case h.owns(f.advert.Src):
+			why = rejectLoop
+		}
 	}
 	w.hash.add(hashReceive, uint64(m.id), f.advert.Advert.Counter, uint64(why)<<1|boolWord(s.Yielded))
 	if w.tracing {
@@ -171,6 +179,10 @@ func (w *World) receive(m *member, f *frame) {
 	}
 	if f.from == nil {
 		w.forged(m.group)
+	}
+	if h.peer != PeerNone {
+		w.hearPeer(m, f.prio, f.advert.Src, f.advert.Advert.Counter)
+		return
 	}
 	if s.Yielded {
 		w.check(m.group)

@@ -32,6 +32,12 @@ type Scenario struct {
 	Pace   time.Duration // between faults, on average
 	Faults FaultSet
 
+	// Of mixed runs, see Mixed.
+	Peer       Peer              // what the last host is
+	Families   Families          // of every group
+	MasterDown election.DownRule // of the vipd nodes
+	Adopt      bool              // an agent that is started again goes on with what is pinned
+
 	Known Known // open findings that must not hide others
 	Hooks Hooks
 }
@@ -149,6 +155,24 @@ func (s Scenario) Fast() Scenario {
 	return s
 }
 
+// Mixed is s on a segment that is not all vipd and IPv4: the last host may be a BSD or
+// ucarp, groups have addresses of either family or of both, some wait as OpenBSD does, and
+// agents that are started again adopt what is pinned. All of it follows from the seed.
+func (s Scenario) Mixed() Scenario {
+	c := newStream(s.Seed, "mixed")
+	s.Peer = oneOf(c, PeerNone, PeerFreeBSD, PeerOpenBSD, PeerUCARP)
+	s.Families = oneOf(c, FamilyIPv4, FamilyIPv6, FamilyDual)
+	s.MasterDown = oneOf(c, election.DownFreeBSD, election.DownOpenBSD)
+	s.Adopt = c.chance(600)
+	if s.Peer == PeerUCARP {
+		s.Families = FamilyIPv4 // it knows no other
+	}
+	if s.Peer == PeerOpenBSD && s.Hosts > 2 {
+		s.SendDemote = false // docs/divergences.md: of three, two that obey the byte go in a circle
+	}
+	return s
+}
+
 // Run simulates s.
 func (s Scenario) Run() Result {
 	w := newWorld(s, false)
@@ -199,12 +223,21 @@ func (w *World) round() {
 	w.settled = 0
 }
 
-func (w *World) settling() time.Duration { return 8 * (3*time.Duration(w.AdvBase) + 1) * time.Second }
+func (w *World) settling() time.Duration {
+	wait := 3*time.Duration(w.AdvBase) + 1
+	if w.MasterDown == election.DownOpenBSD || w.Peer == PeerOpenBSD {
+		wait += 2
+	}
+	return 8 * wait * time.Second
+}
 
 // held is until when a member at most does not preempt, since its sends failed, or waits
 // for the master whose interval was forged, which is believed in fast mode.
 func (w *World) held() (end time.Duration) {
 	for _, h := range w.hosts {
+		if h.peer != PeerNone {
+			continue
+		}
 		for _, m := range h.members {
 			v := m.machine.View()
 			if v.Hold == election.HoldSendFailed {

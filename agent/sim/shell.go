@@ -3,9 +3,11 @@
 package sim
 
 import (
+	"net/netip"
 	"time"
 
 	"vipd/agent/election"
+	"vipd/agent/wire"
 )
 
 // This file is the agent around the machines, after agent/loop.go and agent/execute.go:
@@ -15,6 +17,12 @@ import (
 // wakeFor is when the agent will look at m's deadline.
 func (w *World) wakeFor(m *member) time.Duration {
 	h := m.host
+	if h.peer != PeerNone {
+		if !h.kernelRuns() || !h.link {
+			return never
+		}
+		return h.clock.when(m.due, 0)
+	}
 	if !h.running() {
 		return never
 	}
@@ -281,23 +289,13 @@ func (w *World) unblock(h *host) {
 // sendAt builds the frame and hands it to the kernel. It reports whether it went out.
 func (w *World) sendAt(m *member, act election.SendAdvert) bool {
 	h := m.host
-	secret := &m.group.secrets[m.signs]
-	for again := true; again; again = m.counter == m.heardSeq { // never a peer's last one
-		m.counter++
-		if h.seals {
-			h.sequence++
-			m.counter = secret.seal.Counter(h.sequence, sealed(h.addr, act.Priority))
-		}
+	passed, before := true, m.kernel.claimed
+	var outs [2]wire.AdvertFrame
+	sources := h.sources(w.Families)
+	for i, src := range sources {
+		outs[i] = w.sign(m, act.Priority, src)
+		passed = m.kernel.advertise(h.clock.local(w.now), act.Goodbye) && passed
 	}
-	digest := secret.key.Digest(secret.prefix, m.counter)
-	out := build(m.group.vhid, h.addr, act.Priority, m.counter, digest)
-	if w.hooks.Advert != nil {
-		out.Advert = w.hooks.Advert(out.Advert, m.cfg.AdvSkew, h.demotion)
-	}
-	m.kernel.recordSent(m.counter, digest, act.Priority)
-	now := h.clock.local(w.now)
-	before := m.kernel.claimed
-	passed := m.kernel.advertise(now, act.Goodbye)
 	ok := passed && h.link && h.failing == 0
 	if passed && !ok && m.kernel.claimed != before {
 		w.claimLost(m)
@@ -306,16 +304,41 @@ func (w *World) sendAt(m *member, act election.SendAdvert) bool {
 		w.countSend(m)
 		w.stats.Adverts++
 		if !act.Goodbye {
-			m.sentAt, m.sentSeq = w.now, m.counter
+			m.sentAt = w.now
 		}
-		w.transmit(m, out)
+		for i, src := range sources {
+			if !act.Goodbye {
+				m.lastSent[i] = lastSent{src, outs[i].Advert.Counter}
+			}
+			w.transmit(m, outs[i])
+		}
 	}
 	m.failed = !ok
 	w.hash.add(hashSend, uint64(m.id), prioWord(act.Priority), m.counter<<1|boolWord(ok))
 	if w.tracing {
-		w.notef(h, m.group, "sends %d/%d demote %d, ok %v", out.Advert.AdvBase, out.Advert.AdvSkew, out.Advert.Demote, ok)
+		w.notef(h, m.group, "sends %d/%d demote %d, ok %v", outs[0].Advert.AdvBase, outs[0].Advert.AdvSkew, outs[0].Advert.Demote, ok)
 	}
 	return ok
+}
+
+// sign builds one advert, and tells the kernel of it before it leaves.
+func (w *World) sign(m *member, p election.Priority, src netip.Addr) wire.AdvertFrame {
+	h := m.host
+	secret := &m.group.secrets[m.signs]
+	for again := true; again; again = m.counter == m.heardSeq { // never a peer's last one
+		m.counter++
+		if h.seals {
+			h.sequence++
+			m.counter = secret.seal.Counter(h.sequence, sealed(src, p))
+		}
+	}
+	digest := secret.key.Digest(secret.prefix, m.counter)
+	out := build(m.group.vhid, src, p, m.counter, digest)
+	if w.hooks.Advert != nil {
+		out.Advert = w.hooks.Advert(out.Advert, m.cfg.AdvSkew, h.demotion)
+	}
+	m.kernel.recordSent(m.counter, digest, p)
+	return out
 }
 
 // revive lets an agent that was stopped run: it finds its ring and its deadlines.
@@ -338,6 +361,10 @@ func (w *World) revive(h *host) {
 // that could have changed either. What the wire said before counts first.
 func (w *World) sync(h *host) {
 	if !h.running() {
+		return
+	}
+	if h.peer != PeerNone {
+		w.syncPeer(h)
 		return
 	}
 	w.turn(h, nil)

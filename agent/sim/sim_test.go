@@ -23,21 +23,25 @@ var (
 	seedFlag  = flag.Uint64("sim.seed", 0, "the seed that TestSeed replays and explains")
 	knownFlag = flag.Uint("sim.known", uint(sim.KnownAll), "the open findings that TestSeed goes around, as bits")
 	timeFlag  = flag.Duration("sim.time", 0, "how long TestRandom tries random seeds; 0: a few fixed ones")
+	mixedFlag = flag.Bool("sim.mixed", false, "TestSeed and TestRandom with BSD peers, IPv6, other timers and adoption")
 	fastFlag  = flag.Bool("sim.fast", false, "TestSeed and TestRandom in fast mode, advbase 0")
 	fromFlag  = flag.Uint64("sim.from", 0, "the first seed of TestRandom; 0 with -sim.time: a new one each time")
 )
 
 // scenario is what a seed means under the flags.
-func scenario(seed uint64, known sim.Known) sim.Scenario {
+func scenario(seed uint64, known sim.Known, mixed bool) sim.Scenario {
 	s := sim.Random(seed).Around(known)
 	if *fastFlag {
 		s = s.Fast()
+	}
+	if mixed {
+		s = s.Mixed()
 	}
 	return s
 }
 
 // complain fails t with all that is needed to look into a seed.
-func complain(t *testing.T, seed uint64, known sim.Known, r sim.Result) {
+func complain(t *testing.T, seed uint64, known sim.Known, mixed bool, r sim.Result) {
 	t.Helper()
 	flags := ""
 	if known != sim.KnownAll {
@@ -46,8 +50,11 @@ func complain(t *testing.T, seed uint64, known sim.Known, r sim.Result) {
 	if *fastFlag {
 		flags += " -sim.fast"
 	}
+	if mixed {
+		flags += " -sim.mixed"
+	}
 	t.Errorf("seed %d: %v\nreplay with:\n\n\tgo test ./agent/sim -run '^TestSeed$' -count=1 -v -sim.seed=%d%s\n\n%s",
-		seed, r.Violation, seed, flags, scenario(seed, known).Explain())
+		seed, r.Violation, seed, flags, scenario(seed, known, mixed).Explain())
 }
 
 // TestSeed replays a seed that failed and tells its story.
@@ -55,7 +62,7 @@ func TestSeed(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("no -sim.seed")
 	}
-	s := scenario(*seedFlag, sim.Known(*knownFlag))
+	s := scenario(*seedFlag, sim.Known(*knownFlag), *mixedFlag)
 	r := s.Run()
 	t.Logf("%d hosts, %d groups, %+v\n%s", s.Hosts, s.Groups, r.Stats, s.Explain())
 	if r.Violation != nil {
@@ -90,14 +97,15 @@ func TestRandom(t *testing.T) {
 				if n >= count || !until.IsZero() && time.Now().After(until) {
 					return
 				}
-				r := scenario(from+n, sim.KnownAll).Run()
+				mixed := *mixedFlag || !*fastFlag && n%2 == 1
+				r := scenario(from+n, sim.KnownAll, mixed).Run()
 				events.Add(uint64(r.Stats.Total()))
 				mu.Lock()
 				sum.Add(r.Stats)
 				mu.Unlock()
 				if r.Violation != nil {
 					failed.Add(1)
-					complain(t, from+n, sim.KnownAll, r)
+					complain(t, from+n, sim.KnownAll, mixed, r)
 				}
 			}
 		})
@@ -157,7 +165,7 @@ func TestSeeds(t *testing.T) {
 	for _, words := range lines(t, "seeds.txt") {
 		seed := number(t, words[0])
 		if r := sim.Random(seed).Around(sim.KnownAll).Run(); r.Violation != nil {
-			complain(t, seed, sim.KnownAll, r)
+			complain(t, seed, sim.KnownAll, false, r)
 		}
 	}
 }

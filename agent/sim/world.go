@@ -5,6 +5,7 @@ package sim
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"vipd/agent/election"
@@ -40,21 +41,22 @@ type World struct {
 
 // Stats counts what a run did.
 type Stats struct {
-	Adverts     int // sent
-	Deliveries  int // frames at kernels
-	Rejected    int // of them
-	Forged      int // of an attacker, accepted
-	Lost        int
-	RingFull    int
-	Turns       int // of agents' loops
-	Steps       int // of machines
-	Transitions int
-	Reasons     [32]int // transitions by election.Reason
-	Faults      int
-	ByKind      [32]int       // faults
-	Overlaps    int           // pairs of owners
-	Overlap     time.Duration // the longest
-	Gap         time.Duration // the longest time without an owner
+	Adverts                                 int // sent
+	Deliveries                              int // frames at kernels
+	Rejected                                int // of them
+	Forged                                  int // of an attacker, accepted
+	Lost                                    int
+	RingFull                                int
+	Turns                                   int // of agents' loops
+	Steps                                   int // of machines
+	Transitions                             int
+	Reasons                                 [32]int // transitions by election.Reason
+	PeerTransitions, Adopted, AdoptedMaster int     // of mixed runs
+	Faults                                  int
+	ByKind                                  [32]int       // faults
+	Overlaps                                int           // pairs of owners
+	Overlap                                 time.Duration // the longest
+	Gap                                     time.Duration // the longest time without an owner
 }
 
 // Total is the number of events: frames that reached a kernel, and steps of machines.
@@ -74,6 +76,9 @@ func (s *Stats) Add(o Stats) {
 	for i, n := range o.Reasons {
 		s.Reasons[i] += n
 	}
+	s.PeerTransitions += o.PeerTransitions
+	s.Adopted += o.Adopted
+	s.AdoptedMaster += o.AdoptedMaster
 	s.Faults += o.Faults
 	for i, n := range o.ByKind {
 		s.ByKind[i] += n
@@ -101,7 +106,7 @@ func newWorld(s Scenario, tracing bool) *World {
 	w.net.jitter = s.Latency / 4
 	w.net.flight = 2 * (longest + w.net.jitter)
 	for i := range s.Groups {
-		w.groups = append(w.groups, newGroup(i))
+		w.groups = append(w.groups, newGroup(i, s.Families))
 	}
 	// A broadcast visits all members of a group: they lie side by side.
 	members := make([]member, s.Hosts*s.Groups)
@@ -115,13 +120,11 @@ func newWorld(s Scenario, tracing bool) *World {
 	return w
 }
 
-func newGroup(i int) *group {
+func newGroup(i int, families Families) *group {
 	g := &group{vhid: uint8(i + 1), disturbed: -time.Hour, forged: -time.Hour, gapOpen: true}
 	// Secret 0 is everybody's, 1 a wrong password, 2 a wrong address list, 3 the next password.
-	addrs := [][]netip.Addr{
-		{netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)})},
-		{netip.AddrFrom4([4]byte{198, 51, 100, byte(i + 1)}), netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)})},
-	}
+	addrs := [2][]netip.Addr{families.addresses(byte(i + 1))}
+	addrs[1] = append(slices.Clone(addrs[0]), netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)}))
 	for n, pass := range []string{"", "drifted", "", "rotated"} {
 		key, err := wire.NewKey([]byte(fmt.Sprint("sim", i, pass)))
 		if err != nil {
@@ -135,10 +138,20 @@ func newGroup(i int) *group {
 func (w *World) addHost(i int, members []member, config *stream) {
 	h := &host{
 		id: i, name: fmt.Sprintf("fw%d", i), class: int32(i % latencyClasses),
-		addr:    netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+		addrs: [2]netip.Addr{
+			netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+			netip.AddrFrom16([16]byte{0xfe, 0x80, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}),
+		},
 		ringCap: ringSize, lag: w.Lag,
 	}
 	h.seals = w.Seals == SealsAll || w.Seals == SealsSome && i%2 == 0
+	if i == w.Hosts-1 {
+		h.peer = w.Peer
+	}
+	if h.peer == PeerUCARP {
+		h.addrs[0] = netip.AddrFrom4([4]byte{9, 0, 0, 1}) // the lowest: it stays
+	}
+	h.seals = h.seals && h.peer == PeerNone
 	if w.Lag > 0 {
 		h.lag = config.between(0, w.Lag)
 	}
@@ -151,7 +164,14 @@ func (w *World) addHost(i int, members []member, config *stream) {
 		m.id, m.host, m.group, m.accepts = i*w.Groups+n, h, g, 1
 		m.cfg = election.Config{
 			NodeName: h.name, AdvBase: w.AdvBase, AdvSkew: w.skew(i, n, config), Preempt: w.Preempt,
-			DeadRatio: 3, SendDemote: w.SendDemote,
+			DeadRatio: 3, SendDemote: w.SendDemote, MasterDown: w.MasterDown, DualStack: w.Families == FamilyDual,
+		}
+		switch h.peer {
+		case PeerFreeBSD, PeerUCARP:
+			m.cfg.MasterDown = election.DownFreeBSD
+		case PeerOpenBSD:
+			m.cfg.MasterDown = election.DownOpenBSD
+		case PeerNone:
 		}
 		m.normal = m.cfg
 		m.kernel.role = election.SetRole{State: election.Init}
@@ -210,5 +230,9 @@ func (w *World) ring() {
 	}
 	w.now = first.at
 	w.alarms.put(never)
+	if first.m.host.peer != PeerNone {
+		w.timePeer(first.m)
+		return
+	}
 	w.turn(first.m.host, first.m)
 }
