@@ -125,9 +125,9 @@ static __always_inline int is_replay(const struct advert *a, struct source_val *
 }
 
 /*
- * Whether a source understands the demote byte, as OpenBSD does. Its counter is a constant cookie: it has
- * been seen to stay, or the source has sent a non-zero byte, and it has never been seen to change, so a
- * sealed one is none. Without the first half a node that is demoted, and still has the better skew, and an
+ * Whether a source understands the demote byte, as OpenBSD does. Its counter is a constant cookie until it
+ * boots: it has been seen to stay since it last changed, or the source has sent a non-zero byte and it has
+ * never been seen to change. A sealed one is none. Without the first half a node that is demoted, and still has the better skew, and an
  * OpenBSD that takes over for it, with a byte of 0, would be two masters for ever. A vipd node does not
  * count: beside a peer that ignores the byte, two that obey it would preempt in a circle. Agent
  * and kernel must agree on this, hence it is decided here and told in the event.
@@ -143,7 +143,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 	if (a->ev.demote)
 		flags |= SOURCE_DEMOTE_EVER;
 	if (src && src->counter != a->ev.counter)
-		flags |= SOURCE_COUNTER_VARIES;
+		flags = (flags | SOURCE_COUNTER_VARIES) & ~SOURCE_COUNTER_STAYS;
 	/* A frame that was doubled on its way is no second advert. */
 	else if (src && (__u16)(tick - src->since) >= 2)
 		flags |= SOURCE_COUNTER_STAYS;
@@ -168,7 +168,8 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 	}
 	if (flags & SOURCE_DEMOTE_EVER)
 		a->ev.flags |= EVENT_DEMOTE_EVER;
-	if (flags & (SOURCE_DEMOTE_EVER | SOURCE_COUNTER_STAYS) && !(flags & SOURCE_COUNTER_VARIES))
+	if (flags & SOURCE_COUNTER_STAYS ||
+	    (flags & (SOURCE_DEMOTE_EVER | SOURCE_COUNTER_VARIES)) == SOURCE_DEMOTE_EVER)
 		a->ev.flags |= EVENT_DEMOTE_AWARE;
 	if (a->seal == SEAL_VALID)
 		a->ev.flags |= EVENT_SEALED;

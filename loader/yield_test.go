@@ -179,7 +179,10 @@ func TestAwareness(t *testing.T) {
 	step("cookie, the frame doubled", "192.0.2.5", 0, 9, false, false)
 	time.Sleep(3 << 26) // a counter stays if it is the same two ticks of 2^26 ns later
 	step("cookie again", "192.0.2.5", 0, 9, false, true)
-	step("a counter that was only replayed", "192.0.2.5", 0, 10, false, false)
+	step("booted", "192.0.2.5", 0, 10, false, false)
+	time.Sleep(3 << 26)
+	step("and again", "192.0.2.5", 0, 10, false, true)
+	step("counts after all", "192.0.2.5", 0, 11, false, false)
 }
 
 func TestLoop(t *testing.T) {
