@@ -69,7 +69,7 @@ func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled b
 		VirtualMAC: net.HardwareAddr(mac[:]).String(),
 		AdvBase:    int(cfg.AdvBase), AdvSkew: int(cfg.AdvSkew), EffectiveAdvSkew: int(v.view.Effective.AdvSkew),
 		Generation: v.view.Generation,
-		Dataplane:  api.Dataplane{Mode: string(v.att.Mode), Egress: v.att.Egress},
+		Dataplane:  api.Dataplane{Mode: string(v.att.Mode), Egress: v.att.Egress, Parent: v.att.Parent, Note: v.att.Note},
 	}
 	for _, p := range cfg.Addresses {
 		out.Addresses = append(out.Addresses, p.String())

@@ -180,8 +180,8 @@ __noinline int advert_v4(struct xdp_md *ctx, __u32 ifindex)
 	struct ethhdr *eth = frame(ctx);
 	struct iphdr *ip = (void *)(eth + 1);
 	struct envelope env = {};
-	struct advert a = {};
 	struct group_val *g;
+	struct advert *a;
 	__u32 tot, hl;
 	__u8 dst[16];
 	__u8 *p;
@@ -215,12 +215,15 @@ __noinline int advert_v4(struct xdp_md *ctx, __u32 ifindex)
 	}
 	if (!reaches_us(eth, g->nic_mac, p[1]))
 		return VERDICT_NEXT;
+	a = blank_advert();
+	if (!a)
+		return VERDICT_NEXT;
 	v4_mapped(dst, ip->daddr);
 	env.to = ip->daddr == bpf_htonl(CARP_GROUP_V4) ? TO_GROUP : unicast_audience(g->slot, dst);
-	a.ev.ifindex = ifindex;
-	v4_mapped(a.ev.src, ip->saddr);
-	__builtin_memcpy(a.ev.src_mac, eth->h_source, ETH_ALEN);
-	return own_vhid(ctx, p, &env, g, &a);
+	a->ev.ifindex = ifindex;
+	v4_mapped(a->ev.src, ip->saddr);
+	__builtin_memcpy(a->ev.src_mac, eth->h_source, ETH_ALEN);
+	return own_vhid(ctx, p, &env, g, a);
 }
 
 /* Directly behind the fixed header: no peer puts an extension header before an advert. */
@@ -230,8 +233,8 @@ __noinline int advert_v6(struct xdp_md *ctx, __u32 ifindex)
 	struct ethhdr *eth = frame(ctx);
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	struct envelope env = { .v6 = 1, .off = IP_OFF + sizeof(*ip) };
-	struct advert a = {};
 	struct group_val *g;
+	struct advert *a;
 	const __u8 *dst;
 	__u8 *p;
 
@@ -256,11 +259,14 @@ __noinline int advert_v6(struct xdp_md *ctx, __u32 ifindex)
 	}
 	if (!reaches_us(eth, g->nic_mac, p[1]))
 		return VERDICT_NEXT;
+	a = blank_advert();
+	if (!a)
+		return VERDICT_NEXT;
 	env.to = dst[0] == 0xff ? TO_GROUP : unicast_audience(g->slot, dst);
-	a.ev.ifindex = ifindex;
-	__builtin_memcpy(a.ev.src, &ip->saddr, sizeof(a.ev.src));
-	__builtin_memcpy(a.ev.src_mac, eth->h_source, ETH_ALEN);
-	return own_vhid(ctx, p, &env, g, &a);
+	a->ev.ifindex = ifindex;
+	__builtin_memcpy(a->ev.src, &ip->saddr, sizeof(a->ev.src));
+	__builtin_memcpy(a->ev.src_mac, eth->h_source, ETH_ALEN);
+	return own_vhid(ctx, p, &env, g, a);
 }
 
 #endif

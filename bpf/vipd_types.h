@@ -235,11 +235,12 @@ struct source_val {
 };
 _Static_assert(sizeof(struct source_val) == 32, "source_val");
 
-/* scratch: room for SHA-1's schedule, more than the stack has. */
+/* scratch: room for SHA-1's schedule and for an advert on its way, more than the stack has. */
 struct scratch {
 	__u64 w[40];
+	__u64 advert[12]; /* struct advert of accept.h */
 };
-_Static_assert(sizeof(struct scratch) == 320, "scratch");
+_Static_assert(sizeof(struct scratch) == 416, "scratch");
 
 /* clock: this CPU's last reading of the clock, see clock.h. */
 struct clock {

@@ -118,9 +118,12 @@ func (d *Dataplane) DropUnclaimed() ([]LeftVIP, error) {
 		delete(d.pinned, key)
 	}
 	for ifindex, a := range d.attached {
-		if !a.claimed {
+		if !a.claimed && !a.carrier { // carriers go with the last that they carry
 			errs = append(errs, d.detach(ifindex))
 		}
+	}
+	for ifindex := range d.attached {
+		errs = append(errs, d.dropCarrier(ifindex))
 	}
 	return left, errors.Join(errs...)
 }
@@ -229,12 +232,15 @@ func (d *Dataplane) readPinned() error {
 }
 
 func (d *Dataplane) adoptInterfaces() error {
-	flags := make(map[int]uint32)
+	flags, parents := make(map[int]uint32), make(map[int]int)
 	var key uint32
 	var val bpfIface
 	it := d.objs.Ifaces.Iterate()
 	for it.Next(&key, &val) {
 		flags[int(key)] = val.Flags
+		if val.Parent != 0 {
+			parents[int(key)] = int(val.Parent)
+		}
 	}
 	if err := it.Err(); err != nil {
 		return fmt.Errorf("read the pinned list of interfaces: %w", err)
@@ -244,13 +250,13 @@ func (d *Dataplane) adoptInterfaces() error {
 			return fmt.Errorf("adopt interface %d: %w", ifindex, err)
 		}
 	}
-	return nil
+	return d.adoptVLANs(parents)
 }
 
 // adoptInterface puts the new programs in the place of the old, the fence first; each
 // by one replacement, so that there is always one.
 func (d *Dataplane) adoptInterface(ifindex int, flags uint32) (err error) {
-	a := &attachment{}
+	a := &attachment{adopted: true, carrier: flags&ifaceCarrier != 0}
 	d.attached[ifindex] = a
 	l, err := netlink.LinkByIndex(ifindex)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {

@@ -33,24 +33,40 @@ const (
 type Attachment struct {
 	Mode   Mode   // native or generic
 	Egress string // tcx or clsact
+	// Parent is the interface whose program serves this VLAN device by its tags; "" if
+	// the program sits on the interface itself.
+	Parent string
+	// Note says why it is not a better mode; "" if there is none, or none was looked for.
+	Note string
 }
 
 type attachment struct {
 	Attachment
 	ifname  string
-	xdp     link.Link // nil in what was adopted half made
-	tcx     link.Link // nil with clsact
-	claimed bool      // by Attach, not only adopted
+	xdp     link.Link  // nil in what was adopted half made, and with a parent
+	tcx     link.Link  // nil with clsact
+	vlan    vlanDevice // served by its parent; zero if not
+	carrier bool       // there for VLAN devices alone
+	claimed bool       // by Attach, not only adopted
+	adopted bool
 }
 
 func (a *attachment) close() error {
 	return errors.Join(closeIf(a.xdp != nil, a.xdp), closeIf(a.tcx != nil, a.tcx))
 }
 
-// alive says whether the link still sits on its interface: one that vanished may
-// have come back under its old index.
-func (a *attachment) alive(ifindex int) bool {
-	return sitsOn(a.xdp, ifindex) && (a.tcx == nil || sitsOn(a.tcx, ifindex))
+// alive says whether all still sits on its interface: one that vanished may have come
+// back under its old index.
+func (d *Dataplane) alive(a *attachment, ifindex int) bool {
+	if a.Egress == "" || a.tcx != nil && !sitsOn(a.tcx, ifindex) {
+		return false
+	}
+	if a.vlan.parent == 0 {
+		return a.xdp != nil && sitsOn(a.xdp, ifindex)
+	}
+	v, err := vlanOf(ifindex)
+	p := d.attached[a.vlan.parent]
+	return err == nil && v == a.vlan && p != nil && p.xdp != nil && sitsOn(p.xdp, a.vlan.parent)
 }
 
 func sitsOn(l link.Link, ifindex int) bool {
@@ -74,64 +90,81 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 	if d.closed {
 		return Attachment{}, ErrClosed
 	}
-	modes, err := d.modesFor(ifname, want)
+	ways, err := waysFor(ifindex, ifname, want)
 	if err != nil {
 		return Attachment{}, err
 	}
 	a := d.attached[ifindex]
-	if a != nil && a.xdp != nil {
+	if a != nil && !a.carrier {
 		a.claimed = true
-		if a.alive(ifindex) && (want == ModeAuto || want == "" || a.Mode == want) {
+		if d.alive(a, ifindex) && (want == ModeAuto || want == "" || a.Mode == want) {
 			return a.Attachment, nil
 		}
-		if err := d.detach(ifindex); err != nil {
-			return Attachment{}, err
+		if a.xdp != nil || a.vlan.parent != 0 { // else half made
+			if err := d.detach(ifindex); err != nil {
+				return Attachment{}, err
+			}
+			a = d.attached[ifindex] // a carrier, maybe
 		}
-		a = nil
 	}
 	if a == nil {
 		a = &attachment{ifname: ifname}
+		d.attached[ifindex] = a
 	}
-	a.claimed = true
-	d.attached[ifindex] = a
-	if err := d.attach(a, ifindex, modes); err != nil {
+	a.claimed, a.carrier = true, false
+	if err := d.attach(a, ifindex, ways); err != nil {
 		return Attachment{}, errors.Join(err, d.detach(ifindex))
 	}
-	d.opts.Log.Info("data plane attached", "interface", ifname, "mode", a.Mode, "egress", a.Egress)
+	d.opts.Log.Info("data plane attached", "interface", ifname, "mode", a.Mode, "egress", a.Egress, "parent", a.Parent, "note", a.Note)
 	return a.Attachment, nil
 }
 
-// modesFor lists the modes to try, best first.
-func (d *Dataplane) modesFor(ifname string, want Mode) ([]Mode, error) {
+// way is one place for the program, in one mode.
+type way struct {
+	mode Mode
+	vlan *vlanDevice // on its parent
+}
+
+// waysFor lists the ways to try, best first.
+func waysFor(ifindex int, ifname string, want Mode) ([]way, error) {
+	native := way{mode: ModeNative}
+	v, err := vlanOf(ifindex)
+	isVLAN := !errors.Is(err, errNoVLAN)
+	if isVLAN && err == nil {
+		native.vlan, ifname = &v, v.parentName
+	}
 	switch want {
-	case ModeNative, ModeGeneric:
-		return []Mode{want}, nil
+	case ModeNative:
+		if isVLAN && err != nil {
+			return nil, fmt.Errorf("no native xdp on %s: %w", ifname, err)
+		}
+		return []way{native}, nil
+	case ModeGeneric:
+		return []way{{mode: ModeGeneric}}, nil
 	case ModeAuto, "":
-		driver, err := driverOf(ifname)
-		if err != nil {
-			return nil, err
+		driver, driverErr := driverOf(ifname)
+		if driverErr != nil {
+			return nil, driverErr
 		}
-		if provenDrivers()[driver] {
-			return []Mode{ModeNative, ModeGeneric}, nil
+		if provenDrivers()[driver] && (!isVLAN || err == nil) {
+			return []way{native, {mode: ModeGeneric}}, nil
 		}
-		return []Mode{ModeGeneric}, nil
+		return []way{{mode: ModeGeneric}}, nil
 	}
 	return nil, fmt.Errorf("xdp mode %q: want auto, native or generic", want)
 }
 
 // attach fences what leaves before it answers what comes.
-func (d *Dataplane) attach(a *attachment, ifindex int, modes []Mode) error {
-	key := uint32(ifindex)
-	err := d.objs.Ifaces.Update(key, bpfIface{}, ebpf.UpdateNoExist)
-	if err != nil && !errors.Is(err, ebpf.ErrKeyExist) { // adopted half made
-		return fmt.Errorf("note interface %s: %w", a.ifname, err)
+func (d *Dataplane) attach(a *attachment, ifindex int, ways []way) error {
+	if err := d.noteInterface(ifindex, 0); err != nil {
+		return err
 	}
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("count the cpus: %w", err)
 	}
 	// Counters outlive an attachment.
-	err = d.objs.IfStats.Update(key, make([]bpfIfStats, cpus), ebpf.UpdateNoExist)
+	err = d.objs.IfStats.Update(uint32(ifindex), make([]bpfIfStats, cpus), ebpf.UpdateNoExist)
 	if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
 		return fmt.Errorf("make the counters of %s: %w", a.ifname, err)
 	}
@@ -140,17 +173,42 @@ func (d *Dataplane) attach(a *attachment, ifindex int, modes []Mode) error {
 			return err
 		}
 	}
+	if a.xdp != nil { // it carried VLANs already
+		return nil
+	}
 	d.showTags(a, ifindex)
-	for i, mode := range modes {
-		err = d.attachXDP(a, ifindex, mode)
-		if err == nil || errors.Is(err, ErrSlotTaken) {
-			return err
+	a.Note = ""
+	for i, w := range ways {
+		if w.vlan != nil {
+			err = d.carry(a, ifindex, *w.vlan)
+		} else {
+			err = d.attachXDP(a, ifindex, w.mode)
 		}
-		if i+1 < len(modes) {
-			d.opts.Log.Warn("no xdp in this mode, trying the next", "interface", a.ifname, "mode", mode, "err", err)
+		if err == nil {
+			return nil
+		}
+		if i+1 < len(ways) {
+			a.Note = err.Error()
+			d.opts.Log.Warn("no xdp in this mode, trying the next", "interface", a.ifname, "mode", w.mode, "err", err)
 		}
 	}
 	return err
+}
+
+// noteInterface begins the entry by which whoever comes after us finds what is attached.
+func (d *Dataplane) noteInterface(ifindex int, flags uint32) error {
+	err := d.objs.Ifaces.Update(uint32(ifindex), bpfIface{Flags: flags}, ebpf.UpdateNoExist)
+	if errors.Is(err, ebpf.ErrKeyExist) { // adopted half made, or a carrier
+		var v bpfIface
+		if err = d.objs.Ifaces.Lookup(uint32(ifindex), &v); err == nil {
+			v.Flags = v.Flags&^ifaceCarrier | flags
+			err = d.objs.Ifaces.Put(uint32(ifindex), v)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("note interface %d: %w", ifindex, err)
+	}
+	return nil
 }
 
 // showTags makes VLAN tags visible to XDP. Where that fails the data plane still
@@ -246,18 +304,22 @@ func (d *Dataplane) Detach(ifindex int) error {
 	return d.detach(ifindex)
 }
 
+// detach leaves of a parent what its VLAN devices need.
 func (d *Dataplane) detach(ifindex int) error {
 	a := d.attached[ifindex]
 	if a == nil {
 		return nil
 	}
+	if !a.carrier && d.carries(ifindex) {
+		return d.onlyCarry(ifindex, a)
+	}
 	delete(d.attached, ifindex)
-	var v bpfIface
-	if err := d.objs.Ifaces.Lookup(uint32(ifindex), &v); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("look up what was attached to %s: %w", a.ifname, err)
+	flags, err := d.flags(ifindex)
+	if err != nil {
+		return err
 	}
 	// First what answers, then the fence.
-	errs := []error{dropLink(a.xdp), dropLink(a.tcx), undo(ifindex, v.Flags)}
+	errs := []error{dropLink(a.xdp), d.uncarry(a), dropLink(a.tcx), undo(ifindex, flags)}
 	if err := d.objs.Ifaces.Delete(uint32(ifindex)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		errs = append(errs, err)
 	}
@@ -265,6 +327,15 @@ func (d *Dataplane) detach(ifindex int) error {
 		return fmt.Errorf("detach from %s: %w", a.ifname, err)
 	}
 	return nil
+}
+
+// flags are what the entry of an interface says; 0 if it has none.
+func (d *Dataplane) flags(ifindex int) (uint32, error) {
+	var v bpfIface
+	if err := d.objs.Ifaces.Lookup(uint32(ifindex), &v); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return 0, fmt.Errorf("look up what was attached to interface %d: %w", ifindex, err)
+	}
+	return v.Flags, nil
 }
 
 // undo takes back what the flags of an interface say, beside the links.

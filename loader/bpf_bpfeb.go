@@ -138,8 +138,9 @@ type bpfRole struct {
 }
 
 type bpfScratch struct {
-	_ structs.HostLayout
-	W [40]uint64
+	_      structs.HostLayout
+	W      [40]uint64
+	Advert [12]uint64
 }
 
 type bpfSeen struct {

@@ -264,8 +264,10 @@ func (d *Dataplane) Remove() error {
 	d.roles.silence()
 	d.closed = true
 	var errs []error
-	for ifindex := range d.attached {
-		errs = append(errs, d.detach(ifindex))
+	for len(d.attached) > 0 { // a parent may have to wait for its VLAN devices
+		for ifindex := range d.attached {
+			errs = append(errs, d.detach(ifindex))
+		}
 	}
 	errs = append(errs, os.RemoveAll(d.pinDir()), removeDir(d.opts.Dir))
 	return errors.Join(append(errs, d.release())...)

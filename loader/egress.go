@@ -20,6 +20,7 @@ const (
 	ifaceClsactFilter = 1
 	ifaceClsactQdisc  = 2
 	ifaceRXVLAN       = 4
+	ifaceCarrier      = 8
 )
 
 // attachEgress prefers tcx (kernel 6.6). First on the hook: a program before us that

@@ -12,16 +12,11 @@ import (
 // vlanKeyOf is the key of a VLAN, given as in testVLANs.
 func vlanKeyOf(ifindex int, tags []uint32) bpfVlanKey {
 	k := bpfVlanKey{Ifindex: uint32(ifindex)}
-	k.Outer, k.OuterProtoBe = uint16(tags[0]), hostOrder(uint16(tags[0]>>16))
+	k.Outer, k.OuterProtoBe = uint16(tags[0]), bigEndian(uint16(tags[0]>>16))
 	if len(tags) > 1 {
-		k.Inner, k.InnerProtoBe = uint16(tags[1]), hostOrder(uint16(tags[1]>>16))
+		k.Inner, k.InnerProtoBe = uint16(tags[1]), bigEndian(uint16(tags[1]>>16))
 	}
 	return k
-}
-
-// hostOrder is what a big-endian field is when it is read as a number of this machine.
-func hostOrder(be uint16) uint16 {
-	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, be))
 }
 
 // withTags puts tags (protocol<<16 | priority and id) into a frame, the outer one first.
@@ -45,11 +40,15 @@ func TestTags(t *testing.T) {
 		other   [][]uint32
 	}{
 		{
-			"802.1Q", vlanIndex, []uint32{0x8100<<16 | 42}, [][]uint32{{0x8100<<16 | 0xe000 | 42}, {0x8100 << 16, 0x8100<<16 | 42}},
+			"802.1Q", vlanIndex,
+			[]uint32{0x8100<<16 | 42},
+			[][]uint32{{0x8100<<16 | 0xe000 | 42}, {0x8100 << 16, 0x8100<<16 | 42}},
 			[][]uint32{nil, {0x8100<<16 | 43}, {0x88a8<<16 | 42}, {0x8100 << 16}, {0x8100<<16 | 42, 0x8100<<16 | 42}, {0x88a8<<16 | 200, 0x8100<<16 | 42}},
 		},
 		{
-			"802.1ad", qinqIndex, []uint32{0x88a8<<16 | 3000, 0x8100<<16 | 42}, [][]uint32{{0x88a8<<16 | 0x2000 | 3000, 0x8100<<16 | 0x4000 | 42}},
+			"802.1ad", qinqIndex,
+			[]uint32{0x88a8<<16 | 3000, 0x8100<<16 | 42},
+			[][]uint32{{0x88a8<<16 | 0x2000 | 3000, 0x8100<<16 | 0x4000 | 42}},
 			[][]uint32{nil, {0x88a8<<16 | 3000}, {0x8100<<16 | 3000, 0x8100<<16 | 42}, {0x8100<<16 | 42}, {0x8100<<16 | 42, 0x88a8<<16 | 3000}, {0x8100<<16 | 3000, 0x88a8<<16 | 3000, 0x8100<<16 | 42}},
 		},
 	} {

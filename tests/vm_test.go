@@ -98,3 +98,44 @@ func TestVMFailover(t *testing.T) {
 		})
 	}
 }
+
+// TestVMVLAN: groups on VLAN devices, by the program of their parent and in generic mode on the device itself.
+func TestVMVLAN(t *testing.T) {
+	const one, two = "eth0.100", "eth0.200.30"
+	for _, tc := range []struct{ name, mode, ifname, got, parent string }{
+		{"802.1Q", "auto", one, "native", "eth0"},
+		{"802.1ad", "auto", two, "native", "eth0"},
+		{"generic", "generic", two, "generic", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := newVMPair(t, fmt.Sprintf("[xdp]\nmode = %q\n", tc.mode), tc.ifname, func(h *lab.Host, address string) {
+				h.AddVLAN("eth0", one, 100, false)
+				h.AddVLAN("eth0", "eth0.200", 200, true)
+				h.AddVLAN("eth0.200", two, 30, false)
+				h.AddAddress(tc.ifname, address)
+			})
+			group := tc.ifname + "@1"
+			p.a.Start()
+			if g := p.a.Group(group); g.Dataplane.Parent != tc.parent {
+				t.Errorf("served by %q, want %q", g.Dataplane.Parent, tc.parent)
+			}
+			p.a.WaitAnswering(group, upTimeout)
+			if f := p.a.UnicastFilter(tc.ifname); len(f) != 1 {
+				t.Errorf("the filter of %s has %v", tc.ifname, f)
+			}
+			// The parent loses its link, and has it back.
+			p.a.SetDown("eth0")
+			p.a.WaitState(group, lab.Init, 5*time.Second)
+			p.a.SetUp("eth0")
+			p.a.WaitState(group, lab.Backup, 10*time.Second)
+			p.a.Stop()
+			if f := p.a.UnicastFilter(tc.ifname); len(f) != 0 {
+				t.Errorf("the filter of %s still has %v", tc.ifname, f)
+			}
+			if p.a.XDPProgram("eth0") != 0 || p.a.XDPProgram(tc.ifname) != 0 {
+				t.Error("a program is left")
+			}
+			p.failOver(t, group, tc.ifname, tc.got)
+		})
+	}
+}

@@ -24,7 +24,7 @@ type Link struct {
 	Name  string
 	MAC   [6]byte
 	// Up says that the interface is administratively up and has a carrier
-	// (IFF_UP and IFF_RUNNING).
+	// (IFF_UP and IFF_RUNNING), and so has the parent of a VLAN device.
 	Up bool
 	// MasterName and MasterKind name the bridge or bond that has taken this
 	// interface, else both are "". A VRF is no such master: it leaves the
@@ -86,6 +86,18 @@ func (h *Host) describe(l netlink.Link) (Link, error) {
 		Ethernet: len(at.HardwareAddr) == 6 && at.RawFlags&unix.IFF_LOOPBACK == 0,
 	}
 	copy(out.MAC[:], at.HardwareAddr)
+	if out.Up && l.Type() == "vlan" && at.ParentIndex != 0 && at.NetNsID < 0 {
+		parent, err := h.nl.LinkByIndex(at.ParentIndex)
+		if err != nil {
+			return Link{}, fmt.Errorf("read the parent of interface %s: %w", at.Name, err)
+		}
+		// One with a loose binding stays up without it.
+		below, err := h.describe(parent)
+		if err != nil {
+			return Link{}, err
+		}
+		out.Up = below.Up
+	}
 	if at.MasterIndex == 0 {
 		return out, nil
 	}

@@ -58,6 +58,8 @@ type GroupStatus struct {
 	} `json:"master"`
 	Dataplane struct {
 		Mode      string `json:"mode"`
+		Parent    string `json:"parent"`
+		Note      string `json:"note"`
 		Answering bool   `json:"answering"`
 	} `json:"dataplane"`
 	Counters     Counters `json:"counters"`

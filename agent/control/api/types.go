@@ -122,6 +122,11 @@ type Dataplane struct {
 	Mode string `json:"mode"`
 	// Egress is tcx or clsact, and empty while not attached.
 	Egress string `json:"egress,omitempty"`
+	// Parent is the interface whose program serves this VLAN device by its tags; empty
+	// if the program sits on the group's own interface.
+	Parent string `json:"parent,omitempty"`
+	// Note says why no better mode was to be had.
+	Note string `json:"note,omitempty"`
 	// Answering is the kernel's own verdict: MASTER, lease fresh, not yielded.
 	Answering bool `json:"answering"`
 }

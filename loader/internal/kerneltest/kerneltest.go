@@ -26,6 +26,8 @@ const (
 	BPF Need = "bpf"
 	// Netns: make network namespaces and devices in them.
 	Netns Need = "netns"
+	// VLAN: make VLAN devices.
+	VLAN Need = "vlan"
 )
 
 // requireEnv lists needs, separated by commas, whose lack is a failure: a skip
@@ -59,6 +61,10 @@ func (n Need) lacking() string {
 		}
 		if err := unix.Access("/run", unix.W_OK); err != nil {
 			return "cannot name a namespace below /run: " + err.Error()
+		}
+	case VLAN:
+		if _, err := os.Stat("/proc/net/vlan"); err != nil {
+			return "no VLAN devices (module 8021q), which the machine of `make test-vm` has"
 		}
 	}
 	return ""
