@@ -48,20 +48,7 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 	p.b.WaitAnswering(group, upTimeout)
 	p.a.WaitState(group, lab.Backup, 5*time.Second)
 
-	var id uint64
-	p.Eventually(6*time.Second, 50*time.Millisecond, func() (bool, string) {
-		var list api.Incidents
-		out := p.a.MustCTL("record", "list", "-o", "json", group)
-		if err := json.Unmarshal([]byte(out), &list); err != nil {
-			t.Fatal(err)
-		}
-		for _, in := range list.Incidents {
-			if in.Reason == "better_advert" && !in.Open {
-				id = in.ID
-			}
-		}
-		return id != 0, "an incident for better_advert is whole:\n" + out
-	})
+	id := awaitIncident(t, p, "better_advert")
 	if story := p.a.MustCTL("record", "show", group); !strings.Contains(story, "this caused the transition") || !strings.Contains(story, "advert of "+addrB.String()) {
 		t.Errorf("the story does not name its cause:\n%s", story)
 	}
@@ -83,6 +70,29 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 	if causes != 1 {
 		t.Errorf("%d causes, want 1, among\n%q", causes, frames)
 	}
+	// The better one dies: its last advert, then silence and our claim.
+	p.b.Kill9()
+	p.a.WaitAnswering(group, 8*time.Second)
+	out := p.a.MustCTL("record", "show", "-o", "json", strconv.FormatUint(awaitIncident(t, p, "master_timeout"), 10))
+	var in api.Incident
+	if err := json.Unmarshal([]byte(out), &in); err != nil {
+		t.Fatal(err)
+	}
+	var last, claim time.Time
+	for i := range in.Records {
+		switch r := &in.Records[i]; {
+		case r.Kind == "authentic" && r.Advert.Source == addrB.String():
+			last = r.Time
+		case r.Kind == "advert_sent" && claim.IsZero() && !last.IsZero() && r.Time.After(last):
+			claim = r.Time
+		}
+		if r := &in.Records[i]; r.Cause {
+			t.Errorf("silence has a cause: %+v", r)
+		}
+	}
+	if silence := claim.Sub(last); last.IsZero() || silence < skewed(100)-50*time.Millisecond {
+		t.Errorf("the last advert of b was received at %v, our claim left at %v, %v later:\n%s", last, claim, silence, out)
+	}
 	// What is on disk outlives the daemon.
 	p.a.Stop()
 	p.a.Start()
@@ -90,6 +100,25 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 		code, out := p.a.CTL("record", "show", strconv.FormatUint(id, 10))
 		return code == 0 && strings.Contains(out, "this caused the transition"), "the incident is there after a restart:\n" + out
 	})
+}
+
+// awaitIncident waits until a's newest incident for a reason is whole, and gives back its number.
+func awaitIncident(t *testing.T, p *pair, reason string) (id uint64) {
+	t.Helper()
+	p.Eventually(6*time.Second, 50*time.Millisecond, func() (bool, string) {
+		var list api.Incidents
+		out := p.a.MustCTL("record", "list", "-o", "json", group)
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range list.Incidents {
+			if in.Reason == reason && !in.Open {
+				id = in.ID
+			}
+		}
+		return id != 0, "an incident for " + reason + " is whole:\n" + out
+	})
+	return id
 }
 
 // startCapture runs vipctl capture on the node into a file and waits until it has begun.
@@ -182,20 +211,25 @@ func TestFloodDuringACaptureHarmsNothing(t *testing.T) {
 	s := newSingle(t, oneVIP(0))
 	s.startMaster()
 	forger := foreignKey(newPeer(s.clientPort, addrClient))
-	file := filepath.Join(t.TempDir(), "flood.pcapng")
-	capture := startCapture(t, s, file)
-	before, cpuBefore := s.node.Group(group), s.node.Proc().CPU()
 	frames := make([][]byte, 64)
 	for i := range frames {
 		frames[i] = forger.build(nil)
 	}
-	forged := 0
-	start := time.Now()
-	for ; time.Since(start) < 5*time.Second; forged++ {
-		forger.injector.Send(frames[forged%len(frames)])
+	flood := func(long time.Duration) (forged int, took, cpu time.Duration) {
+		start, cpuBefore := time.Now(), s.node.Proc().CPU()
+		for ; time.Since(start) < long; forged++ {
+			forger.injector.Send(frames[forged%len(frames)])
+		}
+		return forged, time.Since(start), s.node.Proc().CPU() - cpuBefore
 	}
-	took := time.Since(start)
-	cpu := s.node.Proc().CPU() - cpuBefore
+	// Without a capture the recorder alone looks on.
+	if _, took, cpu := flood(2 * time.Second); cpu > took/20 {
+		t.Errorf("the agent took %v of CPU in %v without a capture", cpu, took)
+	}
+	file := filepath.Join(t.TempDir(), "flood.pcapng")
+	capture := startCapture(t, s, file)
+	before := s.node.Group(group)
+	forged, took, cpu := flood(4 * time.Second)
 	after := s.node.Group(group)
 	captured, lost := stopCapture(t, capture)
 	t.Logf("%.0f forged adverts a second for %v; captured %d, lost %d; the agent took %v of CPU", float64(forged)/took.Seconds(), took.Round(time.Second), captured, lost, cpu)
@@ -208,7 +242,7 @@ func TestFloodDuringACaptureHarmsNothing(t *testing.T) {
 	if cpu > took/4 {
 		t.Errorf("the agent took %v of CPU in %v", cpu, took)
 	}
-	if rejected := after.Counters.Rejected["bad_hmac"] + after.Counters.Rejected["rate_limited"]; captured+lost < int(rejected)*9/10 || lost == 0 || captured == 0 {
+	if rejected := after.Counters.Rejected["bad_hmac"] + after.Counters.Rejected["rate_limited"] - before.Counters.Rejected["bad_hmac"] - before.Counters.Rejected["rate_limited"]; captured+lost < int(rejected)*9/10 || lost == 0 || captured == 0 {
 		t.Errorf("%d captured and %d lost of %d that were refused", captured, lost, rejected)
 	}
 	if n := len(tshark(s.Lab, s.node.Host, file, "frame.number")); n != captured {
