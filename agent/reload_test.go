@@ -193,3 +193,26 @@ func TestReloadAddsAGroupThatIsOnItsWayOut(t *testing.T) {
 		t.Errorf("%d groups, want 2", len(b.order))
 	}
 }
+
+// TestReloadKeepsWhatNeedsARestart: what is not in force yet is told again by the next
+// reload or plan, and not taken for what runs.
+func TestReloadKeepsWhatNeedsARestart(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	next := *b.cfg
+	next.Node = config.Node{Name: "x", StateDir: "/x", RuntimeDir: "/x", BPFDir: "/x"}
+	next.Control = config.Control{Socket: "/x", Group: "x"}
+	next.HTTP.Listen, next.HTTP.Controls, next.HTTP.TokenFile, next.HTTP.Hosts = "x", true, "/x", []string{"x"}
+	next.Web = config.Web{WidgetOrigins: []string{"x"}, Nodes: []string{"x"}}
+	next.XDP.Mode = config.ModeNative
+	next.Record.Memory++
+	next.Record.Incidents++
+	next.Record.Save = !next.Record.Save
+	first, err := b.switchTo(&next, nil)
+	if err != nil || len(first.NeedRestart) != 16 {
+		t.Fatalf("%d keys need a restart: %q, %v", len(first.NeedRestart), first.NeedRestart, err)
+	}
+	again, err := b.switchTo(&next, nil)
+	if err != nil || !slices.Equal(again.NeedRestart, first.NeedRestart) {
+		t.Errorf("the second time %q, the first time %q, %v", again.NeedRestart, first.NeedRestart, err)
+	}
+}

@@ -143,7 +143,7 @@ func TestWatchOfAHungDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() }) // it is only to be there
 	w.await("hung", func(out string) bool {
 		return strings.Contains(out, "daemon unreachable") && strings.Contains(out, "no answer in time")
 	})

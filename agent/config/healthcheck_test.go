@@ -45,6 +45,7 @@ func TestCheckProblems(t *testing.T) {
 		{"tcp host", of("tcp", `target = ":80"`), `f.toml:9: target: ":80" has no host before the port` + aHostPort},
 		{"tcp host with blank", of("tcp", `target = "a b:80"`), `f.toml:9: target: "a b:80" has no host before the port` + aHostPort},
 		{"icmp name", of("icmp", `target = "gateway"`), `f.toml:9: target: "gateway" is no address` + aUnicast},
+		{"icmp mapped", of("icmp", `target = "::ffff:192.0.2.1"`), `f.toml:9: target: "::ffff:192.0.2.1" is an IPv4 address in IPv6 clothes` + aUnicast},
 		{"icmp multicast", of("icmp", `target = "224.0.0.1"`), `f.toml:9: target: "224.0.0.1" is a multicast address` + aUnicast},
 		{"icmp zone", of("icmp", `target = "fe80::1%eth0"`), `f.toml:9: target: "fe80::1%eth0" has a zone, the interface goes into interface` + aUnicast},
 		{"icmp link-local", of("icmp", `target = "fe80::1"`), `f.toml:9: target: "fe80::1" is link-local; name the interface in interface`},

@@ -4,6 +4,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"strings"
@@ -333,6 +334,14 @@ func TestProblems(t *testing.T) {
 		{"advbase 0 without skew", add("advbase = 0\n"), "f.toml:6: advbase: 0 needs advskew >= 1, for the interval is advbase seconds + advskew/256 s; allowed is 1..254, or 0 with advskew 1..254"},
 		{"advskew type", add("advskew = true\n"), "f.toml:6: advskew: must be an integer 0..254, not a boolean"},
 		{"description", add("description = \"a\\nb\"\n"), "f.toml:6: description: has a character that cannot be printed; allowed is one line of at most 255 bytes"},
+		{"description too long", add("description = \"" + strings.Repeat("x", 256) + "\"\n"), "f.toml:6: description: is 256 bytes long; allowed is one line of at most 255 bytes"},
+		{"peer zone", add("peers = [\"192.0.2.1%eth0\"]\n"), `f.toml:6: peers: "192.0.2.1%eth0" is no address; allowed is the unicast address of another node, without prefix length`},
+		{"peer zone, IPv6", add("peers = [\"2001:db8::2%eth0\"]\n"), `f.toml:6: peers: "2001:db8::2%eth0" has a zone; allowed is the unicast address of another node, without prefix length`},
+		{"peer mapped", add("peers = [\"::ffff:192.0.2.1\"]\n"), `f.toml:6: peers: "::ffff:192.0.2.1" is an IPv4 address in IPv6 clothes; allowed is the unicast address of another node, without prefix length`},
+		{"peer twice", add("peers = [\"192.0.2.2\", \"192.0.2.2\"]\n"), `f.toml:6: peers: "192.0.2.2" is there twice; allowed is the unicast address of another node, without prefix length`},
+		{"too many hosts", "[http]\nhosts = [" + strings.Repeat(`"a",`, maxHosts+1) + "]\n" + vip, "f.toml:2: hosts: has 65 names, allowed are 64"},
+		{"too many nodes", "[web]\nnodes = [" + strings.Repeat(`"http://a:1",`, maxNodes+1) + "]\n" + vip, fmt.Sprintf("f.toml:2: nodes: has %d entries, allowed are %d", maxNodes+1, maxNodes)},
+		{"too many origins", "[web]\nwidget_origins = [" + strings.Repeat(`"http://a:1",`, maxOrigins+1) + "]\n" + vip, fmt.Sprintf("f.toml:2: widget_origins: has %d entries, allowed are %d", maxOrigins+1, maxOrigins)},
 		{"both passwords", add("password = \"x\"\n"), "f.toml:6: password_file: stands beside password; keep one of the two"},
 		{"no password", swap("password_file = \"/k/good\"\n", ""), `f.toml:1: password_file: missing in this [[vip]]; name a file with the password in its first line, or write password = "" to use the all-zero key that CARP has without one`},
 		{"password too long", swap(`password_file = "/k/good"`, `password = "`+strings.Repeat("x", 20)+`"`), "f.toml:5: password: the password is 20 bytes long, CARP allows 0..19"},

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// another is a value that differs from v.
+func another(t *testing.T, v reflect.Value) reflect.Value {
+	t.Helper()
+	out := reflect.New(v.Type()).Elem()
+	switch x := v.Interface().(type) {
+	case Secret:
+		return reflect.ValueOf(NewSecret([]byte("another")))
+	case []netip.Prefix:
+		return reflect.ValueOf([]netip.Prefix{netip.MustParsePrefix("198.51.100.1/24")})
+	case []netip.Addr:
+		return reflect.ValueOf([]netip.Addr{netip.MustParseAddr("198.51.100.2")})
+	case *[6]byte:
+		return reflect.ValueOf(&[6]byte{2})
+	case []Accept:
+		return reflect.ValueOf([]Accept{{Password: NewSecret([]byte("another"))}})
+	case []string:
+		return reflect.ValueOf([]string{"another"})
+	case time.Duration:
+		return reflect.ValueOf(x + time.Second)
+	}
+	switch v.Kind() {
+	case reflect.String:
+		out.SetString(v.String() + "x")
+	case reflect.Bool:
+		out.SetBool(!v.Bool())
+	case reflect.Int, reflect.Int64:
+		out.SetInt(v.Int() + 1)
+	case reflect.Uint8, reflect.Uint64:
+		out.SetUint(v.Uint() + 1)
+	case reflect.Float64:
+		out.SetFloat(v.Float() + 1)
+	default:
+		t.Fatalf("no other value of %v is known to this test", v.Type())
+	}
+	return out
+}
+
+// TestDiffSeesEveryField: a field that nobody compares would be a change that a reload
+// reports as none.
+func TestDiffSeesEveryField(t *testing.T) {
+	t.Parallel()
+	full := func() *Config {
+		c := goodConfig()
+		c.Checks = []Check{defaultCheck()}
+		c.Checks[0].Name = "c"
+		return c
+	}
+	// What is not a value of its own, or is the name by which things are matched.
+	skip := map[string]bool{"Source": true, "Groups": true, "Checks": true, "Group.PasswordFile": true, "Group.Interface": true, "Group.VHID": true, "Check.Name": true}
+	var walk func(v func(*Config) reflect.Value, prefix string)
+	walk = func(v func(*Config) reflect.Value, prefix string) {
+		for i := range v(full()).NumField() {
+			f := v(full()).Type().Field(i)
+			name := prefix + f.Name
+			at := func(c *Config) reflect.Value { return v(c).Field(i) }
+			switch {
+			case skip[name]:
+			case prefix == "" && f.Type.Kind() == reflect.Struct:
+				walk(at, f.Name+".")
+			default:
+				before, after := full(), full()
+				at(after).Set(another(t, at(after)))
+				if Diff(before, after).Empty() {
+					t.Errorf("a change of %s is not seen", name)
+				}
+			}
+		}
+	}
+	walk(func(c *Config) reflect.Value { return reflect.ValueOf(c).Elem() }, "")
+	walk(func(c *Config) reflect.Value { return reflect.ValueOf(&c.Groups[0]).Elem() }, "Group.")
+	walk(func(c *Config) reflect.Value { return reflect.ValueOf(&c.Checks[0]).Elem() }, "Check.")
+	if d := Diff(full(), full()); !d.Empty() {
+		t.Errorf("%+v of equal configs", d)
+	}
+}
