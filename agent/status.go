@@ -96,6 +96,7 @@ func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled b
 		Packets: stats.group.Packets, Bytes: stats.group.Bytes, EventsLost: stats.group.EventsLost,
 		LoopsSuspected: stats.group.OwnCounter,
 	}
+	out.Sends, out.Peers = sends(cfg)
 	out.Families, out.SilentFamily = familiesOf(v, at)
 	out.Contexts = contextsOf(cfg, stats.group.Contexts)
 	for _, p := range cfg.Addresses {
@@ -108,6 +109,20 @@ func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled b
 		})
 	}
 	return out
+}
+
+// sends says how adverts go out.
+func sends(cfg config.Group) (how string, peers []string) {
+	switch {
+	case cfg.Broadcast:
+		return api.SendsBroadcast, nil
+	case len(cfg.Peers) == 0:
+		return api.SendsMulticast, nil
+	}
+	for _, p := range cfg.Peers {
+		peers = append(peers, p.String())
+	}
+	return api.SendsUnicast, peers
 }
 
 // rejected has every reason of a group, at 0 where the data plane has nothing to

@@ -3,8 +3,14 @@
 package tests
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +19,7 @@ import (
 
 	"vipd/tests/lab"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -137,8 +144,14 @@ func dies(b *browser, p *pair) {
 
 	old := `document.documentElement.classList.contains("gone") && /No word from vipd/.test(document.getElementById("stale").innerText) &&
 		getComputedStyle(document.querySelector(".aging")).filter.includes("grayscale(1)") && document.title.includes("old")`
+	// A tab that sleeps while the daemon hangs wakes up with what it showed, and must know that this is old.
+	call(b, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateFrozen})
 	p.b.Pause()
-	b.Logf("a daemon that hangs is told after %v", b.until("an old page", old, 15*time.Second))
+	time.Sleep(5 * time.Second) // more than the page bears
+	call(b, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateStateActive})
+	if took := b.until("an old page", old, 15*time.Second); took > 2*time.Second {
+		b.Errorf("a tab that woke up called its content old only after %v", took)
+	}
 	b.shot("gone")
 	p.b.Resume()
 	b.until("a live page", `document.documentElement.classList.contains("is-live")`, 10*time.Second)
@@ -320,4 +333,64 @@ func answerTo(t *testing.T, from *lab.Host, to netip.AddrPort, text string) stri
 		return err.Error()
 	}
 	return string(line[:n])
+}
+
+// On a unix socket the kernel says who asks: root presses a control without a token, and the file is as the control socket's.
+func TestPageOnAUnixSocket(t *testing.T) {
+	t.Parallel()
+	c := oneVIP(0)
+	s := newSingle(t, c)
+	socket := filepath.Join(s.node.RuntimeDir(), "http.sock")
+	c.Listen = "unix:" + socket
+	s.node.WriteConfig(c)
+	s.startMaster()
+	s.Eventually(5*time.Second, 20*time.Millisecond, func() (bool, string) {
+		_, err := os.Stat(socket)
+		return err == nil, "the socket is there"
+	})
+	fi, err := os.Stat(socket)
+	if err != nil || fi.Mode().Perm() != 0o660 {
+		t.Errorf("mode of the socket %v, %v", fi.Mode(), err)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := http.Client{Timeout: 10 * time.Second, Jar: jar, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		},
+	}}
+	body := func(resp *http.Response, err error) string {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	question := body(client.Get("http://localhost/confirm?action=enter-maintenance"))
+	_, rest, _ := strings.Cut(question, `name="csrf" value="`)
+	csrf, _, found := strings.Cut(rest, `"`)
+	if !found || !strings.Contains(question, "Enter persistent maintenance mode on a?") {
+		t.Fatalf("no question:\n%s", question)
+	}
+	form := url.Values{"action": {"enter-maintenance"}, "csrf": {csrf}}
+	if answer := body(client.PostForm("http://localhost/do", form)); !strings.Contains(answer, "nobody took over") { // there is no other node
+		t.Errorf("the answer does not tell that nobody took over:\n%s", answer)
+	}
+	if st := s.node.Status(); !st.Maintenance || st.Groups[0].State != lab.Master {
+		t.Errorf("after the control: %+v", st)
+	}
+	if answer := body(client.Get("http://evil.example/")); strings.Contains(answer, "<html") {
+		t.Error("a page that made its name point here may read")
+	}
+	s.node.Stop()
+	if _, err := os.Stat(socket); !os.IsNotExist(err) {
+		t.Errorf("the socket is left: %v", err)
+	}
 }

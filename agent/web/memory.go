@@ -40,6 +40,10 @@ type groupMemory struct {
 	vips   map[string]*vipMemory
 	marks  [marks]map[string]uint64 // what was counted as fault; equal ones are one map
 	seen   time.Time
+	// drawn is the chart of the table, made once for each sample.
+	drawn       chart
+	drawnAt     time.Time
+	drawnSeries int
 }
 
 type vipMemory struct {
@@ -175,6 +179,23 @@ func (m *memory) line(t *trace) []float32 {
 		out = append(out, t[(m.place-i+points)%points])
 	}
 	return out
+}
+
+// chart of the table: adverts heard while BACKUP, for clients send nothing here then, and
+// else the packets to the address.
+func (m *memory) chart(g *api.Group) chart {
+	gm := m.groups[g.Name]
+	if gm == nil {
+		return chart{}
+	}
+	which, what := seriesPackets, "Packets to the address"
+	if g.State == api.StateBackup {
+		which, what = seriesReceived, "Adverts heard"
+	}
+	if !gm.drawnAt.Equal(m.sampled) || gm.drawnSeries != which {
+		gm.drawn, gm.drawnAt, gm.drawnSeries = draw(what, m.line(&gm.series[which]), perSecond), m.sampled, which
+	}
+	return gm.drawn
 }
 
 // rise is by how much each fault was counted up in the last minutes.

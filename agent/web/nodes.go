@@ -21,6 +21,8 @@ const (
 	// not asked for again, by however many pages.
 	nodeTimeout = 2 * time.Second
 	nodeFresh   = 3 * time.Second
+	// nodeStale is the age from which an answer is not shown.
+	nodeStale = 10 * time.Second
 	// maxNodeBytes is more than 16,384 addresses need.
 	maxNodeBytes = 32 << 20
 )
@@ -82,9 +84,11 @@ type nodes struct {
 	urls   []string
 	client *http.Client
 
-	mu    sync.Mutex
-	last  []other
-	asked time.Time
+	mu      sync.Mutex
+	last    []other
+	asked   time.Time
+	running chan struct{} // closed when the answers are there; nil when nobody is asked
+	asking  sync.WaitGroup
 }
 
 func newNodes(urls []string) *nodes {
@@ -99,21 +103,40 @@ func newNodes(urls []string) *nodes {
 	}}
 }
 
-// look returns what the other nodes said at most [nodeFresh] ago.
+// look returns what the other nodes said lately, and asks them again when that is due. It
+// waits for answers only when the last are too old to be shown: a live page must not fall
+// silent because another node does.
 func (n *nodes) look(ctx context.Context) []other {
 	if len(n.urls) == 0 {
 		return nil
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if moment().Sub(n.asked) < nodeFresh {
-		return n.last
+	age := moment().Sub(n.asked)
+	if n.running == nil && age >= nodeFresh {
+		n.running = make(chan struct{})
+		n.asking.Go(func() { n.ask(context.WithoutCancel(ctx)) }) // the answers are for others too
 	}
+	last, running := n.last, n.running
+	n.mu.Unlock()
+	if running == nil || last != nil && age < nodeStale {
+		return last
+	}
+	select {
+	case <-running:
+	case <-ctx.Done():
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last
+}
+
+// ask asks all at once and keeps the answers.
+func (n *nodes) ask(ctx context.Context) {
 	got := make([]other, len(n.urls))
 	var all sync.WaitGroup
 	for i, u := range n.urls {
 		all.Go(func() {
-			st, err := n.fetch(context.WithoutCancel(ctx), u) // the answer is for others too
+			st, err := n.fetch(ctx, u)
 			if err != nil {
 				got[i] = other{url: u, problem: err.Error()}
 				return
@@ -122,9 +145,15 @@ func (n *nodes) look(ctx context.Context) []other {
 		})
 	}
 	all.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.last, n.asked = got, moment()
-	return got
+	close(n.running)
+	n.running = nil
 }
+
+// wait returns when nobody is asked any more.
+func (n *nodes) wait() { n.asking.Wait() }
 
 func (n *nodes) fetch(ctx context.Context, base string) (*api.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, nodeTimeout)

@@ -178,6 +178,11 @@ type shownTransition struct {
 	Because  string
 }
 
+// HookFailed says that the hook was told in vain.
+func (t shownTransition) HookFailed() bool {
+	return t.Hook != nil && t.Hook.Outcome != api.HookOK && t.Hook.Outcome != api.HookWaiting && t.Hook.Outcome != api.HookSkipped
+}
+
 func shown(history []api.Transition) []shownTransition {
 	out := make([]shownTransition, 0, len(history))
 	for _, t := range history {

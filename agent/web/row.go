@@ -128,14 +128,7 @@ func newRow(g *api.Group, address string, first bool, m *memory) *row {
 			r.Families = familyName(f.Family) + " silent"
 		}
 	}
-	// Without traffic of clients there is no chart: a BACKUP shows the adverts it hears.
-	if gm := m.groups[g.Name]; gm != nil {
-		if g.State == api.StateBackup {
-			r.Chart = draw("Adverts heard", m.line(&gm.series[seriesReceived]), perSecond)
-		} else {
-			r.Chart = draw("Packets to the address", m.line(&gm.series[seriesPackets]), perSecond)
-		}
-	}
+	r.Chart = m.chart(g)
 	return r
 }
 

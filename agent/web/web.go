@@ -143,6 +143,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	err := srv.Serve(newLimitListener(l, s.opts.Refused))
 	end()
 	tasks.Wait()
+	s.nodes.wait()
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}

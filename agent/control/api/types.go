@@ -80,7 +80,17 @@ type Group struct {
 	// Faults are codes of what is wrong with the group as far as its counters tell, see
 	// [Finding.Code]; GET /v1/doctor looks closer.
 	Faults []string `json:"faults,omitempty"`
+	// Sends is how adverts are sent: multicast, unicast (then to Peers) or broadcast.
+	Sends string   `json:"sends,omitempty"`
+	Peers []string `json:"peers,omitempty"`
 }
+
+// Ways of sending as in [Group.Sends].
+const (
+	SendsMulticast = "multicast"
+	SendsUnicast   = "unicast"
+	SendsBroadcast = "broadcast"
+)
 
 // Families as in [Family.Family] and [Group.SilentFamily].
 const (

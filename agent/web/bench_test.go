@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package web
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"vipd/agent/control/api"
+)
+
+// BenchmarkRead4096 is what one look at 4,096 groups costs beside the backend's own part,
+// when every master was heard since the last.
+func BenchmarkRead4096(b *testing.B) {
+	n := newNode(4096)
+	h := newHub(n, func(context.Context) error { return nil }, slog.New(slog.DiscardHandler))
+	heard := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		heard = heard.Add(time.Second)
+		n.change(func(st *api.Status) {
+			for i := range st.Groups {
+				st.Groups[i].Master = &api.Master{Address: "192.0.2.12", AdvBase: 1, LastSeen: heard}
+			}
+		})
+		if _, err := h.read(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
