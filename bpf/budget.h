@@ -14,7 +14,7 @@
 #define CLASS1_BURST_NS 100000000ull  /* 10,000 at once */
 #define CLASS2_COST_NS 20000000ull    /* 50 adverts a second */
 #define CLASS2_BURST_NS 1000000000ull /* 50 at once */
-#define LIMITED_GRAIN_NS 1000000ull
+#define LIMITED_GRAIN_NS 1000000ull /* or a tick, if that is more */
 
 /*
  * How far ahead of the last counter the next few adverts of a source may be. That of a sealed one is in
@@ -23,10 +23,17 @@
 #define COUNTER_WINDOW 8
 #define SEQUENCE_WINDOW 65536
 
-static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst)
+/* Where the next token begins: no more than a burst is ever saved up. */
+static __always_inline __u64 next_token(__u64 spent, __u64 now, __u64 burst)
 {
 	__u64 floor = now > burst ? now - burst : 0;
-	__u64 at = *spent < floor ? floor : *spent;
+
+	return spent < floor ? floor : spent;
+}
+
+static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst)
+{
+	__u64 at = next_token(*spent, now, burst);
 
 	if (at + cost > now)
 		return 0;
@@ -68,6 +75,15 @@ static __always_inline int charge(struct budget *b, const struct seen *s, int cl
 	if (!first || take(&b->class2, now, CLASS2_COST_NS, CLASS2_BURST_NS))
 		return 1;
 	return class1_silent(s, now) && take(&b->class1, now, CLASS1_COST_NS, CLASS1_BURST_NS);
+}
+
+/* Whether charge() would let a first digest of class 2 pass. */
+static __always_inline int affordable(const struct budget *b, const struct seen *s, __u64 now)
+{
+	if (next_token(b->class2, now, CLASS2_BURST_NS) + CLASS2_COST_NS <= now)
+		return 1;
+	return class1_silent(s, now) &&
+	       next_token(b->class1, now, CLASS1_BURST_NS) + CLASS1_COST_NS <= now;
 }
 
 /* Tells the agent that silence is no evidence just now. */

@@ -45,4 +45,12 @@ static __always_inline __u64 boot_now(void)
 	return now;
 }
 
+/* The time to within a tick, for what is not a matter of right. */
+static __always_inline __u64 recently(void)
+{
+	struct clock *c = clock_here();
+
+	return c && c->tick == bpf_jiffies64() ? c->at : boot_now();
+}
+
 #endif
