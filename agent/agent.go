@@ -170,6 +170,9 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 
+	if err := errors.Join(sweepTorn(a.cfg.Node.StateDir, "maintenance", "sequence", "history"), sweepTorn(a.cfg.Node.RuntimeDir, "disabled")); err != nil {
+		a.log.Warn("what a killed vipd was writing is not removed", "err", err)
+	}
 	if err := a.readSwitches(); err != nil {
 		return err
 	}

@@ -92,6 +92,20 @@ func writeDurably(path string, data []byte) (err error) {
 	return syncDir(dir)
 }
 
+// sweepTorn removes what writeDurably leaves of the named files when the daemon is killed
+// in it. The lock on the directory must be held: nobody else writes there.
+func sweepTorn(dir string, names ...string) error {
+	var errs []error
+	for _, name := range names {
+		torn, err := filepath.Glob(filepath.Join(dir, "."+name+".*"))
+		errs = append(errs, err)
+		for _, path := range torn {
+			errs = append(errs, ignoreMissing(os.Remove(path)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
