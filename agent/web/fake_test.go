@@ -23,12 +23,14 @@ const testToken = "a token of 24 characters"
 
 // node is a backend that does nothing but remember.
 type node struct {
-	mu      sync.Mutex
-	st      api.Status
-	past    []api.Transition
-	called  []string
-	failing error
-	events  chan api.Event
+	mu   sync.Mutex
+	st   api.Status
+	past []api.Transition
+
+	incidents []api.Incident
+	called    []string
+	failing   error
+	events    chan api.Event
 }
 
 func newNode(groups int) *node {
@@ -81,6 +83,23 @@ func (n *node) History(context.Context, string, int) (api.History, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return api.History{Transitions: n.past}, nil
+}
+
+func (n *node) Incidents(context.Context) (api.Incidents, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return api.Incidents{Incidents: n.incidents}, nil
+}
+
+func (n *node) Incident(_ context.Context, id uint64) (api.Incident, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, in := range n.incidents {
+		if in.ID == id {
+			return in, nil
+		}
+	}
+	return api.Incident{}, api.Errorf(api.CodeNotFound, "there is no incident %d", id)
 }
 
 func (n *node) Why(_ context.Context, name string) (api.Why, error) {

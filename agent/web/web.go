@@ -25,6 +25,8 @@ type Backend interface {
 	Status(ctx context.Context) (api.Status, error)
 	History(ctx context.Context, group string, n int) (api.History, error)
 	Why(ctx context.Context, name string) (api.Why, error)
+	Incidents(ctx context.Context) (api.Incidents, error)
+	Incident(ctx context.Context, id uint64) (api.Incident, error)
 	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())
 
 	SetEnabled(ctx context.Context, enabled bool) (api.Change, error)
@@ -160,6 +162,7 @@ func (s *Server) Handler() http.Handler {
 	page := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.guard(h)) }
 	page("GET /{$}", s.statusPage)
 	page("GET /group", s.groupPage)
+	page("GET /incident", s.incident)
 	page("GET /nodes", s.nodesPage)
 	page("GET /widget", s.widgetPage)
 	page("GET /events", s.events)
