@@ -115,6 +115,7 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 	for i := range f.Groups {
 		if g := views[f.Groups[i].Name]; g != nil {
 			e.before.since(g, &st.Groups[i], now, &f.Groups[i])
+			f.Groups[i].Questions = e.questions(g, at)
 			e.examine(g, &f.Groups[i], e.rejects(g, at))
 		}
 	}

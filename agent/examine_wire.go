@@ -46,6 +46,25 @@ func (e *examination) rejects(g *group, at func(election.Instant) time.Time) []d
 	return out
 }
 
+// askedBefore is how long before the watch questions still count: a client asks three
+// times in as many seconds.
+const askedBefore = 10 * time.Second
+
+// questions are those of the clients, lately.
+func (e *examination) questions(g *group, at func(election.Instant) time.Time) []doctor.Ask {
+	var out []doctor.Ask
+	for _, s := range e.a.recorder.Questions(g.name) {
+		if s.At < int64(e.before.at.Add(-askedBefore)) {
+			continue
+		}
+		if q, ok := doctor.AskFromFrame(s.Data); ok {
+			q.At = at(election.Instant(s.At))
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
 // ask asks for the addresses of the groups that take part, interface by interface.
 func (e *examination) ask(ctx context.Context, wg *sync.WaitGroup) {
 	e.claims, e.asked = map[string][]netio.Claim{}, map[string][]netip.Addr{}

@@ -31,6 +31,7 @@ type reading struct {
 type counted struct {
 	rejected map[string]uint64
 	received uint64
+	packets  uint64
 }
 
 // watchRises reads the counters until ctx ends. It never enters the loop.
@@ -55,7 +56,7 @@ func (a *Agent) readCounters() *reading {
 	for _, g := range a.node.Load().groups {
 		if p := g.view.Load().plane; p != nil {
 			if st, err := p.Stats(); err == nil { // a group that goes meanwhile has nothing to say
-				out.groups[g] = counted{rejected(st), st.Received}
+				out.groups[g] = counted{rejected(st), st.Received, st.Packets}
 			}
 		}
 	}
@@ -67,6 +68,7 @@ func (r *reading) since(g *group, st *api.Group, now election.Instant, f *doctor
 	before := r.groups[g] // one that is not there began with zeros
 	f.Rise = doctor.Rise(st.Counters.AdvertisementsRejected, before.rejected)
 	f.Received = doctor.RiseOf(st.Counters.AdvertisementsReceived, before.received)
+	f.Delivered = doctor.RiseOf(st.Counters.Packets, before.packets)
 	f.RiseTime = now.Sub(r.at)
 }
 

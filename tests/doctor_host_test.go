@@ -104,6 +104,33 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	}
 }
 
+// Native XDP on a veth loses what it sends, and counts it as sent: only the clients tell. One that is answered asks once.
+func TestDoctorNamesAnswersThatDoNotLeave(t *testing.T) {
+	t.Parallel()
+	config := oneVIP(0)
+	config.Extra = "[xdp]\nmode = \"native\"\n"
+	s := newSingle(t, config)
+	sniffer := s.port.Sniff()
+	s.node.Start()
+	s.node.WaitAnswering(group, upTimeout)
+	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) { // an announcement would do for an answer
+		return len(sniffer.Frames().FromHost().GratuitousARP(vip)) == 3, "the last announcement"
+	})
+	repeat(t, 200*time.Millisecond, func() { // the client's stack asks for the address, time and again
+		_ = s.client.Within(func() error {
+			c, err := net.Dial("udp", net.JoinHostPort(vip.String(), "9"))
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, err = c.Write([]byte("anybody there?"))
+			return err
+		})
+	})
+	s.node.WaitFor(group, "is asked", 5*time.Second, func(g lab.GroupStatus) bool { return g.Counters.ARPReplies > 0 })
+	says(t, finding(t, examine(t, s.node), "answers_unseen", group), "asks", "does not leave")
+}
+
 // attachForeign puts somebody else's program into an interface's XDP slot.
 func attachForeign(t *testing.T, h *lab.Host, ifname string) link.Link {
 	t.Helper()

@@ -72,8 +72,10 @@ type Group struct {
 	// Asked are the addresses that the segment was asked for, Answers who answered.
 	Asked   []netip.Addr
 	Answers []Answer
-	// AnswersUnseen is true when clients ask again as if they did not see our answers.
-	AnswersUnseen bool
+	// Questions are those for the group's addresses that this node answered lately, oldest
+	// first; Delivered are the frames to the virtual MAC while the wire was watched.
+	Questions []Ask
+	Delivered uint64
 	// Filter is the NIC's receive filter; nil when it was not read.
 	Filter *Filter
 	// ForeignXDP is the id of a program of somebody else in the interface's XDP slot.
@@ -118,6 +120,13 @@ type Suspect struct {
 	Count int
 	Last  time.Time
 	Explanation
+}
+
+// Ask is a client's question for an address.
+type Ask struct {
+	At      time.Time
+	MAC     [6]byte
+	Address netip.Addr
 }
 
 // Answer is who answered when an address was asked for.

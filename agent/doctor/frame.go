@@ -5,6 +5,8 @@ package doctor
 import (
 	"encoding/binary"
 	"net/netip"
+
+	"vipd/agent/wire"
 )
 
 const (
@@ -44,6 +46,21 @@ func FromFrame(frame []byte) (r Reject, ok bool) {
 		return Reject{}, false
 	}
 	return r, true
+}
+
+// offTarget6 is where a neighbour solicitation without a tag has the address asked for.
+const offTarget6 = etherSize + ipv6Size + 8
+
+// AskFromFrame reads who asks for which address in an ARP request or a neighbour
+// solicitation. At is the caller's.
+func AskFromFrame(frame []byte) (a Ask, ok bool) {
+	if arp, err := wire.ParseARP(frame); err == nil {
+		return Ask{MAC: arp.SrcMAC, Address: arp.TargetIP}, arp.Op == wire.ARPRequest
+	}
+	if len(frame) < offTarget6+16 || binary.BigEndian.Uint16(frame[12:]) != etherIPv6 || frame[etherSize+ipv6Size] != wire.NeighborSolicit {
+		return Ask{}, false
+	}
+	return Ask{MAC: [6]byte(frame[6:12]), Address: netip.AddrFrom16([16]byte(frame[offTarget6 : offTarget6+16]))}, true
 }
 
 // VHID is that of the refused advert, or the VRID of a VRRP one; 0 when it is cut off.

@@ -77,3 +77,34 @@ func TestFromFrame(t *testing.T) {
 		t.Error("another protocol is taken for an advert")
 	}
 }
+
+func TestAskFromFrame(t *testing.T) {
+	t.Parallel()
+	mac := [6]byte{2, 0, 0, 0, 0, 9}
+	arp, err := wire.AppendARP(nil, wire.ARP{Op: wire.ARPRequest, SenderMAC: mac, SenderIP: peerAddr, TargetIP: vip}, mac, wire.Broadcast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := netip.MustParseAddr("2001:db8::100")
+	ns := append(make([]byte, 54), wire.AppendNS(nil, target, mac)...)
+	copy(ns[6:], mac[:])
+	ns[12], ns[13] = 0x86, 0xdd
+	for want, frame := range map[netip.Addr][]byte{vip: arp, target: ns} {
+		a, ok := doctor.AskFromFrame(frame)
+		if !ok || a.MAC != mac || a.Address != want {
+			t.Errorf("%+v %v, want %s", a, ok, want)
+		}
+		for n := range frame[:41] {
+			if a, ok := doctor.AskFromFrame(frame[:n]); ok {
+				t.Errorf("%+v in %d bytes", a, n)
+			}
+		}
+	}
+	reply := bytes.Clone(arp)
+	reply[21] = 2
+	for _, b := range [][]byte{reply, wire.UnsolicitedNA(1, target, false)} {
+		if a, ok := doctor.AskFromFrame(b); ok {
+			t.Errorf("%+v asks", a)
+		}
+	}
+}

@@ -52,6 +52,14 @@ func backup() *doctor.Facts {
 	return f
 }
 
+func asked(times ...float64) []doctor.Ask {
+	var out []doctor.Ask
+	for _, s := range times {
+		out = append(out, doctor.Ask{At: at(s), MAC: peerMAC, Address: vip})
+	}
+	return out
+}
+
 func suspect(src netip.Addr, e doctor.Explanation) doctor.Suspect {
 	return doctor.Suspect{Src: src, SrcMAC: peerMAC, Count: 3, Last: at(-0.2), Explanation: e}
 }
@@ -167,7 +175,15 @@ func faulty() map[string]struct {
 				g.Beside = []doctor.Beside{{Interface: "eth1", ARPIgnore: 1}}
 			},
 		}},
-		doctor.CodeAnswersUnseen: {master, func(_ *doctor.Facts, g *doctor.Group) { g.AnswersUnseen = true }, []string{"again and again"}, nil},
+		doctor.CodeAnswersUnseen: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Questions = asked(-2.5, -2.4, -1.5, -0.5)
+		}, []string{"again and again", "interface"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Delivered = 1 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Questions = asked(-2.5, -2.4, -2.35, -1.5) }, // twice, each in a burst
+			func(_ *doctor.Facts, g *doctor.Group) { g.Questions = asked(-5, -3, -1) },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Questions[2].MAC = vmac },
+			func(_ *doctor.Facts, g *doctor.Group) { g.State = api.StateBackup },
+		}},
 		doctor.CodeMACFilter: {master, func(_ *doctor.Facts, g *doctor.Group) { g.Filter.HasMAC = false }, []string{"eth0", "00:00:5e:00:01:01"}, []change{
 			func(_ *doctor.Facts, g *doctor.Group) { g.Filter.Promiscuous = true },
 			func(_ *doctor.Facts, g *doctor.Group) { g.Filter = nil },

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"vipd/agent/control/api"
 	"vipd/agent/wire"
@@ -19,7 +20,7 @@ func addressRules() []Rule {
 	return []Rule{
 		{Code: CodeAddressConflict, What: "hosts that answer for the addresses with another MAC", group: addressConflict},
 		{Code: CodeSecondInterface, What: "other interfaces of this host that answer for the addresses (arp_ignore)", group: secondInterface},
-		{Code: CodeAnswersUnseen, What: "whether clients see our answers", Passive: true, group: answersUnseen},
+		{Code: CodeAnswersUnseen, What: "whether clients see our answers", group: answersUnseen},
 		{Code: CodeMACFilter, What: "the virtual MAC in the NIC's receive filter", group: macFilter},
 		{Code: CodeNotAnswering, What: "whether the kernel answers while MASTER", Passive: true, group: notAnswering},
 	}
@@ -104,13 +105,42 @@ func secondInterface(_ *Facts, g *Group) outcome {
 	return outcome{}
 }
 
+// A client that was not answered asks again about every second; two questions at once are
+// no sign of that. After the third it is one, unless somebody's traffic does arrive.
+const (
+	askAgainAfter  = 200 * time.Millisecond
+	askAgainBefore = 1500 * time.Millisecond
+	askedTooOften  = 3
+)
+
 func answersUnseen(_ *Facts, g *Group) outcome {
-	if !g.AnswersUnseen {
+	if g.State != api.StateMaster || g.Delivered > 0 {
 		return outcome{}
 	}
-	return fault(
-		"A client asks for the same address again and again as if it did not see this node's answers: they do not leave the NIC.",
-		"Native XDP cannot send on this interface: write [xdp] mode = \"generic\" and restart vipd.")
+	type who struct {
+		mac  [6]byte
+		addr netip.Addr
+	}
+	last, times := map[who]time.Time{}, map[who]int{}
+	for _, q := range g.Questions {
+		k := who{q.MAC, q.Address}
+		switch gap := q.At.Sub(last[k]); {
+		case times[k] == 0 || gap > askAgainBefore:
+			times[k] = 1
+		case gap < askAgainAfter:
+			continue
+		default:
+			times[k]++
+		}
+		last[k] = q.At
+		if times[k] == askedTooOften {
+			return fault(
+				"A client asks for the same address again and again as if it did not see this node's answers, and no traffic for the addresses arrives: what XDP sends does not leave the interface.",
+				fmt.Sprintf("The driver of %s may lose what native XDP sends: write [xdp] mode = \"generic\" and restart vipd. If the mode is generic already, look for a filter between the client and this node.", g.Interface),
+				fmt.Sprintf("%s asked for %s %d times and was answered each time", net.HardwareAddr(q.MAC[:]), q.Address, times[k]))
+		}
+	}
+	return outcome{}
 }
 
 func macFilter(_ *Facts, g *Group) outcome {

@@ -36,6 +36,21 @@ func (r *Recorder) Announcements(name string) []loader.Sample {
 	return samplesOf(slices.DeleteFunc(all, func(e entry) bool { return e.Kind != loader.SampleARPGratuitous }))
 }
 
+// Questions returns the newest ARP requests and neighbour solicitations for an address
+// of the group that were answered.
+func (r *Recorder) Questions(name string) []loader.Sample {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g := r.groups[name]
+	if g == nil {
+		return nil
+	}
+	all := g.neighbours.newest(len(g.neighbours.entries))
+	return samplesOf(slices.DeleteFunc(all, func(e entry) bool {
+		return e.Kind != loader.SampleARPRequest && e.Kind != loader.SampleNDSolicitation
+	}))
+}
+
 func samplesOf(all []entry) []loader.Sample {
 	out := make([]loader.Sample, 0, len(all))
 	for i := range all {

@@ -268,6 +268,8 @@ func TestRejects(t *testing.T) {
 	hmac := b.sample("eth0@1", loader.SampleRejected, "bad_hmac", advertFrame(9))
 	vrrp := b.sample("eth0@1", loader.SampleForeignVRRP, "", nil)
 	garp := b.sample("eth0@1", loader.SampleARPGratuitous, "", nil)
+	question := b.sample("eth0@1", loader.SampleARPRequest, "", advertFrame(9))
+	b.sample("eth0@1", loader.SampleARPReply, "", nil)
 	for range 5000 {
 		b.sample("eth0@1", loader.SampleRejected, "bad_ttl", nil)
 	}
@@ -282,7 +284,10 @@ func TestRejects(t *testing.T) {
 	if a := b.Announcements("eth0@1"); len(a) != 1 || a[0].At != garp.At {
 		t.Errorf("announcements %+v", a)
 	}
-	if got := append(b.Rejects("eth0@2"), b.Rejects("eth9@9")...); len(got) != 0 {
+	if q := b.Questions("eth0@1"); len(q) != 1 || q[0].At != question.At || string(q[0].Data) != string(question.Data) {
+		t.Errorf("questions %+v", q)
+	}
+	if got := append(b.Questions("eth9@9"), b.Rejects("eth9@9")...); len(got) != 0 {
 		t.Errorf("of others: %+v", got)
 	}
 }
