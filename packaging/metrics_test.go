@@ -36,17 +36,15 @@ func exposition(t *testing.T) map[string][]string {
 }
 
 // checkQueries finds metrics, and labels of theirs, that vipd does not have.
-func checkQueries(t *testing.T, queries []string) (used map[string]bool) {
+func checkQueries(t *testing.T, queries []string) {
 	t.Helper()
 	have := exposition(t)
-	used = map[string]bool{}
 	for _, q := range queries {
 		for _, m := range regexp.MustCompile(`\b(vipd_\w+)(?:\{([^}]*)\})?`).FindAllStringSubmatch(q, -1) {
 			labels, ok := have[m[1]]
 			if !ok {
 				t.Errorf("vipd has no %s, which is in %s", m[1], q)
 			}
-			used[m[1]] = true
 			for _, l := range regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"`).FindAllStringSubmatch(m[2], -1) {
 				if l[1] != "job" && l[1] != "instance" && !slices.Contains(labels, l[1]) {
 					t.Errorf("%s has no label %s, which is in %s", m[1], l[1], q)
@@ -54,7 +52,6 @@ func checkQueries(t *testing.T, queries []string) (used map[string]bool) {
 			}
 		}
 	}
-	return used
 }
 
 // Every rule is tested by promtool: once for silence, once for the alert with its text.
@@ -91,7 +88,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// The dashboard is valid JSON, asks only for what there is, and shows all of that.
+// The dashboard is valid JSON and asks only for what there is.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("grafana/vipd.json")
@@ -132,12 +129,7 @@ func TestDashboard(t *testing.T) {
 	if len(queries) < 20 || len(ids) < 15 {
 		t.Fatalf("%d queries in %d panels", len(queries), len(ids))
 	}
-	used := checkQueries(t, queries)
-	for name := range exposition(t) {
-		if !used[name] && !strings.HasSuffix(name, "_sum") && !strings.HasSuffix(name, "_count") {
-			t.Errorf("the dashboard does not show %s", name)
-		}
-	}
+	checkQueries(t, queries)
 	if promtool, err := exec.LookPath("promtool"); err == nil {
 		checkPromQL(t, promtool, queries)
 	}
