@@ -4,10 +4,14 @@ package agent
 
 import (
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/wire"
 )
 
 func TestSequenceRisesOverCrashes(t *testing.T) {
@@ -58,5 +62,24 @@ func TestSequenceWithoutADisk(t *testing.T) {
 	}
 	if err := s.close(); err == nil {
 		t.Error("close says nothing of the disk that failed")
+	}
+}
+
+// An OpenBSD peer takes an advert with its own counter for a loop: what we heard last is never what we send next.
+func TestNextCounterIsNotWhatWasHeardLast(t *testing.T) {
+	for _, heard := range []bool{false, true} {
+		b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+		g, src := b.order[0], netip.MustParseAddr("192.0.2.11")
+		p := election.Priority{AdvBase: 1}
+		next := g.seal.Counter(b.sequence.next+1, wire.Sealed{Src: src, AdvBase: 1})
+		if heard {
+			ev := b.advert("eth0@1", 0)
+			ev.Counter = next
+			b.ring = append(b.ring, ev)
+			b.pass(0)
+		}
+		if got := b.sealedCounter(g, p, src); (got == next) == heard {
+			t.Errorf("heard it: %v; our next counter is %#x, a peer's last one was %#x", heard, got, next)
+		}
 	}
 }
