@@ -150,9 +150,6 @@ func (e *examination) examine(g *group, f *doctor.Group, rejects []doctor.Reject
 			f.Master.MAC = seen.SrcMAC
 		}
 	}
-	if f.State == api.StateInit {
-		e.slot(f)
-	}
 	if p.ifindex == 0 {
 		return
 	}
@@ -175,17 +172,6 @@ func (e *examination) examine(g *group, f *doctor.Group, rejects []doctor.Reject
 		if mine[c.Address] {
 			f.Answers = append(f.Answers, doctor.Answer{Address: c.Address, MAC: c.MAC})
 		}
-	}
-}
-
-// slot looks for somebody else's program where ours should be.
-func (e *examination) slot(f *doctor.Group) {
-	if e.ports[f.Interface].ifindex != 0 {
-		return // ours is attached
-	}
-	id, err := e.host.XDPProgram(f.Interface)
-	if err == nil { // an interface that is not there has no slot
-		f.ForeignXDP = id
 	}
 }
 

@@ -55,6 +55,14 @@ func TestFaultsOfTheLastMinute(t *testing.T) {
 	}
 }
 
+// TestSlotTaken holds the words that the doctor knows a taken slot by.
+func TestSlotTaken(t *testing.T) {
+	t.Parallel()
+	if got := loader.ErrSlotTaken.Error(); got != doctor.SlotTaken {
+		t.Errorf("%q, the doctor looks for %q", got, doctor.SlotTaken)
+	}
+}
+
 func TestLateness(t *testing.T) {
 	t.Parallel()
 	at := func(s float64) election.Instant { return election.Instant(s * float64(time.Second)) }

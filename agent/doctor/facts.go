@@ -78,8 +78,6 @@ type Group struct {
 	Delivered uint64
 	// Filter is the NIC's receive filter; nil when it was not read.
 	Filter *Filter
-	// ForeignXDP is the id of a program of somebody else in the interface's XDP slot.
-	ForeignXDP uint32
 	// Unresolved are unicast peers without a neighbour entry.
 	Unresolved []netip.Addr
 	// Beside are other interfaces of this host that could answer for the addresses.

@@ -193,7 +193,7 @@ func faulty() map[string]struct {
 			func(_ *doctor.Facts, g *doctor.Group) { g.Since = at(-1) },
 		}},
 		doctor.CodeXDPTaken: {master, func(_ *doctor.Facts, g *doctor.Group) {
-			g.State, g.Reason, g.ForeignXDP, g.Detail, g.Filter = api.StateInit, "attach_failed", 77, "taken", nil
+			g.State, g.Reason, g.Detail, g.Filter = api.StateInit, "attach_failed", doctor.SlotTaken+": program id 77", nil
 		}, []string{"eth0", "another program"}, nil},
 		doctor.CodeGroupDown: {master, func(_ *doctor.Facts, g *doctor.Group) {
 			g.State, g.Reason, g.Detail, g.Filter = api.StateInit, "link_down", "no cable", nil

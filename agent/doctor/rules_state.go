@@ -14,7 +14,7 @@ import (
 
 func stateRules() []Rule {
 	return []Rule{
-		{Code: CodeXDPTaken, What: "somebody else's program in the XDP slot", group: xdpTaken},
+		{Code: CodeXDPTaken, What: "somebody else's program in the XDP slot", Passive: true, group: xdpTaken},
 		{Code: CodeGroupDown, What: "groups that cannot take part", Passive: true, group: groupDown},
 		{Code: CodeAllInMaintenance, What: "maintenance mode on all nodes at once", Passive: true, group: allInMaintenance},
 		{Code: CodeSendFailing, What: "adverts that cannot be sent", Passive: true, node: sendFailing},
@@ -29,14 +29,17 @@ const (
 	reasonStop         = "stop"
 )
 
+// SlotTaken is what the detail of a group says when its interface's XDP slot is taken.
+const SlotTaken = "xdp slot taken"
+
 func xdpTaken(_ *Facts, g *Group) outcome {
-	if g.State != api.StateInit || g.Reason != reasonAttachFailed || g.ForeignXDP == 0 {
+	if g.State != api.StateInit || g.Reason != reasonAttachFailed || !strings.Contains(g.Detail, SlotTaken) {
 		return outcome{}
 	}
 	return fault(
 		fmt.Sprintf("The XDP slot of %s is taken by another program, so that vipd cannot attach.", g.Interface),
-		fmt.Sprintf("`bpftool prog show id %d` says whose it is; stop that, or take it off with `ip link set dev %s xdp off`. vipd tries again every two seconds.", g.ForeignXDP, g.Interface),
-		fmt.Sprintf("program id %d is attached to %s", g.ForeignXDP, g.Interface), g.Detail)
+		"`bpftool prog show id ID` says whose it is; stop that, or take the program off. vipd tries again every two seconds.",
+		g.Detail)
 }
 
 func groupDown(f *Facts, g *Group) outcome {

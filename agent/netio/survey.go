@@ -87,19 +87,6 @@ func (h *Host) Receives(ifindex int, mac [6]byte) (inFilter, promiscuous bool, e
 	return false, promiscuous, nil
 }
 
-// XDPProgram is the id of the program in the interface's XDP slot, 0 when there is
-// none.
-func (h *Host) XDPProgram(ifname string) (uint32, error) {
-	link, err := h.nl.LinkByName(ifname)
-	if err != nil {
-		return 0, fmt.Errorf("read interface %s: %w", ifname, err)
-	}
-	if xdp := link.Attrs().Xdp; xdp != nil && xdp.Attached {
-		return xdp.ProgId, nil
-	}
-	return 0, nil
-}
-
 // At lists the addresses that the host's neighbour tables have at a link-layer address.
 func (h *Host) At(ifindex int, mac [6]byte) ([]netip.Addr, error) {
 	list, err := h.nl.NeighList(ifindex, netlink.FAMILY_ALL)
