@@ -304,7 +304,11 @@ func TestHTTPFloodDoesNotHarmTheElection(t *testing.T) {
 			t.Errorf("%.60q: %q, want %q", text, got, want)
 		}
 	}
-	metrics := p.a.Metrics()
+	var metrics string
+	p.Eventually(10*time.Second, 100*time.Millisecond, func() (bool, string) {
+		metrics = p.a.Metrics()
+		return metric(metrics, `vipd_http_refused_total{reason="slow_client"}`) >= 64, "who is slow is cut off and counted"
+	})
 	for reason, want := range map[string]float64{"too_many_clients": 1000 - 64, "slow_client": 64, "bad_host": 1, "cross_origin": 1, "too_large": 1, "controls_off": 1} {
 		if got := metric(metrics, `vipd_http_refused_total{reason="`+reason+`"}`); got != want {
 			t.Errorf("%v refused as %s, want %v", got, reason, want)

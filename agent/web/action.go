@@ -251,7 +251,9 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	// What was begun is finished, also when the browser has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
 	defer cancel()
-	if err := http.NewResponseController(w).SetWriteDeadline(moment().Add(patience + writeTimeout)); err != nil {
+	out := http.NewResponseController(w)
+	// The request was read; its deadline would end the wait for the answer.
+	if err := errors.Join(out.SetReadDeadline(time.Time{}), out.SetWriteDeadline(moment().Add(patience+writeTimeout))); err != nil {
 		s.log.Debug("no deadlines on this connection", "err", err)
 	}
 	said, known, err := s.act(ctx, action, name, force)

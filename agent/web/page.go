@@ -190,7 +190,7 @@ func (s *Server) widget(snap *snapshot) string {
 type pageData struct {
 	Title, Kind, Node, Version, Group string
 	At                                time.Time
-	Events                            string
+	Events, Build                     string
 	Refresh                           int
 	Nodes, LoggedIn, CanLogIn         bool
 	ReadOnly, Empty                   bool
@@ -236,7 +236,7 @@ func (s *Server) livePage(kind string, w http.ResponseWriter, r *http.Request) {
 	}
 	scr := s.screenOf(r.Context(), &a, snap)
 	d := s.base(kind, snap, &a)
-	d.Title, d.Group, d.Events, d.Refresh = scr.title, a.group, a.events(), refreshEvery
+	d.Title, d.Group, d.Events, d.Build, d.Refresh = scr.title, a.group, a.events(), s.assets.version, refreshEvery
 	d.View, d.Sorts, d.regions, d.Empty = a.view, sorts(), scr.regions, len(snap.rows) == 0
 	for _, row := range scr.rows {
 		d.Rows = append(d.Rows, template.HTML(row.HTML(s.pages)))

@@ -173,6 +173,9 @@ func TestStreamTellsChangesAndNothingElse(t *testing.T) {
 	s.browser().get("/")
 	st := openStream(t, s, "view=status")
 	first := st.next()
+	if page := s.browser().get("/").body; first.Build == "" || !strings.Contains(page, `data-build="`+first.Build+`"`) {
+		t.Errorf("the build %q is not that of the page", first.Build)
+	}
 	if len(first.Set) != 5+3 || len(first.Rows) != 3 || first.Title == "" || first.At == 0 {
 		t.Fatalf("first message: %d parts, rows %v", len(first.Set), first.Rows)
 	}

@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
 	"slices"
 	"time"
 
@@ -35,6 +37,9 @@ type message struct {
 	Title string           `json:"title,omitempty"`
 	// Say is for screen readers: what happened since the last message.
 	Say []string `json:"say,omitempty"`
+	// Build is that of the page's files, in the first message: another one means to load the
+	// page anew.
+	Build string `json:"build,omitempty"`
 	// Dead says why the election does not run.
 	Dead string `json:"dead,omitempty"`
 }
@@ -82,7 +87,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	defer ticker.Stop()
 	for {
 		if err := l.write(r.Context(), w, out); err != nil {
-			if r.Context().Err() == nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				s.opts.Refused(refusedSlow)
 			}
 			s.log.Debug("live page went away", "err", err)
@@ -109,7 +114,7 @@ func (l *live) write(ctx context.Context, w http.ResponseWriter, out *http.Respo
 	if err := out.SetWriteDeadline(moment().Add(streamTimeout)); err != nil {
 		return err
 	}
-	if _, err := w.Write(bytes.Join([][]byte{[]byte("data: "), body, []byte("\n\n")}, nil)); err != nil {
+	if _, err := w.Write(bytes.Join([][]byte{[]byte("retry: 1000\ndata: "), body, []byte("\n\n")}, nil)); err != nil {
 		return err
 	}
 	return out.Flush()
@@ -122,6 +127,9 @@ func (l *live) message(ctx context.Context) message {
 		return m
 	}
 	m.At = snap.at.UnixMilli()
+	if !l.begun {
+		m.Build = l.s.assets.version
+	}
 	if snap.dead != nil {
 		m.Dead = snap.dead.Error()
 	}

@@ -112,6 +112,7 @@
     source = new EventSource(url);
     source.onmessage = e => {
       const m = JSON.parse(e.data);
+      if (m.build && m.build !== body.dataset.build) return location.reload(); // vipd was replaced
       offset = m.now - Date.now();
       if (m.at) shownAt = m.at;
       dead = m.dead || "";
@@ -122,13 +123,18 @@
       times();
       judge();
     };
-    // A browser gives up on an answer that is no stream (503); we do not.
+    // A browser gives up on an answer that is no stream, such as that there are too many: then the
+    // page is loaded anew from time to time, as without a script.
     source.onerror = () => {
       judge();
-      if (source.readyState === 2) {
-        clearTimeout(waiting);
-        waiting = setTimeout(() => listen(url), 3000);
-      }
+      if (source.readyState !== 2) return;
+      clearTimeout(waiting);
+      waiting = setTimeout(async () => {
+        try {
+          if ((await fetch(location.href, {method: "HEAD"})).ok) return location.reload();
+        } catch { /* nobody there */ }
+        listen(url);
+      }, 3000);
     };
   };
   listen(body.dataset.events);
