@@ -132,7 +132,14 @@ func (w *why) compared() string {
 func (w *why) demotions() []string {
 	var out []string
 	for _, d := range w.n.ledger.list() {
-		out = append(out, fmt.Sprintf("demoted by %d (%s) since %s", d.Value, d.Name, d.Since.UTC().Format(time.RFC3339)))
+		who := d.Name
+		if d.OfOperator() {
+			who += ", added by hand"
+		}
+		if d.Reason != "" && d.Name != demotionMaintenance {
+			who += ": " + d.Reason
+		}
+		out = append(out, fmt.Sprintf("demoted by %d (%s) since %s", d.Value, who, d.Since.UTC().Format(time.RFC3339)))
 	}
 	return out
 }
@@ -223,5 +230,9 @@ func (w *why) init() (because, changes []string, takeover string) {
 	if detail == "" {
 		detail = "the group is not started: " + v.Reason.String()
 	}
-	return []string{detail}, []string{"the cause above is mended; the group starts by itself then"}, "it cannot take over: a group in INIT neither hears nor speaks"
+	change := "the cause above is mended; the group starts by itself then"
+	if !w.n.enabled {
+		change = "`vipctl enable`, or a reboot"
+	}
+	return []string{detail}, []string{change}, "it cannot take over: a group in INIT neither hears nor speaks"
 }

@@ -5,7 +5,7 @@ set -euo pipefail
 
 # command (or file) that must be there -> Debian package that brings it
 needs=(
-  "ip iproute2" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
+  "ip iproute2" "zsh zsh" "fish fish" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
   "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "tshark tshark" "git git" "openssl openssl" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
   "shellcheck shellcheck" "systemd-analyze systemd" "setpriv util-linux" "chrt util-linux" "strace strace"
   "chromium chromium"

@@ -4,29 +4,57 @@ package vipctl
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 )
 
-// bashCompletion asks vipctl itself for the words that fit.
+// bashCompletion asks vipctl itself for the words that fit. Bash breaks words at the @ of
+// a group's name, so the line is read anew, and what stands before the @ is taken off
+// again. Where vipctl has no words, files are meant.
 const bashCompletion = `_vipctl() {
-  local cur=${COMP_WORDS[COMP_CWORD]} words
-  if [[ $cur == -* ]]; then
-    words=$("${COMP_WORDS[@]:0:COMP_CWORD}" "$cur" --generate-bash-completion 2>/dev/null)
-  else
-    words=$("${COMP_WORDS[@]:0:COMP_CWORD}" --generate-bash-completion 2>/dev/null)
-  fi
+  local line=${COMP_LINE:0:COMP_POINT} cur words
+  local -a typed
+  read -ra typed <<<"$line"
+  [[ $line == *[[:space:]] ]] && typed+=("")
+  cur=${typed[-1]}
+  unset 'typed[-1]'
+  [[ $cur == -* ]] && typed+=("$cur")
+  words=$("${typed[@]}" --generate-bash-completion 2>/dev/null)
   COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  if [[ $cur == *@* && $COMP_WORDBREAKS == *@* ]]; then
+    COMPREPLY=("${COMPREPLY[@]#"${cur%"${cur##*@}"}"}")
+  fi
 }
-complete -F _vipctl vipctl
+complete -o default -F _vipctl vipctl
 `
 
-const zshCompletion = "autoload -U +X bashcompinit && bashcompinit\n" + bashCompletion
+const zshCompletion = `#compdef vipctl
+_vipctl() {
+  local -a typed list
+  typed=("${(@Q)words[1,CURRENT-1]}")
+  [[ $PREFIX == -* ]] && typed+=("$PREFIX")
+  list=(${(f)"$("${typed[@]}" --generate-bash-completion 2>/dev/null)"})
+  if (( $#list )); then compadd -a list; else _files; fi
+}
+compdef _vipctl vipctl
+`
 
 // The library's own for fish never ends when a command has commands below it
 // (urfave/cli v2.27.7, prepareFishCommands).
-const fishCompletion = `complete -c vipctl -f -a '(set -l words (commandline -opc); vipctl $words[2..] --generate-bash-completion 2>/dev/null)'
+const fishCompletion = `function __vipctl_words
+  set -l typed (commandline -opc)
+  set -l cur (commandline -ct)
+  string match -q -- '-*' $cur; and set -a typed $cur
+  set -l list ($typed --generate-bash-completion 2>/dev/null)
+  if test (count $list) -gt 0
+    printf '%s\n' $list
+  else
+    __fish_complete_path $cur
+  end
+end
+complete -c vipctl -f -a '(__vipctl_words)'
 `
 
 func (p *program) completionCommand() *cli.Command {
@@ -35,7 +63,7 @@ func (p *program) completionCommand() *cli.Command {
 		Usage:       "print the completion of a shell",
 		UsageText:   "vipctl completion bash|zsh|fish",
 		ArgsUsage:   "SHELL",
-		Description: example("Let the shell read the output at its start.", "source <(vipctl completion bash)"),
+		Description: example("Let the shell read the output at its start.", "source <(vipctl completion bash)", "source <(vipctl completion zsh)   # after compinit", "vipctl completion fish | source"),
 		Action: func(c *cli.Context) error {
 			args, err := arguments(c, "SHELL")
 			if err != nil {
@@ -53,6 +81,54 @@ func (p *program) completionCommand() *cli.Command {
 			}
 			return nil
 		},
+	}
+}
+
+// completer prints the words that may stand next: values of the flag that was typed last,
+// flags after a dash, commands, or else what own prints.
+func (p *program) completer(commands []*cli.Command, flags []cli.Flag, own cli.BashCompleteFunc) cli.BashCompleteFunc {
+	return func(c *cli.Context) {
+		last := ""
+		if n := len(p.args); n > 1 {
+			last = p.args[n-2] // before the flag that asks for completion
+		}
+		if strings.HasPrefix(last, "-") {
+			p.completeFlags(last, flags)
+			return
+		}
+		for _, sub := range commands {
+			if !sub.Hidden && sub.Name != "help" {
+				p.printf("%s\n", sub.Name)
+			}
+		}
+		if own != nil {
+			own(c)
+		}
+	}
+}
+
+func (p *program) completeFlags(last string, flags []cli.Flag) {
+	for _, f := range flags {
+		doc, ok := f.(cli.DocGenerationFlag)
+		for _, name := range f.Names() {
+			form := "-" + name
+			if len(name) > 1 {
+				form = "--" + name
+			}
+			switch {
+			case form == last && ok && doc.TakesValue():
+				// Written as "FORMAT: table, json".
+				_, values, _ := strings.Cut(doc.GetUsage(), ": ")
+				for value := range strings.SplitSeq(values, ", ") {
+					if value != "" && strings.Trim(value, "abcdefghijklmnopqrstuvwxyz") == "" { // not a sentence
+						p.printf("%s\n", value)
+					}
+				}
+				return
+			case strings.HasPrefix(form, last) && form != last:
+				p.printf("%s\n", form)
+			}
+		}
 	}
 }
 

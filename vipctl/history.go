@@ -141,10 +141,14 @@ func causeText(c *api.Cause) string {
 
 // lagText is a short time; most lags are far below a millisecond.
 func lagText(seconds float64) string {
-	if seconds < 0.01 {
+	switch {
+	case seconds == 0: // nothing was due
+		return "-"
+	case seconds < 0.01:
 		return fmt.Sprintf("%.1f ms", seconds*1000)
+	default:
+		return span(seconds)
 	}
-	return span(seconds)
 }
 
 func (p *program) eventsCommand() *cli.Command {

@@ -46,8 +46,9 @@ type Env struct {
 
 // program is one run of the command.
 type program struct {
-	env Env
-	tty bool
+	env  Env
+	args []string
+	tty  bool
 	// symbols say what colours say, to whom does not see them.
 	symbols, colour bool
 	lost            error // what kept the output from being written
@@ -62,7 +63,7 @@ func Run(ctx context.Context, args []string, env Env) int {
 	if env.Now == nil {
 		env.Now = time.Now
 	}
-	p := &program{env: env, tty: env.Terminal || isTerminal(env.Stdout)}
+	p := &program{env: env, args: args, tty: env.Terminal || isTerminal(env.Stdout)}
 	p.symbols = p.tty
 	p.colour = p.tty && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
 	err := p.app().RunContext(ctx, args)
@@ -129,6 +130,7 @@ func (p *program) app() *cli.App {
 	for _, c := range app.Commands {
 		p.prepare(c)
 	}
+	app.BashComplete = p.completer(app.Commands, app.Flags, nil)
 	return app
 }
 
@@ -136,6 +138,7 @@ func (p *program) app() *cli.App {
 func (p *program) prepare(c *cli.Command) {
 	c.OnUsageError = onUsageError
 	c.Flags = append(c.Flags, socketFlag(nil), p.colorFlag())
+	c.BashComplete = p.completer(c.Subcommands, c.Flags, c.BashComplete)
 	for _, sub := range c.Subcommands {
 		p.prepare(sub)
 	}
