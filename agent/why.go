@@ -64,6 +64,13 @@ func (w *why) explain(name string) api.Why {
 	default:
 		out.Because, out.Changes, out.Takeover = w.init()
 	}
+	var families []api.Family
+	families, out.SilentFamily = familiesOf(w.g, w.at)
+	for _, f := range families {
+		if f.Silent {
+			out.Because = append(out.Because, fmt.Sprintf("%s of %s is not heard, only its other family is: is it filtered on the way? Nothing moves for that", f.Family, v.Master.Src))
+		}
+	}
 	return out
 }
 

@@ -4,11 +4,14 @@ package tests
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	"vipd/agent/wire"
 	"vipd/tests/lab"
 
 	"golang.org/x/sys/unix"
@@ -252,6 +255,15 @@ func TestOneFamilyCutMovesNothingAndIsNamed(t *testing.T) {
 		if got := metric(p.b.Metrics(), series); got != 1 {
 			t.Errorf("%s is %v", series, got)
 		}
+		var why struct {
+			SilentFamily string `json:"silent_family"`
+		}
+		if out := p.b.MustCTL("why", group, "-o", "json"); json.Unmarshal([]byte(out), &why) != nil || why.SilentFamily != family {
+			t.Errorf("vipctl why does not name %s:\n%s", family, out)
+		}
+		if out := p.b.MustCTL("why", group); !strings.Contains(out, family+" of ") {
+			t.Errorf("vipctl why does not name %s:\n%s", family, out)
+		}
 		time.Sleep(4 * time.Second)
 		for node, was := range map[*lab.Node]lab.GroupStatus{p.a: a, p.b: b} {
 			if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
@@ -265,6 +277,61 @@ func TestOneFamilyCutMovesNothingAndIsNamed(t *testing.T) {
 		}
 		if r := pinger.Stop(); r.Lost > 0 {
 			t.Errorf("client: %v", r)
+		}
+	}
+}
+
+// A link-local virtual address is answered from the virtual MAC as any other, by the MASTER alone.
+func TestLinkLocalVIP(t *testing.T) {
+	t.Parallel()
+	linkLocal := netip.MustParseAddr("fe80::100")
+	config := func(skew int) lab.NodeConfig {
+		return lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{linkLocal.String() + "/64", vip6.String() + "/64"}, AdvSkew: skew}}}
+	}
+	p := newPairWith(t, []string{"/24", "/64"}, config(0), config(10))
+	fromB := p.portB.Sniff()
+	p.startNaturally()
+	pinger := p.client.Ping(linkLocal.WithZone("eth0"), 10*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	if got, want := p.client.Neighbour("eth0", linkLocal), net.HardwareAddr(vmac[:]).String(); got != want {
+		t.Errorf("the client's entry for the address is %s, want %s", got, want)
+	}
+	killed := p.a.Kill9()
+	p.b.WaitAnswering(group, skewed(10)+3*time.Second)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	if r := pinger.Stop(); r.Doubles > 0 {
+		t.Errorf("client: %v", r)
+	}
+	if spoken := fromB.Frames().FromHost().Before(killed).Speaking(linkLocal, vmac); len(spoken) > 0 {
+		t.Errorf("b spoke for it as BACKUP:\n%v", spoken)
+	}
+}
+
+// The adverts of both families carry the DSCP of the config: FreeBSD's CS7 unless it says otherwise.
+func TestDSCP(t *testing.T) {
+	t.Parallel()
+	for text, dscp := range map[string]byte{"": 56, "dscp = 10\n": 10} {
+		c := dualStack(0)
+		c.Carp = text
+		p := newPairWith(t, []string{"/24", "/64"}, c, dualStack(10))
+		sniffer := p.portA.Sniff()
+		p.a.Start()
+		p.a.WaitState(group, lab.Backup, 5*time.Second)
+		other := newPeer(p.clientPort, addrClient)
+		other.prefix = wire.DigestPrefix(vhid, []netip.Addr{vip, vip6}, nil)
+		other.goodbye()
+		for family, etherType := range map[string]uint16{"IPv4": lab.EtherIPv4, "IPv6": lab.EtherIPv6} {
+			f := sniffer.Await(2*time.Second, "an advert over "+family, func(f lab.Frame) bool {
+				_, ok := f.Advert()
+				return ok && f.FromHost && f.EtherType() == etherType
+			})
+			class := f.Data[15] // the IPv4 header's second byte
+			if family == "IPv6" {
+				class = f.Data[14]<<4 | f.Data[15]>>4
+			}
+			if class != dscp<<2 {
+				t.Errorf("%q: %s advert has traffic class %#x, want %#x", text, family, class, dscp<<2)
+			}
 		}
 	}
 }

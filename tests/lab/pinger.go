@@ -21,6 +21,7 @@ import (
 type Pinger struct {
 	host    *Host
 	target  netip.Addr
+	zone    uint32 // of a link-local target: the index of its interface
 	spacing time.Duration
 	id      uint16
 	fd      int
@@ -42,7 +43,7 @@ const (
 	pingLimit = 5 * time.Minute        // a forgotten pinger ends by itself
 )
 
-// Ping starts pinging; the pinger ends with Stop or with the lab.
+// Ping starts pinging (a link-local address with the name of the interface as its zone); the pinger ends with Stop or with the lab.
 func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
 	h.lab.Helper()
 	domain, proto := unix.AF_INET, unix.IPPROTO_ICMP
@@ -55,6 +56,9 @@ func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
 		host: h, target: target, spacing: spacing, id: uint16(os.Getpid()) ^ uint16(fd), fd: fd,
 		quiet: make(chan struct{}), stop: make(chan struct{}),
 	}
+	if zone := target.Zone(); zone != "" {
+		p.zone = uint32(h.IfIndex(zone))
+	}
 	p.wg.Go(p.send)
 	p.wg.Go(p.receive)
 	h.lab.Cleanup(p.end)
@@ -66,7 +70,7 @@ func (p *Pinger) send() {
 	defer runtime.UnlockOSThread()
 	var to unix.Sockaddr
 	if p.target.Is6() {
-		to = &unix.SockaddrInet6{Addr: p.target.As16()}
+		to = &unix.SockaddrInet6{Addr: p.target.As16(), ZoneId: p.zone}
 	} else {
 		to = &unix.SockaddrInet4{Addr: p.target.As4()}
 	}
@@ -128,7 +132,7 @@ func (p *Pinger) take(b []byte, from unix.Sockaddr, at time.Time) {
 	reply := byte(129)
 	switch from := from.(type) {
 	case *unix.SockaddrInet6:
-		if netip.AddrFrom16(from.Addr) != p.target {
+		if netip.AddrFrom16(from.Addr) != p.target.WithZone("") {
 			return
 		}
 	case *unix.SockaddrInet4: // with the IP header

@@ -30,6 +30,8 @@ type Why struct {
 	// Superior says whether this node would have to yield to what Theirs says.
 	Superior bool `json:"superior"`
 	Preempt  bool `json:"preempt"`
+	// SilentFamily is "ipv4" or "ipv6" while only the other one of the master's is heard.
+	SilentFamily string `json:"silent_family,omitempty"`
 
 	Demotion  int        `json:"demotion"`
 	Demotions []Demotion `json:"demotions"`
