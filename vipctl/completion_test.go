@@ -21,9 +21,19 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ line, want string }{
-		{"show", "eth2@3 eth2@20 eth10@1"}, {"show eth2@3", ""}, {"show -", "--output -o --socket --color"}, {"why --o", "--output"},
-		{"status -o", "table wide json"}, {"status --output", "table wide json"}, {"--color", "auto always never"}, {"status --socket", ""},
-		{"demotion add --for", ""}, {"demotion", "list add remove reset"}, {"import", "ucarp keepalived"}, {"plan", ""}, {"config check", ""},
+		{"show", "eth2@3 eth2@20 eth10@1"},
+		{"show eth2@3", ""},
+		{"show -", "--output -o --socket --color"},
+		{"why --o", "--output"},
+		{"status -o", "table wide json"},
+		{"status --output", "table wide json"},
+		{"--color", "auto always never"},
+		{"status --socket", ""},
+		{"demotion add --for", ""},
+		{"demotion", "list add remove reset"},
+		{"import", "ucarp keepalived"},
+		{"plan", ""},
+		{"config check", ""},
 	} {
 		code, out, errs := run(t, Env{}, append(append([]string{"--socket", socket}, strings.Fields(tt.line)...), "--generate-bash-completion")...)
 		if got := strings.Join(strings.Fields(out), " "); code != ExitOK || errs != "" || got != tt.want {

@@ -31,27 +31,30 @@ func (p *program) demotionCommand() *cli.Command {
 				Action:      p.demotionList,
 			},
 			{
-				Name: "add", Usage: "add a demotion, or replace the one of that name", UsageText: "vipctl demotion add NAME N [--for 10m] [--reason TEXT]",
+				Name: "add", Usage: "add a demotion, or replace the one of that name", UsageText: "vipctl demotion add NAME N [--for 10m] [--reason TEXT] [-o table|json]",
 				ArgsUsage: "NAME N",
 				Description: example("N is 1..255, or -1..-255 to take back what others add; it stands after -- then. The demotion ends with a restart of\n"+
 					"vipd; for what must outlast that use `vipctl maintenance enter`.",
 					"vipctl demotion add upgrade 100 --for 10m", "vipctl demotion add insist -- -240"),
 				Flags: []cli.Flag{
+					outputFlag(formatTable, formatJSON),
 					&cli.DurationFlag{Name: "for", Usage: "take it off after `TIME`, such as 10m (default: when it is removed)"},
 					&cli.StringFlag{Name: "reason", Usage: "`TEXT` for who asks why"},
 				},
 				Action: p.demotionAdd,
 			},
 			{
-				Name: "remove", Usage: "take a demotion off", UsageText: "vipctl demotion remove NAME",
+				Name: "remove", Usage: "take a demotion off", UsageText: "vipctl demotion remove [-o table|json] NAME",
 				ArgsUsage:    "NAME",
 				Description:  example("Demotions for a lost link or a failing check go with their cause, maintenance by `vipctl maintenance leave`.", "vipctl demotion remove upgrade"),
+				Flags:        []cli.Flag{outputFlag(formatTable, formatJSON)},
 				BashComplete: p.completeDemotions,
 				Action:       p.demotionRemove,
 			},
 			{
-				Name: "reset", Usage: "take off all demotions by hand and for errors", UsageText: "vipctl demotion reset",
+				Name: "reset", Usage: "take off all demotions by hand and for errors", UsageText: "vipctl demotion reset [-o table|json]",
 				Description: example("Maintenance mode, lost links and failing checks stay.", "vipctl demotion reset"),
+				Flags:       []cli.Flag{outputFlag(formatTable, formatJSON)},
 				Action:      p.demotionReset,
 			},
 		},
@@ -119,6 +122,10 @@ func (p *program) demotionAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
+	if err != nil {
+		return err
+	}
 	value, err := strconv.Atoi(args[1])
 	if err != nil {
 		return usagef("N is %q; it must be a number, 1..%d or, after --, -1..-%d", args[1], api.MaxDemotion, api.MaxDemotion)
@@ -141,12 +148,15 @@ func (p *program) demotionAdd(c *cli.Context) error {
 	case d.For > 0:
 		what += " for " + c.Duration("for").String()
 	}
-	p.demotionDone(change, what)
-	return nil
+	return p.demotionDone(format, change, what)
 }
 
 func (p *program) demotionRemove(c *cli.Context) error {
 	args, err := arguments(c, "NAME")
+	if err != nil {
+		return err
+	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
 	if err != nil {
 		return err
 	}
@@ -155,15 +165,17 @@ func (p *program) demotionRemove(c *cli.Context) error {
 		return err
 	}
 	if change.Changed {
-		p.demotionDone(change, "removed "+args[0])
-	} else {
-		p.demotionDone(change, "there is no demotion "+args[0])
+		return p.demotionDone(format, change, "removed "+args[0])
 	}
-	return nil
+	return p.demotionDone(format, change, "there is no demotion "+args[0])
 }
 
 func (p *program) demotionReset(c *cli.Context) error {
 	if _, err := arguments(c); err != nil {
+		return err
+	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
+	if err != nil {
 		return err
 	}
 	change, err := p.client(c).ResetDemotions(c.Context)
@@ -171,18 +183,20 @@ func (p *program) demotionReset(c *cli.Context) error {
 		return err
 	}
 	if change.Changed {
-		p.demotionDone(change, strings.TrimSpace("removed "+strings.Join(change.Removed, ", ")))
-	} else {
-		p.demotionDone(change, "nothing to reset")
+		return p.demotionDone(format, change, strings.TrimSpace("removed "+strings.Join(change.Removed, ", ")))
 	}
-	return nil
+	return p.demotionDone(format, change, "nothing to reset")
 }
 
-func (p *program) demotionDone(change api.DemotionChange, what string) {
+func (p *program) demotionDone(format string, change api.DemotionChange, what string) error {
+	if format == formatJSON {
+		return p.json(change)
+	}
 	p.printf("%s; demotion in all: %d\n", what, change.Demotion)
 	if change.Message != "" {
 		p.printf("%s\n", change.Message)
 	}
+	return nil
 }
 
 // completeDemotions prints what can be removed, or nothing when vipd does not answer

@@ -12,8 +12,9 @@ func (p *program) enableCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "enable",
 		Usage:       "end disable",
-		UsageText:   "vipctl enable",
+		UsageText:   "vipctl enable [-o table|json]",
 		Description: example("The groups start as BACKUP and take over as their configuration says.", "vipctl enable"),
+		Flags:       []cli.Flag{outputFlag(formatTable, formatJSON)},
 		Action: p.verb((*api.Client).Enable,
 			"enabled: this node takes part again",
 			"already enabled"),

@@ -3,7 +3,6 @@
 package vipctl
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -102,15 +101,7 @@ func (p *program) importJSON(result *convert.Result) error {
 	for _, n := range result.Notes {
 		out.Notes = append(out.Notes, note(n))
 	}
-	raw, err := json.Marshal(out)
-	if err != nil {
-		return err
-	}
-	text, err := indent(raw)
-	if err == nil {
-		p.printf("%s", text)
-	}
-	return err
+	return p.json(out)
 }
 
 // maxImport is more than any file of settings has.

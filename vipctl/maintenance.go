@@ -20,20 +20,22 @@ func (p *program) maintenanceCommand() *cli.Command {
 			"vipctl maintenance enter", "vipctl maintenance leave"),
 		Subcommands: []*cli.Command{
 			{
-				Name: "enter", Usage: "ask the other nodes to take over", UsageText: "vipctl maintenance enter [--wait [--force]]",
+				Name: "enter", Usage: "ask the other nodes to take over", UsageText: "vipctl maintenance enter [--wait [--force]] [-o table|json]",
 				Description: example("The mode is on disk when the command returns. With --wait it returns when another node speaks for every group that was\n"+
 					"MASTER here; nodes that do not preempt are asked by a goodbye then. Where nobody takes over the group stays here, and\n"+
 					"the exit code is 1.",
 					"vipctl maintenance enter", "vipctl maintenance enter --wait && reboot"),
 				Flags: []cli.Flag{
 					&cli.BoolFlag{Name: "wait", Usage: "wait until the others have taken over, and tell who did"},
+					outputFlag(formatTable, formatJSON),
 					&cli.BoolFlag{Name: "force", Usage: "with --wait: give up also what nobody takes over"},
 				},
 				Action: p.maintenanceEnter,
 			},
 			{
-				Name: "leave", Usage: "take part as configured again", UsageText: "vipctl maintenance leave",
+				Name: "leave", Usage: "take part as configured again", UsageText: "vipctl maintenance leave [-o table|json]",
 				Description: example("The configured priority is advertised again.", "vipctl maintenance leave"),
+				Flags:       []cli.Flag{outputFlag(formatTable, formatJSON)},
 				Action: p.verb((*api.Client).LeaveMaintenance,
 					"maintenance mode left",
 					"not in maintenance mode"),
@@ -83,13 +85,13 @@ func (p *program) maintenanceStatus(c *cli.Context) error {
 	}
 	switch {
 	case format == formatJSON:
-		p.printf("{\n  \"maintenance\": %t,\n  \"enabled\": %t\n}\n", m.Maintenance, m.Enabled)
+		return p.json(api.Switches{Enabled: m.Enabled, Maintenance: m.Maintenance})
 	case m.Maintenance:
 		p.printf("maintenance: on, until `vipctl maintenance leave`\n")
 	default:
 		p.printf("maintenance: off\n")
 	}
-	if format != formatJSON && !m.Enabled {
+	if !m.Enabled {
 		p.printf("This node is DISABLED as well: `vipctl enable` ends that.\n")
 	}
 	return nil

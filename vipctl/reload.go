@@ -12,9 +12,10 @@ func (p *program) reloadCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "reload",
 		Usage:     "read the configuration again and apply what changed",
-		UsageText: "vipctl reload",
+		UsageText: "vipctl reload [-o table|json]",
 		Description: example("A configuration with a problem is refused as a whole and nothing changes; groups that did not change are not touched.",
 			"vipctl reload"),
+		Flags:  []cli.Flag{outputFlag(formatTable, formatJSON)},
 		Action: p.reload,
 	}
 }
@@ -23,9 +24,16 @@ func (p *program) reload(c *cli.Context) error {
 	if _, err := arguments(c); err != nil {
 		return err
 	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
+	if err != nil {
+		return err
+	}
 	r, err := p.client(c).Reload(c.Context)
 	if err != nil {
 		return err
+	}
+	if format == formatJSON {
+		return p.json(r)
 	}
 	var parts []string
 	for _, list := range []struct {

@@ -92,6 +92,19 @@ func indent(raw json.RawMessage) (string, error) {
 	return strings.TrimRight(b.String(), "\n") + "\n", nil
 }
 
+// json prints an answer.
+func (p *program) json(v any) error {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	text, err := indent(raw)
+	if err == nil {
+		p.printf("%s", text)
+	}
+	return err
+}
+
 // check prints one line for a monitor. A format that was asked for is printed as well,
 // the line then on stderr.
 func (p *program) check(c *cli.Context, format string) error {

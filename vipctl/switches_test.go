@@ -3,6 +3,7 @@
 package vipctl
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func TestVerbs(t *testing.T) {
 		{[]string{"maintenance", "leave"}, api.Change{Changed: true}, "maintenance mode left\n", "maintenance false"},
 		{[]string{"maintenance", "leave"}, api.Change{}, "not in maintenance mode\n", "maintenance false"},
 		{[]string{"maintenance", "status"}, api.Change{}, "maintenance: off\n", ""},
-		{[]string{"maintenance", "status", "-o", "json"}, api.Change{}, "{\n  \"maintenance\": false,\n  \"enabled\": true\n}\n", ""},
+		{[]string{"maintenance", "status", "-o", "json"}, api.Change{}, "{\n  \"enabled\": true,\n  \"maintenance\": false\n}\n", ""},
 		{[]string{"reload"}, api.Change{}, "reloaded: nothing changed\n", "reload"},
 	} {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
@@ -39,6 +40,30 @@ func TestVerbs(t *testing.T) {
 				t.Errorf("exit %d, stdout %q, stderr %q, asked %q", code, out, errs, n.asked)
 			}
 		})
+	}
+	for _, tt := range []struct{ args, want string }{
+		{"disable", `"changed"`},
+		{"enable", `"changed"`},
+		{"maintenance enter", `"changed"`},
+		{"maintenance enter --wait", `"changed"`},
+		{"maintenance leave", `"changed"`},
+		{"reload", `"need_restart"`},
+		{"yield eth2@3", `"outcome"`},
+		{"demotion add a 1", `"demotion"`},
+		{"demotion remove a", `"demotion"`},
+		{"demotion reset", `"demotion"`},
+		{"version", `"vipctl"`},
+	} {
+		n.asked = nil
+		code, out, errs := run(t, Env{}, append([]string{"--socket", socket}, strings.Fields(tt.args+" -o json")...)...)
+		if code != ExitOK || errs != "" || !json.Valid([]byte(out)) || !strings.Contains(out, tt.want) {
+			t.Errorf("%s -o json: exit %d, %q, %q", tt.args, code, out, errs)
+		}
+		n.asked = nil
+		code, out, errs = run(t, Env{}, append([]string{"--socket", socket}, strings.Fields(tt.args+" -o yaml")...)...)
+		if code != ExitUsage || out != "" || !strings.Contains(errs, "allowed are table, json") || n.asked != nil {
+			t.Errorf("%s -o yaml: exit %d, %q, %q, asked %q", tt.args, code, out, errs, n.asked)
+		}
 	}
 	n.status.Maintenance, n.status.Enabled = true, false
 	if _, out, _ := run(t, Env{}, "--socket", socket, "maintenance", "status"); out != "maintenance: on, until `vipctl maintenance leave`\nThis node is DISABLED as well: `vipctl enable` ends that.\n" {

@@ -16,13 +16,13 @@ func (p *program) yieldCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "yield",
 		Usage:     "hand one group over to another node",
-		UsageText: "vipctl yield [--force] GROUP",
+		UsageText: "vipctl yield [--force] [-o table|json] GROUP",
 		ArgsUsage: "GROUP",
 		Description: example("Returns when the other node speaks; until then this one answers. When nobody takes over nothing is given up, and the\n"+
 			"exit code is 1. Afterwards this node does not take the group back by preemption for 10 minutes, or until that node is\n"+
 			"silent. For all groups, and over a reboot, use `vipctl maintenance enter --wait`.",
 			"vipctl yield eth0@1"),
-		Flags:        []cli.Flag{&cli.BoolFlag{Name: "force", Usage: "give it up even if nobody takes over"}},
+		Flags:        []cli.Flag{outputFlag(formatTable, formatJSON), &cli.BoolFlag{Name: "force", Usage: "give it up even if nobody takes over"}},
 		BashComplete: p.completeGroups,
 		Action:       p.yield,
 	}
@@ -33,12 +33,19 @@ func (p *program) yield(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	format, err := oneOf(c, "output", formatTable, formatJSON)
+	if err != nil {
+		return err
+	}
 	h, err := p.client(c).Yield(c.Context, args[0], c.Bool("force"))
 	if err != nil {
 		if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeNoSuchGroup {
 			return p.noSuchGroup(c, args[0])
 		}
 		return err
+	}
+	if format == formatJSON {
+		return p.json(h)
 	}
 	p.printf("%s\n", handoverText(&h))
 	return nil
