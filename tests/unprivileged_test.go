@@ -16,7 +16,7 @@ import (
 // nobody owns nothing on this machine.
 const nobody = 64317
 
-// Not root, with the capabilities of docs/howto/systemd.md and directories of its own: vipd becomes MASTER, answers,
+// Not root, with the capabilities of docs/howto/install.md and directories of its own: vipd becomes MASTER, answers,
 // reloads and stops without a trace.
 func TestWithoutRoot(t *testing.T) {
 	require(t, needSetpriv)
