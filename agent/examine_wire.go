@@ -79,6 +79,10 @@ func (e *examination) ask(ctx context.Context, wg *sync.WaitGroup) {
 			virtual[name] = map[[6]byte]bool{}
 		}
 		virtual[name][wire.VirtualMAC(v.cfg.VHID)] = true
+		for _, peer := range v.cfg.Peers {
+			// A BACKUP sends nothing, so the kernel may not know them: it has until the end.
+			_, _ = e.host.Neighbour(e.ports[name].ifindex, peer)
+		}
 		for _, p := range v.cfg.Addresses {
 			if len(e.asked[name]) == maxAsked {
 				e.skip("not all addresses were asked for, they are too many", doctor.CodeAddressConflict)

@@ -156,16 +156,21 @@ func attachForeign(t *testing.T, h *lab.Host, ifname string) link.Link {
 // A healthy pair has no fault, on either node; and one that loses adverts, or is in maintenance on both, has that.
 func TestDoctorFindsNothingThenLossThenMaintenanceOnBothNodes(t *testing.T) {
 	t.Parallel()
-	config := func(skew int) lab.NodeConfig {
+	config := func(skew int, peer string) lab.NodeConfig {
 		c := oneVIP(skew)
 		c.Groups[0].Addresses = append(c.Groups[0].Addresses, "2001:db8::100/64")
+		unicast := lab.Group{VHID: 2, Addresses: []string{"192.0.2.102/24"}, AdvSkew: skew, Extra: `peers = ["` + peer + `"]`}
+		c.Groups = append(c.Groups, unicast)
 		return c
 	}
-	p := newPair(t, config(0), config(100))
+	p := newPair(t, config(0, addrB.String()), config(100, addrA.String()))
 	p.a.Start()
 	p.a.WaitAnswering(group, upTimeout)
 	p.b.Start()
 	p.b.WaitFor(group, "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
+		return g.State == lab.Backup && g.Master != nil
+	})
+	p.b.WaitFor("eth0@2", "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
 		return g.State == lab.Backup && g.Master != nil
 	})
 	for _, n := range []*lab.Node{p.a, p.b} {
@@ -185,11 +190,11 @@ func TestDoctorFindsNothingThenLossThenMaintenanceOnBothNodes(t *testing.T) {
 	p.segment.NFT("add table bridge cut", "add chain bridge cut forward { type filter hook forward priority 0; }",
 		"add rule bridge cut forward oifname b ip protocol 112 numgen inc mod 3 != 0 drop",
 		"add rule bridge cut forward oifname b ip6 nexthdr 112 numgen inc mod 3 != 0 drop")
-	says(t, finding(t, examine(t, p.b, "--for", "10"), "adverts_lost", group), "get lost")
+	says(t, finding(t, examine(t, p.b, "--for", "10"), "adverts_lost", group, "adverts_lost"), "get lost")
 	p.segment.NFT("delete table bridge cut")
 	p.a.MustCTL("maintenance", "enter")
 	p.b.WaitAnswering(group, 5*time.Second)
 	p.b.MustCTL("maintenance", "enter")
 	p.a.WaitFor(group, "hears 240", 5*time.Second, func(g lab.GroupStatus) bool { return g.Master != nil && g.Master.AdvSkew == 240 })
-	says(t, finding(t, examine(t, p.a), "all_in_maintenance", group), "maintenance")
+	says(t, finding(t, examine(t, p.a), "all_in_maintenance", group, "all_in_maintenance"), "maintenance")
 }

@@ -117,6 +117,8 @@ func rank(severity string) int {
 
 // apply runs the rule over every group, or the node.
 func (r Rule) apply(f *Facts) (found []api.Finding, notes []string) {
+	said := map[string][]string{} // groups by note
+	var order []string
 	take := func(group string, o outcome) {
 		for _, x := range o.findings {
 			x.Code, x.Group = r.Code, group
@@ -125,20 +127,22 @@ func (r Rule) apply(f *Facts) (found []api.Finding, notes []string) {
 			}
 			found = append(found, x)
 		}
-		if o.note == "" {
-			return
+		if o.note != "" {
+			if said[o.note] == nil {
+				order = append(order, o.note)
+			}
+			said[o.note] = append(said[o.note], group)
 		}
-		if group != "" {
-			o.note = group + ": " + o.note
-		}
-		notes = append(notes, o.note)
 	}
 	if r.node != nil {
 		take("", r.node(f))
-		return found, notes
+	} else {
+		for i := range f.Groups {
+			take(f.Groups[i].Name, r.group(f, &f.Groups[i]))
+		}
 	}
-	for i := range f.Groups {
-		take(f.Groups[i].Name, r.group(f, &f.Groups[i]))
+	for _, note := range order {
+		notes = append(notes, strings.TrimPrefix(few(said[note])+": "+note, ": "))
 	}
 	return found, notes
 }

@@ -315,6 +315,29 @@ func TestOrderAndOverlap(t *testing.T) {
 	}
 }
 
+// TestNotes: what is the same of many groups is told once.
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	f := master()
+	note := func() string {
+		for _, c := range doctor.Diagnose(f).Checks {
+			if c.Code == doctor.CodeNothingHeard {
+				return c.Note
+			}
+		}
+		return "no such check"
+	}
+	if got := note(); !strings.HasPrefix(got, "eth0@1: no other node was ever heard") {
+		t.Errorf("one: %q", got)
+	}
+	for range 9 {
+		f.Groups = append(f.Groups, f.Groups[0])
+	}
+	if got := note(); !strings.HasPrefix(got, "eth0@1, eth0@1, eth0@1, eth0@1, eth0@1, and 5 more: no other") || strings.Count(got, "ever heard") != 1 {
+		t.Errorf("ten: %q", got)
+	}
+}
+
 func TestStarvedLease(t *testing.T) {
 	t.Parallel()
 	f := master()

@@ -44,13 +44,18 @@ func senders(g *Group, reason string) string {
 		}
 		counts[r.Src]++
 	}
-	const most = 5
-	var words []string
-	for _, a := range order[:min(most, len(order))] {
-		words = append(words, fmt.Sprintf("%s (%d)", a, counts[a]))
+	words := make([]string, len(order))
+	for i, a := range order {
+		words[i] = fmt.Sprintf("%s (%d)", a, counts[a])
 	}
-	if more := len(order) - most; more > 0 {
-		words = append(words, fmt.Sprintf("and %d more", more))
+	return few(words)
+}
+
+// few is a list that is not too long to read.
+func few(words []string) string {
+	const most = 5
+	if more := len(words) - most; more > 1 {
+		words = append(slices.Clone(words[:most]), fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(words, ", ")
 }
