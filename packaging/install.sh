@@ -34,8 +34,9 @@ for file in "$here"/prometheus/*.yml "$here"/grafana/*.json; do
 done
 
 # The command prints its own completion.
-install -d -m 755 "$root$prefix/share/bash-completion/completions" "$root$prefix/share/fish/vendor_completions.d"
+install -d -m 755 "$root$prefix/share/bash-completion/completions" "$root$prefix/share/fish/vendor_completions.d" "$root$prefix/share/zsh/site-functions"
 "$bin/vipctl" completion bash >"$root$prefix/share/bash-completion/completions/vipctl"
+"$bin/vipctl" completion zsh >"$root$prefix/share/zsh/site-functions/_vipctl"
 "$bin/vipctl" completion fish >"$root$prefix/share/fish/vendor_completions.d/vipctl.fish"
 for page in "$here"/man/*.[1-9]; do
   [ -e "$page" ] && put 644 "$page" "$prefix/share/man/man${page##*.}/${page##*/}"

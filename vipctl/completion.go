@@ -30,6 +30,8 @@ const bashCompletion = `_vipctl() {
 complete -o default -F _vipctl vipctl
 `
 
+// zshCompletion works when it is sourced and as a file _vipctl in fpath, which is its
+// own first call.
 const zshCompletion = `#compdef vipctl
 _vipctl() {
   local -a typed list
@@ -38,7 +40,7 @@ _vipctl() {
   list=(${(f)"$("${typed[@]}" --generate-bash-completion 2>/dev/null)"})
   if (( $#list )); then compadd -a list; else _files; fi
 }
-compdef _vipctl vipctl
+if [[ ${funcstack[1]} == _vipctl ]]; then _vipctl "$@"; else compdef _vipctl vipctl; fi
 `
 
 // The library's own for fish never ends when a command has commands below it

@@ -75,7 +75,36 @@ func unknownCommand(c *cli.Context, commands []*cli.Command, name string) error 
 		return usagef("which command? There are %s; see `%s --help`", strings.Join(names, ", "), name)
 	}
 	typed := c.Args().First()
-	return usagef("there is no command %q; there are %s", typed, strings.Join(names, ", "))
+	return usagef("there is no command %q; %sthere are %s", typed, suggestion(names, typed), strings.Join(names, ", "))
+}
+
+// suggestion is the command that was meant, if one is near: the first with the longest
+// common beginning of two letters or more, or all its letters in another order.
+func suggestion(names []string, typed string) string {
+	best, most := "", 1
+	for _, name := range names {
+		n := 0
+		for n < min(len(name), len(typed)) && name[n] == typed[n] {
+			n++
+		}
+		if sameLetters(name, typed) {
+			n = len(name)
+		}
+		if n > most {
+			best, most = name, n
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "did you mean " + best + "? "
+}
+
+func sameLetters(a, b string) bool {
+	x, y := []byte(a), []byte(b)
+	slices.Sort(x)
+	slices.Sort(y)
+	return string(x) == string(y)
 }
 
 // oneOf holds a flag to its values.

@@ -43,7 +43,10 @@ func TestUsage(t *testing.T) {
 	commands := strings.Join(commandNames(), ", ")
 	for _, tt := range []struct{ args, want string }{
 		{"", "which command? There are " + commands + "; see `vipctl --help`"},
-		{"stauts", `there is no command "stauts"; there are ` + commands},
+		{"stauts", `there is no command "stauts"; did you mean status? there are ` + commands},
+		{"statsu", `there is no command "statsu"; did you mean status? there are ` + commands},
+		{"records", `there is no command "records"; did you mean record? there are ` + commands},
+		{"top", `there is no command "top"; there are ` + commands},
 		{"--bogus", "flag provided but not defined: -bogus; see `vipctl --help`"},
 		{"status --bogus", "flag provided but not defined: -bogus; see `vipctl status --help`"},
 		{"status -o yaml", `--output "yaml" is unknown; allowed are table, wide, json`},
