@@ -165,6 +165,50 @@ func dies(b *browser, p *pair) {
 	b.noProblems()
 }
 
+// Many addresses: the table has pages, is filtered as one types and ordered, and what did not change is not touched.
+func TestManyAddressesInABrowser(t *testing.T) {
+	require(t, needChromium)
+	t.Parallel()
+	c := onTheNet(oneVIP(0), "")
+	c.Groups[0].Addresses = nil
+	for i := range 230 {
+		c.Groups[0].Addresses = append(c.Groups[0].Addresses, fmt.Sprintf("198.51.100.%d/24", 231-i))
+	}
+	s := newSingle(t, c)
+	s.node.Start()
+	b := newBrowser(t, s.client)
+	b.open(pageOf(addrA))
+	const rows = `document.querySelectorAll("#rows tr")`
+	b.until("a hundred rows", rows+`.length === 100 && document.getElementById("pager").innerText.includes("230 addresses, page 1 of 3")`, 5*time.Second)
+	b.until("MASTER in all rows", `[...`+rows+`].every(r => r.innerText.includes("MASTER"))`, upTimeout)
+	eval[bool](b, rows+`.forEach(r => r.seen = true); true`)
+	time.Sleep(3 * time.Second)
+	if kept := eval[int](b, `[...`+rows+`].filter(r => r.seen).length`); kept != 100 {
+		t.Errorf("%d of 100 rows were made anew although nothing changed", 100-kept)
+	}
+	if first := eval[string](b, rows+`[0].querySelector(".c-address").firstChild.data.trim()`); first != "198.51.100.231/24" {
+		t.Errorf("the first row is %s, not that of the config", first)
+	}
+	b.click("#p\\:next")
+	b.until("the second page", `document.getElementById("pager").innerText.includes("page 2 of 3") && `+rows+`[0].innerText.includes("198.51.100.131/24")`, 5*time.Second)
+	b.do(chromedp.SendKeys(chromedp.CSS("input[name=q]"), "100.205 mast"))
+	b.until("one row", rows+`.length === 1 && `+rows+`[0].innerText.includes("198.51.100.205/24") && location.search.includes("q=100.205")`, 5*time.Second)
+	if !eval[bool](b, `document.activeElement.name === "q"`) {
+		t.Error("the field lost the focus while typing")
+	}
+	eval[bool](b, `document.querySelector("input[name=q]").value = ""; const o = document.querySelector("select[name=sort]"); o.value = "address"; o.dispatchEvent(new Event("input", {bubbles: true})); true`)
+	b.until("the order of addresses", rows+`.length === 100 && `+rows+`[0].innerText.includes("198.51.100.2/24") && `+rows+`[99].innerText.includes("198.51.100.101/24")`, 5*time.Second)
+	// The same by a plain form.
+	b.scripts(false)
+	b.open(pageOf(addrA) + "/?sort=address&page=3")
+	if n := eval[int](b, rows+`.length`); n != 30 {
+		t.Errorf("the last page has %d rows", n)
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS("input[name=q]"), "100.77\n"))
+	b.until("one row", rows+`.length === 1 && `+rows+`[0].innerText.includes("198.51.100.77/24")`, 5*time.Second)
+	b.noProblems()
+}
+
 // Every control is pressed, in the dialog and as a plain form without script, and its effect is seen on the wire.
 func TestControlsInABrowser(t *testing.T) {
 	require(t, needChromium)

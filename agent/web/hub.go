@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -71,7 +72,7 @@ func (h *hub) run(ctx context.Context) {
 	defer func() { forget() }()
 	for ctx.Err() == nil {
 		began := moment()
-		if _, err := h.read(ctx); err != nil && ctx.Err() == nil {
+		if err := h.tryRead(ctx); err != nil && ctx.Err() == nil {
 			h.log.Warn("status page cannot read the node", "err", err)
 		}
 		var open bool
@@ -80,6 +81,18 @@ func (h *hub) run(ctx context.Context) {
 			_, events, forget = h.backend.Events(ctx)
 		}
 	}
+}
+
+// tryRead holds what is wrong with the page away from the daemon: a panic here would cost
+// the node its addresses. (In a request net/http does the same.)
+func (h *hub) tryRead(ctx context.Context) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a fault of the page itself: %v\n%s", p, debug.Stack())
+		}
+	}()
+	_, err = h.read(ctx)
+	return err
 }
 
 // rest waits until the next reading is due. It returns false when the events have ended.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,6 +212,30 @@ func TestStreamTellsChangesAndNothingElse(t *testing.T) {
 	m = st.until("two groups go", func(m message) bool { return m.Rows != nil })
 	if len(m.Rows) != 1 {
 		t.Errorf("rows %v", m.Rows)
+	}
+}
+
+// A fault of the page costs the page and not the daemon.
+func TestPanicIsHeldAway(t *testing.T) {
+	t.Parallel()
+	broken := true
+	var mu sync.Mutex
+	s := serve(t, newNode(1), func(o *Options) {
+		o.Alive = func(ctx) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if broken {
+				panic("as if")
+			}
+			return nil
+		}
+	})
+	time.Sleep(200 * time.Millisecond) // it has been read at the start
+	mu.Lock()
+	broken = false
+	mu.Unlock()
+	if a := s.browser().get("/"); a.status != http.StatusOK {
+		t.Errorf("afterwards: %d %s", a.status, a.body)
 	}
 }
 
