@@ -32,7 +32,7 @@ static __always_inline __u32 sum_carp(const __u8 *p)
 }
 
 /* IPv6 has no sum of its own. */
-static __always_inline int ip_checksum_ok(struct xdp_md *ctx, const struct envelope *env)
+static __always_inline int ip_checksum_ok(PACKET *ctx, const struct envelope *env)
 {
 	const struct iphdr *ip = frame(ctx) + IP_OFF;
 	const __u32 *w = (const __u32 *)ip;
@@ -51,7 +51,7 @@ static __always_inline int ttl_ok(const struct envelope *env, const struct group
 }
 
 /* The checks that cost little, in the order in which a reason is reported. */
-static __always_inline enum reject check_cheap(struct xdp_md *ctx, const __u8 *p,
+static __always_inline enum reject check_cheap(PACKET *ctx, const __u8 *p,
 					       const struct envelope *env, const struct group_val *g)
 {
 	if (!env->whole || env->plen < 8 || (void *)(p + 8) > frame_end(ctx))
@@ -102,7 +102,7 @@ static __always_inline enum audience unicast_audience(__u32 slot, const __u8 *ds
 }
 
 /* Well-formed VRRP on a VHID of ours is no damaged advert. */
-static __always_inline int is_foreign(struct xdp_md *ctx, const __u8 *p, const struct envelope *env)
+static __always_inline int is_foreign(PACKET *ctx, const __u8 *p, const struct envelope *env)
 {
 	if (!env->whole || (void *)(p + 8) > frame_end(ctx) || !may_be_vrrp(p, env->plen, env->v6))
 		return 0;
@@ -127,7 +127,7 @@ static __always_inline enum tap_class tap_class_of(const struct advert *a, enum 
 }
 
 /* With the receive time that the event has, so that the two can be told to belong together. */
-static __always_inline void tap_advert(struct xdp_md *ctx, const struct advert *a, enum reject why)
+static __always_inline void tap_advert(PACKET *ctx, const struct advert *a, enum reject why)
 {
 	__u32 said = why == REJECT_NONE ? TAP_AUTHENTIC | TAP_FLAGS(a->ev.flags) :
 					  TAP_SAID(TAP_REJECTED, why);
@@ -137,7 +137,7 @@ static __always_inline void tap_advert(struct xdp_md *ctx, const struct advert *
 }
 
 /* An advert on a VHID of ours. The caller has filled in where it came from. */
-static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const struct envelope *env,
+static __always_inline int own_vhid(PACKET *ctx, const __u8 *p, const struct envelope *env,
 				    const struct group_val *g, struct advert *a)
 {
 	enum reject why;
@@ -174,7 +174,7 @@ static __always_inline int own_vhid(struct xdp_md *ctx, const __u8 *p, const str
 	return XDP_DROP;
 }
 
-__noinline int advert_v4(struct xdp_md *ctx, __u32 ifindex)
+__noinline int advert_v4(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -227,7 +227,7 @@ __noinline int advert_v4(struct xdp_md *ctx, __u32 ifindex)
 }
 
 /* Directly behind the fixed header: no peer puts an extension header before an advert. */
-__noinline int advert_v6(struct xdp_md *ctx, __u32 ifindex)
+__noinline int advert_v6(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);

@@ -38,7 +38,7 @@ static __always_inline void make_reply(struct ethhdr *eth, struct arp_eth *arp, 
 	arp->op_be = bpf_htons(ARPOP_REPLY);
 }
 
-static __always_inline int arp_request(struct xdp_md *ctx, __u32 ifindex)
+static __always_inline int arp_request(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);

@@ -13,27 +13,12 @@
 #include "parse.h"
 #include "place.h"
 #include "role.h"
+#include "skb.h"
 #include "stats.h"
 #include "tap.h"
 
 #define EGRESS_ARP_LEN (ETH_HLEN + sizeof(struct arp_eth))
 #define EGRESS_IP_LEN (ETH_HLEN + sizeof(struct iphdr))
-
-static __always_inline int has(struct __sk_buff *skb, __u32 len)
-{
-	return (void *)(long)skb->data + len <= (void *)(long)skb->data_end;
-}
-
-/* Brings the first len bytes within reach; 0 when the frame is shorter. */
-static __always_inline int pull(struct __sk_buff *skb, __u32 len)
-{
-	if (has(skb, len))
-		return 1;
-	if (skb->len < len)
-		return 0;
-	bpf_skb_pull_data(skb, len);
-	return has(skb, len);
-}
 
 static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
 {

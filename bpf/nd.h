@@ -75,7 +75,7 @@ static __always_inline int find_option(const __u8 *data, const __u8 *end, __u32 
 }
 
 /* Global, so that the verifier goes through the loop once. */
-__noinline int nd_option_at(struct xdp_md *ctx, __u32 stop)
+__noinline int nd_option_at(PACKET *ctx, __u32 stop)
 {
 	return find_option(frame(ctx), frame_end(ctx), ND_OFF + sizeof(struct nd_msg), stop,
 			   ND_OPT_SOURCE_LL);
@@ -98,7 +98,7 @@ static __always_inline int is_solicited_node(const __u8 *addr, const __u8 *targe
 }
 
 /* RFC 4861, 7.1.1, for a solicitation with plen bytes; ll becomes the offset of its option, or 0. */
-static __always_inline int is_valid_solicitation(struct xdp_md *ctx, const struct ipv6hdr *ip,
+static __always_inline int is_valid_solicitation(PACKET *ctx, const struct ipv6hdr *ip,
 						 const struct nd_msg *nd, int *ll)
 {
 	__u32 plen = bpf_ntohs(ip->payload_len);
@@ -124,7 +124,7 @@ struct asker {
 };
 
 /* The link-layer address is the option's, else the frame's. 0: nobody can be answered there. */
-static __always_inline int find_asker(struct xdp_md *ctx, const struct ethhdr *eth,
+static __always_inline int find_asker(PACKET *ctx, const struct ethhdr *eth,
 				      const struct ipv6hdr *ip, __u32 ll, struct asker *who)
 {
 	const __u8 *mac = frame(ctx) + (ll & 0xfff) + 2;
@@ -182,21 +182,21 @@ static __always_inline void make_advertisement(struct ethhdr *eth, struct asker 
 }
 
 /* Makes room for the answer, which is never longer than what a NIC takes, and writes it. */
-static __always_inline int answer(struct xdp_md *ctx, struct asker *who)
+static __always_inline int answer(PACKET *ctx, struct asker *who)
 {
-	int delta = (int)NA_FRAME_LEN - (int)(frame_end(ctx) - frame(ctx));
 	struct ethhdr *eth;
 
-	if (delta && bpf_xdp_adjust_tail(ctx, delta))
+	if (resize(ctx, NA_FRAME_LEN))
 		return 0;
 	eth = frame(ctx);
 	if ((void *)eth + NA_FRAME_LEN > frame_end(ctx))
 		return 0;
 	make_advertisement(eth, who);
+	resum(ctx, eth + 1, NA_FRAME_LEN - ETH_HLEN);
 	return 1;
 }
 
-__noinline int nd_solicitation(struct xdp_md *ctx, __u32 ifindex)
+__noinline int nd_solicitation(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);

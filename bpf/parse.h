@@ -13,6 +13,8 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
+#include "packet.h"
+
 /* linux/if_arp.h drags in libc headers that do not exist for this target. */
 #define ARPHRD_ETHER 1
 #define ARPOP_REQUEST 1
@@ -22,6 +24,7 @@
 #define IP_PROTO_ICMPV6 58
 #define IP_OFF ETH_HLEN /* of an IP header in a frame without tags */
 #define IP_FRAGMENT_MASK 0x3fff /* more-fragments flag and offset */
+#define VLAN_ID_MASK 0x0fff
 #define CARP_SIZE 36
 #define CARP_VERSION 2
 #define CARP_TTL 255
@@ -59,31 +62,13 @@ struct arp_eth {
 };
 _Static_assert(sizeof(struct arp_eth) == 28, "arp_eth");
 
-static __always_inline void *frame(const struct xdp_md *ctx)
-{
-	return (void *)(long)ctx->data;
-}
-
-static __always_inline void *frame_end(const struct xdp_md *ctx)
-{
-	return (void *)(long)ctx->data_end;
-}
-
-/*
- * Whether frames may come in several buffers, and with it bpf_xdp_get_buff_len (kernel 5.18). Set by
- * the loader; the verifier removes the branch that is not taken.
- */
-const volatile __u32 cfg_buff_len = 1;
-
-static __always_inline __u64 frame_length(struct xdp_md *ctx)
-{
-	if (cfg_buff_len)
-		return bpf_xdp_get_buff_len(ctx);
-	return frame_end(ctx) - frame(ctx);
-}
-
 /* Keeps the compiler from turning a bounds check into arithmetic on the end of the frame. */
 #define OPAQUE(p) asm volatile("" : "+r"(p))
+
+static __always_inline int is_tag(__be16 proto_be)
+{
+	return proto_be == bpf_htons(ETH_P_8021Q) || proto_be == bpf_htons(ETH_P_8021AD);
+}
 
 /* 00:00:5e:00:01:VHID */
 static __always_inline void virtual_mac(__u8 mac[6], __u8 vhid)
@@ -174,7 +159,7 @@ static __always_inline __u16 fold(__u64 sum)
  * 0 when the frame ends before, or len is beyond what any advert has: no sum of real data is 0.
  * Global, so that the verifier goes through the loop once and not once a caller's path.
  */
-__noinline int sum_frame(struct xdp_md *ctx, __u32 off, __u32 len, __u64 seed)
+__noinline int sum_frame(PACKET *ctx, __u32 off, __u32 len, __u64 seed)
 {
 	void *end = frame_end(ctx);
 	__u8 *p = frame(ctx);

@@ -113,7 +113,7 @@ static __always_inline struct tap_sample *tap_reserve(__u32 slot, __u32 said, __
 }
 
 /* Takes a sample of a frame that came in, as it is now. at: its receive time, 0 if not known. */
-__noinline int tap_in(struct xdp_md *ctx, __u32 slot, __u32 said, __u64 at)
+__noinline int tap_in(PACKET *ctx, __u32 slot, __u32 said, __u64 at)
 {
 	struct tap_sample *s = tap_reserve(slot, said, at);
 
@@ -142,7 +142,7 @@ __noinline int tap_out(struct __sk_buff *skb, __u32 slot, __u32 said)
 	return 1;
 }
 
-static __always_inline void tap_xdp(struct xdp_md *ctx, __u32 slot, enum tap_class class, __u32 said)
+static __always_inline void tap_xdp(PACKET *ctx, __u32 slot, enum tap_class class, __u32 said)
 {
 	if (tap_open(slot, class))
 		tap_in(ctx, slot, said, 0);

@@ -375,6 +375,7 @@ _Static_assert(sizeof(struct tap_sample) == 160, "tap_sample");
 #define IFACE_CLSACT_QDISC 2 /* the qdisc is ours, too */
 #define IFACE_RXVLAN 4 /* rx-vlan-offload was on and has to be so again */
 #define IFACE_CARRIER 8 /* attached for VLANs on it alone */
+#define IFACE_INGRESS 16 /* a clsact filter stands in for XDP */
 
 struct iface {
 	__u32 flags;

@@ -13,18 +13,12 @@
 
 #define MACS_LEN (2 * ETH_ALEN)
 #define TAG_LEN 4
-#define VLAN_ID_MASK 0x0fff
 
 /* The tags that a frame has lost, as they travel. */
 struct tags {
 	__u32 len; /* in bytes; 0: none was taken off */
 	__u32 tag[2];
 };
-
-static __always_inline int is_tag(__be16 proto_be)
-{
-	return proto_be == bpf_htons(ETH_P_8021Q) || proto_be == bpf_htons(ETH_P_8021AD);
-}
 
 /* Whether a handler may want the packet behind the tags. */
 static __always_inline int is_wanted(__be16 proto_be, const void *p, const void *end)

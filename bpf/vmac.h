@@ -11,7 +11,7 @@
 #include "verdict.h"
 
 /* Tags may be in the frame. */
-static __always_inline int to_virtual_mac(struct xdp_md *ctx, __u32 ifindex)
+static __always_inline int to_virtual_mac(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -35,6 +35,7 @@ static __always_inline int to_virtual_mac(struct xdp_md *ctx, __u32 ifindex)
 		st->packets++;
 		st->bytes += frame_length(ctx);
 	}
+	deliver(ctx);
 	return XDP_PASS;
 }
 

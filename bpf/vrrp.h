@@ -28,7 +28,7 @@ static __always_inline int may_be_vrrp(const __u8 *p, __u32 plen, int v6)
  * bytes with a right checksum over the pseudo-header, too. hl and plen are the lengths of the IPv4
  * header and of its payload; the caller knows that the frame holds both. Global for the verifier's sake.
  */
-__noinline int is_vrrp4(struct xdp_md *ctx, __u32 hl, __u32 plen)
+__noinline int is_vrrp4(PACKET *ctx, __u32 hl, __u32 plen)
 {
 	void *end = frame_end(ctx);
 	struct iphdr *ip = frame(ctx) + IP_OFF;
@@ -46,7 +46,7 @@ __noinline int is_vrrp4(struct xdp_md *ctx, __u32 hl, __u32 plen)
 }
 
 /* The same over IPv6: version 3 alone, 16 bytes an address. */
-__noinline int is_vrrp6(struct xdp_md *ctx, __u32 plen)
+__noinline int is_vrrp6(PACKET *ctx, __u32 plen)
 {
 	void *end = frame_end(ctx);
 	struct ipv6hdr *ip = frame(ctx) + IP_OFF;

@@ -272,7 +272,7 @@ func (d *Dataplane) adoptInterface(ifindex int, flags uint32) (err error) {
 	if a.tcx != nil {
 		a.Egress = EgressTCX
 	} else if flags&ifaceClsactFilter != 0 {
-		replaced, err := replaceFilter(ifindex, d.objs.VipdEgress)
+		replaced, err := replaceFilter(ifindex, netlink.HANDLE_MIN_EGRESS, d.objs.VipdEgress)
 		if err != nil {
 			return err
 		}
@@ -282,6 +282,9 @@ func (d *Dataplane) adoptInterface(ifindex int, flags uint32) (err error) {
 	}
 	if a.xdp, err = d.adoptLink(ifindex, "xdp", d.objs.VipdXdp); err != nil {
 		return err
+	}
+	if a.xdp == nil {
+		return d.adoptIngress(a, ifindex, flags)
 	}
 	a.Mode = ModeGeneric
 	const attachedDriver = 1 // XDP_ATTACHED_DRV
@@ -294,7 +297,7 @@ func (d *Dataplane) adoptInterface(ifindex int, flags uint32) (err error) {
 // dropPinned removes the links of an interface that is not there any more.
 func (d *Dataplane) dropPinned(ifindex int) error {
 	var errs []error
-	for _, hook := range []string{"xdp", "egress"} {
+	for _, hook := range []string{"xdp", "ingress", "egress"} {
 		if pin := d.linkPin(ifindex, hook); exists(pin) {
 			errs = append(errs, removePinnedLink(pin))
 		}

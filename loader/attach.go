@@ -16,11 +16,16 @@ import (
 // Mode is how XDP runs on an interface.
 type Mode string
 
-// Modes. Auto is only wanted, never got: native on proven drivers, else generic.
+// Modes. Auto is only wanted, never got: native on proven drivers, else generic. Where
+// neither can be had, auto and generic go on to tc ingress.
 const (
 	ModeAuto    Mode = "auto"
 	ModeNative  Mode = "native"
 	ModeGeneric Mode = "generic"
+	// ModeTCX and ModeClsact are no XDP, where that is another's: the same on ingress.
+	// They are got, never wanted.
+	ModeTCX    Mode = "tcx"
+	ModeClsact Mode = "clsact"
 )
 
 // Ways in which the egress program is attached.
@@ -31,7 +36,7 @@ const (
 
 // Attachment says how the programs sit on an interface.
 type Attachment struct {
-	Mode   Mode   // native or generic
+	Mode   Mode   // native, generic, tcx or clsact
 	Egress string // tcx or clsact
 	// Parent is the interface whose program serves this VLAN device by its tags; "" if
 	// the program sits on the interface itself.
@@ -44,6 +49,7 @@ type attachment struct {
 	Attachment
 	ifname  string
 	xdp     link.Link  // nil in what was adopted half made, and with a parent
+	in      link.Link  // in the place of xdp
 	tcx     link.Link  // nil with clsact
 	vlan    vlanDevice // served by its parent; zero if not
 	carrier bool       // there for VLAN devices alone
@@ -52,7 +58,7 @@ type attachment struct {
 }
 
 func (a *attachment) close() error {
-	return errors.Join(closeIf(a.xdp != nil, a.xdp), closeIf(a.tcx != nil, a.tcx))
+	return errors.Join(closeIf(a.xdp != nil, a.xdp), closeIf(a.in != nil, a.in), closeIf(a.tcx != nil, a.tcx))
 }
 
 // alive says whether all still sits on its interface: one that vanished may have come
@@ -61,7 +67,12 @@ func (d *Dataplane) alive(a *attachment, ifindex int) bool {
 	if a.Egress == "" || a.tcx != nil && !sitsOn(a.tcx, ifindex) {
 		return false
 	}
-	if a.vlan.parent == 0 {
+	switch {
+	case a.Mode == ModeClsact:
+		return true
+	case a.in != nil:
+		return sitsOn(a.in, ifindex)
+	case a.vlan.parent == 0:
 		return a.xdp != nil && sitsOn(a.xdp, ifindex)
 	}
 	v, err := vlanOf(ifindex)
@@ -97,10 +108,10 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 	a := d.attached[ifindex]
 	if a != nil && !a.carrier {
 		a.claimed = true
-		if d.alive(a, ifindex) && (want == ModeAuto || want == "" || a.Mode == want) {
+		if d.alive(a, ifindex) && a.suits(want) {
 			return a.Attachment, nil
 		}
-		if a.xdp != nil || a.vlan.parent != 0 { // else half made
+		if a.Mode != "" { // else half made
 			if err := d.detach(ifindex); err != nil {
 				return Attachment{}, err
 			}
@@ -117,6 +128,12 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 	}
 	d.opts.Log.Info("data plane attached", "interface", ifname, "mode", a.Mode, "egress", a.Egress, "parent", a.Parent, "note", a.Note)
 	return a.Attachment, nil
+}
+
+// suits says whether another mode than the one got would have to be tried.
+func (a *attachment) suits(want Mode) bool {
+	stand := a.Mode == ModeTCX || a.Mode == ModeClsact
+	return want == ModeAuto || want == "" || a.Mode == want || want == ModeGeneric && stand
 }
 
 // way is one place for the program, in one mode.
@@ -140,16 +157,16 @@ func waysFor(ifindex int, ifname string, want Mode) ([]way, error) {
 		}
 		return []way{native}, nil
 	case ModeGeneric:
-		return []way{{mode: ModeGeneric}}, nil
+		return []way{{mode: ModeGeneric}, {mode: ModeTCX}}, nil
 	case ModeAuto, "":
 		driver, driverErr := driverOf(ifname)
 		if driverErr != nil {
 			return nil, driverErr
 		}
 		if provenDrivers()[driver] && (!isVLAN || err == nil) {
-			return []way{native, {mode: ModeGeneric}}, nil
+			return []way{native, {mode: ModeGeneric}, {mode: ModeTCX}}, nil
 		}
-		return []way{{mode: ModeGeneric}}, nil
+		return []way{{mode: ModeGeneric}, {mode: ModeTCX}}, nil
 	}
 	return nil, fmt.Errorf("xdp mode %q: want auto, native or generic", want)
 }
@@ -178,21 +195,26 @@ func (d *Dataplane) attach(a *attachment, ifindex int, ways []way) error {
 	}
 	d.showTags(a, ifindex)
 	a.Note = ""
+	var errs []error
 	for i, w := range ways {
-		if w.vlan != nil {
+		switch {
+		case w.vlan != nil:
 			err = d.carry(a, ifindex, *w.vlan)
-		} else {
+		case w.mode == ModeTCX:
+			err = d.attachIngress(a, ifindex)
+		default:
 			err = d.attachXDP(a, ifindex, w.mode)
 		}
 		if err == nil {
 			return nil
 		}
 		if i+1 < len(ways) {
-			a.Note = err.Error()
+			errs = append(errs, err)
+			a.Note = errors.Join(errs...).Error()
 			d.opts.Log.Warn("no xdp in this mode, trying the next", "interface", a.ifname, "mode", w.mode, "err", err)
 		}
 	}
-	return err
+	return errors.Join(append(errs, err)...)
 }
 
 // noteInterface begins the entry by which whoever comes after us finds what is attached.
@@ -251,10 +273,10 @@ func (d *Dataplane) attachXDP(a *attachment, ifindex int, mode Mode) error {
 	case err != nil:
 		return fmt.Errorf("attach xdp to %s in mode %s: %w", a.ifname, mode, err)
 	}
-	a.xdp, a.Mode = l, mode
 	if err := l.Pin(d.linkPin(ifindex, "xdp")); err != nil {
-		return fmt.Errorf("pin the xdp link of %s: %w", a.ifname, err)
+		return errors.Join(fmt.Errorf("pin the xdp link of %s: %w", a.ifname, err), dropLink(l))
 	}
+	a.xdp, a.Mode = l, mode
 	return nil
 }
 
@@ -319,7 +341,7 @@ func (d *Dataplane) detach(ifindex int) error {
 		return err
 	}
 	// First what answers, then the fence.
-	errs := []error{dropLink(a.xdp), d.uncarry(a), dropLink(a.tcx), undo(ifindex, flags)}
+	errs := []error{dropLink(a.xdp), dropLink(a.in), d.uncarry(a), dropLink(a.tcx), undo(ifindex, flags)}
 	if err := d.objs.Ifaces.Delete(uint32(ifindex)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		errs = append(errs, err)
 	}
@@ -341,7 +363,7 @@ func (d *Dataplane) flags(ifindex int) (uint32, error) {
 // undo takes back what the flags of an interface say, beside the links.
 func undo(ifindex int, flags uint32) error {
 	var errs []error
-	if flags&ifaceClsactFilter != 0 {
+	if flags&(ifaceClsactFilter|ifaceIngress) != 0 {
 		errs = append(errs, removeClsact(ifindex, flags))
 	}
 	if flags&ifaceRXVLAN != 0 {

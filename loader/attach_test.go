@@ -215,7 +215,7 @@ func TestSlotTaken(t *testing.T) {
 	defer l.Close()
 	for _, clsact := range []bool{false, true} {
 		d := openTest(t, Options{ForceClsact: clsact})
-		_, err = d.Attach(ours.Attrs().Index, "ours", ModeAuto)
+		_, err = d.Attach(ours.Attrs().Index, "ours", ModeNative)
 		if !errors.Is(err, ErrSlotTaken) || !strings.Contains(err.Error(), "somebody") || !strings.Contains(err.Error(), "ours") {
 			t.Errorf("clsact %v: %v", clsact, err)
 		}

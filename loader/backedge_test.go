@@ -3,8 +3,10 @@
 package loader
 
 import (
+	"maps"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 )
 
@@ -12,11 +14,7 @@ import (
 // kernel/bpf/verifier.c): they allow a loop only where a jump closes it, and refuse one
 // whose last instruction falls through to its first, whatever its bound.
 func TestBackEdges(t *testing.T) {
-	s, err := loadBpf()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, p := range s.Programs {
+	for name, p := range allPrograms(t) {
 		loops := 0
 		for _, f := range functions(p.Instructions) {
 			n, bad := backEdges(f)
@@ -39,6 +37,16 @@ func TestBackEdges(t *testing.T) {
 	if n, bad := backEdges(looping); n != 1 || len(bad) != 1 || bad[0] != 1 {
 		t.Errorf("a loop that falls through: %d loops, bad at %v", n, bad)
 	}
+}
+
+// allPrograms are those of both objects.
+func allPrograms(t *testing.T) map[string]*ebpf.ProgramSpec {
+	t.Helper()
+	all := make(map[string]*ebpf.ProgramSpec)
+	for _, s := range []*ebpf.CollectionSpec{must(loadBpf()), must(loadIngress())} {
+		maps.Copy(all, s.Programs)
+	}
+	return all
 }
 
 // functions splits a program at the functions it consists of.

@@ -192,6 +192,9 @@ func (r *CleanupReport) undoInterfaces(dir string) error {
 		if val.Flags&ifaceClsactFilter != 0 {
 			r.Filters++
 		}
+		if val.Flags&ifaceIngress != 0 {
+			r.Filters++
+		}
 		errs = append(errs, undo(int(key), val.Flags))
 	}
 	return errors.Join(append(errs, it.Err())...)

@@ -20,6 +20,7 @@ import (
 const layoutVersion = 4
 
 const (
+	bssName   = ".bss"
 	layoutDir = "v4"
 	tmpSuffix = "-new" // bpffs refuses names with a dot
 )
@@ -33,6 +34,9 @@ type Dataplane struct {
 	ring  *ring
 	tap   *tap
 	lock  *os.File
+	bss   *ebpf.Map // the variables of the programs
+
+	ingressProg *ebpf.Program // loaded when it is needed
 
 	mu       sync.Mutex // guards what follows
 	closed   bool
@@ -196,12 +200,17 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 	if err != nil {
 		return err
 	}
-	if err := s.LoadAndAssign(&d.objs, &ebpf.CollectionOptions{MapReplacements: pinned}); err != nil {
+	all := struct {
+		*bpfObjects
+		Bss *ebpf.Map `ebpf:".bss"`
+	}{bpfObjects: &d.objs}
+	if err := s.LoadAndAssign(&all, &ebpf.CollectionOptions{MapReplacements: pinned}); err != nil {
 		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 			d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
 		}
 		return fmt.Errorf("load the bpf programs: %w", err)
 	}
+	d.bss = all.Bss
 	return nil
 }
 
@@ -295,7 +304,9 @@ func (d *Dataplane) releaseObjects() error {
 	}
 	errs = append(errs,
 		closeIf(d.objs.VipdXdp != nil, d.objs.VipdXdp),
-		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress))
+		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress),
+		closeIf(d.ingressProg != nil, d.ingressProg), closeIf(d.bss != nil, d.bss))
+	d.ingressProg, d.bss = nil, nil
 	return errors.Join(errs...)
 }
 

@@ -21,6 +21,7 @@ const (
 	ifaceClsactQdisc  = 2
 	ifaceRXVLAN       = 4
 	ifaceCarrier      = 8
+	ifaceIngress      = 16
 )
 
 // attachEgress prefers tcx (kernel 6.6). First on the hook: a program before us that
@@ -46,39 +47,47 @@ func (d *Dataplane) attachEgress(a *attachment, ifindex int) error {
 }
 
 func (d *Dataplane) attachClsact(a *attachment, ifindex int) error {
-	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
-		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
-	}}
-	flags := uint32(ifaceClsactFilter)
-	switch err := netlink.QdiscAdd(qdisc); {
-	case err == nil:
-		flags |= ifaceClsactQdisc
-	case !errors.Is(err, unix.EEXIST):
-		return fmt.Errorf("add a clsact qdisc to %s: %w", a.ifname, err)
-	}
-	// Noted before the filter is there, so that a crash between the two leaves a trace.
-	if err := d.noteFlag(ifindex, flags); err != nil {
+	if err := d.addClsact(ifindex, ifaceClsactFilter); err != nil {
 		return err
 	}
-	if _, err := removeFilter(ifindex); err != nil {
-		return fmt.Errorf("remove an old egress filter of %s: %w", a.ifname, err)
-	}
-	filter := &netlink.BpfFilter{
-		FilterAttrs: netlink.FilterAttrs{
-			LinkIndex: ifindex, Parent: netlink.HANDLE_MIN_EGRESS, Handle: 1, Protocol: unix.ETH_P_ALL,
-			Priority: 0, // the kernel then puts it before all others
-		},
-		Fd: d.objs.VipdEgress.FD(), Name: filterName, DirectAction: true,
-	}
-	if err := netlink.FilterAdd(filter); err != nil {
+	if err := addFilter(ifindex, netlink.HANDLE_MIN_EGRESS, d.objs.VipdEgress); err != nil {
 		return fmt.Errorf("attach the egress program to %s as a clsact filter: %w", a.ifname, err)
 	}
 	return nil
 }
 
+// addClsact makes sure of the qdisc, and notes it and what filter is going to be there,
+// so that a crash between the two leaves a trace.
+func (d *Dataplane) addClsact(ifindex int, flags uint32) error {
+	qdisc := &netlink.Clsact{QdiscAttrs: netlink.QdiscAttrs{
+		LinkIndex: ifindex, Handle: netlink.MakeHandle(0xffff, 0), Parent: netlink.HANDLE_CLSACT,
+	}}
+	switch err := netlink.QdiscAdd(qdisc); {
+	case err == nil:
+		flags |= ifaceClsactQdisc
+	case !errors.Is(err, unix.EEXIST):
+		return fmt.Errorf("add a clsact qdisc to interface %d: %w", ifindex, err)
+	}
+	return d.noteFlag(ifindex, flags)
+}
+
+// addFilter puts a program on one of clsact's two sides, in the place of an old one.
+func addFilter(ifindex int, side uint32, p *ebpf.Program) error {
+	if _, err := removeFilterFrom(ifindex, side); err != nil {
+		return err
+	}
+	return netlink.FilterAdd(&netlink.BpfFilter{
+		FilterAttrs: netlink.FilterAttrs{
+			LinkIndex: ifindex, Parent: side, Handle: 1, Protocol: unix.ETH_P_ALL,
+			Priority: 0, // the kernel then puts it before all others
+		},
+		Fd: p.FD(), Name: filterName, DirectAction: true,
+	})
+}
+
 // replaceFilter puts another program into our filter, in one step. False: there is none.
-func replaceFilter(ifindex int, p *ebpf.Program) (bool, error) {
-	filters, err := netlink.FilterList(linkIndex(ifindex), netlink.HANDLE_MIN_EGRESS)
+func replaceFilter(ifindex int, side uint32, p *ebpf.Program) (bool, error) {
+	filters, err := netlink.FilterList(linkIndex(ifindex), side)
 	if goneDevice(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
@@ -92,7 +101,7 @@ func replaceFilter(ifindex int, p *ebpf.Program) (bool, error) {
 		}
 		next := &netlink.BpfFilter{FilterAttrs: b.FilterAttrs, Fd: p.FD(), Name: filterName, DirectAction: true}
 		if err := netlink.FilterReplace(next); err != nil {
-			return false, fmt.Errorf("replace its egress filter: %w", err)
+			return false, fmt.Errorf("replace its filter: %w", err)
 		}
 		return true, nil
 	}
@@ -129,9 +138,19 @@ func removeClsact(ifindex int, flags uint32) error {
 	return nil
 }
 
-// removeFilter removes our filters from an interface by their name, and counts them.
+// removeFilter removes our filters from an interface by their name, what answers first,
+// and counts them.
 func removeFilter(ifindex int) (int, error) {
-	filters, err := netlink.FilterList(linkIndex(ifindex), netlink.HANDLE_MIN_EGRESS)
+	in, err := removeFilterFrom(ifindex, netlink.HANDLE_MIN_INGRESS)
+	if err != nil {
+		return in, err
+	}
+	out, err := removeFilterFrom(ifindex, netlink.HANDLE_MIN_EGRESS)
+	return in + out, err
+}
+
+func removeFilterFrom(ifindex int, side uint32) (int, error) {
+	filters, err := netlink.FilterList(linkIndex(ifindex), side)
 	// No clsact there, or no interface any more.
 	if goneDevice(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 		return 0, nil

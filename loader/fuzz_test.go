@@ -65,7 +65,14 @@ func dualSealed(skew uint8) carp {
 // TestTwin runs the twin over every one-byte change of every seed: what fuzzing would
 // take long to come by.
 func TestTwin(t *testing.T) {
+	for _, ingress := range []bool{false, true} {
+		t.Run(fmt.Sprint("ingress ", ingress), func(t *testing.T) { testTwin(t, ingress) })
+	}
+}
+
+func testTwin(t *testing.T, ingress bool) {
 	h := newHarness(t, dualVIPs()...)
+	h.ingress = ingress
 	h.fresh(sealedSpec(dualVIPs()...))
 	zero := make([]bpfBudget, ebpf.MustPossibleCPU())
 	c := dualAdvert(1, 0, 0, 7)

@@ -23,8 +23,9 @@ const (
 	xdpPass = 2
 	xdpTX   = 3
 
-	tcUnspec = 0xffffffff
-	tcShot   = 2
+	tcUnspec   = 0xffffffff
+	tcShot     = 2
+	tcRedirect = 7
 )
 
 // loIndex is what a test run reports as the receiving interface.
@@ -35,6 +36,8 @@ type harness struct {
 	t testing.TB
 	d *Dataplane
 	g *Group
+	// ingress runs frames through the program for tc; its verdicts are told as XDP's.
+	ingress bool
 }
 
 var dirs atomic.Int32
@@ -137,6 +140,18 @@ func (h *harness) master(generation uint64) {
 // run passes a frame through the XDP program.
 func (h *harness) run(frame []byte) (uint32, []byte) {
 	h.t.Helper()
+	if h.ingress {
+		verdict, out := runProg(h.t, must(h.d.ingress()), frame)
+		switch verdict {
+		case tcShot:
+			return xdpDrop, out
+		case tcRedirect:
+			return xdpTX, out
+		case tcUnspec:
+			return xdpPass, out
+		}
+		h.t.Fatalf("tc verdict %d", verdict)
+	}
 	return runProg(h.t, h.d.objs.VipdXdp, frame)
 }
 

@@ -12,12 +12,8 @@ import (
 // TestStackDepth adds up the stack along every chain of calls as kernels before 6.8 do:
 // each function's rounded up to 32 bytes, 512 in all. Newer ones round to 16.
 func TestStackDepth(t *testing.T) {
-	s, err := loadBpf()
-	if err != nil {
-		t.Fatal(err)
-	}
 	const limit, frames = 512, 8
-	for name, p := range s.Programs {
+	for name, p := range allPrograms(t) {
 		own, calls := make(map[string]int), make(map[string][]string)
 		var entry string
 		for i, f := range functions(p.Instructions) {

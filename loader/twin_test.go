@@ -23,6 +23,9 @@ func (h *harness) compare(name string, frame []byte, answering bool) {
 	before := h.counters()
 	verdict, out := h.run(frame)
 	w := twin(frame, answering)
+	if h.ingress && isTag(frame[12:]) { // a tag is no part of the frame there, unless there are several
+		w = outcome{verdict: xdpPass, frame: frame}
+	}
 	if verdict != w.verdict {
 		h.t.Errorf("%s, answering %v: verdict %d, want %d\n%x", name, answering, verdict, w.verdict, frame)
 	}

@@ -104,11 +104,13 @@ func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
 	s.node.Stop()
 }
 
-// An XDP slot taken by another program puts the group in INIT and says in one sentence what to do; the other program
-// stays, and when it has gone the group recovers.
+// Where native XDP is wanted, a slot taken by another program puts the group in INIT and says in one sentence what to do;
+// the other program stays, and when it has gone the group recovers.
 func TestTakenXDPSlotIsNamed(t *testing.T) {
 	t.Parallel()
-	s := newSingle(t, oneVIP(0))
+	config := oneVIP(0)
+	config.Extra = "[xdp]\nmode = \"native\"\n"
+	s := newSingle(t, config)
 	theirs := attachForeign(t, s.node.Host, "eth0")
 	defer theirs.Close()
 	taken := s.node.XDPProgram("eth0")
@@ -129,6 +131,49 @@ func TestTakenXDPSlotIsNamed(t *testing.T) {
 	}
 	theirs.Close()
 	s.node.WaitAnswering(group, 30*time.Second)
+}
+
+// Behind somebody else's XDP program the data plane works on tc ingress: both nodes, pings, and a failover.
+func TestFailoverBehindAnotherXDPProgram(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(100))
+	for _, n := range []*lab.Node{p.a, p.b} {
+		theirs := attachForeign(t, n.Host, "eth0")
+		defer theirs.Close()
+	}
+	taken := p.a.XDPProgram("eth0")
+	p.start()
+	if g := p.a.Group(group); g.Dataplane.Mode != "tcx" && g.Dataplane.Mode != "clsact" || !strings.Contains(g.Dataplane.Note, "someone_else") {
+		t.Errorf("a's data plane is %+v: mode or reason is wrong", g.Dataplane)
+	}
+	if m := p.a.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="tcx"} 1`) && !strings.Contains(m, `mode="clsact"`) {
+		t.Error("the metrics do not tell the mode")
+	}
+	pinger := p.client.Ping(vip, 5*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	if mac := p.client.Neighbour("eth0", vip); mac != net.HardwareAddr(vmac[:]).String() {
+		t.Errorf("the client knows the VIP at %s", mac)
+	}
+	killed := p.a.Kill9()
+	p.b.WaitAnswering(group, 8*time.Second)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	r := pinger.Stop()
+	assertGap(t, r, killed, skewed(100)+100*time.Millisecond)
+	if g := p.b.Group(group); g.Counters.Packets == 0 {
+		t.Errorf("b has delivered nothing: %+v", g.Counters)
+	}
+	p.client.Forget("eth0", vip)
+	again := p.client.Ping(vip, 20*time.Millisecond)
+	again.AwaitAnswer(time.Now(), 2*time.Second)
+	again.Stop()
+	if g := p.b.Group(group); g.Counters.ARPReplies == 0 {
+		t.Error("b has answered no ARP request")
+	}
+	p.b.Stop()
+	p.a.Cleanup()
+	if got := p.a.XDPProgram("eth0"); got != taken {
+		t.Errorf("the XDP program is %d, was %d: the other one did not stay", got, taken)
+	}
 }
 
 // Without the capability for BPF the daemon ends with one sentence that says what to do.

@@ -55,6 +55,7 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	s.node.Start()
 	s.node.WaitAnswering(group, upTimeout)
 	s.node.WaitAnswering("eth0@2", upTimeout)
+	s.node.WaitAnswering("eth2@3", upTimeout) // on tc ingress, which is no fault
 	intruder.AddAddress("eth0", vip.String()+"/32")
 	intruder.AddAddress("eth0", vip6+"/128")
 	for _, mac := range []string{"00:00:5e:00:01:01", "00:00:5e:00:01:02"} { // a veth with one left is promiscuous
@@ -77,13 +78,12 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	says(t, finding(t, d, "second_interface", "eth0@2", all...), "eth1", "192.0.2.102")
 	says(t, finding(t, d, "mac_filter", group, all...), "eth0", "00:00:5e:00:01:01")
 	says(t, finding(t, d, "mac_filter", "eth0@2", all...), "eth0", "00:00:5e:00:01:02")
-	says(t, finding(t, d, "xdp_taken", "eth2@3", all...), "eth2")
 	says(t, finding(t, d, "starved", "", all...), "not run in time")
 	if f := finding(t, d, "peer_unresolved", "eth0@2", all...); !strings.Contains(f.Cause, "192.0.2.99") {
 		t.Errorf("%+v", f)
 	}
-	if len(d.Findings) != 8 {
-		t.Errorf("%d findings, want 8: %q", len(d.Findings), all)
+	if len(d.Findings) != 7 {
+		t.Errorf("%d findings, want 7: %q", len(d.Findings), all)
 	}
 
 	// The cures that are told do cure.
@@ -95,8 +95,6 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	}
 	intruder.DelAddress("eth0", vip.String()+"/32")
 	intruder.DelAddress("eth0", vip6+"/128")
-	foreign.Close()
-	s.node.WaitAnswering("eth2@3", 10*time.Second)
 	for _, f := range examine(t, s.node, "--for", "2").Findings {
 		if f.Code != "starved" && f.Code != "peer_unresolved" {
 			t.Errorf("still found: %+v", f)

@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
-limit=${VM_LIMIT:-900} # seconds, for all that happens inside
+limit=${VM_LIMIT:-960} # seconds, for all that happens inside
 cache=${VM_CACHE:-$HOME/.cache/vipd-vm}
 modules="virtio_pci virtio_net veth 8021q macvlan bonding bridge cls_bpf sch_ingress"
 
@@ -77,8 +77,8 @@ go test -c -o "$root/bin/tests.test" ./tests
 cp -r loader/testdata "$root/src/loader/" 2>/dev/null || true
 cp bpf/*.h "$root/src/bpf/"
 {
-  echo "420s /src/loader loader.test -test.v -test.timeout 410s ${VM_LOADER:-}"
-  echo "240s /src/tests tests.test -test.v -test.timeout 230s -test.run ${VM_TESTS:-^TestVM}"
+  echo "540s /src/loader loader.test -test.v -test.timeout 530s ${VM_LOADER:-}"
+  echo "300s /src/tests tests.test -test.v -test.timeout 290s -test.run ${VM_TESTS:-^TestVM}"
 } >"$root/steps"
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initrd.gz"
 

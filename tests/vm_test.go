@@ -116,10 +116,9 @@ func TestVMVLAN(t *testing.T) {
 			})
 			group := tc.ifname + "@1"
 			p.a.Start()
-			if g := p.a.Group(group); g.Dataplane.Parent != tc.parent {
+			if g := p.a.WaitAnswering(group, upTimeout); g.Dataplane.Parent != tc.parent {
 				t.Errorf("served by %q, want %q", g.Dataplane.Parent, tc.parent)
 			}
-			p.a.WaitAnswering(group, upTimeout)
 			if f := p.a.UnicastFilter(tc.ifname); len(f) != 1 {
 				t.Errorf("the filter of %s has %v", tc.ifname, f)
 			}

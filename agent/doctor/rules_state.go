@@ -38,7 +38,7 @@ func xdpTaken(_ *Facts, g *Group) outcome {
 	}
 	return fault(
 		fmt.Sprintf("The XDP slot of %s is taken by another program, so that vipd cannot attach.", g.Interface),
-		"`bpftool prog show id ID` says whose it is; stop that, or take the program off. vipd tries again every two seconds.",
+		"`bpftool prog show id ID` says whose it is; stop that, take the program off, or let `mode` in [xdp] be auto, which works beside it. vipd tries again every two seconds.",
 		g.Detail)
 }
 

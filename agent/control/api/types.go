@@ -128,7 +128,8 @@ type Master struct {
 // Dataplane says how the interface is attached and whether the kernel speaks for
 // the group now.
 type Dataplane struct {
-	// Mode is native or generic, and empty while not attached.
+	// Mode is native or generic; tcx or clsact on tc ingress, where another program has
+	// the XDP slot; empty while not attached.
 	Mode string `json:"mode"`
 	// Egress is tcx or clsact, and empty while not attached.
 	Egress string `json:"egress,omitempty"`

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+)
+
+// Where the XDP slot of an interface is another's, the same C code runs as a tc program
+// on ingress. It is loaded only then.
+
+// ingress loads the program, once, on the maps of the others.
+func (d *Dataplane) ingress() (*ebpf.Program, error) {
+	if d.ingressProg != nil {
+		return d.ingressProg, nil
+	}
+	s, err := loadIngress()
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded ingress program: %w", err)
+	}
+	all := d.maps()
+	o := &d.objs
+	for name, m := range map[string]*ebpf.Map{
+		bpfMapScratch: o.Scratch, bpfMapClock: o.Clock, bpfMapPlaces: o.Places, bpfMapTap: o.Tap,
+		bpfMapTapUsed: o.TapUsed, bpfMapTapLost: o.TapLost, bpfMapTapCapture: o.TapCapture, bssName: d.bss,
+	} {
+		all[name] = m
+	}
+	shared := make(map[string]*ebpf.Map)
+	for name := range s.Maps {
+		m, ok := all[name]
+		if !ok {
+			return nil, fmt.Errorf("load the ingress program: it has a map %s of its own", name)
+		}
+		s.Maps[name].MaxEntries = m.MaxEntries()
+		shared[name] = m
+	}
+	var objs ingressPrograms
+	if err := s.LoadAndAssign(&objs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
+		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
+			d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
+		}
+		return nil, fmt.Errorf("load the ingress program: %w", err)
+	}
+	d.ingressProg = objs.VipdIngress
+	return d.ingressProg, nil
+}
+
+// attachIngress puts it first on the hook, by tcx (kernel 6.6) or clsact.
+func (d *Dataplane) attachIngress(a *attachment, ifindex int) error {
+	p, err := d.ingress()
+	if err != nil {
+		return err
+	}
+	if !d.opts.ForceClsact {
+		l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: p, Attach: ebpf.AttachTCXIngress, Anchor: link.Head()})
+		if err == nil {
+			if err := l.Pin(d.linkPin(ifindex, "ingress")); err != nil {
+				return errors.Join(fmt.Errorf("pin the ingress link of %s: %w", a.ifname, err), dropLink(l))
+			}
+			a.in, a.Mode = l, ModeTCX
+			return nil
+		}
+		if !errors.Is(err, ebpf.ErrNotSupported) {
+			return fmt.Errorf("attach the ingress program to %s: %w", a.ifname, err)
+		}
+	}
+	if err := d.addClsact(ifindex, ifaceIngress); err != nil {
+		return err
+	}
+	if err := addFilter(ifindex, netlink.HANDLE_MIN_INGRESS, p); err != nil {
+		return fmt.Errorf("attach the ingress program to %s as a clsact filter: %w", a.ifname, err)
+	}
+	a.Mode = ModeClsact
+	return nil
+}
+
+// adoptIngress takes over what stands in for XDP on an interface.
+func (d *Dataplane) adoptIngress(a *attachment, ifindex int, flags uint32) error {
+	pinned := exists(d.linkPin(ifindex, "ingress"))
+	if !pinned && flags&ifaceIngress == 0 {
+		return nil
+	}
+	p, err := d.ingress()
+	if err != nil {
+		return err
+	}
+	if pinned {
+		if a.in, err = d.adoptLink(ifindex, "ingress", p); err != nil || a.in != nil {
+			a.Mode = ModeTCX
+		}
+		return err
+	}
+	replaced, err := replaceFilter(ifindex, netlink.HANDLE_MIN_INGRESS, p)
+	if replaced {
+		a.Mode = ModeClsact
+	}
+	return err
+}
