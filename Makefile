@@ -98,7 +98,7 @@ bench: ## every benchmark for BENCHTIME each; root for the BPF ones
 	$(GO) test $(EXEC) -run '^$$' -bench . -benchtime $(BENCHTIME) $(UNIT) ./loader/...
 
 bench-xdp: ## what each way of a frame costs in XDP, beside empty programs and targets; needs root and a quiet machine
-	VIPD_COSTS=report $(GO) test $(EXEC) ./loader -run '^TestXDPCosts$$' -count=1 -v
+	VIPD_COSTS=report $(GO) test $(EXEC) ./loader -run '^(TestXDPCosts|TestLive.*)$$' -count=1 -v
 
 man: ## write packaging/man from the help of the commands and the reference config
 	$(GO) test ./vipctl ./cmd/vipd -run '^TestMan$$' -update
