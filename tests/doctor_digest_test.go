@@ -16,6 +16,9 @@ import (
 // examine runs `vipctl doctor` on a node. It must end with 4 if and only if something was found.
 func examine(t *testing.T, n *lab.Node, args ...string) api.Doctor {
 	t.Helper()
+	if args == nil {
+		args = []string{"--for", "2"} // of two intervals, each of a second
+	}
 	code, out := n.CTL(append([]string{"doctor", "-o", "json"}, args...)...)
 	var d api.Doctor
 	if err := json.Unmarshal([]byte(out), &d); err != nil {
@@ -114,5 +117,21 @@ func TestDoctorNamesWhatTheDigestsDifferBy(t *testing.T) {
 	}
 	p.b.WriteConfig(lab.NodeConfig{Groups: []lab.Group{mine(1, "", "192.0.2.100/24", "192.0.2.101/24", "198.51.100.1/24")}})
 	p.b.MustCTL("reload")
-	says(t, finding(t, examine(t, p.b), "addresses_differ", "eth0@1"), "192.0.2.11", "has another", "lacks 198.51.100.1,")
+	says(t, finding(t, examine(t, p.b), "addresses_differ", "eth0@1", all...), "192.0.2.11", "has another", "lacks 198.51.100.1,")
+}
+
+// ucarp answers for an address with its host's own MAC, and knows one address for each VHID: the one is in order, the other
+// is what goes wrong with it most.
+func TestDoctorKnowsUCARP(t *testing.T) {
+	t.Parallel()
+	config := oneVIP(100)
+	config.Groups = append(config.Groups, lab.Group{VHID: 2, Addresses: []string{"192.0.2.102/24", "192.0.2.103/24"}, AdvSkew: 100})
+	u := newUCARPPair(t, config, lab.UCARP{})
+	u.startUCARP()
+	u.other.StartUCARP(lab.UCARP{SrcIP: addrB.String(), VIP: "192.0.2.102", VHID: 2})
+	u.waitUCARP(lab.Master, skewed(0)+ucarpGrid+2*time.Second)
+	u.node.Start()
+	u.node.WaitAnswering("eth0@2", upTimeout)
+	u.node.WaitFor(group, "is BACKUP and hears ucarp", 3*time.Second, func(g lab.GroupStatus) bool { return g.State == lab.Backup && g.Master != nil })
+	says(t, finding(t, examine(t, u.node), "addresses_differ", "eth0@2"), addrB.String(), "lacks 192.0.2.103,")
 }

@@ -126,7 +126,7 @@ func TestDoctorNamesAnswersThatDoNotLeave(t *testing.T) {
 		})
 	})
 	s.node.WaitFor(group, "is asked", 5*time.Second, func(g lab.GroupStatus) bool { return g.Counters.ARPReplies > 0 })
-	says(t, finding(t, examine(t, s.node), "answers_unseen", group), "asks", "does not leave")
+	says(t, finding(t, examine(t, s.node, "--for", "4"), "answers_unseen", group), "asks", "does not leave")
 }
 
 // attachForeign puts somebody else's program into an interface's XDP slot.

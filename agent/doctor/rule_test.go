@@ -166,6 +166,10 @@ func faulty() map[string]struct {
 				g.State, g.Master = api.StateBackup, spoke(-0.5, 0)
 				g.Master.MAC[4] = 0
 			},
+			func(_ *doctor.Facts, g *doctor.Group) { // also one whose list differs
+				g.Suspects = []doctor.Suspect{suspect(peerAddr, doctor.Explanation{Found: true, Missing: addrs("192.0.2.7")})}
+				g.Suspects[0].SrcMAC = [6]byte{0, 0, 0x5e, 0, 0, 1}
+			},
 		}},
 		doctor.CodeSecondInterface: {master, func(_ *doctor.Facts, g *doctor.Group) {
 			g.Answers = []doctor.Answer{{Address: vip, MAC: peerMAC, Interface: "eth1"}}

@@ -41,7 +41,7 @@ func addressConflict(_ *Facts, g *Group) outcome {
 			continue
 		}
 		mac := net.HardwareAddr(a.MAC[:]).String()
-		if ucarpMaster(g) && g.State == api.StateBackup && !answered(g, a.Address, func(b Answer) bool { return b.MAC != a.MAC }) {
+		if ucarpSpeaks(g) && !answered(g, a.Address, func(b Answer) bool { return b.MAC != a.MAC }) {
 			continue
 		}
 		seen = append(seen, fmt.Sprintf("asked for %s, a host answered with %s", a.Address, mac))
@@ -78,11 +78,13 @@ func usual(g *Group, mac [6]byte) bool {
 	return mac == virtualMAC(g) || mac == balanced || g.LLAddr != nil && mac == *g.LLAddr
 }
 
-// ucarpMaster says that the master's adverts come from 00:00:5e:00:00:VHID.
-func ucarpMaster(g *Group) bool {
+// ucarpSpeaks says that adverts of a master come from 00:00:5e:00:00:VHID, also if they
+// are refused here.
+func ucarpSpeaks(g *Group) bool {
 	mac := virtualMAC(g)
 	mac[4] = 0
-	return g.Master != nil && g.Master.MAC == mac
+	return g.State == api.StateBackup && g.Master != nil && g.Master.MAC == mac ||
+		slices.ContainsFunc(g.Suspects, func(s Suspect) bool { return s.SrcMAC == mac })
 }
 
 func secondInterface(_ *Facts, g *Group) outcome {
