@@ -88,12 +88,17 @@ func (p *planner) plan() api.Plan {
 	for _, cfg := range diff.Removed {
 		out.Changes = append(out.Changes, p.remove(cfg, diff.Added))
 	}
+	told := map[string]bool{}
 	for _, c := range diff.Changed {
 		out.Changes = append(out.Changes, p.modify(c))
+		told[c.New.Name()] = true
+	}
+	for _, cfg := range diff.Added {
+		told[cfg.Name()] = true
 	}
 	for _, cfg := range p.next.Groups {
 		name := cfg.Name()
-		if _, was := p.n.cfg.Group(name); !was || slices.ContainsFunc(diff.Changed, func(c config.GroupChange) bool { return c.New.Name() == name }) {
+		if told[name] {
 			continue
 		}
 		if c, reached := p.reach(cfg, diff.Global); reached {

@@ -154,10 +154,19 @@ func keepFixed(running, next *config.Config) *config.Config {
 // later would take it from the new one. A group on its way out whose address another one
 // wants has said goodbye, and goes at once.
 func (a *Agent) makeWay(next *config.Config, changed []config.GroupChange) {
+	type spot struct {
+		ifname string
+		addr   netip.Addr
+	}
+	owners := map[spot]uint8{} // the vhid of who has an address then
+	for _, cfg := range next.Groups {
+		for _, p := range cfg.Addresses {
+			owners[spot{cfg.Interface, p.Addr()}] = cfg.VHID
+		}
+	}
 	wanted := func(by *group, addr netip.Addr) bool {
-		return slices.ContainsFunc(next.Groups, func(cfg config.Group) bool {
-			return cfg.Name() != by.name && cfg.Interface == by.cfg.Interface && slices.Contains(addrsOf(cfg), addr)
-		})
+		vhid, owned := owners[spot{by.cfg.Interface, addr}]
+		return owned && vhid != by.cfg.VHID
 	}
 	for _, g := range slices.Clone(a.order) {
 		if g.removed && slices.ContainsFunc(addrsOf(g.cfg), func(addr netip.Addr) bool { return wanted(g, addr) }) {

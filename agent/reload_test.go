@@ -4,6 +4,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -216,3 +217,32 @@ func TestReloadKeepsWhatNeedsARestart(t *testing.T) {
 		t.Errorf("the second time %q, the first time %q, %v", again.NeedRestart, first.NeedRestart, err)
 	}
 }
+
+// TestReloadOfManyGroups: the loop, and with it every election, waits for a reload.
+func TestReloadOfManyGroups(t *testing.T) {
+	var groups []config.Group
+	for i := range 1000 {
+		g := testGroup("eth0", uint8(i%250+1), fmt.Sprintf("10.0.%d.%d/16", i/250, i%250+1))
+		g.Interface = fmt.Sprintf("eth%d", i/250)
+		groups = append(groups, g)
+	}
+	b := newBench(t, groups...)
+	next := slices.Clone(groups)
+	for i := range next {
+		next[i].AdvSkew = 100
+	}
+	next = next[500:]
+	at := time.Now()
+	out := b.reloadTo(next...)
+	took := time.Since(at)
+	t.Logf("%d removed, %d changed in %v", len(out.Removed), len(out.Changed), took)
+	if len(out.Removed) != 500 || len(out.Changed) != 500 {
+		t.Errorf("%d removed, %d changed", len(out.Removed), len(out.Changed))
+	}
+	if took > masterDownOfTests {
+		t.Errorf("every election waited for %v", took)
+	}
+}
+
+// masterDownOfTests is how long peers wait for a master with advbase 1.
+const masterDownOfTests = 3 * time.Second

@@ -33,23 +33,39 @@ func (c Changes) Empty() bool {
 // order of addresses and of peers mean nothing.
 func Diff(before, after *Config) Changes {
 	var c Changes
+	// By a map: a reload does this in the daemon's loop, and there may be thousands.
+	was, will := before.byName(), after.byName()
 	for _, g := range before.Groups {
-		now, ok := after.Group(g.Name())
+		now, ok := will[groupKey{g.Interface, g.VHID}]
 		if !ok {
 			c.Removed = append(c.Removed, g)
 			continue
 		}
-		if fields := groupDiff(g, now); len(fields) > 0 {
-			c.Changed = append(c.Changed, GroupChange{Old: g, New: now, Fields: fields})
+		if fields := groupDiff(g, *now); len(fields) > 0 {
+			c.Changed = append(c.Changed, GroupChange{Old: g, New: *now, Fields: fields})
 		}
 	}
 	for _, g := range after.Groups {
-		if _, ok := before.Group(g.Name()); !ok {
+		if _, ok := was[groupKey{g.Interface, g.VHID}]; !ok {
 			c.Added = append(c.Added, g)
 		}
 	}
 	c.Global, c.NeedRestart = globalDiff(before, after)
 	return c
+}
+
+// groupKey is what a group's name says.
+type groupKey struct {
+	ifname string
+	vhid   uint8
+}
+
+func (c *Config) byName() map[groupKey]*Group {
+	out := make(map[groupKey]*Group, len(c.Groups))
+	for i := range c.Groups {
+		out[groupKey{c.Groups[i].Interface, c.Groups[i].VHID}] = &c.Groups[i]
+	}
+	return out
 }
 
 // field is one comparison.

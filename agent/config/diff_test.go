@@ -5,6 +5,7 @@ package config
 import (
 	"net/netip"
 	"reflect"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -82,5 +83,38 @@ func TestDiffSeesEveryField(t *testing.T) {
 	walk(func(c *Config) reflect.Value { return reflect.ValueOf(&c.Checks[0]).Elem() }, "Check.")
 	if d := Diff(full(), full()); !d.Empty() {
 		t.Errorf("%+v of equal configs", d)
+	}
+}
+
+// manyGroups is the most that a config may have.
+func manyGroups() *Config {
+	c := goodConfig()
+	g := c.Groups[0]
+	c.Groups = nil
+	for i := range maxGroups {
+		g.Interface, g.VHID = "eth"+strconv.Itoa(i/255), uint8(i%255+1)
+		c.Groups = append(c.Groups, g)
+	}
+	return c
+}
+
+// TestDiffOfManyGroups: the daemon's loop stands still meanwhile.
+func TestDiffOfManyGroups(t *testing.T) {
+	before, after := manyGroups(), manyGroups()
+	after.Groups = after.Groups[1:]
+	after.Groups[7].AdvSkew = 1
+	if perRun := testing.AllocsPerRun(1, func() {
+		if d := Diff(before, after); len(d.Removed) != 1 || len(d.Changed) != 1 || len(d.Added) != 0 {
+			t.Errorf("%d removed, %d changed, %d added", len(d.Removed), len(d.Changed), len(d.Added))
+		}
+	}); perRun > 50*maxGroups {
+		t.Errorf("%.0f allocations for %d groups: it compares each with each", perRun, maxGroups)
+	}
+}
+
+func BenchmarkDiff(b *testing.B) {
+	before, after := manyGroups(), manyGroups()
+	for b.Loop() {
+		Diff(before, after)
 	}
 }
