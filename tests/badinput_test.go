@@ -126,6 +126,7 @@ func TestTakenXDPSlotIsNamed(t *testing.T) {
 	if code, out := s.node.CTL("show", group); code != 0 || !strings.Contains(out, "attach_failed") {
 		t.Errorf("show: exit code %d\n%s", code, out)
 	}
+	says(t, finding(t, examine(t, s.node, "--for", "1"), "xdp_taken", group), "eth0", "another program")
 	if got := s.node.XDPProgram("eth0"); got != taken {
 		t.Errorf("the XDP program is %d, was %d: the other one did not stay", got, taken)
 	}
