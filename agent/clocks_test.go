@@ -20,6 +20,8 @@ var wallReaders = map[string]string{
 	"agent/checks/checks.go New":           "the default of what Result.Since is noted by",
 	"agent/checks/route.go routeHandle":    "rest of a context's time, which is monotonic",
 	"agent/control/listener.go refuse":     "deadline of a socket; monotonic in the runtime",
+	"agent/hooks/hooks.go Submit":          "when a hook was over, for people",
+	"agent/hooks/hooks.go report":          "when a hook was over, for people",
 	"agent/hooks/run.go execute":           "when a hook began, for people; how long it ran is monotonic",
 	"agent/sdnotify/sdnotify.go Reloading": "systemd's protocol wants CLOCK_MONOTONIC",
 	"agent/status.go Snapshot":             "age of a check's result; monotonic in the runtime",

@@ -67,7 +67,7 @@ func (a *Agent) hookEnded(r hooks.Result) {
 		run.Started = &started
 	}
 	if t, known := a.history.amend(r.ID, run); known {
-		a.stream.tell(api.Event{Time: a.timeOfDay().UTC().Truncate(time.Microsecond), Event: api.EventHook, Transition: &t})
+		a.stream.tell(api.Event{Time: r.Ended.UTC().Truncate(time.Microsecond), Event: api.EventHook, Transition: &t})
 	}
 	a.countHook(r)
 	if r.Outcome == hooks.Skipped {

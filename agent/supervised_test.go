@@ -116,8 +116,15 @@ func TestWatchdogStopsWithTheLoop(t *testing.T) {
 	if states := sd.quiet(2 * watchdog); slices.Contains(states, sdnotify.Alive) {
 		t.Errorf("fed although the loop is stuck: %q", states)
 	}
+	// And the metrics say how old what they say is.
+	if age := (snapshotSource{b.Agent}).Snapshot().LoopAge; age < watchdog {
+		t.Errorf("the loop's age is %v after %v without a round", age, 2*watchdog)
+	}
 	close(release)
 	sd.until(sdnotify.Alive)
+	if age := (snapshotSource{b.Agent}).Snapshot().LoopAge; age > watchdog {
+		t.Errorf("the loop's age is %v although it goes round", age)
+	}
 	stop()
 	if states := sd.until(sdnotify.Stopping); states == nil {
 		t.Error("not told of the stop")

@@ -80,7 +80,7 @@ func TestHowtoBind(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer conn.Close() //nolint:errcheck // it is read to its end
+		defer conn.Close()
 		said, err = io.ReadAll(conn)
 		return err
 	})

@@ -15,7 +15,7 @@ owner_is_gone() { # NAME
   [[ $1 =~ ^vipd-.*-([0-9]+)-[0-9]+(-|$) ]] && ! [ -d "/proc/${BASH_REMATCH[1]}" ]
 }
 
-for path in /run/netns/vipd-* /sys/fs/bpf/vipd-* /tmp/vipd-*; do
+for path in /run/netns/vipd-* /sys/fs/bpf/vipd-* /tmp/vipd-* /sys/fs/cgroup/vipd-* /sys/fs/cgroup/*/vipd-*; do
   if owner_is_gone "${path##*/}"; then report "$path"; fi
 done
 

@@ -97,7 +97,7 @@ func (r *Runner) Submit(h Hook, t Transition) {
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
-		r.opts.Report(Result{Transition: t, Outcome: Interrupted})
+		r.opts.Report(Result{Transition: t, Outcome: Interrupted, Ended: time.Now()})
 		return
 	}
 	l := r.groups[t.Group]
@@ -161,8 +161,9 @@ func (r *Runner) work(group string, l *line) {
 // report tells of a job and of the transitions that became part of it.
 func (r *Runner) report(j job, res Result) {
 	for _, id := range j.merged {
-		r.opts.Report(Result{Transition: Transition{ID: id, Group: j.Group}, Hook: j.hook.Path, Outcome: Skipped})
+		r.opts.Report(Result{Transition: Transition{ID: id, Group: j.Group}, Hook: j.hook.Path, Outcome: Skipped, Ended: time.Now()})
 	}
+	res.Ended = time.Now()
 	res.Transition, res.Hook, res.Skipped = j.Transition, j.hook.Path, len(j.merged)
 	r.opts.Report(res)
 }

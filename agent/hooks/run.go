@@ -42,6 +42,8 @@ type Result struct {
 	// Started is zero when it was not.
 	Started time.Time
 	Took    time.Duration
+	// Ended is when it was over, for whatever reason.
+	Ended time.Time
 	// Output is the last [MaxOutput] bytes of what it wrote to both its outputs, as
 	// printable text; Cut says that there was more.
 	Output string
