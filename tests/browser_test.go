@@ -59,6 +59,7 @@ func newBrowser(t *testing.T, on *lab.Host) *browser {
 	}
 	alloc, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), chromedp.ExecPath(chromium), chromedp.Headless, chromedp.NoFirstRun,
 		chromedp.NoDefaultBrowserCheck, chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Env("TMPDIR="+t.TempDir()), // where it leaves a socket when it is killed
 		chromedp.Flag("hide-scrollbars", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
 			cmd.Args = append([]string{nsenter, "--net=" + on.NetNS(), "--", chromium}, cmd.Args[1:]...)

@@ -116,13 +116,13 @@ func TestCSRFAndLoginAreNeeded(t *testing.T) {
 	if a := stranger.get("/confirm?action=disable"); a.status != http.StatusSeeOther || a.header.Get("Location") != "/login" {
 		t.Errorf("question without login: %d to %s", a.status, a.header.Get("Location"))
 	}
-	stranger.cookie = &http.Cookie{Name: cookieName, Value: "made up"}
-	if a := stranger.post("/do", map[string]string{"action": actDisable}); a.status != http.StatusForbidden {
-		t.Errorf("with a made-up session: %d", a.status)
-	}
 	b, other := s.browser(), s.browser()
 	b.login()
 	other.login()
+	stranger.cookie = &http.Cookie{Name: b.cookie.Name, Value: "made up"}
+	if a := stranger.post("/do", map[string]string{"action": actDisable}); a.status != http.StatusForbidden {
+		t.Errorf("with a made-up session: %d", a.status)
+	}
 	theirs, _ := other.confirm(actDisable, "")
 	for _, csrf := range []string{"", "wrong", theirs} {
 		if a := b.post("/do", map[string]string{"action": actDisable, "csrf": csrf}); a.status != http.StatusForbidden {

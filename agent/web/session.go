@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	cookieName  = "vipd"
-	sessionTime = 12 * time.Hour
-	maxSessions = 64
+	cookiePrefix = "vipd-"
+	sessionTime  = 12 * time.Hour
+	maxSessions  = 64
 	// maxFlashes results of a control wait to be shown, flashTime at the most.
 	maxFlashes = 64
 	flashTime  = time.Minute
@@ -37,18 +37,21 @@ type flash struct {
 
 // sessions live in memory: a restart of vipd logs everybody out.
 type sessions struct {
+	// cookie is named anew by each daemon: browsers do not tell ports apart, and two nodes
+	// behind tunnels of one host would log each other out.
+	cookie  string
 	mu      sync.Mutex
 	byID    map[string]session
 	flashes map[string]flash
 }
 
 func newSessions() *sessions {
-	return &sessions{byID: map[string]session{}, flashes: map[string]flash{}}
+	return &sessions{cookie: cookiePrefix + rand.Text()[:8], byID: map[string]session{}, flashes: map[string]flash{}}
 }
 
 // of is the session of the request.
 func (s *sessions) of(r *http.Request) (session, bool) {
-	c, err := r.Cookie(cookieName)
+	c, err := r.Cookie(s.cookie)
 	if err != nil {
 		return session{}, false
 	}
@@ -66,7 +69,7 @@ func (s *sessions) begin(w http.ResponseWriter, r *http.Request) session {
 	makeRoom(s.byID, maxSessions, now, func(v session) time.Time { return v.expires })
 	s.byID[made.id] = made
 	s.mu.Unlock()
-	http.SetCookie(w, cookie(r, made.id, int(sessionTime/time.Second)))
+	http.SetCookie(w, s.newCookie(r, made.id, int(sessionTime/time.Second)))
 	return made
 }
 
@@ -74,13 +77,13 @@ func (s *sessions) end(w http.ResponseWriter, r *http.Request, of session) {
 	s.mu.Lock()
 	delete(s.byID, of.id)
 	s.mu.Unlock()
-	http.SetCookie(w, cookie(r, "", -1))
+	http.SetCookie(w, s.newCookie(r, "", -1))
 }
 
-// cookie is sent back by the pages of this host alone, and no script sees it.
-func cookie(r *http.Request, value string, age int) *http.Cookie {
+// newCookie is sent back by the pages of this host alone, and no script sees it.
+func (s *sessions) newCookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{
-		Name: cookieName, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		Name: s.cookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https",
 	}
 }
