@@ -35,7 +35,7 @@ BENCHTIME ?= 1s
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install generate check-generate lint fmt test test-vm test-unit test-program test-integration race fuzz sim bench bench-xdp man demo setup clean FORCE
+.PHONY: help build install generate check-generate lint fmt test test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood man demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -99,6 +99,12 @@ bench: ## every benchmark for BENCHTIME each; root for the BPF ones
 
 bench-xdp: ## what each way of a frame costs in XDP, beside empty programs and targets; needs root and a quiet machine
 	VIPD_COSTS=report $(GO) test $(EXEC) ./loader -run '^(TestXDPCosts|TestLive.*)$$' -count=1 -v
+
+fuzz-frames: ## ten million random frames through the XDP program and its Go twin; needs root and half an hour
+	VIPD_FRAMES=10000000 $(GO) test $(EXEC) ./loader -run '^TestRandomFrames$$' -count=1 -v -timeout 0
+
+bench-flood: build ## forged adverts as fast as a core sends them, for 30 s from each of two addresses; needs root
+	VIPD_BIN=$(CURDIR)/bin VIPD_FLOOD=30s $(GO) test $(EXEC) ./tests -run '^TestFloodOf' -count=1 -v
 
 man: ## write packaging/man from the help of the commands and the reference config
 	$(GO) test ./vipctl ./cmd/vipd -run '^TestMan$$' -update

@@ -47,15 +47,24 @@ func (h *harness) compare(name string, frame []byte, answering bool) {
 	}
 }
 
+// rules is what a group may be told beside its keys and addresses, and what its twin remembers.
+type rules struct {
+	ttlAny, requireSeal bool
+	seqs                map[[16]byte]uint32 // newest sealed sequence of a source; nil: none is remembered
+}
+
+// twin is that of the group that is told nothing.
+func twin(f []byte, answering bool) outcome { return rules{}.twin(f, answering) }
+
 // twin is what design and protocol say of a frame, for the dual-stack group: without
 // tags, or with those of testVLANs.
-func twin(f []byte, answering bool) outcome {
+func (r rules) twin(f []byte, answering bool) outcome {
 	tags, ids := tagsOf(f)
 	known := slices.ContainsFunc(testVLANs(), func(v []uint32) bool { return slices.Equal(v, ids) })
 	if tags == nil || len(tags) > 0 && !known && len(ids) > 0 {
 		return outcome{verdict: xdpPass, frame: f}
 	}
-	o := twinUntagged(slices.Concat(f[:12], f[12+len(tags):]), answering)
+	o := r.twinUntagged(slices.Concat(f[:12], f[12+len(tags):]), answering)
 	o.frame = slices.Concat(o.frame[:12], tags, o.frame[12:])
 	return o
 }
@@ -86,16 +95,16 @@ func isTag(b []byte) bool {
 	return p == 0x8100 || p == 0x88a8
 }
 
-func twinUntagged(f []byte, answering bool) outcome {
+func (r rules) twinUntagged(f []byte, answering bool) outcome {
 	o := outcome{frame: f}
 	switch binary.BigEndian.Uint16(f[12:]) {
 	case 0x0806:
 		o = twinARP(f, answering)
 	case 0x0800:
-		o.verdict, o.reason = twinIPv4(f)
+		o.verdict, o.reason = r.twinIPv4(f)
 	case 0x86dd:
 		if o = twinND(f, answering); o.verdict == 0 {
-			o.verdict, o.reason = twinIPv6(f)
+			o.verdict, o.reason = r.twinIPv6(f)
 		}
 	}
 	if o.verdict != 0 {
@@ -179,7 +188,7 @@ func twinND(f []byte, answering bool) outcome {
 	return o
 }
 
-func twinIPv4(f []byte) (uint32, string) {
+func (r rules) twinIPv4(f []byte) (uint32, string) {
 	if len(f) < 34 || f[14]>>4 != 4 || f[23] != 112 || binary.BigEndian.Uint16(f[20:])&0x3fff != 0 {
 		return 0, ""
 	}
@@ -189,13 +198,13 @@ func twinIPv4(f []byte) (uint32, string) {
 		return 0, ""
 	}
 	return twinAdvert{
-		frame: f, p: f[min(14+hl, len(f)):], src: netip.AddrFrom4([4]byte(f[26:30])), plen: total - hl, ttl: f[22], group: dst == carpGroup, own: dst == ownAddr,
+		rules: r, frame: f, p: f[min(14+hl, len(f)):], src: netip.AddrFrom4([4]byte(f[26:30])), plen: total - hl, ttl: f[22], group: dst == carpGroup, own: dst == ownAddr,
 		vrrp2: true, vrrp3: 4, pseudo: slices.Concat(f[26:34], []byte{0, 112, byte((total - hl) >> 8), byte(total - hl)}),
 		sumOK: func() bool { return 14+hl <= len(f) && sum16(f[14:14+hl]) == 0 },
 	}.judge()
 }
 
-func twinIPv6(f []byte) (uint32, string) {
+func (r rules) twinIPv6(f []byte) (uint32, string) {
 	if len(f) < 54 || f[14]>>4 != 6 || f[20] != 112 {
 		return 0, ""
 	}
@@ -205,12 +214,13 @@ func twinIPv6(f []byte) (uint32, string) {
 	}
 	plen := int(binary.BigEndian.Uint16(f[18:]))
 	return twinAdvert{
-		frame: f, p: f[54:], src: src, plen: plen, ttl: f[21], group: dst == carpGroup6, own: dst == ownAddr6,
+		rules: r, frame: f, p: f[54:], src: src, plen: plen, ttl: f[21], group: dst == carpGroup6, own: dst == ownAddr6,
 		vrrp3: 16, pseudo: pseudo6(src, dst, 112, plen), sumOK: func() bool { return true },
 	}.judge()
 }
 
 type twinAdvert struct {
+	rules
 	frame, p   []byte
 	src        netip.Addr
 	plen       int
@@ -254,7 +264,7 @@ func (a twinAdvert) refused(whole bool) string {
 		return "bad_version"
 	case len(p) < 36:
 		return "bad_length"
-	case a.ttl != 255:
+	case a.ttl != 255 && (!a.ttlAny || a.group):
 		return "bad_ttl"
 	case !a.sumOK() || sum16(p[:36]) != 0 || len(p) > 36 && (len(p) > 1460 || sum16(p) != 0):
 		return "bad_checksum"
@@ -264,8 +274,8 @@ func (a twinAdvert) refused(whole bool) string {
 	if !bytes.Equal(p[16:36], want[:]) {
 		return "bad_hmac"
 	}
-	// No source was heard before, so that is all there is to a replay.
-	if recognised, bound := isSealed(sealKey(), counter, a.src, Priority{p[5], p[2], p[4]}); recognised && !bound {
+	recognised, bound := isSealed(sealKey(), counter, a.src, Priority{p[5], p[2], p[4]})
+	if recognised && !bound || !recognised && a.requireSeal || recognised && !a.rises(uint32(counter>>32)) {
 		return "replay"
 	}
 	return ""
@@ -284,4 +294,17 @@ func (a twinAdvert) isVRRP() bool {
 		return len(p) == 8+a.vrrp3*n && sum16(a.pseudo, p) == 0
 	}
 	return false
+}
+
+// rises: a sealed advert of a source whose earlier ones are known has to be newer. Who has no address is taken each time.
+func (a twinAdvert) rises(seq uint32) bool {
+	if a.seqs == nil {
+		return true
+	}
+	last, known := a.seqs[a.src.As16()]
+	if known && !a.src.IsUnspecified() && !a.src.Unmap().IsUnspecified() && int32(seq-last) <= 0 {
+		return false
+	}
+	a.seqs[a.src.As16()] = seq
+	return true
 }
