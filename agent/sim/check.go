@@ -20,6 +20,8 @@ const (
 	// maxRate is how many adverts a member may send in a second, whatever happens to it:
 	// a burst of 8, and one in a tenth of the interval.
 	maxRate = 25
+	// forgedLease is the longest that an attacker can state.
+	forgedLease = 3 * 255 * time.Second
 	// slack is for the rounding of clocks and the like.
 	slack = 20 * time.Millisecond
 )
@@ -312,6 +314,9 @@ func (w *World) checkSettled(g *group) {
 		return
 	}
 	for _, m := range g.members {
+		if m.host.demotion > 0 && g.forged+forgedLease > w.now {
+			continue // it minds a forged OpenBSD that is not demoted, for as long as its lease may last
+		}
 		if m.host.running() && m.wanted && w.preempts(m, owner) {
 			w.fail(m, "settle", "%s is better than the owner, %s", m.host.name, owner.host.name)
 			return

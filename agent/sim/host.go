@@ -139,6 +139,7 @@ type stall struct {
 	t0   election.Instant
 	sent bool
 	ok   bool // it went out
+	anew bool // it hung before, while the addresses were put on the host
 }
 
 // running reports whether the agent gets to run.

@@ -36,6 +36,7 @@ type Scenario struct {
 	Peer       Peer              // what the last host is
 	Families   Families          // of every group
 	MasterDown election.DownRule // of the vipd nodes
+	Slow       bool              // a stalled send may as well be a host slow to take addresses
 	Adopt      bool              // an agent that is started again goes on with what is pinned
 
 	Known Known // open findings that must not hide others
@@ -163,7 +164,7 @@ func (s Scenario) Mixed() Scenario {
 	s.Peer = oneOf(c, PeerNone, PeerFreeBSD, PeerOpenBSD, PeerUCARP)
 	s.Families = oneOf(c, FamilyIPv4, FamilyIPv6, FamilyDual)
 	s.MasterDown = oneOf(c, election.DownFreeBSD, election.DownOpenBSD)
-	s.Adopt = c.chance(600)
+	s.Adopt, s.Slow = c.chance(600), c.chance(500)
 	if s.Peer == PeerUCARP {
 		s.Families = FamilyIPv4 // it knows no other
 	}

@@ -253,7 +253,18 @@ func (w *World) send(m *member, act election.SendAdvert) {
 		w.tell(m, election.Yielded{Generation: k.role.Generation})
 		return
 	}
-	if h.stalling > 0 && w.faults.chance(200) {
+	stalls := h.stalling > 0 && w.faults.chance(200)
+	if stalls && w.Slow && m.machine.View().Claiming {
+		h.blocked = &stall{m: m, act: act, anew: true}
+		d := w.faults.between(time.Millisecond, 2*time.Second)
+		w.queue.push(happening{at: w.now + d, kind: kindCall, call: func() { w.unblock(h) }})
+		w.unwell(h)
+		return
+	}
+	for _, role := range m.machine.Step(now, election.Sending{}, nil) {
+		w.execute(m, role)
+	}
+	if stalls {
 		h.blocked = &stall{m: m, act: act, t0: now}
 		if w.faults.chance(500) { // within the system call, and the frame is out
 			h.blocked.sent, h.blocked.ok = true, w.sendAt(m, act)
@@ -278,6 +289,12 @@ func (w *World) unblock(h *host) {
 	}
 	h.blocked = nil
 	w.unwell(h)
+	if s.anew {
+		w.send(s.m, s.act)
+		w.carryOut(s.m)
+		w.revive(h)
+		return
+	}
 	if !s.sent {
 		s.ok = w.sendAt(s.m, s.act)
 	}
