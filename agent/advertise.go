@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"time"
 
 	"vipd/agent/election"
 	"vipd/agent/netio"
@@ -25,8 +24,8 @@ func (a *Agent) sendAdvert(g *group, act election.SendAdvert) {
 	if a.yielded(g) {
 		return
 	}
-	if !act.Goodbye {
-		a.reopenWindow(g)
+	for _, role := range g.machine.Step(a.now(), election.Sending{}, nil) {
+		a.execute(g, role)
 	}
 	t0 := a.now() // before the first send: the lease must not outlive what peers heard
 	err := a.sendFamilies(g, act.Priority)
@@ -36,26 +35,6 @@ func (a *Agent) sendAdvert(g *group, act election.SendAdvert) {
 	}
 	a.noteSend(g, err)
 	g.queue = g.machine.Step(a.now(), election.Sent{T0: t0, Goodbye: act.Goodbye, OK: err == nil}, g.queue)
-}
-
-// claimWindow is as long as the machine's own at a promotion (design I1).
-const claimWindow = 100 * time.Millisecond
-
-// reopenWindow gives a promotion its time again if it ran out while the addresses
-// were put on the host: netlink stands in line with the whole host's configuration,
-// at times longer than that. It is safe because yielded was asked just before: past
-// the window every foreign advert takes the voice away, for the whole generation.
-func (a *Agent) reopenWindow(g *group) {
-	v, now := g.machine.View(), a.now()
-	claiming := v.State == election.Master && v.SendUntil > v.Lease
-	interval := v.Effective.Interval()
-	if !claiming || now < v.SendUntil.Add(-claimWindow/10) || now > v.SendUntil.Add(interval) {
-		return
-	}
-	g.plane.SetRole(loader.Role{
-		State: loader.RoleMaster, Generation: v.Generation,
-		Lease: int64(v.Lease), SendUntil: int64(now.Add(min(claimWindow, interval-max(time.Millisecond, interval/100)))),
-	})
 }
 
 // yielded reports, and tells the machine, that XDP has taken the present

@@ -37,6 +37,11 @@ type Tick struct {
 	Blind bool
 }
 
+// Sending says that the SendAdvert before it is about to be carried out, with all that
+// came before it done, and that the kernel has just been asked for a yield. What it
+// answers is to be carried out before the send.
+type Sending struct{}
+
 // Sent is the outcome of the SendAdvert before it.
 type Sent struct {
 	T0      Instant // before the first of its packets was handed to the kernel
@@ -76,6 +81,7 @@ func (Down) event()        {}
 func (Advert) event()      {}
 func (Yielded) event()     {}
 func (Tick) event()        {}
+func (Sending) event()     {}
 func (Sent) event()        {}
 func (Demotion) event()    {}
 func (Release) event()     {}

@@ -95,6 +95,8 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 			return election.Stay{}
 		}
 		return election.Yield{Force: flags&1 != 0, Wait: flags&2 != 0}
+	case 16:
+		return election.Sending{}
 	default:
 		return election.Tick{}
 	}

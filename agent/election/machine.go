@@ -65,6 +65,8 @@ func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
 	case Tick:
 		m.blind(ev.Blind)
 		return m.tick(out)
+	case Sending:
+		return m.sending(out)
 	case Sent:
 		return m.sent(ev, out)
 	case Demotion:

@@ -42,10 +42,29 @@ func (m *Machine) promote(reason Reason, cause *Advert, due Instant, out []Actio
 // claim lets one advert out under send_until; its success brings the lease.
 func (m *Machine) claim(out []Action) []Action {
 	m.phase = phaseClaiming
-	// The kernel counts a claim from its advert on: it has to end before the lease would.
-	m.master.sendUntil = min(m.now.Add(claimTime), leaseFrom(m.now, m.span(m.effective)))
+	m.master.sendUntil = m.claimEnd()
 	out = append(out, m.role(), AddVIPs{})
 	return m.send(out)
+}
+
+// claimEnd is when a claim is over that begins now. The kernel counts a claim from its
+// advert on: it has to end before the lease would.
+func (m *Machine) claimEnd() Instant {
+	return min(m.now.Add(claimTime), leaseFrom(m.now, m.span(m.effective)))
+}
+
+// sending gives a claim its time again if it ran out while the addresses were put on the
+// host: netlink stands in line with the whole host's configuration, at times for longer.
+// The kernel has just been asked for a yield, and past the end of a claim every foreign
+// advert is one, so nobody else has spoken. After more than an interval it stays over.
+func (m *Machine) sending(out []Action) []Action {
+	s := &m.master
+	if m.state != Master || m.phase != phaseClaiming || !s.inFlight ||
+		m.now < s.sendUntil.Add(-claimTime/10) || m.now > s.sendUntil.Add(m.effective.Interval()) {
+		return out
+	}
+	s.sendUntil = m.claimEnd()
+	return append(out, m.role())
 }
 
 func (m *Machine) role() SetRole {

@@ -281,6 +281,8 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 		return election.Demotion{Total: number(t, args[0])}
 	case "yielded":
 		return election.Yielded{Generation: uint64(number(t, args[0]))}
+	case "sending":
+		return election.Sending{}
 	case "sent":
 		return election.Sent{T0: instant(t, args[0]), OK: true}
 	case "reconfigure":
