@@ -46,7 +46,7 @@ func TestRandomFrames(t *testing.T) {
 	}
 	t.Logf("%d frames: %v", total, sum)
 	// What is random has to come by all that there is.
-	for _, what := range []string{"received", "bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "replay", "verdict 1", "verdict 2", "verdict 3"} {
+	for _, what := range []string{"received", "bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "replay", "verdict 1", "verdict 2", "verdict 3", "egress true", "egress false"} {
 		if sum[what] == 0 && total >= 20_000 {
 			t.Errorf("none of %d frames was %q: the witness is missing", total, what)
 		}
@@ -87,6 +87,12 @@ func (r *frameSource) batch(h *harness, run, frames int, seed uint64) map[string
 			h.t.Fatal(err)
 		}
 		frame := r.frame()
+		if left, said := h.egress(frame, answering); said == "" {
+			want[fmt.Sprint("egress ", left)]++
+		} else {
+			h.t.Errorf("seed %d, batch %d, frame %d, answering %v, egress: %s", seed, run, i, answering, said)
+			return want
+		}
 		w := twin.twin(frame, answering)
 		verdict, out := h.run(frame)
 		if verdict != w.verdict || !bytes.Equal(out, w.frame) {
@@ -110,6 +116,20 @@ func (r *frameSource) batch(h *harness, run, frames int, seed uint64) map[string
 		h.t.Errorf("seed %d, batch %d: %d events for %d adverts", seed, run, n, want["received"])
 	}
 	return want
+}
+
+// egress runs a frame through the egress program and tells whether it left, and what went other than with the twin.
+func (h *harness) egress(frame []byte, answering bool) (left bool, said string) {
+	proto := binary.BigEndian.Uint16(frame[12:])
+	if proto == 0x0800 && len(frame) < 34 || proto == 0x86dd && len(frame) < 54 || len(frame) < 15 {
+		return true, "" // a test run wants a whole header
+	}
+	verdict, out := runProg(h.t, h.d.objs.VipdEgress, frame)
+	want, as, known := twinEgress(frame, answering)
+	if verdict != want || known && !bytes.Equal(out, as) {
+		said = fmt.Sprintf("verdict %d, want %d\n%x became\n%x, want\n%x", int32(verdict), int32(want), frame, out, as)
+	}
+	return verdict == tcUnspec, said
 }
 
 // frameSource makes frames.
@@ -157,6 +177,13 @@ func (r *frameSource) whole() []byte {
 	case 2:
 		return [][]byte{ndFor(vip6).bytes(), dadFor(vip6).bytes(), withNonce(ndFor(vip6)).bytes(), unicastND(vip6).bytes(), naFor(vip6, peerAddr6, nicMAC, true)}[r.IntN(5)]
 	case 3:
+		if r.IntN(2) == 0 { // from the VIPs
+			return [][]byte{
+				packet{src: netip.MustParseAddr("192.0.2.1"), dst: peerAddr, dstMAC: mac, proto: 17, payload: make([]byte, r.IntN(60))}.bytes(),
+				packet6{src: vip6, dst: peerAddr6, dstMAC: mac, next: 17, payload: make([]byte, r.IntN(60))}.bytes(),
+				arp{dstMAC: broadcastMAC, srcMAC: nicMAC, op: 1, sha: nicMAC, sip: "192.0.2.1", tip: "192.0.2.2"}.bytes(),
+			}[r.IntN(3)]
+		}
 		return packet{dstMAC: mac, proto: 17, payload: make([]byte, r.IntN(60))}.bytes()
 	case 4:
 		return packet{payload: [][]byte{vrrp2(1, 2), vrrp3(1, 2, peerAddr, carpGroup)}[r.IntN(2)]}.bytes()

@@ -84,7 +84,7 @@ func (h *harness) yields(theirs, mine Priority) bool {
 	return yielded
 }
 
-// TestYieldRandom compares the C rule with its Go twin.
+// TestYieldRandom compares the C rule with its Go twin, which TestSuperiorIsTheElections holds to the election.
 func TestYieldRandom(t *testing.T) {
 	h := newHarness(t)
 	seed := rand.Uint64()
