@@ -105,8 +105,9 @@ func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled b
 		out.Counters.ARPReplies += s.ARPReplies
 		out.VIPs = append(out.VIPs, api.VIP{
 			Address: p.Addr().String(), ARPRequests: s.ARPRequests, ARPReplies: s.ARPReplies,
-			NDSolicitations: s.NDSolicitations, NDAdvertisements: s.NDAdvertisements,
+			NDSolicitations: s.NDSolicitations, NDAdvertisements: s.NDAdvertisements, AnswersUnseen: unseen(s, now),
 		})
+		out.Dataplane.AnswersUnseen = out.Dataplane.AnswersUnseen || unseen(s, now)
 	}
 	return out
 }
@@ -219,7 +220,7 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 			st := k.vips[p.Addr()]
 			mg.VIPs = append(mg.VIPs, metrics.VIP{
 				Address: p.Addr().String(), ARPRequests: st.ARPRequests, ARPReplies: st.ARPReplies,
-				NDSolicitations: st.NDSolicitations, NDAdvertisements: st.NDAdvertisements,
+				NDSolicitations: st.NDSolicitations, NDAdvertisements: st.NDAdvertisements, AnswersUnseen: unseen(st, now),
 			})
 		}
 		out.Groups = append(out.Groups, mg)
@@ -237,6 +238,13 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 		out.Interfaces = append(out.Interfaces, mi)
 	}
 	return out
+}
+
+// unseenFor is how long a client that sees no answers is told of.
+const unseenFor = time.Minute
+
+func unseen(st loader.VIPStats, now election.Instant) bool {
+	return st.UnseenAt != 0 && now.Sub(election.Instant(st.UnseenAt)) < unseenFor
 }
 
 // kernelView is what the data plane says of a group at one moment.

@@ -11,6 +11,7 @@
 #include "role.h"
 #include "stats.h"
 #include "tap.h"
+#include "unseen.h"
 #include "verdict.h"
 
 static __always_inline int is_arp_ipv4(const struct arp_eth *arp)
@@ -84,6 +85,7 @@ static __always_inline int arp_request(PACKET *ctx, __u32 ifindex)
 	sample = tap_open(vip->group, TAP_CLASS_NEIGHBOUR);
 	if (sample)
 		tap_in(ctx, vip->group, TAP_ARP_REQUEST, 0);
+	note_asked(st, addr_at(arp->sip), is_multicast_mac(eth->h_dest));
 	make_reply(eth, arp, vip->vhid);
 	if (sample)
 		tap_in(ctx, vip->group, TAP_ARP_REPLY, 0);

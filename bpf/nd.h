@@ -10,6 +10,7 @@
 #include "role.h"
 #include "stats.h"
 #include "tap.h"
+#include "unseen.h"
 #include "verdict.h"
 
 #define ND_ROUTER_SOLICIT 133
@@ -233,6 +234,7 @@ __noinline int nd_solicitation(PACKET *ctx, __u32 ifindex)
 		tap_xdp(ctx, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_NOT_ANSWERING_ND));
 		return XDP_DROP;
 	}
+	note_asked(st, ip->saddr.s6_addr32[3], is_multicast_mac(eth->h_dest));
 	who.vhid = vip->vhid;
 	who.flags = vip->flags;
 	/* The stack, too, knows the answer; egress gives it the virtual MAC. */

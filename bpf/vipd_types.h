@@ -23,7 +23,7 @@
 #define EVENTS_BYTES (1 << 20)
 
 /* Raised with every incompatible change of a pinned layout; the loader compares it. */
-#define LAYOUT_VERSION 4
+#define LAYOUT_VERSION 5
 
 #define ROLE_INIT 1
 #define ROLE_BACKUP 2
@@ -264,6 +264,16 @@ struct group_stats {
 };
 _Static_assert(sizeof(struct group_stats) == 320, "group_stats");
 
+#define MAX_ASKED 4
+
+/* One client's requests, see unseen.h. */
+struct asked {
+	__u32 asker;
+	__u32 repeats;
+	__u64 at;
+};
+_Static_assert(sizeof(struct asked) == 16, "asked");
+
 struct vip_stats {
 	__u64 arp_requests; /* asked for the VIP, gratuitous ones not included */
 	__u64 arp_replies;
@@ -272,8 +282,10 @@ struct vip_stats {
 	__u64 nd_solicitations;
 	__u64 nd_advertisements;
 	__u64 nd_suppressed;
+	__u64 unseen_at; /* when a client last seemed not to see our answers; 0: never */
+	struct asked asked[MAX_ASKED];
 };
-_Static_assert(sizeof(struct vip_stats) == 56, "vip_stats");
+_Static_assert(sizeof(struct vip_stats) == 128, "vip_stats");
 
 struct if_stats {
 	__u64 count[IF_COUNT_SIZE];

@@ -229,6 +229,13 @@ type bpfVipStats struct {
 	NdSolicitations  uint64
 	NdAdvertisements uint64
 	NdSuppressed     uint64
+	UnseenAt         uint64
+	Asked            [4]struct {
+		_       structs.HostLayout
+		Asker   uint32
+		Repeats uint32
+		At      uint64
+	}
 }
 
 type bpfVipVal struct {

@@ -17,11 +17,11 @@ import (
 )
 
 // layoutVersion names the directory of the pins: LAYOUT_VERSION of bpf/vipd_types.h.
-const layoutVersion = 4
+const layoutVersion = 5
 
 const (
 	bssName   = ".bss"
-	layoutDir = "v4"
+	layoutDir = "v5"
 	tmpSuffix = "-new" // bpffs refuses names with a dot
 )
 

@@ -8,7 +8,7 @@ import "log/slog"
 const DefaultDir = "/sys/fs/bpf/vipd"
 
 // Bounds of the tables, unless the options lower or raise them. Each CPU pays 256
-// bytes of counters a group and 48 a VIP, the host about 4 KiB a group.
+// bytes of counters a group and 128 a VIP, the host about 4 KiB a group.
 const (
 	DefaultMaxGroups = 4096
 	DefaultMaxVIPs   = 16384

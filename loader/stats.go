@@ -68,6 +68,9 @@ type VIPStats struct {
 	// ARPSuppressed requests were dropped because this node does not answer,
 	// NDSuppressed solicitations likewise.
 	ARPSuppressed, NDSuppressed uint64
+	// UnseenAt is when a client last seemed not to see our answers, as it went on asking
+	// everybody (CLOCK_BOOTTIME, ns). 0: never.
+	UnseenAt int64
 	// ARPGratuitous announcements of the VIP by somebody were passed on.
 	ARPGratuitous uint64
 }
@@ -153,6 +156,7 @@ func (g *Group) VIPStats() (map[netip.Addr]VIPStats, error) {
 			st.NDSolicitations += c.NdSolicitations
 			st.NDAdvertisements += c.NdAdvertisements
 			st.NDSuppressed += c.NdSuppressed
+			st.UnseenAt = max(st.UnseenAt, int64(c.UnseenAt))
 		}
 		out[addr] = st
 	}

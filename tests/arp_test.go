@@ -158,3 +158,25 @@ func TestGratuitousARPAtOnceAndAfterOneAndTwoAdverts(t *testing.T) {
 		t.Errorf("224.0.0.18 is not joined:\n%s", groups)
 	}
 }
+
+// On a veth native XDP_TX is lost in silence unless the peer's end runs XDP, too: a client that therefore sees no answer
+// is told of, in status and metrics, as it goes on asking.
+func TestAnswersUnseenIsRaised(t *testing.T) {
+	t.Parallel()
+	config := oneVIP(0)
+	config.Extra = "[xdp]\nmode = \"native\"\n"
+	s := newSingle(t, config)
+	s.startMaster()
+	if g := s.node.Group(group); g.Dataplane.Mode != "native" || g.Dataplane.AnswersUnseen {
+		t.Fatalf("before anybody asked: %+v", g.Dataplane)
+	}
+	// What is announced answers the client at first, and is of no use: native mode on a veth delivers nothing.
+	s.client.Ping(vip, 50*time.Millisecond)
+	g := s.node.WaitFor(group, "has answers that nobody sees", 30*time.Second, func(g lab.GroupStatus) bool { return g.Dataplane.AnswersUnseen })
+	if g.Counters.ARPReplies < 4 {
+		t.Errorf("raised after %d answers", g.Counters.ARPReplies)
+	}
+	if m := s.node.Metrics(); !strings.Contains(m, `vipd_answers_unseen{address="192.0.2.100",interface="eth0",vhid="1"} 1`) {
+		t.Error("the metric does not tell it")
+	}
+}

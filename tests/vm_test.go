@@ -13,6 +13,9 @@ import (
 
 // The tests of this file run on the machine that tests/vm.sh boots, whose virtio NICs are joined by a hub.
 
+// vmTimeout is for what takes seconds elsewhere: the machine is emulated, and perhaps not alone.
+const vmTimeout = 40 * time.Second
+
 // vmNIC begins the address of its NICs.
 var vmNIC = net.HardwareAddr{2, 0, 0, 0, 0x56}
 
@@ -45,12 +48,12 @@ func newVMPair(t *testing.T, extra string, ifname string, dress func(h *lab.Host
 func (p *pair) failOver(t *testing.T, group, ifname, mode string) {
 	t.Helper()
 	p.a.Start()
-	g := p.a.WaitAnswering(group, upTimeout)
+	g := p.a.WaitAnswering(group, vmTimeout)
 	if g.Dataplane.Mode != mode {
 		t.Errorf("a runs in mode %q, want %q", g.Dataplane.Mode, mode)
 	}
 	p.b.Start()
-	p.b.WaitFor(group, "is BACKUP and hears a", 8*time.Second, func(g lab.GroupStatus) bool {
+	p.b.WaitFor(group, "is BACKUP and hears a", vmTimeout, func(g lab.GroupStatus) bool {
 		return g.State == lab.Backup && g.Master != nil && g.Master.Address == addrA.String()
 	})
 	pinger := p.client.Ping(vip, 10*time.Millisecond)
@@ -60,7 +63,7 @@ func (p *pair) failOver(t *testing.T, group, ifname, mode string) {
 	}
 	time.Sleep(2 * time.Second)
 	killed := p.a.Kill9()
-	p.b.WaitAnswering(group, upTimeout)
+	p.b.WaitAnswering(group, vmTimeout)
 	pinger.AwaitAnswer(time.Now(), 5*time.Second)
 	r := pinger.Stop()
 	t.Logf("client: %v; it began %v after the kill", r, r.From.Sub(killed).Round(time.Millisecond))
@@ -116,7 +119,7 @@ func TestVMVLAN(t *testing.T) {
 			})
 			group := tc.ifname + "@1"
 			p.a.Start()
-			if g := p.a.WaitAnswering(group, upTimeout); g.Dataplane.Parent != tc.parent {
+			if g := p.a.WaitAnswering(group, vmTimeout); g.Dataplane.Parent != tc.parent {
 				t.Errorf("served by %q, want %q", g.Dataplane.Parent, tc.parent)
 			}
 			if f := p.a.UnicastFilter(tc.ifname); len(f) != 1 {
@@ -124,9 +127,9 @@ func TestVMVLAN(t *testing.T) {
 			}
 			// The parent loses its link, and has it back.
 			p.a.SetDown("eth0")
-			p.a.WaitState(group, lab.Init, 5*time.Second)
+			p.a.WaitState(group, lab.Init, vmTimeout)
 			p.a.SetUp("eth0")
-			p.a.WaitState(group, lab.Backup, 10*time.Second)
+			p.a.WaitState(group, lab.Backup, vmTimeout)
 			p.a.Stop()
 			if f := p.a.UnicastFilter(tc.ifname); len(f) != 0 {
 				t.Errorf("the filter of %s still has %v", tc.ifname, f)

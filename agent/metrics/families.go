@@ -170,6 +170,12 @@ func vipFamilies() []family {
 		{nameARPReplies, "ARP requests answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.ARPReplies })},
 		{nameNDSolicitations, "Neighbour solicitations seen for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDSolicitations })},
 		{nameNDAdvertisements, "Neighbour solicitations answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDAdvertisements })},
+		{nameAnswersUnseen, "1 if within a minute a client went on asking for the address as if it saw none of our answers.", gauge, perVIP(func(v *VIP) uint64 {
+			if v.AnswersUnseen {
+				return 1
+			}
+			return 0
+		})},
 	}
 }
 

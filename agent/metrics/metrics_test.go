@@ -129,7 +129,7 @@ func TestEveryName(t *testing.T) {
 		nameNDSolicitations, nameNDAdvertisements, namePackets, nameBytes, nameLease, nameDemotion, nameEnabled,
 		nameMaintenance, nameDropped, nameXDPInfo, nameEventsLost, nameWakeupLag, nameBuildInfo,
 		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
-		nameSamplesLost, nameSkipped,
+		nameSamplesLost, nameSkipped, nameAnswersUnseen,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing,
 	} {
 		want[n] = true

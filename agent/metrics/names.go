@@ -14,6 +14,7 @@ const (
 	nameARPReplies       = "vipd_arp_replies_total"
 	nameNDSolicitations  = "vipd_nd_solicitations_total"
 	nameNDAdvertisements = "vipd_nd_advertisements_total"
+	nameAnswersUnseen    = "vipd_answers_unseen"
 	namePackets          = "vipd_packets_total"
 	nameBytes            = "vipd_bytes_total"
 	nameLease            = "vipd_lease_remaining_seconds"

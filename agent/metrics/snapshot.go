@@ -103,6 +103,8 @@ type VIP struct {
 	Address                           string
 	ARPRequests, ARPReplies           uint64
 	NDSolicitations, NDAdvertisements uint64
+	// AnswersUnseen says that a client seems not to see our answers.
+	AnswersUnseen bool
 }
 
 // Interface is what belongs to an interface and to none of its groups.

@@ -61,7 +61,7 @@ const (
 	// MetricsAddress is where a node serves /metrics in its namespace.
 	MetricsAddress = "127.0.0.1:9112"
 
-	startTimeout = 15 * time.Second
+	startTimeout = 45 * time.Second // an emulated machine is slow
 	stopTimeout  = 15 * time.Second
 	cliTimeout   = 15 * time.Second
 )

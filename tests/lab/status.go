@@ -57,10 +57,11 @@ type GroupStatus struct {
 		LastSeen time.Time `json:"last_seen"`
 	} `json:"master"`
 	Dataplane struct {
-		Mode      string `json:"mode"`
-		Parent    string `json:"parent"`
-		Note      string `json:"note"`
-		Answering bool   `json:"answering"`
+		Mode          string `json:"mode"`
+		AnswersUnseen bool   `json:"answers_unseen"`
+		Parent        string `json:"parent"`
+		Note          string `json:"note"`
+		Answering     bool   `json:"answering"`
 	} `json:"dataplane"`
 	Counters     Counters `json:"counters"`
 	SilentFamily string   `json:"silent_family"`

@@ -140,6 +140,9 @@ type Dataplane struct {
 	Note string `json:"note,omitempty"`
 	// Answering is the kernel's own verdict: MASTER, lease fresh, not yielded.
 	Answering bool `json:"answering"`
+	// AnswersUnseen says that within the last minute a client went on asking for one of
+	// the addresses as if it saw none of our answers.
+	AnswersUnseen bool `json:"answers_unseen"`
 }
 
 // Counters of a group. They start at 0 with the group.
@@ -167,6 +170,8 @@ type VIP struct {
 	ARPReplies       uint64 `json:"arp_replies"`
 	NDSolicitations  uint64 `json:"nd_solicitations"`
 	NDAdvertisements uint64 `json:"nd_advertisements"`
+	// AnswersUnseen is the same as of the group's data plane, for this address.
+	AnswersUnseen bool `json:"answers_unseen"`
 }
 
 // Change is the answer to the verbs disable, enable and maintenance enter/leave,

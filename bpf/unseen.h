@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Whether our answers reach who asked. A client that has one asks no more, or asks the virtual MAC alone;
+ * one that goes on asking everybody, again and again soon after each answer, has none. So native XDP_TX
+ * looks on a driver that loses it in silence.
+ */
+#ifndef VIPD_UNSEEN_H
+#define VIPD_UNSEEN_H
+
+#include "clock.h"
+#include "maps.h"
+
+/* Hosts ask once a second (RFC 4861 RETRANS_TIMER; Linux and the BSDs do so for ARP, too). */
+#define UNSEEN_GAP_NS 1500000000ull
+#define UNSEEN_REPEATS 3
+
+/*
+ * Notes a request that is answered. asker is what the client is told apart by, 0 for a probe, which every
+ * host sends several times. Clients that share an entry hide each other, no more.
+ */
+__noinline int note_asked(struct vip_stats *st, __u32 asker, __u32 everybody)
+{
+	struct asked *a;
+	__u64 now;
+
+	if (!st || !asker)
+		return 0;
+	now = recently();
+	a = &st->asked[(asker ^ asker >> 8 ^ asker >> 16 ^ asker >> 24) & (MAX_ASKED - 1)];
+	if (a->asker != asker || now - a->at > UNSEEN_GAP_NS)
+		a->repeats = 0;
+	else if (++a->repeats >= UNSEEN_REPEATS && everybody)
+		st->unseen_at = now;
+	a->asker = everybody ? asker : 0; /* who asks us alone knows where we are */
+	a->at = now;
+	return 0;
+}
+
+#endif
