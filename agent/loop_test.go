@@ -226,6 +226,9 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	if d := b.status().Groups[0].Detail; !strings.Contains(d, "wan0") {
 		t.Errorf("the new name is not in: %s", d)
 	}
+	if past := b.history.last("eth0@1", 1).Transitions; len(past) != 1 || past[0].Detail == "" {
+		t.Errorf("the history does not say why: %+v", past)
+	}
 	delete(b.links, "wan0")
 	link.Index = 77
 	b.links["eth0"] = link

@@ -130,6 +130,7 @@ func (p *port) close(a *Agent, why election.Reason) {
 	p.opened = false
 	for _, g := range a.groups {
 		if g.port == p {
+			g.fault, g.detail = p.fault, p.detail // known to the transition that follows
 			g.unplug(a, why)
 		}
 	}
