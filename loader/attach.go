@@ -167,7 +167,9 @@ func waysFor(ifindex int, ifname string, want Mode) ([]way, error) {
 			return []way{native, {mode: ModeGeneric}, {mode: ModeTCX}}, nil
 		}
 		return []way{{mode: ModeGeneric}, {mode: ModeTCX}}, nil
+	case ModeTCX, ModeClsact:
 	}
+	// The rest cannot be wanted.
 	return nil, fmt.Errorf("xdp mode %q: want auto, native or generic", want)
 }
 

@@ -5,6 +5,7 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -25,12 +26,10 @@ func (d *Dataplane) ingress() (*ebpf.Program, error) {
 	}
 	all := d.maps()
 	o := &d.objs
-	for name, m := range map[string]*ebpf.Map{
+	maps.Copy(all, map[string]*ebpf.Map{
 		bpfMapScratch: o.Scratch, bpfMapClock: o.Clock, bpfMapPlaces: o.Places, bpfMapTap: o.Tap,
 		bpfMapTapUsed: o.TapUsed, bpfMapTapLost: o.TapLost, bpfMapTapCapture: o.TapCapture, bssName: d.bss,
-	} {
-		all[name] = m
-	}
+	})
 	shared := make(map[string]*ebpf.Map)
 	for name := range s.Maps {
 		m, ok := all[name]

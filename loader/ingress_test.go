@@ -122,7 +122,7 @@ func deliversToStack(t *testing.T, ours netlink.Link, far rawSocket) {
 		t.Fatal(err)
 	}
 	c := must(net.ListenUDP("udp4", &net.UDPAddr{Port: 4000}))
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	udp := append([]byte{0x0f, 0xa0, 0x0f, 0xa0, 0, 12, 0, 0}, "ping"...)
 	p := packet{dstMAC: vmac(1), srcMAC: peerMAC, dst: netip.MustParseAddr("192.0.2.1"), ttl: 64, proto: 17, payload: udp}
 	far.send(p.bytes())
