@@ -50,7 +50,9 @@ func TestHookThroughALife(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	calls, hang := filepath.Join(dir, "calls"), filepath.Join(dir, "hang")
-	s := newSingle(t, withHook(t, oneVIP(0), `hook_timeout = "20s"`,
+	config := oneVIP(0)
+	config.Groups[0].AdvBase = 5 // a lease that outlasts a restart on a busy machine
+	s := newSingle(t, withHook(t, config, `hook_timeout = "20s"`,
 		`ls -l /proc/$$/fd | grep -c socket: >>`+dir+`/sockets
 		 if [ -e `+hang+` ] && [ "$3" = MASTER ]; then echo "begun $*" >>`+calls+`; sleep 600; fi
 		 echo "$* $VIPD_REASON $VIPD_ADDRESSES $VIPD_GENERATION" >>`+calls+`

@@ -52,6 +52,7 @@ bpf_dir = %q
 interface = "eth0"
 vhid = 1
 addresses = ["192.0.2.100/24"]
+advbase = 5 # a lease that outlasts a restart on a busy machine
 password_file = "credential:eth0-1"
 hook = "/etc/vipd/hook"
 `, s.node.BPFDir()), 0o600)
@@ -178,13 +179,15 @@ func TestUnitUnderSystemd(t *testing.T) {
 				t.Errorf("no %q in\n%s", want, status)
 			}
 		}
-		if sched := s.mustInside("chrt", "-a", "-p", main); strings.Count(sched, "SCHED_FIFO") < 5 || strings.Contains(sched, "SCHED_OTHER") {
-			t.Errorf("not all threads have real-time priority:\n%s", sched)
-		}
 		s.Eventually(5*time.Second, 50*time.Millisecond, func() (bool, string) {
 			log := s.read("/run/vipd/hook.log")
 			return strings.Contains(log, "eth0@1 BACKUP MASTER\n") && strings.Contains(log, "SCHED_OTHER") && !strings.Contains(log, "FIFO"),
 				"the hook has run without real-time priority: " + log
+		})
+		// A thread that has started a hook keeps its low priority, and ends with the hook.
+		s.Eventually(5*time.Second, 50*time.Millisecond, func() (bool, string) {
+			sched := s.mustInside("chrt", "-a", "-p", main)
+			return strings.Count(sched, "SCHED_FIFO") >= 5 && !strings.Contains(sched, "SCHED_OTHER"), "all threads have real-time priority:\n" + sched
 		})
 	})
 	t.Run("reload", func(t *testing.T) {
