@@ -27,7 +27,7 @@ const (
 // would take the room of two.
 const (
 	termBegin = "\x1b[?25l\x1b[?7l\x1b[2J" // no cursor, no wrapping, all clear
-	termEnd   = "\x1b[?7h\x1b[?25h"
+	termEnd   = "\x1b[?7h\x1b[?25h\n"
 	termHome  = "\x1b[H"
 	clearEOL  = "\x1b[K"
 	clearDown = "\x1b[J"

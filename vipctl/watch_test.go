@@ -113,7 +113,7 @@ func TestWatchOutlivesTheDaemon(t *testing.T) {
 		w.await("lost", lost.MatchString)
 		at := lost.FindStringIndex(w.out.String())[0]
 		w.await("lost twice", func(out string) bool { return len(lost.FindAllString(out, -1)) > 1 })
-		if rest := w.out.String()[at:]; strings.Contains(rest, green) || tty != strings.Contains(rest, "As it was then:") {
+		if rest := w.out.String()[at:]; strings.Contains(rest, "\x1b["+green+"m") || tty != strings.Contains(rest, "As it was then:") {
 			t.Errorf("terminal %v: stale data look fresh: %q", tty, rest)
 		}
 		seen := len(w.out.String())
