@@ -79,6 +79,7 @@ func rotating() api.Status {
 	g.SilentFamily = api.FamilyIPv6
 	g.Contexts = []api.Context{{Name: "own", Received: 100}, {Name: "accept 1", Received: 3}}
 	g.Counters.LoopsSuspected = 2
+	g.Dataplane.AnswersUnseen = true
 	st.Groups[1].Families = []api.Family{{Family: api.FamilyIPv6}}
 	return st
 }

@@ -153,13 +153,23 @@ func (p *program) groupView(g *api.Group) string {
 }
 
 func dataplaneText(d *api.Dataplane) string {
-	if d.Mode == "" {
+	text := "XDP " + d.Mode
+	switch d.Mode {
+	case "":
 		return "not attached"
+	case "tcx", "clsact": // another program has the XDP slot
+		text = "tc ingress (" + d.Mode + ")"
 	}
-	if d.Egress == "" {
-		return "XDP " + d.Mode
+	if d.Parent != "" {
+		text += " on " + d.Parent
 	}
-	return "XDP " + d.Mode + ", egress " + d.Egress
+	if d.Egress != "" {
+		text += ", egress " + d.Egress
+	}
+	if d.Note != "" {
+		text += "; " + d.Note
+	}
+	return text
 }
 
 // reasonText lists the reasons that did count.

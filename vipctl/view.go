@@ -233,6 +233,11 @@ func (p *program) notes(st *api.Status) []string {
 	if hint := doctorHint(st.Groups); hint != "" {
 		out = append(out, hint)
 	}
+	for i := range st.Groups {
+		if g := &st.Groups[i]; g.Dataplane.AnswersUnseen {
+			out = append(out, g.Name+": a client goes on asking for an address as if it saw none of our answers: see `vipctl doctor`.")
+		}
+	}
 	for _, w := range st.Warnings {
 		out = append(out, "Warning: "+w)
 	}
