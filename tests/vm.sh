@@ -97,7 +97,7 @@ started=$SECONDS
 timeout --kill-after 10 "$limit" nice -n 5 qemu-system-x86_64 -M q35 "${accel[@]}" -smp 2 -m 1536 -nodefaults -no-user-config -no-reboot \
   -display none -serial stdio -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initrd.gz" \
   -append "console=ttyS0 quiet panic=-1 net.ifnames=0" "${nics[@]}" </dev/null 2>"$work/qemu" |
-  tr -d '\r' | tee "$log" | grep --line-buffered -aE '^(vm:|--- |FAIL|panic:)' || status=$?
+  sed -u 's/\r$//' | tee "$log" | grep --line-buffered -aE '^(vm:|--- |FAIL|panic:)' || status=$?
 if grep -qax 'vm: passed' "$log"; then
   say "passed, $((SECONDS - started)) s"
   exit 0
