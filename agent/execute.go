@@ -96,6 +96,7 @@ func (a *Agent) putVIPs(g *group, limit budget) {
 	started := a.now()
 	g.unfinished = false
 	var errs []error
+	var routed []netip.Prefix
 	if len(g.onHost) == 0 {
 		errs = append(errs, a.host.AddMAC(ifindex, wire.VirtualMAC(g.cfg.VHID)))
 	}
@@ -111,14 +112,11 @@ func (a *Agent) putVIPs(g *group, limit budget) {
 			continue
 		}
 		g.onHost[p.Addr()] = p
-		if _, has := g.routes[p.Addr()]; !has && !p.IsSingleIP() && !netio.OnLink(p, g.port.own) {
-			if err := a.host.AddConnectedRoute(ifindex, p); err != nil {
-				errs = append(errs, err)
-				continue
-			}
-			g.routes[p.Addr()] = p
+		if !p.IsSingleIP() && !netio.OnLink(p, g.port.own) {
+			routed = append(routed, p)
 		}
 	}
+	errs = append(errs, a.putRoutes(g, routed))
 	a.noteHostFault(g, errors.Join(errs...))
 }
 

@@ -36,6 +36,7 @@ type bench struct {
 
 	links   map[string]netio.Link
 	own     []netip.Prefix
+	routed  map[netip.Prefix]bool // connected routes on the host
 	planes  map[string]*fakeGroup // by interface index and vhid
 	sendErr error
 	slow    time.Duration // how long the host takes to add an address
@@ -79,8 +80,8 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 	cfg.Groups = groups
 	b := &bench{
 		t: t, now: startTime, planes: map[string]*fakeGroup{}, wake: make(chan struct{}, 1),
-		links: map[string]netio.Link{},
-		own:   []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")},
+		links: map[string]netio.Link{}, routed: map[netip.Prefix]bool{},
+		own: []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")},
 	}
 	b.Agent = New(Options{Config: cfg, Log: slog.New(slog.DiscardHandler)})
 	b.ctx = t.Context()
@@ -326,12 +327,17 @@ func (h fakeHost) DelVIP(ifindex int, ip netip.Addr) error {
 	return nil
 }
 
-func (h fakeHost) AddConnectedRoute(_ int, vip netip.Prefix) error {
+func (h fakeHost) AddConnectedRoute(_ int, vip netip.Prefix) (bool, error) {
+	if h.b.routed[vip.Masked()] {
+		return false, nil
+	}
+	h.b.routed[vip.Masked()] = true
 	h.b.note("add route %s", vip.Masked())
-	return nil
+	return true, nil
 }
 
 func (h fakeHost) DelConnectedRoute(_ int, vip netip.Prefix) error {
+	delete(h.b.routed, vip.Masked())
 	h.b.note("del route %s", vip.Masked())
 	return nil
 }

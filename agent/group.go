@@ -50,6 +50,7 @@ type group struct {
 	blind        bool             // one has since the last tick: silence is no evidence
 	onHost       map[netip.Addr]netip.Prefix
 	routes       map[netip.Addr]netip.Prefix
+	rerouted     bool   // the last renewal found a route of ours deleted
 	unfinished   bool   // some addresses are still to be added
 	hostFault    string // what of AddVIPs did not work, "" when all did
 

@@ -2,7 +2,10 @@
 
 package agent
 
-import "net/netip"
+import (
+	"errors"
+	"net/netip"
+)
 
 // A connected route of ours serves every address on the interface in its prefix. It is on
 // the list of one of them, or of several, and passes on as long as there are any.
@@ -36,4 +39,35 @@ func (a *Agent) inheritRoute(ifindex int, route netip.Prefix) bool {
 		}
 	}
 	return false
+}
+
+// putRoutes makes sure of the routes to addresses whose prefixes are not on link. One
+// that somebody else has deleted comes back with the renewal, as an address does; of who
+// deletes it again and again the log tells once.
+func (a *Agent) putRoutes(g *group, addresses []netip.Prefix) error {
+	var errs []error
+	there := map[netip.Prefix]bool{} // false: it could not be added
+	var deleted []netip.Prefix
+	for _, p := range addresses {
+		route := p.Masked()
+		ok, tried := there[route]
+		if !tried {
+			added, err := a.host.AddConnectedRoute(g.port.link.Index, p)
+			ok = err == nil
+			there[route] = ok
+			errs = append(errs, err)
+			if _, has := g.routes[p.Addr()]; added && has {
+				deleted = append(deleted, route)
+			}
+		}
+		if ok {
+			g.routes[p.Addr()] = p
+		}
+	}
+	if len(deleted) > 0 && !g.rerouted {
+		a.log.Warn("somebody deleted routes of ours: added again; see `ip monitor route` for who it may be, and keep it from routes of protocol 112",
+			"group", g.name, "routes", deleted)
+	}
+	g.rerouted = len(deleted) > 0
+	return errors.Join(errs...)
 }

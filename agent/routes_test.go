@@ -3,8 +3,11 @@
 package agent
 
 import (
+	"bytes"
+	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,5 +67,49 @@ func TestUnclaimedGroupLeavesOthersTheirRoutes(t *testing.T) {
 	}
 	if slices.Contains(log, "del left route 198.51.100.0/24 from 10") {
 		t.Errorf("the group that goes on has lost its route: %q", log)
+	}
+}
+
+// A route that somebody deletes comes back with the next renewal, as an address does. Of
+// who deletes it each time the log tells once, and again after an end.
+func TestDeletedRouteComesBack(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, offLink, offLinkToo))
+	var logged bytes.Buffer
+	b.Agent.log = slog.New(slog.NewTextHandler(&logged, nil))
+	b.master()
+	for i, tt := range []struct {
+		deleted bool
+		told    int
+	}{{false, 0}, {true, 1}, {true, 1}, {false, 1}, {true, 2}} {
+		b.drain()
+		if tt.deleted {
+			clear(b.routed)
+		}
+		b.pass(time.Second)
+		log := b.drain()
+		if !slices.ContainsFunc(log, func(s string) bool { return strings.HasPrefix(s, "add 198.51.100.100 to 10") }) {
+			t.Fatalf("renewal %d: the witness is missing: %q", i, log)
+		}
+		if n := strings.Count(strings.Join(log, "\n"), "add "+offLinkRoute); n != map[bool]int{true: 1}[tt.deleted] {
+			t.Errorf("renewal %d: the route was added %d times, deleted is %v: %q", i, n, tt.deleted, log)
+		}
+		if n := strings.Count(logged.String(), "somebody deleted routes of ours"); n != tt.told {
+			t.Errorf("renewal %d: told %d times, want %d:\n%s", i, n, tt.told, &logged)
+		}
+	}
+}
+
+// A route that is gone is not needed while the host itself is in the prefix.
+func TestDeletedRouteOnLinkStaysAway(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, offLink))
+	b.master()
+	b.own = append(b.own, netip.MustParsePrefix("198.51.100.11/24"))
+	b.syncPorts()
+	clear(b.routed)
+	b.drain()
+	b.pass(time.Second)
+	log := b.drain()
+	if slices.Contains(log, "add "+offLinkRoute) || !slices.ContainsFunc(log, func(s string) bool { return strings.HasPrefix(s, "add 198.51.100.100 to 10") }) {
+		t.Errorf("with an address of the host's own in the prefix: %q", log)
 	}
 }

@@ -54,7 +54,7 @@ type hostNet interface {
 	Addresses(ifindex int) ([]netip.Prefix, error)
 	SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration) error
 	DelVIP(ifindex int, ip netip.Addr) error
-	AddConnectedRoute(ifindex int, vip netip.Prefix) error
+	AddConnectedRoute(ifindex int, vip netip.Prefix) (added bool, err error)
 	DelConnectedRoute(ifindex int, vip netip.Prefix) error
 	DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error
 	Neighbour(ifindex int, peer netip.Addr) ([6]byte, error)

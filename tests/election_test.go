@@ -5,6 +5,7 @@ package tests
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -195,6 +196,32 @@ func TestVIPRemovedByHandComesBack(t *testing.T) {
 	if g := s.node.Group(group); g.State != lab.Master || !g.Dataplane.Answering {
 		t.Errorf("the node is %s (%s)", g.State, g.Reason)
 	}
+}
+
+// The same for the route to a prefix of the VIP's own, of both families; the log says that somebody deletes it.
+func TestRouteRemovedByHandComesBack(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{"198.51.100.100/24", "2001:db8:2::100/64"}}}})
+	clean := s.node.Snapshot()
+	s.node.Start()
+	s.node.WaitAnswering(group, upTimeout)
+	for family, route := range map[string]string{"-4": "198.51.100.0/24", "-6": "2001:db8:2::/64"} {
+		there := func() (bool, string) {
+			out := s.node.MustRun(5*time.Second, "ip", family, "route", "show", route, "proto", "112")
+			return strings.Contains(out, route), "the route is there: " + out
+		}
+		s.Eventually(2*time.Second, 5*time.Millisecond, there)
+		s.node.MustRun(5*time.Second, "ip", family, "route", "del", route, "dev", "eth0", "proto", "112")
+		s.Eventually(2*time.Second, 5*time.Millisecond, there)
+	}
+	if out := s.node.Proc().Output(); !strings.Contains(out, "somebody deleted routes of ours") {
+		t.Errorf("the log does not say so:\n%s", out)
+	}
+	if g := s.node.Group(group); g.State != lab.Master || !g.Dataplane.Answering {
+		t.Errorf("the node is %s (%s)", g.State, g.Reason)
+	}
+	s.node.Stop()
+	assertNothingLeft(t, s.node, clean)
 }
 
 // Every second advert lost on the way moves nothing: the backup waits for three.

@@ -73,12 +73,17 @@ func OnLink(vip netip.Prefix, own []netip.Prefix) bool {
 }
 
 // AddConnectedRoute makes the VIP's prefix reachable on the interface, for a
-// VIP in a prefix of its own.
-func (h *Host) AddConnectedRoute(ifindex int, vip netip.Prefix) error {
-	if err := h.nl.RouteReplace(connectedRoute(ifindex, vip)); err != nil {
-		return fmt.Errorf("add route to %s through interface %d: %w", vip.Masked(), ifindex, err)
+// VIP in a prefix of its own, and reports whether the route was missing. One that
+// is there is left alone, and nobody who watches routes is told of it.
+func (h *Host) AddConnectedRoute(ifindex int, vip netip.Prefix) (added bool, err error) {
+	err = h.nl.RouteAdd(connectedRoute(ifindex, vip))
+	switch {
+	case errors.Is(err, unix.EEXIST):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("add route to %s through interface %d: %w", vip.Masked(), ifindex, err)
 	}
-	return nil
+	return true, nil
 }
 
 // DelConnectedRoute takes the route of AddConnectedRoute away. A route that is
