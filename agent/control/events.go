@@ -74,7 +74,7 @@ func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
 		s.refuse(w, r, err)
 		return false
 	}
-	body, err := readBody(w, r, maxBodyBytes)
+	body, err := s.awaitBody(w, r, maxBodyBytes)
 	if err == nil {
 		err = emptyBody(body)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,6 +33,7 @@ type listener struct {
 
 	mu               sync.Mutex
 	readers, writers int
+	waiting          []*peerConn // for their clients to send on, the longest first
 }
 
 func newListener(l *net.UnixListener, path string) *listener {
@@ -49,7 +51,11 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil { // then it is nobody, who may read
 			caller = nobody()
 		}
-		if release, ok := l.admit(caller.mayWrite()); ok {
+		release, ok := l.admit(caller.mayWrite())
+		if !ok && caller.mayWrite() && l.evict() {
+			release, ok = l.admit(true)
+		}
+		if ok {
 			return &peerConn{UnixConn: c, caller: caller, release: release}, nil
 		}
 		l.refuse(c)
@@ -113,6 +119,7 @@ type peerConn struct {
 	*net.UnixConn
 	caller  Caller
 	release func()
+	evicted atomic.Bool // no request of it may begin any more
 }
 
 // Close gives the place back.

@@ -200,7 +200,7 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, err)
 		return
 	}
-	body, err := readBody(w, r, cmp.Or(rt.limit, maxBodyBytes))
+	body, err := s.awaitBody(w, r, cmp.Or(rt.limit, maxBodyBytes))
 	if err == nil && (rt.body == nil || r.Method != http.MethodPost) {
 		err = emptyBody(body)
 	}

@@ -29,7 +29,8 @@ const (
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
 	// maxClients connections at once, and as many as reservedClients more for those
-	// who may write, so that a reader cannot lock the operator out.
+	// who may write, so that a reader cannot lock the operator out. Where these are
+	// full as well, one of theirs takes the place of a client that hangs.
 	maxClients      = 64
 	reservedClients = 16
 )
@@ -76,11 +77,12 @@ func New(b Backend, opts Options) *Server {
 		ErrorLog:          slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if pc, ok := c.(*peerConn); ok {
-				return withCaller(ctx, pc.caller)
+				return withConn(ctx, pc)
 			}
 			return ctx
 		},
 	}
+	s.http.ConnState = s.follow
 	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))
 	return s
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -451,10 +452,12 @@ func TestTooManyClients(t *testing.T) {
 	}
 }
 
-// TestBusyAnswer fills a real socket; as root the limit is that of writers.
+// TestBusyAnswer fills a real socket with requests that have begun, which nobody
+// evicts; as root the limit is that of writers.
 func TestBusyAnswer(t *testing.T) {
 	t.Parallel()
-	c := start(t, &fake{})
+	f := &fake{block: make(chan struct{}), entered: make(chan struct{})}
+	c := start(t, f)
 	var held []net.Conn
 	for range maxClients + reservedClients {
 		conn, err := net.Dial("unix", c.Socket)
@@ -462,12 +465,17 @@ func TestBusyAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		held = append(held, conn)
+		if _, err := io.WriteString(conn, "POST /v1/enable HTTP/1.1\r\nHost: vipd\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		<-f.entered
 	}
 	_, err := c.Status(t.Context())
 	var e *api.Error
 	if !errors.As(err, &e) || e.Code != api.CodeBusy {
 		t.Errorf("beyond the limit: %v", err)
 	}
+	close(f.block)
 	for _, conn := range held {
 		if err := conn.Close(); err != nil {
 			t.Error(err)
