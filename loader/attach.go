@@ -126,7 +126,14 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 	if err := d.attach(a, ifindex, ways); err != nil {
 		return Attachment{}, errors.Join(err, d.detach(ifindex))
 	}
-	d.opts.Log.Info("data plane attached", "interface", ifname, "mode", a.Mode, "egress", a.Egress, "parent", a.Parent, "note", a.Note)
+	attrs := []any{"interface", ifname, "mode", a.Mode, "egress", a.Egress}
+	if a.Parent != "" {
+		attrs = append(attrs, "parent", a.Parent)
+	}
+	if a.Note != "" {
+		attrs = append(attrs, "note", a.Note)
+	}
+	d.opts.Log.Info("data plane attached", attrs...)
 	return a.Attachment, nil
 }
 
