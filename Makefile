@@ -26,7 +26,7 @@ TOOLS ?= $(HOME)/.cache/vipd-tools
 GOLANGCI := $(TOOLS)/golangci-lint
 
 # What must not be skipped when the whole of "make test" runs.
-REQUIRE := bpf,netns,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark,chromium,axe
+REQUIRE := bpf,netns,go,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark,chromium,axe
 # Packages that need nothing of the machine; loader and tests need root.
 UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
 FUZZTIME ?= 20s

@@ -30,6 +30,7 @@ const (
 	needKeepalived need = "keepalived"
 	needTShark     need = "tshark"
 	needChromium   need = "chromium"
+	needGo         need = "go"
 	needAxe        need = "axe" // axe-core's script, which tests/setup.sh fetches
 	needVM         need = "vm"  // the machine of tests/vm.sh
 )
@@ -48,7 +49,7 @@ func (n need) missing() error {
 	case needSystemd:
 		_, err := os.Stat("/lib/systemd/systemd")
 		return err
-	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived, needTShark, needChromium:
+	case needSetpriv, needStrace, needUCARP, needTCPDump, needPromtool, needKeepalived, needTShark, needChromium, needGo:
 		_, err := exec.LookPath(string(n))
 		return err
 	case needAxe:

@@ -163,6 +163,9 @@ func (n *Node) Launch() *Proc {
 	return n.proc
 }
 
+// Replace has the node run the vipd and vipctl found in the directory bin from its next start on.
+func (n *Node) Replace(bin string) { n.bin = bin }
+
 // Start starts the daemon and waits until it answers on its socket. It gives back the time just before the start.
 func (n *Node) Start() time.Time {
 	n.lab.Helper()
