@@ -33,7 +33,8 @@ func (b backend) Group(_ context.Context, name string) (api.Group, error) {
 	for _, g := range n.groups {
 		if g.name == name {
 			now, wall := a.now(), a.timeOfDay()
-			st := api.Status{Maintenance: n.maintenance, Groups: []api.Group{a.report(g, now, wall, n.enabled)}}
+			v := g.view.Load()
+			st := api.Status{Maintenance: n.maintenance, Groups: []api.Group{a.report(g, v, now, wall, n.enabled, readGroup(v, now))}}
 			a.nameFaults(&st, []*group{g}, now, wall)
 			return st.Groups[0], nil
 		}

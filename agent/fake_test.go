@@ -39,6 +39,8 @@ type bench struct {
 	routed  map[netip.Prefix]bool // connected routes on the host
 	planes  map[string]*fakeGroup // by interface index and vhid
 	sendErr error
+	readErr error         // of all groups at once
+	unread  bool          // that finds no group
 	slow    time.Duration // how long the host takes to add an address
 	earlier
 	wake chan struct{}
@@ -219,8 +221,19 @@ func (f fakePlane) Drain(dst []loader.Event) ([]loader.Event, error) {
 func (fakePlane) DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error) { return dst, 0, nil }
 
 func (fakePlane) InterfaceStats(int) (map[string]uint64, error) { return map[string]uint64{}, nil }
-func (fakePlane) Close() error                                  { return nil }
-func (fakePlane) Remove() error                                 { return nil }
+func (f fakePlane) Readings(now int64) (func(planeGroup) *loader.Reading, error) {
+	return func(g planeGroup) *loader.Reading {
+		one, ok := g.(*fakeGroup)
+		if !ok || f.b.unread {
+			return nil
+		}
+		answering, _ := one.Answering(now)
+		return &loader.Reading{Stats: one.stats, Seen: one.seen, Answering: answering}
+	}, f.b.readErr
+}
+
+func (fakePlane) Close() error  { return nil }
+func (fakePlane) Remove() error { return nil }
 
 type fakeGroup struct {
 	b    *bench

@@ -25,6 +25,7 @@ type dataplane interface {
 	Unclaimed() []loader.LeftVIP
 	DropUnclaimed() ([]loader.LeftVIP, error)
 	InterfaceStats(ifindex int) (map[string]uint64, error)
+	Readings(now int64) (func(planeGroup) *loader.Reading, error)
 	Close() error
 	Remove() error
 }
@@ -80,6 +81,15 @@ func (k kernelPlane) AddGroup(spec loader.GroupSpec) (planeGroup, error) {
 		return nil, err // not the typed nil inside g
 	}
 	return g, nil
+}
+
+// Readings implements dataplane.
+func (k kernelPlane) Readings(now int64) (func(planeGroup) *loader.Reading, error) {
+	all, err := k.Dataplane.Readings(now)
+	return func(g planeGroup) *loader.Reading {
+		of, _ := g.(*loader.Group)
+		return all[of]
+	}, err
 }
 
 func openSender(ifindex int) (frameSender, error) {

@@ -5,7 +5,7 @@ package agent
 import (
 	"fmt"
 	"net"
-	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,17 +48,27 @@ func (a *Agent) status() api.Status {
 	}
 	now, wall := a.now(), a.timeOfDay()
 	out.Demotions = n.ledger.shown(a.calendar(now, wall))
-	for _, g := range n.groups {
-		out.Groups = append(out.Groups, a.report(g, now, wall, n.enabled))
+	// The views come first: a group must not be MASTER here, and not yet so in the kernel.
+	views := viewsOf(n.groups)
+	kernel := a.readKernel(views, now)
+	for i, g := range n.groups {
+		out.Groups = append(out.Groups, a.report(g, views[i], now, wall, n.enabled, kernel[i]))
 	}
 	a.nameFaults(&out, n.groups, now, wall)
 	return out
 }
 
-// report is the group as the API shows it: the published view, and the
-// kernel's verdict and counters read now.
-func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled bool) api.Group {
-	v := g.view.Load()
+func viewsOf(groups []*group) []*groupView {
+	views := make([]*groupView, len(groups))
+	for i, g := range groups {
+		views[i] = g.view.Load()
+	}
+	return views
+}
+
+// report is the group as the API shows it: the published view, and the kernel's
+// verdict and counters, which were read after it.
+func (a *Agent) report(g *group, v *groupView, now election.Instant, wall time.Time, enabled bool, stats loader.Reading) api.Group {
 	cfg := v.cfg
 	at := a.calendar(now, wall)
 	mac := wire.VirtualMAC(cfg.VHID)
@@ -85,22 +95,21 @@ func (a *Agent) report(g *group, now election.Instant, wall time.Time, enabled b
 			Demote: int(m.Demote), LastSeen: at(m.At),
 		}
 	}
-	stats := g.readKernel(v, now)
-	out.Dataplane.Answering = stats.answering
-	if stats.answering {
+	out.Dataplane.Answering = stats.Answering
+	if stats.Answering {
 		out.LeaseRemainingSeconds = max(0, v.view.Lease.Sub(now)).Seconds()
 	}
 	out.Counters = api.Counters{
-		AdvertisementsSent: g.counts.sent.Load(), AdvertisementsReceived: stats.group.Received,
-		AdvertisementsRejected: rejected(stats.group), FramesDropped: stats.group.Dropped,
-		Packets: stats.group.Packets, Bytes: stats.group.Bytes, EventsLost: stats.group.EventsLost,
-		LoopsSuspected: stats.group.OwnCounter,
+		AdvertisementsSent: g.counts.sent.Load(), AdvertisementsReceived: stats.Stats.Received,
+		AdvertisementsRejected: rejected(stats.Stats), FramesDropped: stats.Stats.Dropped,
+		Packets: stats.Stats.Packets, Bytes: stats.Stats.Bytes, EventsLost: stats.Stats.EventsLost,
+		LoopsSuspected: stats.Stats.OwnCounter,
 	}
 	out.Sends, out.Peers = sends(cfg)
 	out.Families, out.SilentFamily = familiesOf(v, at)
-	out.Contexts = contextsOf(cfg, stats.group.Contexts)
+	out.Contexts = contextsOf(cfg, stats.Stats.Contexts)
 	for _, p := range cfg.Addresses {
-		s := stats.vips[p.Addr()]
+		s := stats.VIPs[p.Addr()]
 		out.Counters.ARPRequests += s.ARPRequests
 		out.Counters.ARPReplies += s.ARPReplies
 		out.VIPs = append(out.VIPs, api.VIP{
@@ -194,30 +203,32 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 			Name: c.Name, Failing: c.State == checks.Failing, Known: !c.At.IsZero(), Age: time.Since(c.At),
 		})
 	}
-	for _, g := range n.groups {
-		v := g.view.Load()
-		k := g.readKernel(v, now)
+	views := viewsOf(n.groups) // before the kernel, as in status
+	kernel := a.readKernel(views, now)
+	out.Groups = make([]metrics.Group, 0, len(n.groups))
+	for i, g := range n.groups {
+		v, k := views[i], kernel[i]
 		mg := metrics.Group{
 			Interface: v.cfg.Interface, VHID: v.cfg.VHID, State: v.view.State.String(),
-			Sent: g.counts.sent.Load(), Received: k.group.Received, Rejected: k.group.Rejected,
-			Dropped: k.group.Dropped, Packets: k.group.Packets, Bytes: k.group.Bytes, EventsLost: k.group.EventsLost,
+			Sent: g.counts.sent.Load(), Received: k.Stats.Received, Rejected: k.Stats.Rejected,
+			Dropped: k.Stats.Dropped, Packets: k.Stats.Packets, Bytes: k.Stats.Bytes, EventsLost: k.Stats.EventsLost,
 		}
 		mg.HasHook, mg.HookWaiting = v.cfg.Hook != "", waiting[g.name]
-		if k.answering {
+		if k.Answering {
 			mg.LeaseRemaining = v.view.Lease.Sub(now)
 		}
-		if k.seen.Count > 0 {
-			mg.Heard, mg.LastAdvertAge = true, now.Sub(election.Instant(k.seen.At))
+		if k.Seen.Count > 0 {
+			mg.Heard, mg.LastAdvertAge = true, now.Sub(election.Instant(k.Seen.At))
 		}
 		fams, _ := familiesOf(v, func(election.Instant) time.Time { return time.Time{} })
 		for _, f := range fams {
 			mg.Families = append(mg.Families, metrics.Family{Name: f.Family, Silent: f.Silent})
 		}
-		for _, c := range contextsOf(v.cfg, k.group.Contexts) {
+		for _, c := range contextsOf(v.cfg, k.Stats.Contexts) {
 			mg.Contexts = append(mg.Contexts, metrics.Context(c))
 		}
 		for _, p := range v.cfg.Addresses {
-			st := k.vips[p.Addr()]
+			st := k.VIPs[p.Addr()]
 			mg.VIPs = append(mg.VIPs, metrics.VIP{
 				Address: p.Addr().String(), ARPRequests: st.ARPRequests, ARPReplies: st.ARPReplies,
 				NDSolicitations: st.NDSolicitations, NDAdvertisements: st.NDAdvertisements, AnswersUnseen: unseen(st, now),
@@ -247,33 +258,50 @@ func unseen(st loader.VIPStats, now election.Instant) bool {
 	return st.UnseenAt != 0 && now.Sub(election.Instant(st.UnseenAt)) < unseenFor
 }
 
-// kernelView is what the data plane says of a group at one moment.
-type kernelView struct {
-	answering bool
-	group     loader.GroupStats
-	vips      map[netip.Addr]loader.VIPStats
-	seen      loader.Seen
+// readKernel reads what the data plane says of the groups, all at once. Those are read
+// again that are missing there, as they were just added, or all if the kernel refused.
+func (a *Agent) readKernel(views []*groupView, now election.Instant) []loader.Reading {
+	out := make([]loader.Reading, len(views))
+	if !slices.ContainsFunc(views, func(v *groupView) bool { return v.plane != nil }) {
+		return out // without waiting for interfaces that are just being attached
+	}
+	all, err := a.plane.Readings(int64(now))
+	if err != nil {
+		a.log.Debug("cannot read all groups at once, reading one by one", "err", err)
+	}
+	for i, v := range views {
+		var r *loader.Reading
+		if err == nil && v.plane != nil {
+			r = all(v.plane)
+		}
+		if r != nil {
+			out[i] = *r
+		} else {
+			out[i] = readGroup(v, now)
+		}
+	}
+	return out
 }
 
-// readKernel reads the data plane. A group whose interface is gone, or goes
-// while we read, has nothing to say: zero counters, not answering.
-func (g *group) readKernel(v *groupView, now election.Instant) kernelView {
-	var k kernelView
+// readGroup reads one group. One whose interface is gone, or goes while we read, has
+// nothing to say: zero counters, not answering.
+func readGroup(v *groupView, now election.Instant) loader.Reading {
+	var r loader.Reading
 	if v.plane == nil {
-		return k
+		return r
 	}
 	var err error
-	if k.group, err = v.plane.Stats(); err != nil {
-		return kernelView{}
+	if r.Stats, err = v.plane.Stats(); err != nil {
+		return loader.Reading{}
 	}
-	if k.vips, err = v.plane.VIPStats(); err != nil {
-		return kernelView{}
+	if r.VIPs, err = v.plane.VIPStats(); err != nil {
+		return loader.Reading{}
 	}
-	if k.seen, err = v.plane.Seen(); err != nil {
-		return kernelView{}
+	if r.Seen, err = v.plane.Seen(); err != nil {
+		return loader.Reading{}
 	}
-	if k.answering, err = v.plane.Answering(int64(now)); err != nil {
-		return kernelView{}
+	if r.Answering, err = v.plane.Answering(int64(now)); err != nil {
+		return loader.Reading{}
 	}
-	return k
+	return r
 }

@@ -113,6 +113,9 @@ func TestClosed(t *testing.T) {
 	if _, err := h.g.Stats(); !errors.Is(err, ErrClosed) {
 		t.Errorf("stats: %v", err)
 	}
+	if _, err := h.d.Readings(bootNow()); !errors.Is(err, ErrClosed) {
+		t.Errorf("readings: %v", err)
+	}
 	h.g.SetRole(Role{State: RoleMaster}) // harmless
 	if _, err := h.d.AddGroup(goldenSpec("192.0.2.1")); !errors.Is(err, ErrClosed) {
 		t.Errorf("add group: %v", err)

@@ -99,6 +99,10 @@ func (d *Dataplane) readSeen(slot uint32) (Seen, error) {
 	if err := d.objs.Seen.LookupWithFlags(slot, &s, ebpf.LookupLock); err != nil {
 		return Seen{}, err
 	}
+	return s.seen(slot), nil
+}
+
+func (s *bpfSeen) seen(slot uint32) Seen {
 	out := Seen{Count: s.Count, YieldedGeneration: s.YieldedGen, LimitedAt: int64(s.LimitedAt), Claim: int64(s.Claimed)}
 	if s.Count > 0 {
 		e := bpfEvent{
@@ -108,22 +112,33 @@ func (d *Dataplane) readSeen(slot uint32) (Seen, error) {
 		}
 		out.Event = e.event()
 	}
-	return out, nil
+	return out
 }
 
 // Answering says whether the kernel lets this node speak for the group at now
 // (CLOCK_BOOTTIME ns): role MASTER, not yielded, and the lease not over or the advert
 // of a claim just gone out.
 func (g *Group) Answering(now int64) (bool, error) {
-	t := g.d.roles
-	k := t.at(g.slot)
-	roleGen, lease, until := atomic.LoadUint64(&k.RoleGen), atomic.LoadUint64(&k.Lease), atomic.LoadUint64(&k.SendUntil)
-	runtime.KeepAlive(t)
+	right := g.right() // before what may have ended it
 	seen, err := g.Seen()
 	if err != nil {
 		return false, err
 	}
-	holds := roleGen&3 == uint64(RoleMaster) && seen.YieldedGeneration < roleGen>>roleShift
-	claimed := instant(now) < until && until == instant(seen.Claim)
-	return holds && (instant(now) < lease || claimed), nil
+	return right.holds(seen, now), nil
+}
+
+// right is what the agent's last role gives a group.
+type right struct{ roleGen, lease, until uint64 }
+
+func (g *Group) right() right {
+	t := g.d.roles
+	defer runtime.KeepAlive(t)
+	k := t.at(g.slot)
+	return right{atomic.LoadUint64(&k.RoleGen), atomic.LoadUint64(&k.Lease), atomic.LoadUint64(&k.SendUntil)}
+}
+
+func (r right) holds(seen Seen, now int64) bool {
+	master := r.roleGen&3 == uint64(RoleMaster) && seen.YieldedGeneration < r.roleGen>>roleShift
+	claimed := instant(now) < r.until && r.until == instant(seen.Claim)
+	return master && (instant(now) < r.lease || claimed)
 }

@@ -77,12 +77,18 @@ type VIPStats struct {
 
 // Stats sums the group's counters over all CPUs.
 func (g *Group) Stats() (GroupStats, error) {
-	st := GroupStats{Rejected: make(map[string]uint64, len(rejectNames)-1), Dropped: make(map[string]uint64, len(droppedNames))}
 	cpus, contexts, err := g.groupCounters()
 	if err != nil {
 		return GroupStats{}, err
 	}
+	st := sumGroup(cpus)
 	st.Contexts = contexts
+	return st, nil
+}
+
+// sumGroup is all but the contexts, whose counts move.
+func sumGroup(cpus []bpfGroupStats) GroupStats {
+	st := GroupStats{Rejected: make(map[string]uint64, len(rejectNames)-1), Dropped: make(map[string]uint64, len(droppedNames))}
 	var sum bpfGroupStats
 	for i := range cpus {
 		c := &cpus[i]
@@ -106,7 +112,7 @@ func (g *Group) Stats() (GroupStats, error) {
 	for r, name := range droppedNames {
 		st.Dropped[name] = sum.Dropped[r]
 	}
-	return st, nil
+	return st
 }
 
 // groupCounters reads the counters of each CPU, and those of the contexts as
@@ -146,21 +152,24 @@ func (g *Group) VIPStats() (map[netip.Addr]VIPStats, error) {
 		if err := g.d.objs.VipStats.Lookup(slot, &cpus); err != nil {
 			return nil, fmt.Errorf("read the counters of %s on %s: %w", addr, g.name, err)
 		}
-		var st VIPStats
-		for i := range cpus {
-			c := &cpus[i]
-			st.ARPRequests += c.ArpRequests
-			st.ARPReplies += c.ArpReplies
-			st.ARPSuppressed += c.ArpSuppressed
-			st.ARPGratuitous += c.ArpGratuitous
-			st.NDSolicitations += c.NdSolicitations
-			st.NDAdvertisements += c.NdAdvertisements
-			st.NDSuppressed += c.NdSuppressed
-			st.UnseenAt = max(st.UnseenAt, int64(c.UnseenAt))
-		}
-		out[addr] = st
+		out[addr] = sumVIP(cpus)
 	}
 	return out, nil
+}
+
+func sumVIP(cpus []bpfVipStats) (st VIPStats) {
+	for i := range cpus {
+		c := &cpus[i]
+		st.ARPRequests += c.ArpRequests
+		st.ARPReplies += c.ArpReplies
+		st.ARPSuppressed += c.ArpSuppressed
+		st.ARPGratuitous += c.ArpGratuitous
+		st.NDSolicitations += c.NdSolicitations
+		st.NDAdvertisements += c.NdAdvertisements
+		st.NDSuppressed += c.NdSuppressed
+		st.UnseenAt = max(st.UnseenAt, int64(c.UnseenAt))
+	}
+	return st
 }
 
 // InterfaceStats counts what passed on an interface and belonged to no group of

@@ -22,6 +22,8 @@ type view struct {
 	states       []string // label of each of states()
 	groupReasons []string // label of each of groupReasons()
 	ifaceReasons []string
+	dropped      []string // reasons that any group or interface has, sorted
+	droppedLabel []string
 }
 
 type groupView struct {
@@ -44,7 +46,28 @@ func newView(s *Snapshot) *view {
 		}
 		v.groups[i] = gv
 	}
+	v.dropped = droppedReasons(s)
+	v.droppedLabel = labels("reason", v.dropped)
 	return v
+}
+
+func droppedReasons(s *Snapshot) []string {
+	var all []string
+	add := func(counts map[string]uint64) {
+		for r := range counts {
+			if !slices.Contains(all, r) {
+				all = append(all, r)
+			}
+		}
+	}
+	for i := range s.Groups {
+		add(s.Groups[i].Dropped)
+	}
+	for i := range s.Interfaces {
+		add(s.Interfaces[i].Dropped)
+	}
+	slices.Sort(all)
+	return all
 }
 
 func labels(name string, values []string) []string {
@@ -232,11 +255,19 @@ func writeRejected(p *page, v *view) {
 func writeDropped(p *page, v *view) {
 	for i := range v.groups {
 		g := &v.groups[i]
-		reasons(p, g.Dropped, nil, nil, g.iface, g.vhid)
+		dropped(p, v, g.Dropped, g.iface, g.vhid)
 	}
 	for i := range v.Interfaces {
 		f := &v.Interfaces[i]
-		reasons(p, f.Dropped, nil, nil, label("interface", f.Name), label("vhid", ""))
+		dropped(p, v, f.Dropped, label("interface", f.Name), label("vhid", ""))
+	}
+}
+
+func dropped(p *page, v *view, counts map[string]uint64, iface, vhid string) {
+	for i, r := range v.dropped {
+		if n, ok := counts[r]; ok {
+			p.count(n, iface, v.droppedLabel[i], vhid)
+		}
 	}
 }
 

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+)
+
+// Reading is what the kernel says of one group.
+type Reading struct {
+	Stats     GroupStats
+	VIPs      map[netip.Addr]VIPStats
+	Seen      Seen
+	Answering bool
+}
+
+// batchBytes bounds what one system call reads: the lock that the election takes as
+// well is held for as long.
+const batchBytes = 256 << 10
+
+// Readings reads all groups at now (CLOCK_BOOTTIME ns) with a few system calls, where
+// [Group.Stats] and its like take one for every slot. A group that is added or removed
+// meanwhile is missing. What is answered counts for the moment that Seen was read.
+func (d *Dataplane) Readings(now int64) (map[*Group]*Reading, error) {
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the cpus: %w", err)
+	}
+	groups, vips := d.owners()
+	out := make(map[*Group]*Reading, len(groups))
+	err = readArray(d, d.objs.GroupStats, cpus, groups, 0, func(g *Group, _ uint32, v []bpfGroupStats) {
+		if g != nil && !g.removed {
+			out[g] = &Reading{Stats: sumGroup(v), VIPs: make(map[netip.Addr]VIPStats, len(g.vips))}
+			out[g].Stats.Contexts = g.contexts.counts(sumContexts(v))
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the counters of all groups: %w", err)
+	}
+	err = readArray(d, d.objs.VipStats, cpus, vips, 0, func(o vipOwner, slot uint32, v []bpfVipStats) {
+		if r := out[o.group]; r != nil && !o.group.removed {
+			if now, ok := o.group.vips[o.addr]; ok && now == slot {
+				r.VIPs[o.addr] = sumVIP(v)
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the counters of all addresses: %w", err)
+	}
+	err = readArray(d, d.objs.Seen, 1, groups, ebpf.LookupLock, func(g *Group, slot uint32, v []bpfSeen) {
+		if r := out[g]; r != nil && g.removed {
+			delete(out, g)
+		} else if r != nil {
+			r.Seen = v[0].seen(slot)
+			r.Answering = g.right().holds(r.Seen, now)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the last adverts of all groups: %w", err)
+	}
+	return out, nil
+}
+
+type vipOwner struct {
+	group *Group
+	addr  netip.Addr
+}
+
+// owners are those of each slot of a group and of an address; of a free one the zero value.
+func (d *Dataplane) owners() ([]*Group, []vipOwner) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	groups, vips := make([]*Group, d.slots.next), make([]vipOwner, d.vipSlots.next)
+	for _, g := range d.groups {
+		groups[g.slot] = g
+		for addr, slot := range g.vips {
+			vips[slot] = vipOwner{g, addr}
+		}
+	}
+	return groups, vips
+}
+
+// readArray hands the first elements of an array to use, one for each owner, which may
+// have lost it in between: use runs under d.mu.
+func readArray[O, V any](d *Dataplane, m *ebpf.Map, cpus int, owners []O, flags ebpf.MapLookupFlags, use func(owner O, slot uint32, values []V)) error {
+	var zero V
+	n := min(len(owners), max(1, batchBytes/(cpus*int(unsafe.Sizeof(zero)))))
+	keys, values := make([]uint32, n), make([]V, n*cpus)
+	var at ebpf.MapBatchCursor
+	batch := func(left int) (int, error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if d.closed {
+			return 0, ErrClosed
+		}
+		n, err := m.BatchLookup(&at, keys[:min(n, left)], values[:min(n, left)*cpus], &ebpf.BatchOptions{ElemFlags: uint64(flags)})
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) { // which is the array's end
+			return 0, err
+		}
+		if n == 0 {
+			return 0, fmt.Errorf("the map ends %d elements early", left)
+		}
+		for i, slot := range keys[:n] {
+			use(owners[slot], slot, values[i*cpus:(i+1)*cpus])
+		}
+		return n, nil
+	}
+	for left := len(owners); left > 0; {
+		n, err := batch(left)
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
