@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -245,12 +246,47 @@ func (d *Dataplane) adoptInterfaces() error {
 	if err := it.Err(); err != nil {
 		return fmt.Errorf("read the pinned list of interfaces: %w", err)
 	}
+	if err := d.dropStrayLinks(flags); err != nil {
+		return err
+	}
 	for ifindex, f := range flags {
 		if err := d.adoptInterface(ifindex, f); err != nil {
 			return fmt.Errorf("adopt interface %d: %w", ifindex, err)
 		}
 	}
 	return d.adoptVLANs(parents)
+}
+
+// dropStrayLinks detaches what no known interface accounts for: nobody would ever claim
+// it, and it would keep our own program out.
+func (d *Dataplane) dropStrayLinks(known map[int]uint32) error {
+	pins, err := filepath.Glob(filepath.Join(d.pinDir(), "link-*"))
+	if err != nil {
+		return err
+	}
+	for _, pin := range pins {
+		var ifindex int
+		_, err := fmt.Sscanf(filepath.Base(pin), "link-%d-", &ifindex)
+		if _, ok := known[ifindex]; ok && err == nil {
+			continue
+		}
+		d.opts.Log.Warn("removing a pinned link that no interface accounts for", "pin", pin)
+		if err := removePinnedLink(pin); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// otherLayouts are the pins of vipds that laid out their maps in another way.
+func (d *Dataplane) otherLayouts() []string {
+	dirs, err := filepath.Glob(filepath.Join(d.opts.Dir, "v*"))
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		return strings.HasSuffix(dir, tmpSuffix) // nothing worked on those
+	})
 }
 
 // adoptInterface puts the new programs in the place of the old, the fence first; each

@@ -6,15 +6,18 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
 )
 
@@ -305,6 +308,25 @@ func TestAdoptRefused(t *testing.T) {
 			}
 		}, false},
 		{"another size", func(a *adoptable) { a.o.MaxGroups = 9 }, false},
+		{"a map was cut short", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "seen"), nil))
+			short := &ebpf.MapSpec{Type: m.Type(), KeySize: m.KeySize(), ValueSize: m.ValueSize(), MaxEntries: m.MaxEntries() - 1, Flags: m.Flags()}
+			_ = m.Close()
+			replace(a, "seen", short)
+		}, false},
+		{"an empty directory", func(a *adoptable) {
+			dir := a.o.Dir + "/" + layoutDir
+			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+				a.t.Fatal(err)
+			}
+		}, true},
+		{"a map in the place of the directory", func(a *adoptable) {
+			dir := a.o.Dir + "/" + layoutDir
+			m := must(ebpf.NewMap(tiny))
+			if err := errors.Join(os.RemoveAll(dir), m.Pin(dir), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, true},
 		{"two groups on a slot", func(a *adoptable) {
 			m := must(ebpf.LoadPinnedMap(pin(a, "groups"), nil))
 			key := bpfGroupKey{Ifindex: uint32(a.ours.Attrs().Index), Vhid: 9}
@@ -324,9 +346,15 @@ func TestAdoptRefused(t *testing.T) {
 			a := newAdoptable(t, fmt.Sprint("loader-refuse", i), false)
 			a.die()
 			tc.wreck(a)
+			var log bytes.Buffer
+			a.o.Log = slog.New(slog.NewTextHandler(&log, nil))
 			a.open()
+			a.o.Log = nil
 			if p := a.d.Pinned(); len(p) != 0 {
 				t.Errorf("pinned %+v", p)
+			}
+			if n := strings.Count(log.String(), "cannot adopt what an earlier vipd left, starting clean"); n != 1 {
+				t.Errorf("%d lines say that it starts clean, want one:\n%s", n, log.String())
 			}
 			waitFor(t, func() bool { return detached(t, a.ours) }) // an unpinned link goes in its own time
 			if (len(a.evacuated) == 3) == tc.blind {
@@ -346,6 +374,83 @@ func TestAdoptRefused(t *testing.T) {
 			a.open()
 			if p := a.d.Pinned(); len(p) != 2 || len(a.evacuated) != 0 {
 				t.Errorf("the next start: pinned %+v, evacuated %+v", p, a.evacuated)
+			}
+		})
+	}
+}
+
+// TestAdoptDespite: what is not ours, or of no use any more, does not keep the rest from
+// being adopted.
+func TestAdoptDespite(t *testing.T) {
+	pin := func(a *adoptable, name string) string {
+		m := must(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}))
+		path := a.o.Dir + "/" + name
+		if err := errors.Join(m.Pin(path), m.Close()); err != nil {
+			a.t.Fatal(err)
+		}
+		return path
+	}
+	for i, tc := range []struct {
+		name   string
+		litter func(a *adoptable) string // gives the path
+		stays  bool
+	}{
+		{"a stranger's pin beside ours", func(a *adoptable) string { return pin(a, "foreign") }, true},
+		{"a stranger's pin among ours", func(a *adoptable) string { return pin(a, layoutDir+"/foreign") }, true},
+		{"a daemon died while it pinned", func(a *adoptable) string {
+			path := a.o.Dir + "/" + layoutDir + tmpSuffix
+			if err := os.Mkdir(path, 0o700); err != nil {
+				a.t.Fatal(err)
+			}
+			pin(a, layoutDir+tmpSuffix+"/meta")
+			return path
+		}, true},
+		{"a link of an interface that is gone", func(a *adoptable) string {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "gone"
+			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "gonepeer"}); err != nil {
+				a.t.Fatal(err)
+			}
+			l := must(netlink.LinkByName("gone"))
+			a.open()
+			if _, err := a.d.Attach(l.Attrs().Index, "gone", ModeGeneric); err != nil {
+				a.t.Fatal(err)
+			}
+			path := a.d.linkPin(l.Attrs().Index, "xdp")
+			a.die()
+			if err := netlink.LinkDel(l); err != nil || !exists(path) {
+				a.t.Fatal(err, exists(path))
+			}
+			return path
+		}, false},
+		{"a link that no list of interfaces has", func(a *adoptable) string {
+			from := fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, layoutDir, a.ours.Attrs().Index)
+			l := must(link.LoadPinnedLink(from, nil))
+			path := fmt.Sprintf("%s/%s/link-4711-xdp", a.o.Dir, layoutDir)
+			if err := errors.Join(l.Pin(path), l.Close()); err != nil { // which takes the other pin away
+				a.t.Fatal(err)
+			}
+			return path
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newAdoptable(t, fmt.Sprint("loader-despite", i), false)
+			a.die()
+			path := tc.litter(a)
+			a.start()
+			if got := left(t, a.ours); got != "xdp "+fence(false) {
+				t.Errorf("attached: %s", got)
+			}
+			if g := a.one.Generation(); g != 7 || len(a.evacuated) != 0 {
+				t.Errorf("generation %d, evacuated %+v", g, a.evacuated)
+			}
+			if exists(path) != tc.stays {
+				t.Errorf("%s is there: %v", path, !tc.stays)
+			}
+			if tc.stays {
+				if err := os.RemoveAll(path); err != nil {
+					t.Error(err)
+				}
 			}
 		})
 	}

@@ -134,6 +134,10 @@ func cleanup(o Options) (CleanupReport, error) {
 // links and maps.
 func (r *CleanupReport) remove(dir string) error {
 	var errs []error
+	if info, err := os.Lstat(dir); err == nil && !info.IsDir() {
+		r.Maps++ // of somebody else; it must not keep us from starting
+		return os.Remove(dir)
+	}
 	if filepath.Base(dir) == layoutDir { // another version's maps would be misread
 		errs = append(errs, silencePinned(dir), r.undoInterfaces(dir))
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -80,12 +81,15 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 		return nil, err
 	}
 	if o.Adopt {
-		switch err := d.adopt(); {
-		case err == nil:
+		err := d.adopt()
+		if err == nil {
 			return d, nil
-		case errors.Is(err, fs.ErrNotExist) && !exists(d.pinDir()):
-			// The first start, or after a reboot.
-		default:
+		}
+		// Nothing there is the first start, or one after a reboot.
+		if others := d.otherLayouts(); !errors.Is(err, fs.ErrNotExist) || exists(d.pinDir()) || len(others) > 0 {
+			if !exists(d.pinDir()) {
+				err = fmt.Errorf("only another layout is there: %s", strings.Join(others, ", "))
+			}
 			o.Log.Warn("cannot adopt what an earlier vipd left, starting clean", "dir", d.pinDir(), "err", err)
 		}
 		if err := d.forget(); err != nil {
