@@ -3,6 +3,7 @@
 package election_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -41,16 +42,19 @@ func TestFastSegment(t *testing.T) {
 		t.Repeat(w.actions())
 		w.settle(t)
 	}
-	for range 2 {
-		rapid.Check(t, life)
-	}
-	for _, r := range []election.Reason{
+	wanted := []election.Reason{
 		election.ReasonMasterTimeout, election.ReasonBetterAdvert, election.ReasonEqualAdvert, election.ReasonDemoted,
 		election.ReasonLeaseExpired, election.ReasonGoodbye, election.ReasonPreempt, election.ReasonYield,
-	} {
-		if witness[r] == 0 && !t.Failed() {
-			t.Errorf("%v never happened: the test proves less than it says", r)
-		}
+	}
+	missing := func() []election.Reason {
+		return slices.DeleteFunc(slices.Clone(wanted), func(r election.Reason) bool { return witness[r] > 0 })
+	}
+	// The rarest of them needs more lives than two rounds have, one time in a hundred.
+	for round := 0; round < 2 || round < 12 && len(missing()) > 0 && !t.Failed(); round++ {
+		rapid.Check(t, life)
+	}
+	if left := missing(); len(left) > 0 && !t.Failed() {
+		t.Errorf("%v never happened: the test proves less than it says", left)
 	}
 }
 
