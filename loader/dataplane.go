@@ -182,14 +182,18 @@ func spec(o Options) (*ebpf.CollectionSpec, error) {
 	} {
 		s.Maps[name].MaxEntries = n
 	}
-	// Frames in several buffers and the helper that measures them came together in 5.18.
-	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) != nil {
+	if !severalBuffers(o) {
 		dropFrags(s)
 		if err := s.Variables[bpfVarCfgBuffLen].Set(uint32(0)); err != nil {
 			return nil, fmt.Errorf("set %s: %w", bpfVarCfgBuffLen, err)
 		}
 	}
 	return s, nil
+}
+
+// severalBuffers: such frames, and the helper that measures them, came together in 5.18.
+func severalBuffers(o Options) bool {
+	return !o.singleBuffer && features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) == nil
 }
 
 // dropFrags makes the XDP program one for frames of a single buffer.
@@ -215,6 +219,9 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 		return fmt.Errorf("load the bpf programs: %w", err)
 	}
 	d.bss = all.Bss
+	if !severalBuffers(d.opts) {
+		d.opts.Log.Info("this kernel has no xdp for frames in several buffers: where native mode refuses a large MTU, use mode = \"generic\" or Linux 5.18 or newer")
+	}
 	return nil
 }
 

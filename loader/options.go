@@ -31,6 +31,9 @@ type Options struct {
 	ForceClsact bool
 	// MaxGroups and MaxVIPs bound the tables. 0 means the default.
 	MaxGroups, MaxVIPs int
+
+	// singleBuffer is for tests: as on a kernel before 5.18.
+	singleBuffer bool
 }
 
 func (o Options) withDefaults() Options {
