@@ -4,9 +4,7 @@ package vipctl
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -123,8 +121,8 @@ func ignore(err, what error) error {
 
 func (k *capturing) line(raw []byte) error {
 	var l api.CaptureLine
-	if err := json.Unmarshal(raw, &l); err != nil {
-		return fmt.Errorf("read the capture: %w; is vipd of another version? `vipctl version` tells", err)
+	if err := understand(raw, "the capture", &l); err != nil {
+		return err
 	}
 	switch {
 	case l.Begin != nil:

@@ -4,7 +4,6 @@ package vipctl
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -76,15 +75,11 @@ func (p *program) demotionList(c *cli.Context) error {
 		return err
 	}
 	if format == formatJSON {
-		text, err := indent(raw)
-		if err == nil {
-			p.printf("%s", text)
-		}
-		return err
+		return p.raw(raw)
 	}
 	var d api.Demotions
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return fmt.Errorf("read the demotions: %w; is vipd of another version? `vipctl version` tells", err)
+	if err := understand(raw, "the demotions", &d); err != nil {
+		return err
 	}
 	p.printf("%s", p.demotionView(&d))
 	return nil

@@ -3,7 +3,6 @@
 package vipctl
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -50,8 +49,8 @@ func (p *program) doctor(c *cli.Context) error {
 		return err
 	}
 	var d api.Doctor
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return fmt.Errorf("read the answer: %w; is vipd of another version? `vipctl version` tells", err)
+	if err := understand(raw, "the answer", &d); err != nil {
+		return err
 	}
 	text := p.doctorView(&d)
 	if format == formatJSON {

@@ -54,15 +54,11 @@ func (p *program) history(c *cli.Context) error {
 		return err
 	}
 	if format == formatJSON {
-		text, err := indent(raw)
-		if err == nil {
-			p.printf("%s", text)
-		}
-		return err
+		return p.raw(raw)
 	}
 	var h api.History
-	if err := json.Unmarshal(raw, &h); err != nil {
-		return fmt.Errorf("read the history: %w; is vipd of another version? `vipctl version` tells", err)
+	if err := understand(raw, "the history", &h); err != nil {
+		return err
 	}
 	p.printf("%s", p.historyView(&h))
 	if h.Damaged > 0 {

@@ -3,7 +3,6 @@
 package vipctl
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,15 +53,11 @@ func (p *program) planFile(c *cli.Context) error {
 		return err
 	}
 	if format == formatJSON {
-		text, err := indent(raw)
-		if err == nil {
-			p.printf("%s", text)
-		}
-		return err
+		return p.raw(raw)
 	}
 	var plan api.Plan
-	if err := json.Unmarshal(raw, &plan); err != nil {
-		return fmt.Errorf("read the plan: %w; is vipd of another version? `vipctl version` tells", err)
+	if err := understand(raw, "the plan", &plan); err != nil {
+		return err
 	}
 	p.printf("%s", p.planView(&plan))
 	for _, w := range plan.Warnings {

@@ -100,7 +100,7 @@ func (p *program) recordList(c *cli.Context) error {
 		}
 	}
 	if list.Incidents = kept; format == formatJSON {
-		return p.printJSON(list)
+		return p.json(list)
 	}
 	p.printf("%s", p.incidentsView(list.Incidents))
 	if list.Skipped > 0 {
@@ -110,18 +110,6 @@ func (p *program) recordList(c *cli.Context) error {
 		p.warn("incidents are not on disk and would be lost with vipd: %s", list.Unsaved)
 	}
 	return nil
-}
-
-func (p *program) printJSON(v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	text, err := indent(raw)
-	if err == nil {
-		p.printf("%s", text)
-	}
-	return err
 }
 
 func (p *program) incidentsView(all []api.Incident) string {
@@ -188,11 +176,7 @@ func (p *program) recordShow(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		text, err := indent(raw)
-		if err == nil {
-			p.printf("%s", text)
-		}
-		return err
+		return p.raw(raw)
 	}
 	in, err := p.client(c).Incident(c.Context, id)
 	if err != nil {

@@ -3,7 +3,6 @@
 package vipctl
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,15 +45,11 @@ func (p *program) show(c *cli.Context) error {
 		return err
 	}
 	if format == formatJSON {
-		text, err := indent(raw)
-		if err == nil {
-			p.printf("%s", text)
-		}
-		return err
+		return p.raw(raw)
 	}
 	var g api.Group
-	if err := json.Unmarshal(raw, &g); err != nil {
-		return fmt.Errorf("read the group: %w; is vipd of another version? `vipctl version` tells", err)
+	if err := understand(raw, "the group", &g); err != nil {
+		return err
 	}
 	p.printf("%s", p.groupView(&g))
 	return nil

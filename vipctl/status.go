@@ -3,9 +3,7 @@
 package vipctl
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -72,8 +70,8 @@ func (p *program) statusFrame(ctx context.Context, client *api.Client, format st
 		return "", nil, err
 	}
 	var st api.Status
-	if err := json.Unmarshal(raw, &st); err != nil {
-		return "", nil, fmt.Errorf("read the status: %w; is vipd of another version? `vipctl version` tells", err)
+	if err := understand(raw, "the status", &st); err != nil {
+		return "", nil, err
 	}
 	sortGroups(st.Groups)
 	if format == formatJSON {
@@ -81,28 +79,6 @@ func (p *program) statusFrame(ctx context.Context, client *api.Client, format st
 		return text, &st, err
 	}
 	return p.statusView(&st, format == formatWide), &st, nil
-}
-
-// indent keeps the daemon's JSON as it is, unknown fields too.
-func indent(raw json.RawMessage) (string, error) {
-	var b bytes.Buffer
-	if err := json.Indent(&b, raw, "", "  "); err != nil {
-		return "", fmt.Errorf("read the answer: %w", err)
-	}
-	return strings.TrimRight(b.String(), "\n") + "\n", nil
-}
-
-// json prints an answer.
-func (p *program) json(v any) error {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	text, err := indent(raw)
-	if err == nil {
-		p.printf("%s", text)
-	}
-	return err
 }
 
 // check prints one line for a monitor. A format that was asked for is printed as well,

@@ -4,7 +4,6 @@ package vipctl
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -61,8 +60,8 @@ func (p *program) why(c *cli.Context) error {
 			return err
 		}
 		var w api.Why
-		if err := json.Unmarshal(raw, &w); err != nil {
-			return fmt.Errorf("read the answer: %w; is vipd of another version? `vipctl version` tells", err)
+		if err := understand(raw, "the answer", &w); err != nil {
+			return err
 		}
 		list, texts = append(list, raw), append(texts, p.whyView(&w))
 	}
