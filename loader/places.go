@@ -4,14 +4,11 @@ package loader
 
 import (
 	"encoding/binary"
-	"fmt"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 )
 
 // placeTable is the places map, mapped into this process: where the program looks before
@@ -20,17 +17,10 @@ type placeTable struct {
 	mem []byte
 }
 
-func mapPlaces(m *ebpf.Map) (*placeTable, error) {
-	size := int(m.MaxEntries()) * int(unsafe.Sizeof(bpfPlace{}))
-	page := os.Getpagesize()
-	size = (size + page - 1) / page * page
-	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map the places: %w", err)
-	}
-	t := &placeTable{mem: mem}
-	runtime.AddCleanup(t, func(mem []byte) { _ = unix.Munmap(mem) }, mem) // nothing to be done about a failure
-	return t, nil
+func mapPlaces(m *ebpf.Map) (t *placeTable, err error) {
+	t = &placeTable{}
+	t.mem, err = mapArray(t, m, unsafe.Sizeof(bpfPlace{}), "places")
+	return t, err
 }
 
 // words of an entry: its key, and the two of its value.

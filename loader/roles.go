@@ -3,34 +3,23 @@
 package loader
 
 import (
-	"fmt"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 )
 
 // roleTable is the roles map, mapped into this process: a renewal of a lease is
-// one store and no system call. The mapping lives as long as anybody holds the
-// table, so that a late store after Close hits memory of ours.
+// one store and no system call.
 type roleTable struct {
 	mem []byte
 }
 
-func mapRoles(m *ebpf.Map) (*roleTable, error) {
-	size := int(m.MaxEntries()) * int(unsafe.Sizeof(bpfRole{}))
-	page := os.Getpagesize()
-	size = (size + page - 1) / page * page
-	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("map the roles: %w", err)
-	}
-	t := &roleTable{mem: mem}
-	runtime.AddCleanup(t, func(mem []byte) { _ = unix.Munmap(mem) }, mem) // nothing to be done about a failure
-	return t, nil
+func mapRoles(m *ebpf.Map) (t *roleTable, err error) {
+	t = &roleTable{}
+	t.mem, err = mapArray(t, m, unsafe.Sizeof(bpfRole{}), "roles")
+	return t, err
 }
 
 func (t *roleTable) at(slot uint32) *bpfRole {
