@@ -246,8 +246,8 @@ func (d *Dataplane) noteInterface(ifindex int, flags uint32) error {
 // serves an interface without VLANs, so it is a warning.
 func (d *Dataplane) showTags(a *attachment, ifindex int) {
 	wasOn, err := hideNoTags(a.ifname)
-	if wasOn {
-		err = d.noteFlag(ifindex, ifaceRXVLAN)
+	if wasOn != 0 {
+		err = errors.Join(err, d.noteFlag(ifindex, wasOn))
 	}
 	if err != nil {
 		d.opts.Log.Warn("vlan tags may be hidden from the data plane", "interface", a.ifname, "err", err)
@@ -375,8 +375,8 @@ func undo(ifindex int, flags uint32) error {
 	if flags&(ifaceClsactFilter|ifaceIngress) != 0 {
 		errs = append(errs, removeClsact(ifindex, flags))
 	}
-	if flags&ifaceRXVLAN != 0 {
-		errs = append(errs, hideTagsAgain(ifindex))
+	if tags := flags & (ifaceRXVLAN | ifaceRXSTag); tags != 0 {
+		errs = append(errs, hideTagsAgain(ifindex, tags))
 	}
 	return errors.Join(errs...)
 }

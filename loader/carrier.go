@@ -93,8 +93,8 @@ func (d *Dataplane) attachCarrier(p *attachment, ifindex int) error {
 		return err
 	}
 	wasOn, err := hideNoTags(p.ifname)
-	if wasOn {
-		err = d.noteFlag(ifindex, ifaceRXVLAN)
+	if wasOn != 0 {
+		err = errors.Join(err, d.noteFlag(ifindex, wasOn))
 	}
 	if err != nil {
 		return fmt.Errorf("its parent takes tags off before xdp sees them: %w", err)

@@ -22,6 +22,7 @@ const (
 	ifaceRXVLAN       = 4
 	ifaceCarrier      = 8
 	ifaceIngress      = 16
+	ifaceRXSTag       = 32
 )
 
 // attachEgress prefers tcx (kernel 6.6). First on the hook: a program before us that

@@ -5,8 +5,6 @@ package loader
 import (
 	"errors"
 	"fmt"
-	"runtime"
-	"unsafe"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -14,48 +12,67 @@ import (
 
 // A NIC that takes VLAN tags out of the frame hides them from XDP, native and
 // generic alike: an advert or an ARP request of another VLAN would look like one of
-// the untagged network. So the offload is off as long as we are attached. A veth
-// delivers out-of-band tags all the same if its peer's tx-vlan-offload is on;
+// the untagged network. So the offloads are off as long as we are attached. A veth
+// delivers out-of-band tags all the same if its peer's offloads for sending are on;
 // nothing on our side can see those.
 
-const ethFlagRXVLAN = 1 << 8 // ETH_FLAG_RXVLAN
-
-// ethtoolValue is struct ethtool_value.
-type ethtoolValue struct {
-	cmd, data uint32
+// tagOffload is one that takes tags out of frames.
+type tagOffload struct {
+	flag    uint32 // of an interface on which it was on
+	feature string // as the kernel calls it
+	name    string // as ethtool does
 }
 
-// ifreqPtr is struct ifreq with a pointer in its union.
-type ifreqPtr struct {
-	name [unix.IFNAMSIZ]byte
-	data unsafe.Pointer
-	_    [24 - unsafe.Sizeof(uintptr(0))]byte
+func tagOffloads() []tagOffload {
+	return []tagOffload{
+		{ifaceRXVLAN, "rx-vlan-hw-parse", "rx-vlan-offload"},            // 802.1Q
+		{ifaceRXSTag, "rx-vlan-stag-hw-parse", "rx-vlan-stag-hw-parse"}, // 802.1ad
+	}
 }
 
-// hideNoTags switches the offload off and says whether it was on. A driver that
-// knows no such thing hides none.
-func hideNoTags(ifname string) (wasOn bool, err error) {
-	flags, err := ethtoolFlags(ifname, unix.ETHTOOL_GFLAGS, 0)
-	if errors.Is(err, unix.EOPNOTSUPP) || err == nil && flags&ethFlagRXVLAN == 0 {
-		return false, nil
-	}
-	if err == nil {
-		_, err = ethtoolFlags(ifname, unix.ETHTOOL_SFLAGS, flags&^ethFlagRXVLAN)
-	}
-	if err == nil {
-		flags, err = ethtoolFlags(ifname, unix.ETHTOOL_GFLAGS, 0)
-	}
-	if err == nil && flags&ethFlagRXVLAN != 0 {
-		err = errors.New("it stays on")
+// nicFeatures are a NIC's, by the kernel's names; tests stand in other drivers.
+type nicFeatures interface {
+	Features(ifname string) (map[string]bool, error)
+	Switch(ifname, feature string, on bool) error
+}
+
+// hideNoTags switches the offloads off and says which were on, as flags of the
+// interface, also with an error. A driver that knows no such thing hides none.
+func hideNoTags(ifname string) (wasOn uint32, err error) {
+	return switchOff(nic{}, ifname)
+}
+
+func switchOff(f nicFeatures, ifname string) (wasOn uint32, err error) {
+	on, err := f.Features(ifname)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return 0, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("switch rx-vlan-offload of %s off: %w", ifname, err)
+		return 0, fmt.Errorf("ask for the features of %s: %w", ifname, err)
 	}
-	return true, nil
+	var errs []error
+	for _, o := range tagOffloads() {
+		if !on[o.feature] {
+			continue
+		}
+		err := f.Switch(ifname, o.feature, false)
+		if err == nil {
+			var now map[string]bool
+			if now, err = f.Features(ifname); err == nil && now[o.feature] {
+				err = errors.New("it stays on")
+			}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("switch %s of %s off: %w", o.name, ifname, err))
+			continue
+		}
+		wasOn |= o.flag
+	}
+	return wasOn, errors.Join(errs...)
 }
 
 // hideTagsAgain undoes hideNoTags; an interface that is gone needs nothing.
-func hideTagsAgain(ifindex int) error {
+func hideTagsAgain(ifindex int, flags uint32) error {
 	l, err := netlink.LinkByIndex(ifindex)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {
 		return nil
@@ -64,33 +81,14 @@ func hideTagsAgain(ifindex int) error {
 		return fmt.Errorf("look up interface %d: %w", ifindex, err)
 	}
 	name := l.Attrs().Name
-	flags, err := ethtoolFlags(name, unix.ETHTOOL_GFLAGS, 0)
-	if err == nil {
-		_, err = ethtoolFlags(name, unix.ETHTOOL_SFLAGS, flags|ethFlagRXVLAN)
+	var errs []error
+	for _, o := range tagOffloads() {
+		if flags&o.flag == 0 {
+			continue
+		}
+		if err := (nic{}).Switch(name, o.feature, true); err != nil && !goneDevice(err) {
+			errs = append(errs, fmt.Errorf("switch %s of %s on again: %w", o.name, name, err))
+		}
 	}
-	if err != nil && !goneDevice(err) {
-		return fmt.Errorf("switch rx-vlan-offload of %s on again: %w", name, err)
-	}
-	return nil
-}
-
-func ethtoolFlags(ifname string, cmd, data uint32) (uint32, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(fd)
-	value := &ethtoolValue{cmd: cmd, data: data}
-	var req ifreqPtr
-	if len(ifname) >= len(req.name) {
-		return 0, unix.EINVAL
-	}
-	copy(req.name[:], ifname)
-	req.data = unsafe.Pointer(value)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
-	runtime.KeepAlive(value)
-	if errno != 0 {
-		return 0, errno
-	}
-	return value.data, nil
+	return errors.Join(errs...)
 }

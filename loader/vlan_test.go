@@ -3,6 +3,8 @@
 package loader
 
 import (
+	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,13 +14,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// rxVLAN says whether the interface takes tags out of frames. Of both kinds or of none:
+// a veth can do both.
 func rxVLAN(t *testing.T, ifname string) bool {
 	t.Helper()
 	flags, err := ethtoolFlags(ifname, unix.ETHTOOL_GFLAGS, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return flags&ethFlagRXVLAN != 0
+	on := flags&ethFlagRXVLAN != 0
+	if stag := rxSTag(t, ifname); stag != on {
+		t.Errorf("rx-vlan-offload is on: %v, rx-vlan-stag-hw-parse: %v", on, stag)
+	}
+	return on
+}
+
+func rxSTag(t *testing.T, ifname string) bool {
+	t.Helper()
+	on, ok := must(nic{}.Features(ifname))["rx-vlan-stag-hw-parse"]
+	if !ok {
+		t.Fatal("the kernel knows no rx-vlan-stag-hw-parse")
+	}
+	return on
 }
 
 // TestRXVLANOffload is off while we are attached, and as before afterwards.
@@ -50,12 +67,10 @@ func TestRXVLANOffload(t *testing.T) {
 	if _, err := Cleanup(o); err != nil || !rxVLAN(t, "ours") {
 		t.Errorf("after cleanup: on %v, %v", rxVLAN(t, "ours"), err)
 	}
-	flags, err := ethtoolFlags("ours", unix.ETHTOOL_GFLAGS, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ethtoolFlags("ours", unix.ETHTOOL_SFLAGS, flags&^ethFlagRXVLAN); err != nil {
-		t.Fatal(err)
+	for _, feature := range []string{"rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"} {
+		if err := (nic{}).Switch("ours", feature, false); err != nil {
+			t.Fatal(err)
+		}
 	}
 	d = openTest(t, Options{})
 	if _, err := d.Attach(index, "ours", ModeAuto); err != nil {
@@ -63,6 +78,52 @@ func TestRXVLANOffload(t *testing.T) {
 	}
 	if err := d.Detach(index); err != nil || rxVLAN(t, "ours") {
 		t.Errorf("it was off before, and is on %v, %v", rxVLAN(t, "ours"), err)
+	}
+}
+
+// fakeNIC is a driver that switches some of its features and refuses others.
+type fakeNIC struct {
+	on, fixed map[string]bool
+	err       error
+}
+
+func (n fakeNIC) Features(string) (map[string]bool, error) { return maps.Clone(n.on), n.err }
+
+func (n fakeNIC) Switch(_, feature string, on bool) error {
+	if !n.fixed[feature] {
+		n.on[feature] = on
+	}
+	return nil
+}
+
+// TestTagOffloads: each is switched off by itself, and one that stays on is named.
+func TestTagOffloads(t *testing.T) {
+	const ctag, stag = "rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"
+	type set = map[string]bool
+	for _, tc := range []struct {
+		name  string
+		nic   fakeNIC
+		wasOn uint32
+		says  string
+	}{
+		{"none", fakeNIC{on: set{"rx-checksum": true}}, 0, ""},
+		{"both", fakeNIC{on: set{ctag: true, stag: true}}, ifaceRXVLAN | ifaceRXSTag, ""},
+		{"802.1Q", fakeNIC{on: set{ctag: true, stag: false}}, ifaceRXVLAN, ""},
+		{"802.1ad", fakeNIC{on: set{ctag: false, stag: true}}, ifaceRXSTag, ""},
+		{"802.1ad stays", fakeNIC{on: set{ctag: true, stag: true}, fixed: set{stag: true}}, ifaceRXVLAN, "switch rx-vlan-stag-hw-parse of eth9 off: it stays on"},
+		{"802.1Q stays", fakeNIC{on: set{ctag: true, stag: true}, fixed: set{ctag: true}}, ifaceRXSTag, "switch rx-vlan-offload of eth9 off: it stays on"},
+		{"a driver without", fakeNIC{err: unix.EOPNOTSUPP}, 0, ""},
+		{"nobody answers", fakeNIC{err: unix.EIO}, 0, "ask for the features of eth9"},
+	} {
+		wasOn, err := switchOff(tc.nic, "eth9")
+		if wasOn != tc.wasOn || (err != nil) != (tc.says != "") || err != nil && !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: were on %#x, %v", tc.name, wasOn, err)
+		}
+		for f, on := range tc.nic.on {
+			if on && f != "rx-checksum" && !tc.nic.fixed[f] {
+				t.Errorf("%s: %s is on", tc.name, f)
+			}
+		}
 	}
 }
 
