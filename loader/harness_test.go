@@ -261,11 +261,30 @@ func (h *harness) check(name string, p *ebpf.Program, frame []byte, w want) {
 	if wantCounts == nil {
 		wantCounts = map[string]uint64{}
 	}
-	if d := cmp.Diff(wantCounts, since(before, h.counters())); d != "" {
+	rose := since(before, h.counters())
+	if d := cmp.Diff(wantCounts, rose); d != "" {
 		h.t.Errorf("%s: counters (-want +got):\n%s", name, d)
 	}
+	h.accounted(name, verdict == xdpDrop && p == h.d.objs.VipdXdp || verdict == tcShot && p == h.d.objs.VipdEgress, rose)
 	if n := len(h.drain()); n != w.events {
 		h.t.Errorf("%s: %d events, want %d", name, n, w.events)
+	}
+}
+
+// accounted holds that a frame that is dropped is counted for one named reason, and that
+// no other frame is counted as dropped. An advert that is refused may be dropped as such,
+// or passed on and be dropped for where it goes.
+func (h *harness) accounted(name string, dropped bool, rose map[string]uint64) {
+	h.t.Helper()
+	var drops, rejects uint64
+	for _, reason := range DropReasons() {
+		drops += rose["drop_"+reason]
+	}
+	for _, reason := range RejectReasons() {
+		rejects += rose[reason]
+	}
+	if dropped && drops != 1 && (drops != 0 || rejects != 1) || !dropped && drops != 0 {
+		h.t.Errorf("%s: dropped: %v; counted %d drops and %d rejections: %v", name, dropped, drops, rejects, rose)
 	}
 }
 

@@ -34,6 +34,7 @@ func (h *harness) compare(name string, frame []byte, answering bool) {
 	}
 	reason := ""
 	rose := since(before, h.counters())
+	h.accounted(name, verdict == xdpDrop, rose)
 	for _, r := range append(RejectReasons(), "received") {
 		if rose[r] > 0 {
 			reason += r

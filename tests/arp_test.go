@@ -124,7 +124,7 @@ func TestMasterSendsARPFromTheVIPWithTheVirtualMAC(t *testing.T) {
 }
 
 // Gratuitous ARP on promotion: at once, and again after one and after two further adverts; the virtual MAC is in the
-// NIC's filter while the group is configured.
+// NIC's filter.
 func TestGratuitousARPAtOnceAndAfterOneAndTwoAdverts(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))

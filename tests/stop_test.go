@@ -4,7 +4,9 @@ package tests
 
 import (
 	"io/fs"
+	"net"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +30,8 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 	if got := p.segment.Learned(vmac); got != p.portA.Name {
 		t.Errorf("the switch believes the virtual MAC behind %q, want %q", got, p.portA.Name)
 	}
+	assertFilter(t, p.a, true)
+	assertFilter(t, p.b, false)
 	sniffer := p.portA.Sniff()
 	pinger := p.client.Ping(vip, pingSpacing)
 	pinger.AwaitAnswer(time.Now(), 2*time.Second)
@@ -61,6 +65,26 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 		t.Errorf("after the takeover the switch believes the virtual MAC behind %q, want %q", got, p.portB.Name)
 	}
 	assertNothingLeft(t, p.a, clean)
+	assertFilter(t, p.a, false)
+	assertFilter(t, p.b, true)
+
+	// And back: the one that preempts makes a BACKUP of the other, which gives its filter's entry up.
+	p.a.Start()
+	p.a.WaitAnswering(group, upTimeout)
+	p.b.WaitState(group, lab.Backup, 2*time.Second)
+	assertFilter(t, p.a, true)
+	p.Eventually(time.Second, 5*time.Millisecond, func() (bool, string) {
+		return len(p.b.UnicastFilter("eth0")) == 0, "the virtual MAC leaves the filter of a BACKUP"
+	})
+}
+
+// assertFilter checks that the NIC takes frames to the virtual MAC, as it does for a MASTER, or not.
+func assertFilter(t *testing.T, n *lab.Node, want bool) {
+	t.Helper()
+	filter := n.UnicastFilter("eth0")
+	if got := slices.Contains(filter, net.HardwareAddr(vmac[:]).String()); got != want {
+		t.Errorf("%s: the virtual MAC is in the NIC's filter: %v, want %v (%v)", n.Name, got, want, filter)
+	}
 }
 
 // A backup that is stopped says nothing: there is nothing to hand over.
