@@ -143,7 +143,7 @@ func (s *systemd) show(property string) string {
 // state is "STATE GENERATION" of the group, "" while nobody answers.
 func (s *systemd) state() string {
 	s.Helper()
-	code, out := s.inside("/bin/sh", "-c", `/usr/local/bin/vipctl status -o json | jq -r '.groups[0] | "\(.state) \(.generation) \(.dataplane.answering)"'`)
+	code, out := s.inside("/bin/sh", "-c", `status=$(/usr/local/bin/vipctl status -o json 2>/dev/null) || exit; echo "$status" | jq -r '.groups[0] | "\(.state) \(.generation) \(.dataplane.answering)"'`)
 	if code != 0 {
 		return ""
 	}

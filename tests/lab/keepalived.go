@@ -26,7 +26,8 @@ func (h *Host) StartKeepalived(instances ...VRRP) *Proc {
 	h.lab.Helper()
 	path := func(kind string) string { return filepath.Join(h.lab.dir, h.Name+"-keepalived."+kind) }
 	var config strings.Builder
-	fmt.Fprintf(&config, "global_defs {\n  router_id %s\n}\n", h.Name)
+	// Starved for the down time it takes over with the adverts it has not read waiting, and gives way again.
+	fmt.Fprintf(&config, "global_defs {\n  router_id %s\n  vrrp_rt_priority 40\n  vrrp_rlimit_rttime 1000000\n}\n", h.Name)
 	for _, i := range instances {
 		config.WriteString(i.render())
 	}
