@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"vipd/tests/lab"
 )
 
@@ -143,12 +145,17 @@ func TestMaintenanceThatCannotBeWrittenChangesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
 	s.startMaster()
-	if err := os.RemoveAll(s.node.StateDir()); err != nil {
+	// A file in its place, where no directory can be made. The daemon may be writing just now: so at one stroke.
+	file := s.node.StateDir() + ".file"
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.node.StateDir(), nil, 0o600); err != nil { // no directory can be made here
-		t.Fatal(err)
+	exchange := func() {
+		if err := unix.Renameat2(unix.AT_FDCWD, file, unix.AT_FDCWD, s.node.StateDir(), unix.RENAME_EXCHANGE); err != nil {
+			t.Fatal(err)
+		}
 	}
+	exchange()
 	code, out := s.node.CTL("maintenance", "enter")
 	if code != 1 || !strings.Contains(out, s.node.StateDir()) {
 		t.Errorf("exit code %d, want 1 and the path in:\n%s", code, out)
@@ -156,12 +163,7 @@ func TestMaintenanceThatCannotBeWrittenChangesNothing(t *testing.T) {
 	if st := s.node.Status(); st.Maintenance || st.Demotion != 0 || st.Groups[0].EffectiveAdvSkew != 0 {
 		t.Errorf("the node is in maintenance that is not on disk: %+v", st)
 	}
-	if err := os.Remove(s.node.StateDir()); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(s.node.StateDir(), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	exchange()
 	s.node.MustCTL("maintenance", "enter")
 	if !s.node.Status().Maintenance {
 		t.Error("maintenance does not work when it can be written: the witness is missing")
