@@ -27,6 +27,16 @@ type faulty struct {
 func newFaulty(t *testing.T) *faulty {
 	t.Helper()
 	s := newSingle(t, oneVIP(0))
+	s.mountState(t, "size=64k")
+	f := &faulty{single: s}
+	f.startMaster()
+	f.generation = f.node.Group(group).Generation
+	return f
+}
+
+// mountState makes the node's state_dir a tmpfs with these options, in a mount namespace of the daemon's own.
+func (s *single) mountState(t *testing.T, options string) {
+	t.Helper()
 	built, wrapped := bin(t), filepath.Join(s.Dir(), "bin")
 	if err := os.Mkdir(wrapped, 0o755); err != nil {
 		t.Fatal(err)
@@ -35,17 +45,14 @@ func newFaulty(t *testing.T) *faulty {
 	if err := os.MkdirAll(s.node.StateDir(), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("#!/bin/sh\nexec unshare --mount -- sh -euc 'mount --make-rprivate /; mount -t tmpfs -o size=64k tmpfs %s; exec %s/vipd \"$@\"' sh \"$@\"\n", s.node.StateDir(), built)
+	script := fmt.Sprintf("#!/bin/sh\nexec unshare --mount -- sh -euc 'mount --make-rprivate /; mount -t tmpfs -o %s tmpfs %s; exec %s/vipd \"$@\"' sh \"$@\"\n",
+		options, s.node.StateDir(), built)
 	if err := os.WriteFile(filepath.Join(wrapped, "vipd"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(filepath.Join(built, "vipctl"), filepath.Join(wrapped, "vipctl")); err != nil {
 		t.Fatal(err)
 	}
-	f := &faulty{single: s}
-	f.startMaster()
-	f.generation = f.node.Group(group).Generation
-	return f
 }
 
 // state is a path below state_dir as the daemon sees it.
@@ -299,21 +306,7 @@ func readOnlyState(t *testing.T, f *faulty) {
 func TestStartsOnAReadOnlyStateDir(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
-	built, wrapped := bin(t), filepath.Join(s.Dir(), "bin")
-	if err := os.Mkdir(wrapped, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	s.node = s.node.NewNode(wrapped, oneVIP(0))
-	if err := os.MkdirAll(s.node.StateDir(), 0o750); err != nil {
-		t.Fatal(err)
-	}
-	script := fmt.Sprintf("#!/bin/sh\nexec unshare --mount -- sh -euc 'mount --make-rprivate /; mount -t tmpfs -o ro tmpfs %s; exec %s/vipd \"$@\"' sh \"$@\"\n", s.node.StateDir(), built)
-	if err := os.WriteFile(filepath.Join(wrapped, "vipd"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(filepath.Join(built, "vipctl"), filepath.Join(wrapped, "vipctl")); err != nil {
-		t.Fatal(err)
-	}
+	s.mountState(t, "ro")
 	s.startMaster()
 	if code, out := s.node.CTL("maintenance", "enter"); code != 1 || !strings.Contains(out, "read-only file system") {
 		t.Errorf("maintenance enter: exit code %d\n%s", code, out)

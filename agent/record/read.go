@@ -26,19 +26,17 @@ func (r *Recorder) Rejects(name string) []loader.Sample {
 // Announcements returns the newest gratuitous ARP that named an address of the group
 // and came from elsewhere.
 func (r *Recorder) Announcements(name string) []loader.Sample {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	g := r.groups[name]
-	if g == nil {
-		return nil
-	}
-	all := g.neighbours.newest(len(g.neighbours.entries))
-	return samplesOf(slices.DeleteFunc(all, func(e entry) bool { return e.Kind != loader.SampleARPGratuitous }))
+	return r.neighbours(name, loader.SampleARPGratuitous)
 }
 
 // Questions returns the newest ARP requests and neighbour solicitations for an address
 // of the group that were answered.
 func (r *Recorder) Questions(name string) []loader.Sample {
+	return r.neighbours(name, loader.SampleARPRequest, loader.SampleNDSolicitation)
+}
+
+// neighbours are the newest samples of ARP and ND of these kinds.
+func (r *Recorder) neighbours(name string, kinds ...loader.SampleKind) []loader.Sample {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g := r.groups[name]
@@ -46,9 +44,7 @@ func (r *Recorder) Questions(name string) []loader.Sample {
 		return nil
 	}
 	all := g.neighbours.newest(len(g.neighbours.entries))
-	return samplesOf(slices.DeleteFunc(all, func(e entry) bool {
-		return e.Kind != loader.SampleARPRequest && e.Kind != loader.SampleNDSolicitation
-	}))
+	return samplesOf(slices.DeleteFunc(all, func(e entry) bool { return !slices.Contains(kinds, e.Kind) }))
 }
 
 func samplesOf(all []entry) []loader.Sample {

@@ -34,8 +34,7 @@ type fault struct {
 }
 
 const (
-	// bothFor is how long after a takeover the loser's last adverts are no fault, and
-	// bothHeard how long ago another master's advert still is one.
+	// bothHeard is how long ago another master's advert still is a fault.
 	bothHeard = 10 * time.Second
 	// silentAfter intervals without an advert a BACKUP is about to take over.
 	silentAfter = 3

@@ -17,16 +17,11 @@ func (s *Server) askToken(w http.ResponseWriter, r *http.Request, status int, pr
 		s.refuse(w, refusedControls, http.StatusForbidden, "There is nothing to log in to: this page is read-only here. [http] controls = true and token_file turn its controls on.")
 		return
 	}
-	done, ok := s.turn(w, r)
+	snap, done, ok := s.turnToRead(w, r)
 	if !ok {
 		return
 	}
 	defer done()
-	snap, err := s.hub.current(r.Context())
-	if err != nil {
-		s.unreadable(w, err)
-		return
-	}
 	a := s.askOf(kindStatus, r)
 	d := s.base("login", snap, &a)
 	d.Title, d.Problem = "Log in – "+snap.status.Node, problem

@@ -220,16 +220,11 @@ func (s *Server) livePage(kind string, w http.ResponseWriter, r *http.Request) {
 	if kind == kindNodes {
 		s.nodes.look(r.Context()) // before there is a turn, for it may take seconds
 	}
-	done, ok := s.turn(w, r)
+	snap, done, ok := s.turnToRead(w, r)
 	if !ok {
 		return
 	}
 	defer done()
-	snap, err := s.hub.current(r.Context())
-	if err != nil {
-		s.unreadable(w, err)
-		return
-	}
 	a := s.askOf(kind, r)
 	if a.canLogIn && len(s.opts.Token) == 0 { // the listener knows who it is
 		a.who, a.loggedIn, a.canLogIn = s.sessions.begin(w, r), true, false
@@ -258,6 +253,20 @@ func (s *Server) base(kind string, snap *snapshot, a *ask) *pageData {
 	}
 }
 
+// turnToRead is a turn with a snapshot; without it the answer is given, and done is nil.
+func (s *Server) turnToRead(w http.ResponseWriter, r *http.Request) (snap *snapshot, done func(), ok bool) {
+	if done, ok = s.turn(w, r); !ok {
+		return nil, nil, false
+	}
+	snap, err := s.hub.current(r.Context())
+	if err != nil {
+		s.unreadable(w, err)
+		done()
+		return nil, nil, false
+	}
+	return snap, done, true
+}
+
 func (s *Server) unreadable(w http.ResponseWriter, err error) {
 	s.plain(w, http.StatusServiceUnavailable, "The node cannot be read: "+err.Error())
 }
@@ -277,16 +286,11 @@ func (s *Server) widgetPage(w http.ResponseWriter, r *http.Request) {
 
 // apiStatus is GET /v1/status of the control socket, for other nodes and to read alone.
 func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
-	done, ok := s.turn(w, r)
+	snap, done, ok := s.turnToRead(w, r)
 	if !ok {
 		return
 	}
 	defer done()
-	snap, err := s.hub.current(r.Context())
-	if err != nil {
-		s.unreadable(w, err)
-		return
-	}
 	body, err := json.Marshal(snap.status)
 	if err != nil {
 		s.unreadable(w, err)
