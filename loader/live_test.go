@@ -3,21 +3,21 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
+
+	"vipd/loader/livetest"
 )
 
 // Rounds in which frames were lost, because the machine let a ring run over, do not count.
@@ -32,26 +32,6 @@ func requireReport(t *testing.T) {
 	if os.Getenv("VIPD_COSTS") != "report" {
 		t.Skip("measured by make bench-xdp")
 	}
-}
-
-// generator sends one frame out of an interface again and again, from within the kernel. It writes the whole of
-// it each time, for the pages come back as whoever had them last left them.
-func generator(t *testing.T, frame []byte) *ebpf.Program {
-	t.Helper()
-	insns := asm.Instructions{
-		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
-		asm.LoadMem(asm.R3, asm.R1, 4, asm.Word),
-		asm.Mov.Reg(asm.R4, asm.R2),
-		asm.Add.Imm(asm.R4, int32(len(frame))),
-		asm.JGT.Reg(asm.R4, asm.R3, "out"),
-	}
-	for off := 0; off+1 < len(frame); off += 2 {
-		v := int64(frame[off]) | int64(frame[off+1])<<8
-		insns = append(insns, asm.StoreImm(asm.R2, int16(off), v, asm.Half))
-	}
-	insns = append(insns, asm.Mov.Imm(asm.R0, xdpTX), asm.Return(),
-		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"), asm.Return())
-	return mustProgram(t, &ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: insns})
 }
 
 func mustProgram(t *testing.T, s *ebpf.ProgramSpec) *ebpf.Program {
@@ -119,40 +99,19 @@ func attachXDP(t *testing.T, l netlink.Link, p *ebpf.Program) func() {
 	return detach
 }
 
-// testRun is bpf_attr as BPF_PROG_TEST_RUN has it: the library does not tell the duration of such a run.
-type testRun struct {
-	prog, retval, sizeIn, sizeOut uint32
-	dataIn, dataOut               uint64
-	repeat, duration              uint32
-	ctxSizeIn, ctxSizeOut         uint32
-	ctxIn, ctxOut                 uint64
-	flags, cpu, batch, pad        uint32
-}
-
-// send has the generator send frames out of l, and returns what one took in ns, by the kernel's own clock and with
-// all that the softirqs of this CPU did meanwhile. 0: some were lost.
-func send(t *testing.T, gen *ebpf.Program, l netlink.Link, size int, counted func() uint64) float64 {
+// send has the generator send frames out of l, and returns what one took in ns. 0: some were lost.
+func send(t *testing.T, gen *livetest.Generator, l netlink.Link, counted func() uint64) float64 {
 	t.Helper()
-	data, md := make([]byte, size), [6]uint32{0, uint32(size), 0, uint32(l.Attrs().Index)}
-	var pinner runtime.Pinner
-	defer pinner.Unpin()
-	pinner.Pin(&data[0])
-	pinner.Pin(&md)
-	attr := testRun{
-		prog: uint32(gen.FD()), sizeIn: uint32(size), dataIn: uint64(uintptr(unsafe.Pointer(&data[0]))),
-		repeat: liveFrames, ctxSizeIn: uint32(unsafe.Sizeof(md)), ctxIn: uint64(uintptr(unsafe.Pointer(&md))),
-		flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES,
-	}
 	before := counted()
-	_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_TEST_RUN, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-	if errno != 0 && errno != unix.EINTR { // Go's scheduler sends signals
-		t.Fatalf("send live frames: %v", errno)
+	took, err := gen.Send(l.Attrs().Index, liveFrames, 64)
+	if err != nil && !errors.Is(err, livetest.ErrInterrupted) {
+		t.Fatal(err)
 	}
-	if errno != 0 || counted()-before != liveFrames {
+	if err != nil || counted()-before != liveFrames {
 		time.Sleep(5 * time.Millisecond) // what is late must not be taken for the next round's
 		return 0
 	}
-	return float64(attr.duration)
+	return float64(took.Nanoseconds())
 }
 
 // quiet is what a frame takes in ns in the rounds that were left alone: the lower fifth of them.
@@ -178,17 +137,17 @@ func TestLiveARP(t *testing.T) {
 	ours, peer := pair(t, "live-arp")
 	pin(t)
 	request := arpFor("192.0.2.1").bytes()
-	gen := generator(t, request)
+	gen := livetest.New(t, request)
 	answers := newSink(t, peer)
 
 	dropped := newSink(t, ours)
 	drop := quiet(t, func() float64 {
-		return send(t, gen, peer, len(request), func() uint64 { return dropped.got(t) })
+		return send(t, gen, peer, func() uint64 { return dropped.got(t) })
 	})
 	dropped.detach()
 
 	answer := func() float64 {
-		return send(t, gen, peer, len(request), func() uint64 { return answers.got(t) })
+		return send(t, gen, peer, func() uint64 { return answers.got(t) })
 	}
 	bounce := attachXDP(t, ours, emptyXDP(t, xdpTX))
 	floor := quiet(t, answer)
@@ -255,9 +214,9 @@ func TestLiveForwarding(t *testing.T) {
 	arrived := newSink(t, far)
 	to := func(mac [6]byte) func() float64 {
 		frame := packet{src: peerAddr, dst: netip.MustParseAddr("198.51.100.77"), dstMAC: mac, ttl: 64, proto: 17, payload: udp(18)}.bytes()
-		gen := generator(t, frame)
+		gen := livetest.New(t, frame)
 		return func() float64 {
-			return send(t, gen, from, len(frame), func() uint64 { return arrived.got(t) })
+			return send(t, gen, from, func() uint64 { return arrived.got(t) })
 		}
 	}
 	toNIC, toVirtual := to(nicMAC), to(vmac(1))
