@@ -36,7 +36,7 @@ type bench struct {
 
 	links   map[string]netio.Link
 	own     []netip.Prefix
-	routed  map[netip.Prefix]bool // connected routes on the host
+	routed  map[fakeRoute]bool    // connected routes on the host
 	planes  map[string]*fakeGroup // by interface index and vhid
 	sendErr error
 	readErr error         // of all groups at once
@@ -82,7 +82,7 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 	cfg.Groups = groups
 	b := &bench{
 		t: t, now: startTime, planes: map[string]*fakeGroup{}, wake: make(chan struct{}, 1),
-		links: map[string]netio.Link{}, routed: map[netip.Prefix]bool{},
+		links: map[string]netio.Link{}, routed: map[fakeRoute]bool{},
 		own: []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")},
 	}
 	b.Agent = New(Options{Config: cfg, Log: slog.New(slog.DiscardHandler)})
@@ -340,17 +340,24 @@ func (h fakeHost) DelVIP(ifindex int, ip netip.Addr) error {
 	return nil
 }
 
-func (h fakeHost) AddConnectedRoute(_ int, vip netip.Prefix) (bool, error) {
-	if h.b.routed[vip.Masked()] {
+// fakeRoute is a connected route: the kernel tells those of two interfaces apart.
+type fakeRoute struct {
+	ifindex int
+	prefix  netip.Prefix
+}
+
+func (h fakeHost) AddConnectedRoute(ifindex int, vip netip.Prefix) (bool, error) {
+	route := fakeRoute{ifindex, vip.Masked()}
+	if h.b.routed[route] {
 		return false, nil
 	}
-	h.b.routed[vip.Masked()] = true
+	h.b.routed[route] = true
 	h.b.note("add route %s", vip.Masked())
 	return true, nil
 }
 
-func (h fakeHost) DelConnectedRoute(_ int, vip netip.Prefix) error {
-	delete(h.b.routed, vip.Masked())
+func (h fakeHost) DelConnectedRoute(ifindex int, vip netip.Prefix) error {
+	delete(h.b.routed, fakeRoute{ifindex, vip.Masked()})
 	h.b.note("del route %s", vip.Masked())
 	return nil
 }

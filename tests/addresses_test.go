@@ -3,7 +3,9 @@
 package tests
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,4 +75,51 @@ func TestHostAddressesAndRoutesSurviveAHundredTransitions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two interfaces with virtual addresses in one prefix, where the host has none, have a route each, of both families: when
+// one gives way the other's is there all the time, and the log blames nobody.
+func TestRouteOfOnePrefixOnTwoInterfaces(t *testing.T) {
+	t.Parallel()
+	prefixes := map[string]string{"-4": "198.51.100.0/24", "-6": "2001:db8:2::/64"}
+	s := newSingle(t, lab.NodeConfig{Groups: []lab.Group{
+		{Addresses: []string{"198.51.100.100/24", "2001:db8:2::100/64"}},
+		{Interface: "eth1", Addresses: []string{"198.51.100.101/24", "2001:db8:2::101/64"}},
+	}})
+	s.NewSegment("wan").Join(s.node.Host, "eth1", "203.0.113.11/24", "2001:db8:3::11/64")
+	s.node.SetUp("eth1")
+	clean := s.node.Snapshot()
+	s.node.Start()
+	s.node.WaitAnswering(group, upTimeout)
+	s.node.WaitAnswering("eth1@1", 2*time.Second)
+	on := func(family string) (out []string) {
+		for line := range strings.Lines(s.node.MustRun(5*time.Second, "ip", family, "route", "show", prefixes[family], "proto", "112")) {
+			for _, ifname := range []string{"eth0", "eth1"} {
+				if strings.Contains(line, "dev "+ifname) {
+					out = append(out, ifname)
+				}
+			}
+		}
+		return out
+	}
+	for family := range prefixes {
+		s.Eventually(2*time.Second, 5*time.Millisecond, func() (bool, string) {
+			got := on(family)
+			return len(got) == 2 && got[0] != got[1], fmt.Sprintf("%s: a route on each interface: %v", family, got)
+		})
+	}
+	s.port.SetCarrier(false)
+	s.node.WaitState(group, lab.Init, 2*time.Second)
+	for family := range prefixes {
+		if got := on(family); len(got) != 1 || got[0] != "eth1" {
+			t.Errorf("%s: with eth0 down there are routes on %v, want eth1 alone", family, got)
+		}
+	}
+	time.Sleep(2500 * time.Millisecond) // two renewals
+	if out := s.node.Proc().Output(); strings.Contains(out, "somebody deleted") || !strings.Contains(out, "interface not usable") {
+		t.Errorf("the log blames somebody for a route of ours, or misses the link:\n%s", out)
+	}
+	s.port.SetCarrier(true)
+	s.node.Stop()
+	assertNothingLeft(t, s.node, clean)
 }

@@ -74,9 +74,11 @@ func OnLink(vip netip.Prefix, own []netip.Prefix) bool {
 
 // AddConnectedRoute makes the VIP's prefix reachable on the interface, for a
 // VIP in a prefix of its own, and reports whether the route was missing. One that
-// is there is left alone, and nobody who watches routes is told of it.
+// is there is left alone, and nobody who watches routes is told of it. The same
+// prefix on another interface has a route of its own, behind the one that was first.
 func (h *Host) AddConnectedRoute(ifindex int, vip netip.Prefix) (added bool, err error) {
-	err = h.nl.RouteAdd(connectedRoute(ifindex, vip))
+	// Not RouteAdd: that refuses what differs in the interface alone.
+	err = h.nl.RouteAppend(connectedRoute(ifindex, vip))
 	switch {
 	case errors.Is(err, unix.EEXIST):
 		return false, nil
