@@ -78,11 +78,11 @@ func labels(name string, values []string) []string {
 	return out
 }
 
-const counter, gauge = "counter", "gauge"
+const counter, gauge, histogram = "counter", "gauge", "histogram"
 
 // families are sorted by name, so that they can be merged with the registry's.
-func families() []family {
-	out := slices.Concat(nodeFamilies(), advertFamilies(), groupFamilies(), vipFamilies())
+func families(pushed []family) []family {
+	out := slices.Concat(nodeFamilies(), advertFamilies(), groupFamilies(), vipFamilies(), pushed)
 	slices.SortFunc(out, func(a, b family) int { return cmp.Compare(a.name, b.name) })
 	return out
 }

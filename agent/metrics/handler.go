@@ -39,13 +39,14 @@ func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", contentType)
 	var out io.Writer = w
 	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		gz, err := gzip.NewWriterLevel(w, gzip.BestSpeed) // the default takes longer than everything else here
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
+		gz := m.encoders.Get().(*gzip.Writer) // always, as encoders has a New
+		gz.Reset(w)
 		w.Header().Set("Content-Encoding", "gzip")
-		defer func() { m.hungUp(gz.Close()) }()
+		defer func() {
+			m.hungUp(gz.Close())
+			gz.Reset(io.Discard) // and keeps nothing of the connection
+			m.encoders.Put(gz)
+		}()
 		out = gz
 	}
 	buffered := bufio.NewWriterSize(out, 64<<10)
@@ -92,4 +93,13 @@ func acceptsGzip(header string) bool {
 		}
 	}
 	return false
+}
+
+// newEncoder packs at the fastest level: the default takes longer than all else of a scrape.
+func newEncoder() any {
+	gz, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // there is such a level
+	}
+	return gz
 }

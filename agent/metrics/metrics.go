@@ -5,6 +5,8 @@ package metrics
 import (
 	"log/slog"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,12 +34,13 @@ type Metrics struct {
 	families    []family
 	scrapes     chan struct{} // a place for each that runs
 	registry    *prometheus.Registry
-	transitions *prometheus.CounterVec
 	lag         prometheus.Histogram
 	http        httpMetrics
-	hookRuns    *prometheus.CounterVec
-	hookSkipped *prometheus.CounterVec
-	hookTook    *prometheus.HistogramVec
+	transitions pushed[atomic.Uint64]
+	hookRuns    pushed[atomic.Uint64]
+	hookSkipped pushed[atomic.Uint64]
+	hookTook    pushed[took]
+	encoders    sync.Pool // of *gzip.Writer, which take 0.8 MB each
 }
 
 // New registers every metric. The source is read at each scrape.
@@ -46,29 +49,17 @@ func New(src Source, opts Options) *Metrics {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Metrics{
-		src: src, log: opts.Log, families: families(),
+		src: src, log: opts.Log,
 		scrapes:  make(chan struct{}, maxScrapes),
 		registry: prometheus.NewRegistry(),
-		transitions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: nameTransitions,
-			Help: "Transitions of a group by old state, new state and reason.",
-		}, []string{"interface", "vhid", "from", "to", "reason"}),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    nameWakeupLag,
 			Help:    "How late the agent's loop woke for a deadline.",
 			Buckets: lagBuckets(),
 		}),
 	}
-	group := []string{"interface", "vhid"}
-	m.hookRuns = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: nameHookRuns, Help: "Runs of a group's hook by how they ended.",
-	}, append(group, "outcome"))
-	m.hookSkipped = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: nameHookSkipped, Help: "Transitions that a later run of the hook told of as well, because it was too slow.",
-	}, group)
-	m.hookTook = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: nameHookDuration, Help: "How long runs of a group's hook took.", Buckets: hookBuckets(),
-	}, group)
+	m.encoders.New = newEncoder
+	m.families = families(m.pushedFamilies())
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        nameBuildInfo,
 		Help:        "Always 1; the labels say what is running.",
@@ -76,7 +67,7 @@ func New(src Source, opts Options) *Metrics {
 	})
 	build.Set(1)
 	m.http = newHTTPMetrics(m.registry, opts)
-	m.registry.MustRegister(m.transitions, m.lag, build, m.hookRuns, m.hookSkipped, m.hookTook,
+	m.registry.MustRegister(m.lag, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -86,7 +77,8 @@ func (m *Metrics) Handler() http.Handler { return http.HandlerFunc(m.serve) }
 
 // ObserveTransition counts one transition; states and reason as in the status JSON.
 func (m *Metrics) ObserveTransition(ifname string, vhid uint8, from, to, reason string) {
-	m.transitions.WithLabelValues(ifname, vhidLabel(vhid), from, to, reason).Inc()
+	g := groupOf(ifname, vhid)
+	m.transitions.at(g.key, label("from", from), g.iface, label("reason", reason), label("to", to), g.vhid).Add(1)
 }
 
 // ObserveWakeupLag records how late the loop woke for a deadline; early is 0.
@@ -96,30 +88,33 @@ func (m *Metrics) ObserveWakeupLag(d time.Duration) {
 
 // PrepareHook makes the series of a group's hook, so that they begin with 0.
 func (m *Metrics) PrepareHook(ifname string, vhid uint8) {
+	g := groupOf(ifname, vhid)
 	for _, o := range hookOutcomes() {
-		m.hookRuns.WithLabelValues(ifname, vhidLabel(vhid), o)
+		m.hookRuns.at(g.key, g.iface, label("outcome", o), g.vhid)
 	}
-	m.hookSkipped.WithLabelValues(ifname, vhidLabel(vhid))
-	m.hookTook.WithLabelValues(ifname, vhidLabel(vhid))
+	m.hookSkipped.at(g.key, g.iface, g.vhid)
+	m.hookTook.at(g.key, g.iface, g.vhid)
 }
 
 // ObserveHook counts one run of a group's hook; took is 0 if it never ran.
 func (m *Metrics) ObserveHook(ifname string, vhid uint8, outcome string, took time.Duration) {
-	m.hookRuns.WithLabelValues(ifname, vhidLabel(vhid), outcome).Inc()
+	g := groupOf(ifname, vhid)
+	m.hookRuns.at(g.key, g.iface, label("outcome", outcome), g.vhid).Add(1)
 	if took > 0 {
-		m.hookTook.WithLabelValues(ifname, vhidLabel(vhid)).Observe(took.Seconds())
+		m.hookTook.at(g.key, g.iface, g.vhid).observe(took.Seconds())
 	}
 }
 
 // ObserveHookSkipped counts a transition that a later run tells of.
 func (m *Metrics) ObserveHookSkipped(ifname string, vhid uint8) {
-	m.hookSkipped.WithLabelValues(ifname, vhidLabel(vhid)).Inc()
+	g := groupOf(ifname, vhid)
+	m.hookSkipped.at(g.key, g.iface, g.vhid).Add(1)
 }
 
 // ForgetGroup drops what was pushed of a group that was taken out of the config.
 func (m *Metrics) ForgetGroup(ifname string, vhid uint8) {
-	of := prometheus.Labels{"interface": ifname, "vhid": vhidLabel(vhid)}
-	for _, v := range []interface{ DeletePartialMatch(prometheus.Labels) int }{m.transitions, m.hookRuns, m.hookSkipped, m.hookTook} {
-		v.DeletePartialMatch(of)
+	g := groupOf(ifname, vhid)
+	for _, p := range []interface{ forget(group string) }{&m.transitions, &m.hookRuns, &m.hookSkipped, &m.hookTook} {
+		p.forget(g.key)
 	}
 }

@@ -15,6 +15,7 @@ type page struct {
 	w      *bufio.Writer
 	family *family // that is being written
 	begun  bool    // its header is out
+	suffix string  // of its name, in a histogram
 	line   []byte
 }
 
@@ -42,7 +43,7 @@ func (p *page) count(v uint64, labels ...string) {
 
 func (p *page) gauge(v float64, labels ...string) {
 	p.begin(labels)
-	p.line = strconv.AppendFloat(p.line, v, 'g', -1, 64)
+	p.line = append(p.line, formatFloat(v)...)
 	p.end()
 }
 
@@ -62,6 +63,7 @@ func (p *page) begin(labels []string) {
 		p.header()
 	}
 	p.line = append(p.line, p.family.name...)
+	p.line = append(p.line, p.suffix...)
 	for i, l := range labels {
 		if i == 0 {
 			p.line = append(p.line, '{')
@@ -81,6 +83,8 @@ func (p *page) end() {
 	// The writer keeps an error, and Flush tells it.
 	_, _ = p.w.Write(p.line)
 }
+
+func formatFloat(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 // label is name="value" with the value escaped.
 func label(name, value string) string {
