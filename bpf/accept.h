@@ -36,10 +36,23 @@ static __always_inline struct advert *blank_advert(void)
 	return (struct advert *)s->advert;
 }
 
+/*
+ * Whether an advert of class 1 is worth a digest that the budget does not pay for any more: under the seal
+ * of the last good source, and newer than its last. Nobody else can make one, so that a flood which follows
+ * the master's counter uses up what is there for counters, and starves no master that seals.
+ */
+static __always_inline int vouched(const struct auth_context *c, const struct advert *a,
+				   const struct seen *s)
+{
+	return s->flags & EVENT_SEALED &&
+	       sequence_rises(s->counter >> 32, a->ev.counter >> 32) &&
+	       open_seal(c, &a->ev) == SEAL_VALID;
+}
+
 /* Whether the digest is right, and may be computed at all: an enum reject. Global, as its callee. */
 __noinline int authenticate(struct advert *a)
 {
-	__u32 i, k, n, first, live, slot;
+	__u32 i, k, n, first, live, slot, unpaid = 0;
 	struct budget *b;
 	struct auth *au;
 	__u64 now;
@@ -84,9 +97,12 @@ __noinline int authenticate(struct advert *a)
 		/* The same once more, for verifiers that lose a bound in impossible branches (6.1). */
 		OPAQUE(k);
 		k &= MAX_CONTEXTS - 1;
-		if (!charge(b, s, class1, i == 0, a->ev.at)) {
-			note_limited(s, a->ev.at);
-			return REJECT_RATE_LIMITED;
+		if (!charge(b, s, class1, i == 0, a->ev.at) &&
+		    !(class1 && vouched(&au->ctx[k], a, s))) {
+			unpaid = 1;
+			if (class1)
+				continue;
+			break;
 		}
 		if (digest_matches(&au->ctx[k], a->ev.counter, &a->md)) {
 			a->ev.ctx = k;
@@ -94,7 +110,10 @@ __noinline int authenticate(struct advert *a)
 			return REJECT_NONE;
 		}
 	}
-	return REJECT_BAD_HMAC;
+	if (!unpaid)
+		return REJECT_BAD_HMAC;
+	note_limited(s, a->ev.at);
+	return REJECT_RATE_LIMITED;
 }
 
 static __always_inline int is_own_source(const struct role *r, const __u8 *src)

@@ -2,7 +2,8 @@
 /*
  * Who may make us compute a digest, and how often. Token buckets per CPU, kept as the time up to
  * which tokens are spent. Class 1 is what looks like the next advert of the last good source: a
- * flood of anything else cannot touch its reserve. Class 2 is all else.
+ * flood of anything else cannot touch its reserve. Class 2 is all else. When class 1 is used up, by who
+ * follows the counters on the wire, an advert under a seal needs no token: see vouched() in accept.h.
  */
 #ifndef VIPD_BUDGET_H
 #define VIPD_BUDGET_H

@@ -80,6 +80,11 @@ func TestBudgetStrangers(t *testing.T) {
 	if n := got["bad_hmac"]; n > 2+uint64(bootNow()-start)/20e6 {
 		t.Errorf("a counter from the past: %v", got)
 	}
+	for _, counter := range []uint64{99, 109, 1 << 40, 0} {
+		if got = h.flood(frameOf(damaged(advert(1, 0, 0, counter))), 100); got["rate_limited"] < 50 {
+			t.Errorf("counter %d is none of the next few after 100: %v", counter, got)
+		}
+	}
 	for i := range uint64(9) {
 		h.expect("the master goes on", frameOf(advert(100, 0, 0, 100+i)), want{verdict: xdpPass, counts: count("received"), events: 1})
 	}
@@ -87,6 +92,24 @@ func TestBudgetStrangers(t *testing.T) {
 	got = h.flood(from("192.0.2.66", damaged(advert(1, 0, 0, 100))), 100)
 	if n := got["bad_hmac"]; n < 2 || n > 30 {
 		t.Errorf("%d digests after 45 ms, want about 2", n)
+	}
+}
+
+// TestBudgetOfManyContexts: a token of class 2 buys all contexts, so that a new source has
+// its 50 adverts a second also while keys are being changed.
+func TestBudgetOfManyContexts(t *testing.T) {
+	pin(t)
+	h := newHarness(t)
+	s := goldenSpec("192.0.2.1")
+	for i := range MaxContexts - 1 {
+		s.Contexts = append(s.Contexts, AuthContext{Key: []byte{byte(i)}, Prefix: s.Contexts[0].Prefix})
+	}
+	h.fresh(s)
+	h.run(frameOf(advert(100, 0, 0, 100)))
+	start := bootNow()
+	got := h.flood(from("192.0.2.66", damaged(advert(1, 0, 0, 7))), 1000)
+	if n, spent := got["bad_hmac"], uint64(bootNow()-start)/20e6; n < 49 || n > 51+spent {
+		t.Errorf("%d adverts of strangers were looked at, want 50 and %d for the time: %v", n, spent, got)
 	}
 }
 

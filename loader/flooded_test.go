@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// spend leaves no token in either class for some seconds, as a flood that goes on does:
+// on these CPUs, or on all if none are given.
+func (h *harness) spend(cpus ...int) {
+	h.t.Helper()
+	spent := make([]bpfBudget, ebpf.MustPossibleCPU())
+	if err := h.d.objs.Budget.Lookup(h.g.Slot(), &spent); err != nil {
+		h.t.Fatal(err)
+	}
+	until := uint64(bootNow()) + 60e9
+	for cpu := range spent {
+		if len(cpus) == 0 || slices.Contains(cpus, cpu) {
+			spent[cpu] = bpfBudget{Class1: until, Class2: until}
+		}
+	}
+	if err := h.d.objs.Budget.Put(h.g.Slot(), spent); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// TestFloodFollowsTheCounter: an attacker on the segment sees the master's adverts, and
+// floods with its address and the counter that comes next. Class 1 pays for that until it
+// is empty; a master that seals is heard all the same, whatever came before its advert.
+func TestFloodFollowsTheCounter(t *testing.T) {
+	h := newHarness(t)
+	s := sealedSpec("192.0.2.1")
+	other := SealKey{Recognise: [16]byte{1}, Bind: [16]byte{2}}
+	s.Contexts = append(s.Contexts, AuthContext{Key: []byte("new"), Prefix: s.Contexts[0].Prefix, SealKey: other})
+	h.fresh(s)
+	p := Priority{100, 0, 0}
+	heard := want{verdict: xdpPass, counts: count("received"), events: 1}
+	limited := want{verdict: xdpDrop, counts: count("rate_limited")}
+	last := sealedAdvert(10, peerAddr, p)
+	h.expect("the master", frameOf(last), heard)
+	h.spend()
+	guess := func(seq uint32, tags uint64) carp {
+		c := last
+		c.counter = uint64(seq)<<32 | tags
+		return c
+	}
+	for _, tags := range []uint64{0, last.counter & 0xffffffff, last.counter & 0xffff, ^uint64(0) >> 32} {
+		h.expect("the next sequence, tags of another", frameOf(guess(11, tags)), limited)
+	}
+	h.expect("the last once more", frameOf(damaged(last)), limited)
+	h.expect("adopted by nobody", frameOf(advert(100, 0, 0, last.counter+1)), limited)
+	before := h.seen()
+	if before.LimitedAt == 0 {
+		t.Error("the agent is not told that adverts were refused unread")
+	}
+	h.expect("from a stranger", from("192.0.2.66", sealedAdvert(11, peerAddr, p)), limited)
+	next := sealedAdvert(11, peerAddr, p)
+	forged := next
+	forged.base = 1
+	h.expect("the master's own, another priority", frameOf(forged), limited)
+	h.expect("the master's own, another digest", frameOf(damaged(next)), want{verdict: xdpDrop, counts: count("rate_limited")})
+	h.expect("the master goes on", frameOf(next), heard)
+	h.expect("and that once more", frameOf(next), limited)
+	rotated := carp{vhid: 1, base: 100, counter: sealed(other, 12, peerAddr, p)}
+	rotated.digest = digest([]byte("new"), s.Contexts[1].Prefix, rotated.counter)
+	h.expect("the master, with its new key", frameOf(rotated), heard)
+	goodbye := carp{vhid: 1, base: 255, skew: 255, counter: sealed(other, 13, peerAddr, Priority{255, 255, 0})}
+	goodbye.digest = digest([]byte("new"), s.Contexts[1].Prefix, goodbye.counter)
+	h.expect("its goodbye", frameOf(goodbye), heard)
+}
+
+// TestFloodOnAnotherCPU: budgets are each CPU's own, what a group has heard is not. So
+// where the flood takes one CPU the master is heard on another, and its next advert is of
+// class 1 on whatever CPU the NIC puts it.
+func TestFloodOnAnotherCPU(t *testing.T) {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	var cpus []int
+	for cpu := 0; len(cpus) < min(2, all.Count()); cpu++ {
+		if all.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	if len(cpus) < 2 {
+		t.Skip("one CPU")
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	on := func(cpu int) {
+		t.Helper()
+		var one unix.CPUSet
+		one.Set(cpu)
+		if err := unix.SchedSetaffinity(0, &one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func() {
+		if err := unix.SchedSetaffinity(0, &all); err != nil {
+			t.Error(err)
+		}
+	}()
+	h := newHarness(t)
+	heard := want{verdict: xdpPass, counts: count("received"), events: 1}
+	limited := want{verdict: xdpDrop, counts: count("rate_limited")}
+	on(cpus[0])
+	h.expect("the master", frameOf(advert(100, 0, 0, 1)), heard)
+	h.spend(cpus[0])
+	h.expect("on the flooded one", frameOf(advert(100, 0, 0, 2)), limited)
+	on(cpus[1])
+	stranger := from("192.0.2.66", damaged(advert(1, 0, 0, 2)))
+	if got := h.flood(stranger, 1000); got["rate_limited"] < 900 { // uses class 2 up
+		t.Errorf("strangers: %v", got)
+	}
+	for counter := range uint64(5) {
+		h.expect("on another", frameOf(advert(100, 0, 0, 2+counter)), heard)
+	}
+	h.spend(cpus[1])
+	h.expect("flooded as well", frameOf(advert(100, 0, 0, 7)), limited)
+	on(cpus[0])
+	h.expect("the first one's are still spent", frameOf(advert(100, 0, 0, 7)), limited)
+}
