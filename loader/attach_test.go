@@ -23,13 +23,19 @@ func pair(t *testing.T, ns string) (ours, peer netlink.Link) {
 	t.Helper()
 	kerneltest.Require(t, kerneltest.BPF)
 	kerneltest.EnterNetns(t, ns)
+	return veth(t, "ours", "peer")
+}
+
+// veth makes a pair in this namespace, both ends up.
+func veth(t *testing.T, name, peerName string) (ours, peer netlink.Link) {
+	t.Helper()
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.HardwareAddr = "ours", nicMAC[:]
-	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer", PeerHardwareAddr: peerMAC[:]}); err != nil {
+	attrs.Name, attrs.HardwareAddr = name, nicMAC[:]
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: peerName, PeerHardwareAddr: peerMAC[:]}); err != nil {
 		t.Fatal(err)
 	}
 	links := make([]netlink.Link, 2)
-	for i, name := range []string{"ours", "peer"} {
+	for i, name := range []string{name, peerName} {
 		l, err := netlink.LinkByName(name)
 		if err != nil {
 			t.Fatal(err)
