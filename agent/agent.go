@@ -114,6 +114,7 @@ type nodeView struct {
 type portView struct {
 	name    string
 	mode    string
+	parent  string // whose program serves it
 	ifindex int
 }
 

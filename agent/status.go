@@ -28,7 +28,7 @@ func (a *Agent) publish() {
 	for name, p := range a.ports {
 		pv := portView{name: name}
 		if p.opened {
-			pv.mode, pv.ifindex = string(p.att.Mode), p.link.Index
+			pv.mode, pv.parent, pv.ifindex = string(p.att.Mode), p.att.Parent, p.link.Index
 		}
 		v.ports = append(v.ports, pv)
 	}
@@ -51,10 +51,27 @@ func (a *Agent) status() api.Status {
 	// The views come first: a group must not be MASTER here, and not yet so in the kernel.
 	views := viewsOf(n.groups)
 	kernel := a.readKernel(views, now)
+	tagsLost := a.readTagsLost(n.ports)
 	for i, g := range n.groups {
-		out.Groups = append(out.Groups, a.report(g, views[i], now, wall, n.enabled, kernel[i]))
+		r := a.report(g, views[i], now, wall, n.enabled, kernel[i])
+		r.Dataplane.TagsLost = tagsLost[r.Interface]
+		out.Groups = append(out.Groups, r)
 	}
 	a.nameFaults(&out, n.groups, now, wall)
+	return out
+}
+
+// readTagsLost counts by interface; one that is going is missing.
+func (a *Agent) readTagsLost(ports []portView) map[string]uint64 {
+	out := make(map[string]uint64)
+	for _, p := range ports {
+		if p.parent == "" { // or it has no tags to lose
+			continue
+		}
+		if st, err := a.plane.InterfaceStats(p.ifindex); err == nil {
+			out[p.name] = st[loader.TagsLost]
+		}
+	}
 	return out
 }
 
@@ -244,7 +261,8 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 				out.Err = fmt.Errorf("read counters of %s: %w", p.name, err)
 				return out
 			}
-			mi.Rejected = st
+			mi.Rejected, mi.Dropped = st, map[string]uint64{loader.TagsLost: st[loader.TagsLost]}
+			delete(st, loader.TagsLost)
 		}
 		out.Interfaces = append(out.Interfaces, mi)
 	}

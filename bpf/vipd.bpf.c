@@ -81,8 +81,10 @@ int vipd_xdp(struct xdp_md *ctx)
 		verdict = to_virtual_mac(ctx, ifindex);
 out:
 	/* What lost its tags goes on with them or not at all: it would be another network's. */
-	if (tags.len && !put_tags_back(ctx, &tags))
+	if (tags.len && !put_tags_back(ctx, &tags)) {
+		count_iface(ifindex, IF_TAGS_LOST);
 		return XDP_ABORTED;
+	}
 	return verdict == VERDICT_NEXT ? XDP_PASS : verdict;
 }
 

@@ -71,6 +71,7 @@ enum if_count {
 	IF_BAD_VHID,
 	IF_FOREIGN_VRRP,
 	IF_BAD_LENGTH, /* proto 112 too short to hold a VHID */
+	IF_TAGS_LOST,  /* dropped: a frame of a VLAN whose tags cannot be put back */
 	IF_COUNT_SIZE = 8,
 };
 

@@ -19,9 +19,10 @@ import (
 
 // XDP verdicts and tc verdicts.
 const (
-	xdpDrop = 1
-	xdpPass = 2
-	xdpTX   = 3
+	xdpAborted = 0
+	xdpDrop    = 1
+	xdpPass    = 2
+	xdpTX      = 3
 
 	tcUnspec   = 0xffffffff
 	tcShot     = 2

@@ -24,12 +24,7 @@ func (d *Dataplane) ingress() (*ebpf.Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded ingress program: %w", err)
 	}
-	all := d.maps()
-	o := &d.objs
-	maps.Copy(all, map[string]*ebpf.Map{
-		bpfMapScratch: o.Scratch, bpfMapClock: o.Clock, bpfMapPlaces: o.Places, bpfMapTap: o.Tap,
-		bpfMapTapUsed: o.TapUsed, bpfMapTapLost: o.TapLost, bpfMapTapCapture: o.TapCapture, bssName: d.bss,
-	})
+	all := d.allMaps()
 	shared := make(map[string]*ebpf.Map)
 	for name := range s.Maps {
 		m, ok := all[name]
@@ -48,6 +43,17 @@ func (d *Dataplane) ingress() (*ebpf.Program, error) {
 	}
 	d.ingressProg = objs.VipdIngress
 	return d.ingressProg, nil
+}
+
+// allMaps are those of maps and the ones that are not pinned.
+func (d *Dataplane) allMaps() map[string]*ebpf.Map {
+	all := d.maps()
+	o := &d.objs
+	maps.Copy(all, map[string]*ebpf.Map{
+		bpfMapScratch: o.Scratch, bpfMapClock: o.Clock, bpfMapPlaces: o.Places, bpfMapTap: o.Tap,
+		bpfMapTapUsed: o.TapUsed, bpfMapTapLost: o.TapLost, bpfMapTapCapture: o.TapCapture, bssName: d.bss,
+	})
+	return all
 }
 
 // attachIngress puts it first on the hook, by tcx (kernel 6.6) or clsact.

@@ -24,16 +24,17 @@ var droppedNames = [...]string{
 }
 
 // ifCountNames by enum if_count of bpf/vipd_types.h.
-var ifCountNames = [...]string{"bad_vhid", "foreign_vrrp", "bad_length"}
+var ifCountNames = [...]string{"bad_vhid", "foreign_vrrp", "bad_length", TagsLost}
+
+// TagsLost is the one reason in [Dataplane.InterfaceStats] for which frames are dropped:
+// those of a VLAN device that its parent's program could not put the tags back into.
+const TagsLost = "tags_lost"
 
 // RejectReasons lists the keys of [GroupStats].Rejected.
 func RejectReasons() []string { return slices.Clone(rejectNames[1:]) }
 
 // DropReasons lists the keys of [GroupStats].Dropped.
 func DropReasons() []string { return slices.Clone(droppedNames[:]) }
-
-// InterfaceReasons lists the keys of what [Dataplane.InterfaceStats] returns.
-func InterfaceReasons() []string { return slices.Clone(ifCountNames[:]) }
 
 // GroupStats counts since the group was added.
 type GroupStats struct {
@@ -172,8 +173,9 @@ func sumVIP(cpus []bpfVipStats) (st VIPStats) {
 	return st
 }
 
-// InterfaceStats counts what passed on an interface and belonged to no group of
-// ours; every reason is present. An interface that is not attached has only zeros.
+// InterfaceStats counts what came in on an interface and belonged to no group of ours:
+// it passed on, but for [TagsLost]. Every reason is present. An interface
+// that is not attached has only zeros.
 func (d *Dataplane) InterfaceStats(ifindex int) (map[string]uint64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -4,9 +4,14 @@ package loader
 
 import (
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
 )
 
 // vlanKeyOf is the key of a VLAN, given as in testVLANs.
@@ -114,4 +119,83 @@ func TestTagsEvent(t *testing.T) {
 	if s := h.seen(); s.IfIndex != 77 {
 		t.Errorf("record of interface %d", s.IfIndex)
 	}
+}
+
+// TestTagsLost: a frame whose tags cannot go back is dropped, and counted for its VLAN
+// device. No frame that the kernel's own helpers made is like that, since they leave the
+// room that they took: the fault is put into a copy of the program.
+func TestTagsLost(t *testing.T) {
+	const vlanIndex = 77
+	h := newHarness(t)
+	s := goldenSpec("192.0.2.1")
+	s.IfIndex = vlanIndex
+	h.fresh(s)
+	if err := h.d.objs.IfStats.Put(uint32(vlanIndex), make([]bpfIfStats, must(ebpf.PossibleCPU()))); err != nil {
+		t.Fatal(err)
+	}
+	h.master(2)
+	broken := withoutRoom(t, h.d)
+	data := packet{dstMAC: vmac(1), srcMAC: peerMAC, ttl: 64, proto: 1, payload: make([]byte, 64)}.bytes()
+	for _, tags := range [][]uint32{{0x8100<<16 | 42}, {0x88a8<<16 | 3000, 0x8100<<16 | 42}} {
+		if err := h.d.objs.Vlans.Put(vlanKeyOf(loIndex, tags), uint32(vlanIndex)); err != nil {
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			name    string
+			program *ebpf.Program
+			frame   []byte
+			verdict uint32
+			lost    uint64
+		}{
+			{"ours", broken, arpFor("192.0.2.1").bytes(), xdpAborted, 1},
+			{"somebody else's", broken, arpFor("192.0.2.77").bytes(), xdpAborted, 1},
+			{"one that keeps its tags", broken, data, xdpPass, 0},
+			{"sound program", h.d.objs.VipdXdp, arpFor("192.0.2.1").bytes(), xdpTX, 0},
+		} {
+			before := must(h.d.InterfaceStats(vlanIndex))
+			if verdict, _ := runProg(t, tc.program, withTags(tc.frame, tags...)); verdict != tc.verdict {
+				t.Errorf("%s: verdict %d, want %d", tc.name, verdict, tc.verdict)
+			}
+			for reason, n := range must(h.d.InterfaceStats(vlanIndex)) {
+				want := uint64(0)
+				if reason == TagsLost {
+					want = tc.lost
+				}
+				if n-before[reason] != want {
+					t.Errorf("%s: %s rose by %d, want %d", tc.name, reason, n-before[reason], want)
+				}
+			}
+		}
+	}
+}
+
+// withoutRoom is the XDP program on the maps of d, in which nothing can be put before a
+// frame's beginning.
+func withoutRoom(t *testing.T, d *Dataplane) *ebpf.Program {
+	t.Helper()
+	s := must(spec(d.opts))
+	within, replaced := false, 0
+	code := s.Programs[bpfProgVipdXdp].Instructions
+	for i := range code {
+		if name := code[i].Symbol(); name != "" {
+			within = name == "put_tags_back"
+		}
+		if within && code[i].IsBuiltinCall() && code[i].Constant == int64(asm.FnXdpAdjustHead) {
+			code[i] = asm.Mov.Imm(asm.R0, -int32(unix.EINVAL)).WithMetadata(code[i].Metadata)
+			replaced++
+		}
+	}
+	if replaced == 0 {
+		t.Fatal("put_tags_back calls no bpf_xdp_adjust_head")
+	}
+	shared := d.allMaps()
+	maps.DeleteFunc(shared, func(name string, _ *ebpf.Map) bool { return s.Maps[name] == nil })
+	var objs struct {
+		P *ebpf.Program `ebpf:"vipd_xdp"`
+	}
+	if err := s.LoadAndAssign(&objs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = objs.P.Close() })
+	return objs.P
 }

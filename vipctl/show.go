@@ -164,6 +164,9 @@ func dataplaneText(d *api.Dataplane) string {
 	if d.Note != "" {
 		text += "; " + d.Note
 	}
+	if d.TagsLost > 0 {
+		text += fmt.Sprintf("; %d frames dropped, their tags could not be put back", d.TagsLost)
+	}
 	return text
 }
 

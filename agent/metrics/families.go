@@ -183,7 +183,8 @@ func groupFamilies() []family {
 				}
 			}),
 		},
-		{nameDropped, "Frames dropped because this node must not speak for the group now, by reason.", counter, writeDropped},
+		{nameDropped, "Frames dropped because this node must not speak for the group now, by reason; with an empty vhid those of no group: " +
+			"tags_lost, whose VLAN tags could not be put back.", counter, writeDropped},
 	}
 }
 

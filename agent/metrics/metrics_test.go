@@ -58,7 +58,7 @@ func twoGroups() *fixed {
 			{Interface: "eth1", VHID: 255, State: "INIT", LeaseRemaining: -time.Second},
 		},
 		Interfaces: []Interface{
-			{Name: "eth0", Mode: "generic", Rejected: map[string]uint64{"bad_vhid": 6}},
+			{Name: "eth0", Mode: "generic", Rejected: map[string]uint64{"bad_vhid": 6}, Dropped: map[string]uint64{"tags_lost": 4}},
 			{Name: "eth1"},
 		},
 	}

@@ -143,6 +143,9 @@ type Dataplane struct {
 	// AnswersUnseen says that within the last minute a client went on asking for one of
 	// the addresses as if it saw none of our answers.
 	AnswersUnseen bool `json:"answers_unseen"`
+	// TagsLost counts frames of the VLAN device that were dropped, since their tags could
+	// not be put back; absent at 0.
+	TagsLost uint64 `json:"tags_lost,omitempty"`
 }
 
 // Counters of a group. They start at 0 with the group.
