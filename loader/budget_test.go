@@ -113,6 +113,49 @@ func TestBudgetOfManyContexts(t *testing.T) {
 	}
 }
 
+// TestLastGoodContextFirst: the master's next advert costs one digest, whichever key it uses.
+// What it was charged tells how many it cost.
+func TestLastGoodContextFirst(t *testing.T) {
+	pin(t)
+	h := newHarness(t)
+	s := goldenSpec("192.0.2.1")
+	golden := s.Contexts[0]
+	s.Contexts = nil
+	for i := range MaxContexts - 1 {
+		s.Contexts = append(s.Contexts, AuthContext{Key: []byte{byte(i)}, Prefix: golden.Prefix})
+	}
+	s.Contexts = append(s.Contexts, golden)
+	h.fresh(s)
+	const cost = 10_000 // CLASS1_COST_NS of bpf/budget.h
+	digests := func(c carp) uint64 {
+		t.Helper()
+		was := make([]bpfBudget, ebpf.MustPossibleCPU())
+		for cpu := range was {
+			was[cpu] = bpfBudget{Class1: uint64(bootNow()) - 50e6}
+		}
+		if err := h.d.objs.Budget.Put(h.g.Slot(), was); err != nil {
+			t.Fatal(err)
+		}
+		h.run(frameOf(c))
+		now := make([]bpfBudget, len(was))
+		if err := h.d.objs.Budget.Lookup(h.g.Slot(), &now); err != nil {
+			t.Fatal(err)
+		}
+		n := uint64(0)
+		for cpu := range now {
+			n += (now[cpu].Class1 - was[cpu].Class1) / cost
+		}
+		return n
+	}
+	h.expect("the master", frameOf(advert(100, 0, 0, 1)), want{verdict: xdpPass, counts: count("received"), events: 1})
+	if n := digests(advert(100, 0, 0, 2)); n != 1 {
+		t.Errorf("the next one cost %d digests, want 1", n)
+	}
+	if n := digests(damaged(advert(100, 0, 0, 3))); n != MaxContexts {
+		t.Errorf("a forged one cost %d digests, want one for each of %d contexts", n, MaxContexts)
+	}
+}
+
 func TestBudgetSpoofedMaster(t *testing.T) {
 	pin(t)
 	h := newHarness(t)
