@@ -47,7 +47,7 @@ func hello(t *testing.T, from, at *lab.Host, addr netip.Addr) (name string) {
 	}); err != nil {
 		t.Fatalf("listen on %v at %s: %v", addr, at.Name, err)
 	}
-	defer listener.Close()
+	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			c, err := listener.Accept()

@@ -113,7 +113,9 @@ func temptations(p *pair) []temptation {
 		{"the stack: echo", toHost(func(mac [6]byte) []byte { return echoRequest(client, mac, addrClient, vip) })},
 		{"the stack: a closed port", toHost(func(mac [6]byte) []byte { return ether(mac, client, lab.EtherIPv4, ip4(addrClient, vip, 17, 0, udp)) })},
 		{"the stack: an unknown protocol", toHost(func(mac [6]byte) []byte { return ether(mac, client, lab.EtherIPv4, ip4(addrClient, vip, 200, 0, udp)) })},
-		{"the stack: an unknown protocol over IPv6", toHost(func(mac [6]byte) []byte { return ether(mac, client, lab.EtherIPv6, ip6(addrClient6, vip6, 200, 64, udp)) })},
+		{"the stack: an unknown protocol over IPv6", toHost(func(mac [6]byte) []byte {
+			return ether(mac, client, lab.EtherIPv6, ip6(addrClient6, vip6, 200, 64, udp))
+		})},
 	}
 }
 
