@@ -288,7 +288,7 @@ func (g *fakeGroup) SetSources([]netip.Addr) error                { return nil }
 func (g *fakeGroup) Seen() (loader.Seen, error)                   { return g.seen, nil }
 func (g *fakeGroup) Stats() (loader.GroupStats, error)            { return g.stats, nil }
 
-func (g *fakeGroup) VIPStats() (map[netip.Addr]loader.VIPStats, error) {
+func (g *fakeGroup) VIPStats() (loader.Addresses, error) {
 	return nil, nil
 }
 

@@ -17,7 +17,9 @@ func TestFaultsOfTheLastMinute(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth0", 2, "192.0.2.102/24"))
 	refused := func(n uint64) loader.GroupStats {
-		return loader.GroupStats{Rejected: map[string]uint64{"bad_hmac": n}}
+		var st loader.GroupStats
+		st.Rejected[slices.Index(loader.RejectReasons(), "bad_hmac")] = n
+		return st
 	}
 	first := b.planes["10@1"]
 	if first == nil {

@@ -41,7 +41,7 @@ type planeGroup interface {
 	Seen() (loader.Seen, error)
 	Answering(now int64) (bool, error)
 	Stats() (loader.GroupStats, error)
-	VIPStats() (map[netip.Addr]loader.VIPStats, error)
+	VIPStats() (loader.Addresses, error)
 	Slot() uint32
 	SetCapture(on bool) error
 	TapStats() (loader.TapStats, error)

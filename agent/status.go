@@ -118,7 +118,7 @@ func (a *Agent) report(g *group, v *groupView, now election.Instant, wall time.T
 	}
 	out.Counters = api.Counters{
 		AdvertisementsSent: g.counts.sent.Load(), AdvertisementsReceived: stats.Stats.Received,
-		AdvertisementsRejected: rejected(stats.Stats), FramesDropped: stats.Stats.Dropped,
+		AdvertisementsRejected: rejected(stats.Stats), FramesDropped: byReason(loader.DropReasons(), stats.Stats.Dropped[:]),
 		Packets: stats.Stats.Packets, Bytes: stats.Stats.Bytes, EventsLost: stats.Stats.EventsLost,
 		LoopsSuspected: stats.Stats.OwnCounter,
 	}
@@ -126,7 +126,7 @@ func (a *Agent) report(g *group, v *groupView, now election.Instant, wall time.T
 	out.Families, out.SilentFamily = familiesOf(v, at)
 	out.Contexts = contextsOf(cfg, stats.Stats.Contexts)
 	for _, p := range cfg.Addresses {
-		s := stats.VIPs[p.Addr()]
+		s := stats.VIPs.Of(p.Addr())
 		out.Counters.ARPRequests += s.ARPRequests
 		out.Counters.ARPReplies += s.ARPReplies
 		out.VIPs = append(out.VIPs, api.VIP{
@@ -155,9 +155,15 @@ func sends(cfg config.Group) (how string, peers []string) {
 // rejected has every reason of a group, at 0 where the data plane has nothing to
 // say, and the foreign VRRP routers on its VHID, which are nobody's reject.
 func rejected(st loader.GroupStats) map[string]uint64 {
-	out := map[string]uint64{"foreign_vrrp": st.ForeignVRRP}
-	for _, reason := range loader.RejectReasons() {
-		out[reason] = st.Rejected[reason]
+	out := byReason(loader.RejectReasons(), st.Rejected[:])
+	out["foreign_vrrp"] = st.ForeignVRRP
+	return out
+}
+
+func byReason(reasons []string, counts []uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(reasons)+1)
+	for i, reason := range reasons {
+		out[reason] = counts[i]
 	}
 	return out
 }
@@ -222,13 +228,14 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 	}
 	views := viewsOf(n.groups) // before the kernel, as in status
 	kernel := a.readKernel(views, now)
+	out.RejectReasons, out.DropReasons = loader.RejectReasons(), loader.DropReasons()
 	out.Groups = make([]metrics.Group, 0, len(n.groups))
 	for i, g := range n.groups {
-		v, k := views[i], kernel[i]
+		v, k := views[i], &kernel[i]
 		mg := metrics.Group{
 			Interface: v.cfg.Interface, VHID: v.cfg.VHID, State: v.view.State.String(),
-			Sent: g.counts.sent.Load(), Received: k.Stats.Received, Rejected: k.Stats.Rejected,
-			Dropped: k.Stats.Dropped, Packets: k.Stats.Packets, Bytes: k.Stats.Bytes, EventsLost: k.Stats.EventsLost,
+			Sent: g.counts.sent.Load(), Received: k.Stats.Received, Rejected: k.Stats.Rejected[:],
+			Dropped: k.Stats.Dropped[:], Packets: k.Stats.Packets, Bytes: k.Stats.Bytes, EventsLost: k.Stats.EventsLost,
 		}
 		mg.HasHook, mg.HookWaiting = v.cfg.Hook != "", waiting[g.name]
 		if k.Answering {
@@ -244,8 +251,9 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 		for _, c := range contextsOf(v.cfg, k.Stats.Contexts) {
 			mg.Contexts = append(mg.Contexts, metrics.Context(c))
 		}
+		mg.VIPs = make([]metrics.VIP, 0, len(v.cfg.Addresses))
 		for _, p := range v.cfg.Addresses {
-			st := k.VIPs[p.Addr()]
+			st := k.VIPs.Of(p.Addr())
 			mg.VIPs = append(mg.VIPs, metrics.VIP{
 				Address: p.Addr().String(), ARPRequests: st.ARPRequests, ARPReplies: st.ARPReplies,
 				NDSolicitations: st.NDSolicitations, NDAdvertisements: st.NDAdvertisements, AnswersUnseen: unseen(st, now),

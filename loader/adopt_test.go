@@ -178,7 +178,7 @@ func TestAdopt(t *testing.T) {
 			if after.Received != before.Received || !slices.Equal(after.Contexts, before.Contexts) || must(a.one.Seen()) != seen {
 				t.Errorf("counters %+v, before %+v", after, before)
 			}
-			if got := must(a.one.VIPStats()); got[one.VIPs[0]] != vipStats[one.VIPs[0]] || got[one.VIPs[0]].ARPReplies != 1 {
+			if got := must(a.one.VIPStats()); got.Of(one.VIPs[0]) != vipStats.Of(one.VIPs[0]) || got.Of(one.VIPs[0]).ARPReplies != 1 {
 				t.Errorf("counters of the addresses %+v, before %+v", got, vipStats)
 			}
 			if ans, err := a.one.Answering(bootNow()); err != nil || !ans {

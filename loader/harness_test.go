@@ -179,11 +179,11 @@ func (h *harness) counters() map[string]uint64 {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	for r, n := range st.Rejected {
-		add(r, n)
+	for i, r := range RejectReasons() {
+		add(r, st.Rejected[i])
 	}
-	for r, n := range st.Dropped {
-		add("drop_"+r, n)
+	for i, r := range DropReasons() {
+		add("drop_"+r, st.Dropped[i])
 	}
 	add("received", st.Received)
 	add("packets", st.Packets)

@@ -14,7 +14,7 @@ import (
 // Reading is what the kernel says of one group.
 type Reading struct {
 	Stats     GroupStats
-	VIPs      map[netip.Addr]VIPStats
+	VIPs      Addresses
 	Seen      Seen
 	Answering bool
 }
@@ -35,7 +35,7 @@ func (d *Dataplane) Readings(now int64) (map[*Group]*Reading, error) {
 	out := make(map[*Group]*Reading, len(groups))
 	err = readArray(d, d.objs.GroupStats, cpus, groups, 0, func(g *Group, _ uint32, v []bpfGroupStats) {
 		if g != nil && !g.removed {
-			out[g] = &Reading{Stats: sumGroup(v), VIPs: make(map[netip.Addr]VIPStats, len(g.vips))}
+			out[g] = &Reading{Stats: sumGroup(v), VIPs: make(Addresses, 0, len(g.vips))}
 			out[g].Stats.Contexts = g.contexts.counts(sumContexts(v))
 		}
 	})
@@ -45,7 +45,7 @@ func (d *Dataplane) Readings(now int64) (map[*Group]*Reading, error) {
 	err = readArray(d, d.objs.VipStats, cpus, vips, 0, func(o vipOwner, slot uint32, v []bpfVipStats) {
 		if r := out[o.group]; r != nil && !o.group.removed {
 			if now, ok := o.group.vips[o.addr]; ok && now == slot {
-				r.VIPs[o.addr] = sumVIP(v)
+				r.VIPs = append(r.VIPs, sumVIP(o.addr, v))
 			}
 		}
 	})
@@ -62,6 +62,9 @@ func (d *Dataplane) Readings(now int64) (map[*Group]*Reading, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the last adverts of all groups: %w", err)
+	}
+	for _, r := range out {
+		r.VIPs.sort()
 	}
 	return out, nil
 }

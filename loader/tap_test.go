@@ -211,7 +211,7 @@ func TestTapFull(t *testing.T) {
 		}
 	}
 	st, err := last.Stats()
-	if err != nil || st.Rejected["bad_ttl"] != capture || st.Dropped["not_answering_arp"] != capture {
+	if err != nil || st.Rejected[slices.Index(RejectReasons(), "bad_ttl")] != capture || st.Dropped[slices.Index(DropReasons(), "not_answering_arp")] != capture {
 		t.Errorf("with a full ring: %+v, %v", st, err)
 	}
 	got, lost, err := h.d.DrainTap(nil)

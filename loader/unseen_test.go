@@ -74,7 +74,7 @@ func TestAnswersUnseen(t *testing.T) {
 					t.Fatalf("frame %d: verdict %d", i, verdict)
 				}
 			}
-			at := must(h.g.VIPStats())[tc.vip].UnseenAt
+			at := must(h.g.VIPStats()).Of(tc.vip).UnseenAt
 			if (at != 0) != tc.unseen || at != 0 && (at < before-20e6 || at > bootNow()) {
 				t.Errorf("unseen at %d, want %v", at, tc.unseen)
 			}

@@ -20,10 +20,41 @@ type view struct {
 	*Snapshot
 	groups       []groupView
 	states       []string // label of each of states()
-	groupReasons []string // label of each of groupReasons()
 	ifaceReasons []string
-	dropped      []string // reasons that any group or interface has, sorted
-	droppedLabel []string
+	rejected     []column
+	dropped      []column
+}
+
+// column is a reason in Group.Rejected or Group.Dropped.
+type column struct {
+	label string
+	at    int  // its index; negative if the source does not know it
+	zero  bool // it is there with 0 where the group has no such element
+}
+
+// of writes the group's count.
+func (c column) of(p *page, counts []uint64, g *groupView) {
+	switch {
+	case c.at >= 0 && c.at < len(counts):
+		p.count(counts[c.at], g.iface, c.label, g.vhid)
+	case c.zero:
+		p.count(0, g.iface, c.label, g.vhid)
+	}
+}
+
+// columns are those of always, which exist from the start, and after them the others that
+// the source has, sorted.
+func columns(always, source []string) []column {
+	var out []column
+	for _, r := range always {
+		out = append(out, column{label("reason", r), slices.Index(source, r), true})
+	}
+	for _, r := range slices.Sorted(slices.Values(source)) {
+		if !slices.Contains(always, r) {
+			out = append(out, column{label("reason", r), slices.Index(source, r), false})
+		}
+	}
+	return out
 }
 
 type groupView struct {
@@ -35,7 +66,8 @@ type groupView struct {
 func newView(s *Snapshot) *view {
 	v := &view{
 		Snapshot: s, groups: make([]groupView, len(s.Groups)),
-		states: labels("state", states()), groupReasons: labels("reason", groupReasons()), ifaceReasons: labels("reason", interfaceReasons()),
+		states: labels("state", states()), ifaceReasons: labels("reason", interfaceReasons()),
+		rejected: columns(groupReasons(), s.RejectReasons), dropped: columns(nil, s.DropReasons),
 	}
 	for i := range s.Groups {
 		g := &s.Groups[i]
@@ -46,28 +78,7 @@ func newView(s *Snapshot) *view {
 		}
 		v.groups[i] = gv
 	}
-	v.dropped = droppedReasons(s)
-	v.droppedLabel = labels("reason", v.dropped)
 	return v
-}
-
-func droppedReasons(s *Snapshot) []string {
-	var all []string
-	add := func(counts map[string]uint64) {
-		for r := range counts {
-			if !slices.Contains(all, r) {
-				all = append(all, r)
-			}
-		}
-	}
-	for i := range s.Groups {
-		add(s.Groups[i].Dropped)
-	}
-	for i := range s.Interfaces {
-		add(s.Interfaces[i].Dropped)
-	}
-	slices.Sort(all)
-	return all
 }
 
 func labels(name string, values []string) []string {
@@ -241,12 +252,12 @@ func writeContexts(p *page, g *groupView) {
 }
 
 func writeRejected(p *page, v *view) {
-	known := groupReasons()
 	for i := range v.groups {
-		g := &v.groups[i]
-		reasons(p, g.Rejected, known, v.groupReasons, g.iface, g.vhid)
+		for _, c := range v.rejected {
+			c.of(p, v.groups[i].Rejected, &v.groups[i])
+		}
 	}
-	known = interfaceReasons()
+	known := interfaceReasons()
 	for i := range v.Interfaces {
 		f := &v.Interfaces[i]
 		reasons(p, f.Rejected, known, v.ifaceReasons, label("interface", f.Name), label("vhid", ""))
@@ -255,20 +266,13 @@ func writeRejected(p *page, v *view) {
 
 func writeDropped(p *page, v *view) {
 	for i := range v.groups {
-		g := &v.groups[i]
-		dropped(p, v, g.Dropped, g.iface, g.vhid)
+		for _, c := range v.dropped {
+			c.of(p, v.groups[i].Dropped, &v.groups[i])
+		}
 	}
 	for i := range v.Interfaces {
 		f := &v.Interfaces[i]
-		dropped(p, v, f.Dropped, label("interface", f.Name), label("vhid", ""))
-	}
-}
-
-func dropped(p *page, v *view, counts map[string]uint64, iface, vhid string) {
-	for i, r := range v.dropped {
-		if n, ok := counts[r]; ok {
-			p.count(n, iface, v.droppedLabel[i], vhid)
-		}
+		reasons(p, f.Dropped, nil, nil, label("interface", f.Name), label("vhid", ""))
 	}
 }
 

@@ -38,13 +38,14 @@ func (f *fixed) Snapshot() Snapshot { return Snapshot(*f) }
 func twoGroups() *fixed {
 	return &fixed{
 		LoopAge: 30 * time.Millisecond, SamplesLost: 11, IncidentsSkipped: 12, Enabled: true, Maintenance: true, Demotion: 230,
-		Demotions: []Demotion{{"maintenance", 240}, {"ops", -10}},
-		Checks:    []Check{{Name: "app"}, {Name: "uplink", Failing: true, Known: true, Age: 250 * time.Millisecond}},
+		Demotions:     []Demotion{{"maintenance", 240}, {"ops", -10}},
+		Checks:        []Check{{Name: "app"}, {Name: "uplink", Failing: true, Known: true, Age: 250 * time.Millisecond}},
+		RejectReasons: []string{"bad_hmac", "some_later_reason"}, DropReasons: []string{"not_answering_arp"},
 		Groups: []Group{
 			{
 				Interface: "eth0", VHID: 1, State: "MASTER", Sent: 100, Received: 7,
-				Rejected: map[string]uint64{"bad_hmac": 3, "some_later_reason": 1},
-				Dropped:  map[string]uint64{"not_answering_arp": 5},
+				Rejected: []uint64{3, 1},
+				Dropped:  []uint64{5},
 				Packets:  1000, Bytes: 64000, EventsLost: 2,
 				Heard: true, LastAdvertAge: 1500 * time.Millisecond, LeaseRemaining: 2970 * time.Millisecond,
 				Families: []Family{{Name: "ipv4"}, {Name: "ipv6", Silent: true}},
@@ -202,7 +203,7 @@ func TestWellFormed(t *testing.T) {
 	hostile := "a\\b\"c\nd\xff"
 	src.Groups[0].Interface, src.Groups[0].VIPs[0].Address = hostile, hostile
 	src.Groups[0].Contexts[1].Name, src.Demotions[1].Name, src.Interfaces[0].Mode = hostile, hostile, hostile
-	src.Groups[0].Rejected[hostile] = 1
+	src.RejectReasons, src.Groups[0].Rejected = append(src.RejectReasons, hostile), append(src.Groups[0].Rejected, 1)
 	_, body := scrape(t, newTest(src))
 	var names []string
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(string(body), -1) {
@@ -340,15 +341,18 @@ func BenchmarkScrape(b *testing.B) {
 }
 
 func benchmarkScrape(b *testing.B, perGroup int, encoding string) {
-	src := &fixed{}
+	src := &fixed{RejectReasons: groupReasons(), DropReasons: []string{"not_answering_arp", "not_answering_mac", "not_answering_nd"}}
 	for i := range 4096 / perGroup {
-		g := Group{Interface: fmt.Sprintf("eth%d", i/255), VHID: uint8(i%255 + 1), State: "MASTER", Heard: true}
+		g := Group{Interface: fmt.Sprintf("eth%d", i/255), VHID: uint8(i%255 + 1), State: "MASTER", Heard: true, Rejected: make([]uint64, 9), Dropped: make([]uint64, 3)}
 		for j := range perGroup {
 			g.VIPs = append(g.VIPs, VIP{Address: fmt.Sprintf("10.%d.%d.%d", i>>8, i&255, j), ARPRequests: uint64(i * j)})
 		}
 		src.Groups = append(src.Groups, g)
 	}
 	m := New(src, Options{})
+	for i := range src.Groups {
+		m.ObserveTransition(src.Groups[i].Interface, src.Groups[i].VHID, "INIT", "BACKUP", "startup")
+	}
 	for b.Loop() {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(b.Context(), http.MethodGet, "/metrics", nil)

@@ -27,9 +27,11 @@ type Snapshot struct {
 	// Demotions are what Demotion is made of.
 	Demotions []Demotion
 	// Checks are the health checks of the config.
-	Checks     []Check
-	Groups     []Group
-	Interfaces []Interface
+	Checks []Check
+	// RejectReasons and DropReasons name the elements of Group.Rejected and Group.Dropped.
+	RejectReasons, DropReasons []string
+	Groups                     []Group
+	Interfaces                 []Interface
 	// Err fails the scrape: better no numbers than wrong ones.
 	Err error
 }
@@ -59,10 +61,11 @@ type Group struct {
 	State    string
 	Sent     uint64
 	Received uint64
-	// Rejected is by reject reason; reasons that are missing count as 0.
-	Rejected map[string]uint64
-	// Dropped is frames for the group that the kernel dropped, by reason.
-	Dropped        map[string]uint64
+	// Rejected is adverts refused, by Snapshot.RejectReasons; the reasons that every group
+	// has count as 0 where they are missing.
+	Rejected []uint64
+	// Dropped is frames for the group that the kernel dropped, by Snapshot.DropReasons.
+	Dropped        []uint64
 	Packets, Bytes uint64
 	EventsLost     uint64
 	// Heard is false while no foreign advertisement was heard; then there is no age.
