@@ -234,6 +234,17 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 	b.links["eth0"] = link
 	b.syncPorts()
 	b.expectState("eth0@1", election.Backup, election.ReasonLinkUp)
+	link.Unfit = "interface eth0 is a macvlan in mode bridge"
+	b.links["eth0"] = link
+	b.syncPorts()
+	b.expectState("eth0@1", election.Init, election.ReasonAttachFailed)
+	if d := b.status().Groups[0].Detail; d != link.Unfit {
+		t.Errorf("the status says %q", d)
+	}
+	link.Unfit = ""
+	b.links["eth0"] = link
+	b.syncPorts()
+	b.expectState("eth0@1", election.Backup, election.ReasonStartup)
 	link.MasterName, link.MasterKind = "br0", "bridge"
 	b.links["eth0"] = link
 	b.syncPorts()

@@ -57,6 +57,9 @@ func (p *port) refresh(a *Agent, vips map[netip.Addr]bool) {
 	case !link.Ethernet:
 		p.giveUp(a, election.ReasonAttachFailed, fmt.Sprintf("interface %s is no Ethernet interface; CARP needs one", p.name))
 		return
+	case link.Unfit != "":
+		p.giveUp(a, election.ReasonAttachFailed, link.Unfit)
+		return
 	}
 	if err := p.open(a); err != nil {
 		p.giveUp(a, election.ReasonAttachFailed, err.Error())

@@ -529,9 +529,10 @@ func TestAdoptYield(t *testing.T) {
 	}
 }
 
+// waitFor has patience for the kernel's own work queues, which an emulated machine is slow to get to.
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	for range 200 {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
 		if ok() {
 			return
 		}

@@ -17,7 +17,7 @@ import (
 type Mode string
 
 // Modes. Auto is only wanted, never got: native on proven drivers, else generic. Where
-// neither can be had, auto and generic go on to tc ingress.
+// neither can be had, or would not see VLAN tags, auto and generic go on to tc ingress.
 const (
 	ModeAuto    Mode = "auto"
 	ModeNative  Mode = "native"
@@ -109,6 +109,9 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 	if a != nil && !a.carrier {
 		a.claimed = true
 		if d.alive(a, ifindex) && a.suits(want) {
+			if a.Note == "" && ways[0].mode == ModeTCX { // adopted
+				a.Note = ways[0].why
+			}
 			return a.Attachment, nil
 		}
 		if a.Mode != "" { // else half made
@@ -147,11 +150,20 @@ func (a *attachment) suits(want Mode) bool {
 type way struct {
 	mode Mode
 	vlan *vlanDevice // on its parent
+	why  string      // no better one was looked for
 }
 
 // waysFor lists the ways to try, best first.
 func waysFor(ifindex int, ifname string, want Mode) ([]way, error) {
 	native := way{mode: ModeNative}
+	rest := []way{{mode: ModeGeneric}, {mode: ModeTCX}}
+	why, err := untagged(ifindex)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		rest = []way{{mode: ModeTCX, why: why}}
+	}
 	v, err := vlanOf(ifindex)
 	isVLAN := !errors.Is(err, errNoVLAN)
 	if isVLAN && err == nil {
@@ -164,16 +176,16 @@ func waysFor(ifindex int, ifname string, want Mode) ([]way, error) {
 		}
 		return []way{native}, nil
 	case ModeGeneric:
-		return []way{{mode: ModeGeneric}, {mode: ModeTCX}}, nil
+		return rest, nil
 	case ModeAuto, "":
 		driver, driverErr := driverOf(ifname)
 		if driverErr != nil {
 			return nil, driverErr
 		}
 		if provenDrivers()[driver] && (!isVLAN || err == nil) {
-			return []way{native, {mode: ModeGeneric}, {mode: ModeTCX}}, nil
+			return append([]way{native}, rest...), nil
 		}
-		return []way{{mode: ModeGeneric}, {mode: ModeTCX}}, nil
+		return rest, nil
 	case ModeTCX, ModeClsact:
 	}
 	// The rest cannot be wanted.
@@ -202,8 +214,10 @@ func (d *Dataplane) attach(a *attachment, ifindex int, ways []way) error {
 	if a.xdp != nil { // it carried VLANs already
 		return nil
 	}
-	d.showTags(a, ifindex)
 	a.Note = ""
+	if err := d.showTags(a, ifindex); err != nil {
+		ways = d.seeingTags(a, ways, err)
+	}
 	var errs []error
 	for i, w := range ways {
 		switch {
@@ -215,6 +229,9 @@ func (d *Dataplane) attach(a *attachment, ifindex int, ways []way) error {
 			err = d.attachXDP(a, ifindex, w.mode)
 		}
 		if err == nil {
+			if w.why != "" {
+				a.Note = w.why
+			}
 			return nil
 		}
 		if i+1 < len(ways) {
@@ -242,16 +259,13 @@ func (d *Dataplane) noteInterface(ifindex int, flags uint32) error {
 	return nil
 }
 
-// showTags makes VLAN tags visible to XDP. Where that fails the data plane still
-// serves an interface without VLANs, so it is a warning.
-func (d *Dataplane) showTags(a *attachment, ifindex int) {
-	wasOn, err := hideNoTags(a.ifname)
+// showTags makes VLAN tags visible to XDP.
+func (d *Dataplane) showTags(a *attachment, ifindex int) error {
+	wasOn, err := switchOff(d.nic, a.ifname)
 	if wasOn != 0 {
 		err = errors.Join(err, d.noteFlag(ifindex, wasOn))
 	}
-	if err != nil {
-		d.opts.Log.Warn("vlan tags may be hidden from the data plane", "interface", a.ifname, "err", err)
-	}
+	return err
 }
 
 // noteFlag remembers for whoever comes after us what has to be undone.

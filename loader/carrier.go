@@ -92,7 +92,7 @@ func (d *Dataplane) attachCarrier(p *attachment, ifindex int) error {
 	if err := d.noteInterface(ifindex, ifaceCarrier); err != nil {
 		return err
 	}
-	wasOn, err := hideNoTags(p.ifname)
+	wasOn, err := switchOff(d.nic, p.ifname)
 	if wasOn != 0 {
 		err = errors.Join(err, d.noteFlag(ifindex, wasOn))
 	}

@@ -36,6 +36,7 @@ type Dataplane struct {
 	tap   *tap
 	lock  *os.File
 	bss   *ebpf.Map // the variables of the programs
+	nic   nicFeatures
 
 	ingressProg *ebpf.Program // loaded when it is needed
 
@@ -67,6 +68,7 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 	}
 	d := &Dataplane{
 		opts:     o,
+		nic:      nic{},
 		attached: make(map[int]*attachment),
 		groups:   make(map[bpfGroupKey]*Group),
 		slots:    slots{bound: uint32(o.MaxGroups)},

@@ -36,12 +36,8 @@ type nicFeatures interface {
 	Switch(ifname, feature string, on bool) error
 }
 
-// hideNoTags switches the offloads off and says which were on, as flags of the
+// switchOff switches the offloads off and says which were on, as flags of the
 // interface, also with an error. A driver that knows no such thing hides none.
-func hideNoTags(ifname string) (wasOn uint32, err error) {
-	return switchOff(nic{}, ifname)
-}
-
 func switchOff(f nicFeatures, ifname string) (wasOn uint32, err error) {
 	on, err := f.Features(ifname)
 	if errors.Is(err, unix.EOPNOTSUPP) {
@@ -71,7 +67,7 @@ func switchOff(f nicFeatures, ifname string) (wasOn uint32, err error) {
 	return wasOn, errors.Join(errs...)
 }
 
-// hideTagsAgain undoes hideNoTags; an interface that is gone needs nothing.
+// hideTagsAgain undoes switchOff; an interface that is gone needs nothing.
 func hideTagsAgain(ifindex int, flags uint32) error {
 	l, err := netlink.LinkByIndex(ifindex)
 	if errors.As(err, &netlink.LinkNotFoundError{}) {

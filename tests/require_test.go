@@ -33,6 +33,7 @@ const (
 	needGo         need = "go"
 	needAxe        need = "axe" // axe-core's script, which tests/setup.sh fetches
 	needVM         need = "vm"  // the machine of tests/vm.sh
+	needBond       need = "bond"
 )
 
 // missing says why the machine does not have it; nil when it does.
@@ -55,6 +56,8 @@ func (n need) missing() error {
 	case needAxe:
 		_, err := os.Stat(axeScript())
 		return err
+	case needBond:
+		return lab.BondsAllowed()
 	case needVM:
 		if nics, err := lab.NICs(vmNIC); err != nil || len(nics) == 0 {
 			return fmt.Errorf("not the machine that tests/vm.sh boots (make test-vm)")

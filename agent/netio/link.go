@@ -32,6 +32,9 @@ type Link struct {
 	MasterName, MasterKind string
 	// Ethernet says that frames have an Ethernet header and a 6-byte address.
 	Ethernet bool
+	// Unfit says why groups cannot run on it although it is an Ethernet interface,
+	// and what to do; "" when they can.
+	Unfit string
 }
 
 // Host reads and changes the host's network configuration through netlink.
@@ -97,6 +100,12 @@ func (h *Host) describe(l netlink.Link) (Link, error) {
 			return Link{}, err
 		}
 		out.Up = below.Up
+	}
+	if m, ok := l.(*netlink.Macvlan); ok {
+		var err error
+		if out.Unfit, err = h.macvlanUnfit(m); err != nil {
+			return Link{}, err
+		}
 	}
 	if at.MasterIndex == 0 {
 		return out, nil

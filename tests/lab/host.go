@@ -59,6 +59,14 @@ func (h *Host) setDefault(name, value string) bool {
 	return true
 }
 
+// Set sets a sysctl below net that every kernel has.
+func (h *Host) Set(name, value string) {
+	h.lab.Helper()
+	if !h.setDefault(name, value) {
+		h.lab.Fatalf("%s: this kernel has no net/%s", h.Name, name)
+	}
+}
+
 // SetUp sets an interface administratively up.
 func (h *Host) SetUp(ifname string) {
 	h.lab.Helper()

@@ -73,6 +73,9 @@ func (h *Host) NewNode(bin string, config NodeConfig) *Node {
 	n := &Node{Host: h, Config: config, bin: bin, dir: filepath.Join(l.dir, h.Name), bpf: filepath.Join(BPFRoot, l.name+"-"+h.Name)}
 	l.check(os.MkdirAll(n.dir, 0o755), "node %s", h.Name)
 	l.Cleanup(func() {
+		if n.proc != nil {
+			n.proc.Kill9() // one that still starts would fail for the want of its pins, and hide why the test did
+		}
 		if err := removeAll(n.bpf); err != nil {
 			l.Errorf("remove pins of %s: %v", h.Name, err)
 		}

@@ -72,6 +72,7 @@ type GroupStatus struct {
 	} `json:"contexts"`
 	VIPs []struct {
 		Address          string `json:"address"`
+		ARPReplies       uint64 `json:"arp_replies"`
 		NDSolicitations  uint64 `json:"nd_solicitations"`
 		NDAdvertisements uint64 `json:"nd_advertisements"`
 	} `json:"vips"`

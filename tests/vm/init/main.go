@@ -96,7 +96,7 @@ func step(limit time.Duration, dir, program string, args []string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, os.Stdout, os.Stdout
 	cmd.WaitDelay = 5 * time.Second
-	cmd.Env = append(os.Environ(), "PATH=/bin", "HOME=/tmp", "VIPD_BIN=/bin", "VIPD_TEST_REQUIRE=bpf,netns,vm,vlan")
+	cmd.Env = append(os.Environ(), "PATH=/bin", "HOME=/tmp", "VIPD_BIN=/bin", "VIPD_TEST_REQUIRE=bpf,netns,vm,bond")
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("not within %v", limit)
