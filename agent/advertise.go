@@ -38,7 +38,8 @@ func (a *Agent) sendAdvert(g *group, act election.SendAdvert) {
 }
 
 // yielded reports, and tells the machine, that XDP has taken the present
-// generation's voice away.
+// generation's voice away; or would have, had an advert come after the new role and
+// not just before it, when the batch had been read already.
 func (a *Agent) yielded(g *group) bool {
 	seen, err := g.plane.Seen()
 	if err != nil {
@@ -46,14 +47,14 @@ func (a *Agent) yielded(g *group) bool {
 		return false
 	}
 	gen := g.machine.View().Generation
-	if seen.YieldedGeneration < gen {
-		return false
-	}
 	if at := election.Instant(seen.At); at > g.lastHeard {
 		g.queue = g.machine.Step(a.now(), g.advert(seen.Event), g.queue)
 	}
-	g.queue = g.machine.Step(a.now(), election.Yielded{Generation: gen}, g.queue)
-	return true
+	if seen.YieldedGeneration >= gen {
+		g.queue = g.machine.Step(a.now(), election.Yielded{Generation: gen}, g.queue)
+		return true
+	}
+	return g.machine.View().State != election.Master
 }
 
 // sendFamilies sends to every family of the group's addresses. All have to

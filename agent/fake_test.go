@@ -42,6 +42,7 @@ type bench struct {
 	readErr error         // of all groups at once
 	unread  bool          // that finds no group
 	slow    time.Duration // how long the host takes to add an address
+	during  func()        // what happens meanwhile
 	earlier
 	wake chan struct{}
 }
@@ -331,6 +332,9 @@ func (h fakeHost) Addresses(int) ([]netip.Prefix, error) { return slices.Clone(h
 
 func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, valid time.Duration) error {
 	h.b.now += int64(h.b.slow)
+	if h.b.during != nil {
+		h.b.during()
+	}
 	h.b.note("add %s to %d for %s", ip, ifindex, valid)
 	return nil
 }

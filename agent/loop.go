@@ -152,6 +152,22 @@ func (a *Agent) attachFaulty() bool {
 // catchUp gives every advert the kernel has authenticated to its machine, as
 // one batch in kernel time order, and then what the ring may have missed.
 func (a *Agent) catchUp() {
+	a.readRing()
+	now := a.now()
+	for _, g := range a.order {
+		if g.plane != nil && g.due(now) {
+			a.hearKernel(g)
+		}
+	}
+}
+
+// due reports whether the machine wants to decide.
+func (g *group) due(now election.Instant) bool {
+	at, ok := g.machine.Deadline()
+	return ok && at <= now
+}
+
+func (a *Agent) readRing() {
 	events, err := a.plane.Drain(a.events[:0])
 	if err != nil {
 		a.log.Error("event ring not readable, going by the kernel's records", "err", err)
@@ -160,12 +176,6 @@ func (a *Agent) catchUp() {
 	for _, ev := range events {
 		if g := a.groupAt(ev.IfIndex, ev.VHID); g != nil {
 			a.hear(g, ev)
-		}
-	}
-	now := a.now()
-	for _, g := range a.order {
-		if at, ok := g.machine.Deadline(); g.plane != nil && ok && at <= now {
-			a.hearKernel(g)
 		}
 	}
 }
@@ -215,7 +225,11 @@ func (a *Agent) hearKernel(g *group) {
 func (a *Agent) tick() {
 	now := a.now()
 	for _, g := range a.order {
-		if at, ok := g.machine.Deadline(); ok && at <= now {
+		if !g.due(now) {
+			continue
+		}
+		// What the group before did may have taken a while, and this one's master has spoken.
+		if a.readRing(); g.due(now) {
 			a.step(g, election.Tick{Blind: g.blind})
 			g.blind = false
 		}

@@ -157,6 +157,56 @@ func TestYieldBetweenBatchAndSend(t *testing.T) {
 	b.expect("role 10@1 BACKUP generation 1 lease none", "del virtual mac", "del 192.0.2.100 from 10")
 }
 
+// Design I3: each decision rests on the newest state, also when the promotion of the
+// group before took its time.
+func TestNoDecisionIsOlderThanTheOneBefore(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth1", 1, "198.51.100.1/32"))
+	b.slow = 50 * time.Millisecond // so that the second is not late, which would save it
+	b.during = func() {
+		b.during = nil
+		b.ring = append(b.ring, b.advert("eth1@1", 0))
+	}
+	b.pass(3 * time.Second)
+	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+	b.expectState("eth1@1", election.Backup, election.ReasonStartup)
+	if role := b.planes["11@1"].role; role.Generation != 0 {
+		t.Errorf("the second claimed: %+v", role)
+	}
+}
+
+// An advert that came between the batch and the new role finds a BACKUP in the kernel,
+// which yields to nothing: the agent sees it in the record and claims nothing.
+func TestAdvertBetweenBatchAndRole(t *testing.T) {
+	for _, tt := range []struct {
+		skew   uint8
+		claims bool
+	}{{0, false}, {1, true}} {
+		b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+		b.now += 3 * second
+		b.catchUp()
+		seen := &b.planes["10@1"].seen
+		seen.Event, seen.Count = b.advert("eth0@1", tt.skew), 1
+		b.tick()
+		claimed := slices.Contains(b.drain(), "advert 1/0 from 192.0.2.11")
+		state := b.groups["eth0@1"].machine.View().State
+		if claimed != tt.claims || (state == election.Master) != tt.claims {
+			t.Errorf("skew %d: claimed %v, %s", tt.skew, claimed, state)
+		}
+		if answering, _ := b.planes["10@1"].Answering(b.now); answering != tt.claims {
+			t.Errorf("skew %d: answering %v", tt.skew, answering)
+		}
+		if on := len(b.groups["eth0@1"].onHost) > 0; on != tt.claims {
+			t.Errorf("skew %d: addresses on the host: %v", tt.skew, on)
+		}
+		// The ring tells of it once more.
+		b.ring = append(b.ring, seen.Event)
+		b.pass(0)
+		if now := b.groups["eth0@1"].machine.View().State; now != state {
+			t.Errorf("skew %d: %s, was %s", tt.skew, now, state)
+		}
+	}
+}
+
 func TestRefusedClaimIsNoMaster(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
 	b.sendErr = errRefused
