@@ -36,6 +36,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	if !s.mayStream(w, r) {
 		return
 	}
+	defer s.running.Add(-1)
 	first, events, forget := s.backend.Events(r.Context())
 	defer forget()
 	out := s.stream(w)
@@ -63,7 +64,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	s.log.Debug("client of the events went away", "err", err)
 }
 
-// mayStream refuses what is no plain GET.
+// mayStream refuses what is no plain GET, and what is one stream too many. When it is true,
+// the stream is counted until the caller takes it off.
 func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
@@ -80,6 +82,15 @@ func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if err != nil {
 		s.refuse(w, r, err)
+		return false
+	}
+	limit := int32(maxStreams)
+	if callerOf(r.Context()).mayWrite() {
+		limit += reservedStreams
+	}
+	if n := s.running.Add(1); n > limit {
+		s.running.Add(-1)
+		s.refuse(w, r, api.Errorf(api.CodeBusy, "%d streams of events and captures run already: end some of them (`vipctl events`, `vipctl capture`) and try again", limit))
 		return false
 	}
 	return true

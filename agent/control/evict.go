@@ -45,14 +45,25 @@ func (l *listener) evict() bool {
 
 // follow is the server's [http.Server.ConnState]: a connection becomes active when the
 // header of a request is complete, and idle after the answer.
-func (s *Server) follow(c net.Conn, state http.ConnState) {
+func (l *listener) follow(c net.Conn, state http.ConnState) {
 	pc, ok := c.(*peerConn)
 	switch {
 	case !ok:
 	case state == http.StateNew, state == http.StateIdle:
-		s.listener.wait(pc)
+		l.wait(pc)
 	default:
-		s.listener.resume(pc)
+		l.resume(pc)
+	}
+}
+
+// await waits for the body of a request. The result is to be called when it was read, and
+// is false if the connection was taken away meanwhile, or at the very moment at which its
+// header was complete: its client is told of a failure, and must not have changed anything.
+func (l *listener) await(c *peerConn) (arrived func() bool) {
+	l.wait(c)
+	return func() bool {
+		l.resume(c)
+		return !c.evicted.Load()
 	}
 }
 
@@ -68,20 +79,18 @@ func connOf(r *http.Request) *peerConn {
 	return c
 }
 
-// awaitBody reads the body of a request. A connection that was taken away meanwhile, or
-// at the very moment at which its header was complete, begins nothing: its client is told
-// of a failure, and must not have changed anything.
+// awaitBody reads the body of a request, or ends it.
 func (s *Server) awaitBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	c := connOf(r)
 	if c == nil {
 		return readBody(w, r, limit)
 	}
+	arrived := func() bool { return !c.evicted.Load() }
 	if r.ContentLength != 0 {
-		s.listener.wait(c)
+		arrived = s.listener.await(c)
 	}
 	body, err := readBody(w, r, limit)
-	s.listener.resume(c)
-	if c.evicted.Load() {
+	if !arrived() {
 		panic(http.ErrAbortHandler)
 	}
 	return body, err

@@ -32,6 +32,7 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 	if !s.mayStream(w, r) {
 		return
 	}
+	defer s.running.Add(-1)
 	caller := callerOf(r.Context())
 	if !caller.mayWrite() {
 		s.refuse(w, r, api.Errorf(api.CodeForbidden, "only root may capture: frames hold what a password can be guessed by; run the command with sudo"))

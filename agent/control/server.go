@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"vipd/agent/control/api"
@@ -33,6 +34,10 @@ const (
 	// full as well, one of theirs takes the place of a client that hangs.
 	maxClients      = 64
 	reservedClients = 16
+	// maxStreams run at once, and reservedStreams more of those who may write. A stream ends
+	// when its client likes, so at least 24 places are left for requests that end.
+	maxStreams      = 48
+	reservedStreams = 8
 )
 
 // Options of [New].
@@ -58,6 +63,7 @@ type Server struct {
 	listener *listener
 	warnings []string
 	stopping chan struct{} // closed when the server begins to stop; streams end then
+	running  atomic.Int32  // streams
 }
 
 // New makes a server that does not listen yet.
@@ -82,7 +88,7 @@ func New(b Backend, opts Options) *Server {
 			return ctx
 		},
 	}
-	s.http.ConnState = s.follow
+	s.http.ConnState = func(c net.Conn, state http.ConnState) { s.listener.follow(c, state) } // made by Listen
 	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.stopping) }))
 	return s
 }

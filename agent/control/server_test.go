@@ -110,8 +110,15 @@ func (f *fake) History(_ context.Context, group string, n int) (api.History, err
 	return api.History{Transitions: []api.Transition{{Group: group, LagSeconds: float64(n)}}}, nil
 }
 
+// left notes the end of a stream.
+func (f *fake) left() {
+	if f.forgot != nil {
+		close(f.forgot)
+	}
+}
+
 func (f *fake) Events(context.Context) (api.Event, <-chan api.Event, func()) {
-	return api.Event{Event: api.EventBegin}, f.events, func() { close(f.forgot) }
+	return api.Event{Event: api.EventBegin}, f.events, f.left
 }
 
 func (f *fake) Incidents(context.Context) (api.Incidents, error) {
@@ -126,7 +133,7 @@ func (f *fake) Incident(_ context.Context, id uint64) (api.Incident, error) {
 }
 
 func (f *fake) Capture(_ context.Context, group string) (api.CaptureBegin, <-chan api.CaptureLine, func(), error) {
-	return api.CaptureBegin{Group: group}, f.lines, func() { close(f.forgot) }, f.err
+	return api.CaptureBegin{Group: group}, f.lines, f.left, f.err
 }
 
 func (f *fake) Reload(ctx context.Context) (api.Reload, error) {
