@@ -48,7 +48,7 @@ func (p *page) serve(ctx context.Context) error {
 		return nil //nolint:nilerr // ctx ended while waiting
 	}
 	if s, ok := ln.(*control.Socket); ok { // who may open it is known
-		p.opts.Controls, p.opts.MayWrite = true, s.MayWrite
+		p.opts.Controls, p.opts.Callers = true, s
 	}
 	if err := web.New(p.back, p.opts).Run(ctx, ln); err != nil {
 		p.log.Error("http server ended", "listen", p.http.Listen, "err", err)

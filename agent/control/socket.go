@@ -2,7 +2,10 @@
 
 package control
 
-import "net"
+import (
+	"net"
+	"net/http"
+)
 
 // Socket is a unix socket for another server with what the control socket has: its file
 // mode and group, its limits, and the credentials of whoever connects.
@@ -37,4 +40,18 @@ func (s *Socket) Close() error {
 func (s *Socket) MayWrite(c net.Conn) bool {
 	pc, ok := c.(*peerConn)
 	return ok && pc.caller.mayWrite()
+}
+
+// Follow is for [http.Server.ConnState]: where every place is taken, one who may write gets
+// that of the client that has had the server wait longest.
+func (s *Socket) Follow(c net.Conn, state http.ConnState) { s.listener.follow(c, state) }
+
+// Await is to be called before a request's body is read, and its result afterwards: when
+// that is false, somebody else has the place and the request must do nothing.
+func (s *Socket) Await(c net.Conn) (arrived func() bool) {
+	pc, ok := c.(*peerConn)
+	if !ok {
+		return func() bool { return true }
+	}
+	return s.listener.await(pc)
 }

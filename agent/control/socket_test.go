@@ -3,10 +3,15 @@
 package control
 
 import (
+	"context"
+	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestSocketForAnotherServer(t *testing.T) {
@@ -48,4 +53,77 @@ func TestSocketForAnotherServer(t *testing.T) {
 		t.Errorf("the file is left: %v", err)
 	}
 	var _ net.Listener = s
+}
+
+// TestHangingClientsOfAnotherServer: clients that hang give their places to who may write on
+// such a socket as well, and what lost its place is told so.
+func TestHangingClientsOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	s, _, err := ListenSocket(path, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type connKey struct{}
+	lost := make(chan bool, maxClients+reservedClients)
+	server := http.Server{
+		ReadHeaderTimeout: time.Hour, ConnState: s.Follow,
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if r.ContentLength == 0 {
+				return
+			}
+			arrived := s.Await(r.Context().Value(connKey{}).(net.Conn))
+			_, _ = io.Copy(io.Discard, r.Body) // it is cut off
+			lost <- !arrived()
+		}),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(s) }()
+	defer func() {
+		if err := errors.Join(server.Close(), <-served); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	}()
+	first, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := io.WriteString(first, "POST / HTTP/1.1\r\nHost: vipd\r\nContent-Length: 9\r\n\r\nhalf"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first one is waited for", func() bool {
+		s.listener.mu.Lock()
+		defer s.listener.mu.Unlock()
+		return len(s.listener.waiting) == 1
+	})
+	hang(t, path, os.Geteuid(), maxClients+reservedClients-1)
+	waitFor(t, "every place is taken", func() bool {
+		s.listener.mu.Lock()
+		defer s.listener.mu.Unlock()
+		return s.listener.writers == maxClients+reservedClients
+	})
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
+		},
+	}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("http://vipd/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("status %s", resp.Status)
+	}
+	select {
+	case is := <-lost:
+		if !is {
+			t.Error("who was waited for longest was not told that its place is gone")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("who was waited for longest has its place still")
+	}
 }

@@ -229,7 +229,14 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) (session, bool) {
 }
 
 func (s *Server) parse(w http.ResponseWriter, r *http.Request) bool {
+	arrived := func() bool { return true }
+	if c, ok := connOf(r); ok && s.opts.Callers != nil {
+		arrived = s.opts.Callers.Await(c)
+	}
 	err := r.ParseForm()
+	if !arrived() {
+		panic(http.ErrAbortHandler) // which ends the connection
+	}
 	if err == nil {
 		return true
 	}

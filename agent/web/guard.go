@@ -88,20 +88,30 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
+// connOf is the connection as the listener accepted it.
+func connOf(r *http.Request) (net.Conn, bool) {
+	c, ok := r.Context().Value(connKey{}).(net.Conn)
+	return accepted(c), ok
+}
+
+func accepted(c net.Conn) net.Conn {
+	if l, limited := c.(*limitConn); limited {
+		return l.Conn
+	}
+	return c
+}
+
 // mayWrite says whether the connection's owner may change the node at all; who that is
 // beyond the connection is the session's affair.
 func (s *Server) mayWrite(r *http.Request) bool {
 	if !s.opts.Controls {
 		return false
 	}
-	if s.opts.MayWrite == nil {
+	if s.opts.Callers == nil {
 		return len(s.opts.Token) > 0
 	}
-	c, ok := r.Context().Value(connKey{}).(net.Conn)
-	if l, limited := c.(*limitConn); limited {
-		c = l.Conn
-	}
-	return ok && s.opts.MayWrite(c)
+	c, ok := connOf(r)
+	return ok && s.opts.Callers.MayWrite(c)
 }
 
 // remoteOf is the address of the other end; behind a proxy that of the proxy.

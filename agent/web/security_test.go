@@ -5,9 +5,13 @@ package web
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -195,7 +199,7 @@ func TestControlsAreOffUntilTurnedOn(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"off":           func(o *Options) { o.Controls = false },
 		"no token":      func(o *Options) { o.Token = nil },
-		"reader's conn": func(o *Options) { o.MayWrite = func(net.Conn) bool { return false } },
+		"reader's conn": func(o *Options) { o.Callers = &callers{} },
 	} {
 		s := serve(t, newNode(1), change)
 		b := s.browser()
@@ -218,9 +222,63 @@ func TestControlsAreOffUntilTurnedOn(t *testing.T) {
 	}
 }
 
+// callers are those of one listener.
+type callers struct {
+	write, keep bool
+
+	mu     sync.Mutex
+	states []http.ConnState
+}
+
+func (c *callers) MayWrite(conn net.Conn) bool { return c.write && isTCP(conn) }
+
+func (c *callers) Follow(conn net.Conn, state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if isTCP(conn) { // and not what the server has wrapped around it
+		c.states = append(c.states, state)
+	}
+}
+
+func (c *callers) Await(conn net.Conn) func() bool {
+	return func() bool { return c.keep && isTCP(conn) }
+}
+
+func isTCP(conn net.Conn) bool {
+	_, ok := conn.(*net.TCPConn)
+	return ok
+}
+
+// A request whose connection was given to somebody else while it was awaited changes nothing.
+func TestCallerThatLostItsPlace(t *testing.T) {
+	t.Parallel()
+	for _, keep := range []bool{true, false} {
+		known := &callers{write: true, keep: true}
+		s := serve(t, newNode(1), func(o *Options) { o.Token, o.Callers = nil, known })
+		b := s.browser()
+		b.get("/")
+		csrf, _ := b.confirm(actDisable, "")
+		known.keep = keep
+		form := url.Values{"action": {actDisable}, "csrf": {csrf}}.Encode()
+		conn := dial(t, s, "127.0.0.1")
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /do HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", b.cookie, len(form), form)
+		if answer, err := io.ReadAll(conn); (len(answer) > 0) != keep || (s.node.calls() != "") != keep {
+			t.Errorf("keeps its place %v: answered %q, %v, and did %q", keep, answer, err, s.node.calls())
+		}
+		known.mu.Lock()
+		for _, want := range []http.ConnState{http.StateNew, http.StateActive, http.StateClosed} {
+			if !slices.Contains(known.states, want) {
+				t.Errorf("the listener was not told of %v", want)
+			}
+		}
+		known.mu.Unlock()
+	}
+}
+
 func TestKnownCallersNeedNoToken(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newNode(1), func(o *Options) { o.Token, o.MayWrite = nil, func(c net.Conn) bool { return c != nil } })
+	s := serve(t, newNode(1), func(o *Options) { o.Token, o.Callers = nil, &callers{write: true, keep: true} })
 	b := s.browser()
 	if a := b.get("/"); !strings.Contains(a.body, "/confirm?action=disable") || b.cookie == nil {
 		t.Errorf("no controls:\n%s", a.body)

@@ -44,9 +44,8 @@ type Options struct {
 	// Token is what a browser must present before its first change; empty asks for none,
 	// which only a listener that knows its callers may do.
 	Token []byte
-	// MayWrite tells whose connection may change the node; nil is everybody's. Those it
-	// refuses read.
-	MayWrite func(net.Conn) bool
+	// Callers knows who connects; nil for a listener that does not.
+	Callers Callers
 	// Hosts are the names that a request may be addressed to, besides localhost and the
 	// address it came in by.
 	Hosts []string
@@ -63,6 +62,17 @@ type Options struct {
 	Refused func(reason string)
 	Pressed func(action, outcome string)
 	Log     *slog.Logger
+}
+
+// Callers is a listener that knows whose connection is whose, as a unix socket does.
+type Callers interface {
+	// MayWrite says whether the connection's owner may change the node. Who may not reads.
+	MayWrite(c net.Conn) bool
+	// Follow is told when the server begins and ceases to wait for a request.
+	Follow(c net.Conn, state http.ConnState)
+	// Await is called before the body of a request is read, and its result afterwards:
+	// false means that the connection was ended, and the request must do nothing.
+	Await(c net.Conn) (arrived func() bool)
 }
 
 // Limits of the listener. The election shares the machine with whoever opens connections here.
@@ -130,6 +140,9 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			return withConn(ctx, c)
 		},
+	}
+	if s.opts.Callers != nil {
+		srv.ConnState = func(c net.Conn, state http.ConnState) { s.opts.Callers.Follow(accepted(c), state) }
 	}
 	around, end := context.WithCancel(ctx)
 	defer end()
