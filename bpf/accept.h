@@ -193,7 +193,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 	else if (src && (__u16)(tick - src->since) >= 2)
 		flags |= SOURCE_COUNTER_STAYS;
 	if (a->seal == SEAL_VALID)
-		flags |= SOURCE_SEALED | SOURCE_COUNTER_VARIES;
+		flags = (flags | SOURCE_SEALED | SOURCE_COUNTER_VARIES) & ~SOURCE_COUNTER_STAYS;
 	if (src) {
 		if (src->counter != a->ev.counter)
 			src->since = tick;

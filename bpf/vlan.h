@@ -24,11 +24,12 @@ struct tags {
 static __always_inline int is_wanted(__be16 proto_be, const void *p, const void *end)
 {
 	const struct ipv6hdr *ip6 = p;
+	const struct arp_eth *arp = p;
 	const struct iphdr *ip = p;
 
 	switch (proto_be) {
 	case bpf_htons(ETH_P_ARP):
-		return 1;
+		return (const void *)(arp + 1) <= end;
 	case bpf_htons(ETH_P_IP):
 		return (const void *)(ip + 1) <= end && ip->protocol == IP_PROTO_CARP;
 	case bpf_htons(ETH_P_IPV6):

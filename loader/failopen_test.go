@@ -59,6 +59,6 @@ func TestFailOpen(t *testing.T) {
 	h.g.SetSentPriority(Priority{})
 	h.expect("advert, padded", padded, want{verdict: xdpPass, counts: count("received"), events: 1})
 	asked := append(arpFor("192.0.2.1").bytes(), big(6000)...)
-	reply := append(twinARP(arpFor("192.0.2.1").bytes(), true).frame, big(6000)...)
+	reply := append(arpReply(arpFor("192.0.2.1").bytes()), big(6000)...)
 	h.expect("request, padded", asked, want{verdict: xdpTX, frame: reply, counts: count("arp_requests", "arp_replies")})
 }

@@ -223,6 +223,12 @@ func arpFor(vip string) arp {
 	return arp{dstMAC: broadcastMAC, srcMAC: peerMAC, op: 1, sha: peerMAC, sip: "192.0.2.2", tip: vip}
 }
 
+// arpReply is what the virtual router of VHID 1 makes of a request.
+func arpReply(f []byte) []byte {
+	mac := vmac(1)
+	return slices.Concat(f[22:28], mac[:], f[12:20], []byte{0, 2}, mac[:], f[38:42], f[22:32], f[42:])
+}
+
 // nd is a neighbour discovery message in its frame.
 type nd struct {
 	dstMAC, srcMAC [6]byte

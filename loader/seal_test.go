@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 )
 
 var replayed = want{verdict: xdpDrop, counts: count("replay")}
@@ -130,6 +131,26 @@ func TestSealedNotAware(t *testing.T) {
 		if !ab && !ba {
 			t.Fatalf("%+v and %+v: neither yields to the other", a, b)
 		}
+	}
+}
+
+// TestSealedFromNobodyIsNotAware: adverts from 0.0.0.0 are not held to a sequence, so that one may come twice, and much
+// later. A counter that stays makes no OpenBSD of a vipd node.
+func TestSealedFromNobodyIsNotAware(t *testing.T) {
+	h := newHarness(t)
+	h.fresh(sealedSpec("192.0.2.1"))
+	none := netip.IPv4Unspecified()
+	f := packet{src: none, payload: sealedAdvert(1, none, Priority{1, 0, 3}).bytes()}.bytes()
+	h.run(f)
+	time.Sleep(3 << 26) // as in TestAwareness
+	h.run(f)
+	for _, e := range h.drain() {
+		if !e.Sealed || e.DemoteAware {
+			t.Errorf("told %+v", e)
+		}
+	}
+	if n := h.seen().Count; n != 2 {
+		t.Errorf("%d adverts counted, want 2", n)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestTags(t *testing.T) {
 			}
 			request, advertised := arpFor("192.0.2.1").bytes(), frameOf(dualAdvert(1, 200, 0, 7))
 			data := packet{dstMAC: vmac(1), srcMAC: peerMAC, ttl: 64, proto: 1, payload: make([]byte, 64)}.bytes()
-			reply := twinARP(request, true).frame
+			reply := arpReply(request)
 			for _, tags := range append(tc.same, tc.tags) {
 				h.g.SetRole(Role{State: RoleBackup, Generation: 1})
 				h.expect("backup", withTags(request, tags...), want{verdict: xdpDrop, counts: count("arp_requests", "arp_suppressed", "drop_not_answering_arp")})
@@ -77,6 +77,10 @@ func TestTags(t *testing.T) {
 				h.expect("arp", withTags(request, tags...), want{verdict: xdpTX, frame: withTags(reply, tags...), counts: count("arp_requests", "arp_replies")})
 				h.expect("nd", withTags(ndFor(vip6).bytes(), tags...), want{
 					verdict: xdpTX, frame: withTags(naFor(vip6, peerAddr6, peerMAC, false), tags...), counts: count("nd_solicitations", "nd_advertisements"),
+				})
+				short := withTags(append(eth(vmac(1), peerMAC, 0x0806), 0, 1, 8), tags...)
+				h.expect("too short for an arp packet", short, want{
+					verdict: xdpPass, frame: slices.Concat(nicMAC[:], short[6:]), counts: map[string]uint64{"packets": 1, "bytes": uint64(len(short))},
 				})
 				tagged := withTags(data, tags...)
 				h.expect("data", tagged, want{
