@@ -100,7 +100,7 @@ bench: ## every benchmark for BENCHTIME each; root for the BPF ones
 bench-xdp: ## what each way of a frame costs in XDP, beside empty programs and targets; needs root and a quiet machine
 	VIPD_COSTS=report $(GO) test $(EXEC) ./loader -run '^(TestXDPCosts|TestLive.*)$$' -count=1 -v
 
-fuzz-frames: ## ten million random frames through the XDP program and its Go twin; needs root and half an hour
+fuzz-frames: ## ten million random frames through the programs and their Go twin, all compared after each; needs root and half an hour
 	VIPD_FRAMES=10000000 $(GO) test $(EXEC) ./loader -run '^TestRandomFrames$$' -count=1 -v -timeout 0
 
 bench-flood: build ## forged adverts as fast as a core sends them, for 30 s from each of two addresses; needs root

@@ -9,68 +9,115 @@ import (
 	"slices"
 )
 
-// twinEgress is what the design says of a frame on its way out, for the dual-stack group without tags. What becomes of the
-// options of neighbour discovery is TestEgressND's: known is false then, and only the verdict is told.
-func twinEgress(f []byte, answering bool) (verdict uint32, frame []byte, known bool) {
-	silent := func(speaks bool) uint32 {
-		if speaks && !answering {
-			return tcShot
-		}
-		return tcUnspec
-	}
+// egress judges a frame on its way out: what speaks for a VIP leaves from who answers, and as the virtual MAC.
+func (w *twinWorld) egress(f []byte, c twinClock) outcome {
+	o := outcome{verdict: tcUnspec, frame: f}
 	switch binary.BigEndian.Uint16(f[12:]) {
 	case 0x0800:
-		return twinEgress4(f, answering, silent), f, true
+		w.egress4(f, c, &o)
 	case 0x86dd:
-		nd := len(f) >= 62 && f[20] == 58 && f[54] >= 133 && f[54] <= 136
-		return twinEgress6(f, answering, silent), f, !nd
+		w.egress6(f, c, &o)
 	case 0x0806:
-		if len(f) < 42 || !bytes.Equal(f[14:20], []byte{0, 1, 8, 0, 6, 4}) || !bytes.Equal(f[28:32], []byte{192, 0, 2, 1}) {
-			break
+		if len(f) >= 42 && bytes.Equal(f[14:20], []byte{0, 1, 8, 0, 6, 4}) {
+			if g := w.fenced(netip.AddrFrom4([4]byte(f[28:32])), "arp", c, &o); g != nil {
+				mac := vmac(g.VHID)
+				o.frame = slices.Concat(f[:6], mac[:], f[12:22], mac[:], f[28:])
+			}
 		}
-		if !answering {
-			return tcShot, f, true
-		}
-		mac := vmac(1)
-		return tcUnspec, slices.Concat(f[:6], mac[:], f[12:22], mac[:], f[28:]), true
 	}
-	return tcUnspec, f, true
+	return o
 }
 
-// ownAdvert: of this group as only this host can have made it; a goodbye may always leave.
-func ownAdvert(c []byte) (own, goodbye bool) {
-	return c[0]>>4 == 2 && c[1] == 1, c[5] == 255 && c[2] == 255
+// fenced is the group that src belongs to, if it may speak. If it may not, the frame does not leave.
+func (w *twinWorld) fenced(src netip.Addr, what string, c twinClock, o *outcome) *twinGroup {
+	g := w.at(src)
+	if g != nil && !g.answering(c) {
+		o.verdict = tcShot
+		o.count(g.named(), "drop_egress_not_answering_"+what, 1)
+		return nil
+	}
+	return g
 }
 
-func twinEgress4(f []byte, answering bool, silent func(bool) uint32) uint32 {
+// ownAdvert judges what only this host can have sent for a group, by the right to advertise: other than the right to
+// answer it is there before the lease, within send_until, and a goodbye may leave at any time. Not ok: it is none.
+func (w *twinWorld) ownAdvert(p []byte, c twinClock, o *outcome) (ok bool) {
+	g := w.groups[p[1]]
+	if g == nil || p[0]>>4 != 2 {
+		return false
+	}
+	switch {
+	case isGoodbye(p[5], p[2]):
+	case g.holds() && c.now < g.role.Lease:
+	case g.holds() && c.now < g.role.SendUntil:
+		o.group, o.after = g, g.twinMemory
+		o.after.claimed = g.role.SendUntil
+	default:
+		o.verdict = tcShot
+		o.count(g.named(), "drop_egress_not_answering_advert", 1)
+	}
+	return true
+}
+
+func (w *twinWorld) egress4(f []byte, c twinClock, o *outcome) {
 	if len(f) < 34 {
-		return tcUnspec
+		return
 	}
 	hl := 4 * int(f[14]&15)
-	if f[23] == 112 && hl >= 20 && f[22] == 255 && int(binary.BigEndian.Uint16(f[16:])) == hl+36 &&
-		binary.BigEndian.Uint16(f[20:])&0x3fff == 0 && len(f) >= 14+hl+36 {
-		if own, goodbye := ownAdvert(f[14+hl:]); own && !goodbye && !answering {
-			return tcShot
-		}
+	whole := hl >= 20 && int(binary.BigEndian.Uint16(f[16:])) == hl+36 && binary.BigEndian.Uint16(f[20:])&0x3fff == 0
+	if f[23] == 112 && f[22] == 255 && whole && len(f) >= 14+hl+36 && w.ownAdvert(f[14+hl:], c, o) {
+		return
 	}
-	return silent(bytes.Equal(f[26:30], []byte{192, 0, 2, 1}))
+	w.fenced(netip.AddrFrom4([4]byte(f[26:30])), "ip", c, o)
 }
 
-func twinEgress6(f []byte, answering bool, silent func(bool) uint32) uint32 {
+func (w *twinWorld) egress6(f []byte, c twinClock, o *outcome) {
 	if len(f) < 54 {
-		return tcUnspec
+		return
 	}
-	from := netip.AddrFrom16([16]byte(f[22:38])) == vip6
+	src := netip.AddrFrom16([16]byte(f[22:38]))
 	switch {
-	case f[20] == 112 && len(f) >= 90 && f[21] == 255 && binary.BigEndian.Uint16(f[18:]) == 36:
-		if own, goodbye := ownAdvert(f[54:]); own {
-			if goodbye || answering {
-				return tcUnspec
-			}
-			return tcShot
+	case f[20] == 112 && len(f) >= 90 && f[21] == 255 && binary.BigEndian.Uint16(f[18:]) == 36 && w.ownAdvert(f[54:], c, o):
+		return
+	case f[20] == 58 && len(f) >= 62 && f[54] >= 133 && f[54] <= 136: // discovery; a redirect tells no address of ours
+		speaker := src
+		if f[54] == 136 && len(f) >= 78 && w.at(src) == nil {
+			speaker = netip.AddrFrom16([16]byte(f[62:78]))
 		}
-	case f[20] == 58 && len(f) >= 78 && f[54] == 136:
-		return silent(from || netip.AddrFrom16([16]byte(f[62:78])) == vip6)
+		if g := w.fenced(speaker, "nd", c, o); g != nil {
+			o.frame = speaksAs(f, vmac(g.VHID))
+		}
+		return
 	}
-	return silent(from)
+	w.fenced(src, "ip", c, o)
+}
+
+// speaksAs is neighbour discovery with a virtual MAC as Ethernet source and as the sender's link-layer address, if it
+// has a well-formed one. A checksum that was wrong stays so (RFC 1624).
+func speaksAs(f []byte, mac [6]byte) []byte {
+	f = slices.Concat(f[:6], mac[:], f[12:])
+	from := map[byte]int{133: 62, 134: 70, 135: 78, 136: 78}[f[54]]
+	typ := byte(1)
+	if f[54] == 136 {
+		typ = 2
+	}
+	end := 54 + int(binary.BigEndian.Uint16(f[18:]))
+	if end-54 > maxSummed || end > len(f) || from > end {
+		return f
+	}
+	at, ok := ndOption(f[from:end], typ)
+	if !ok || at < 0 {
+		return f
+	}
+	was, now := slices.Clone(f[from+at:from+at+8]), llOption(typ, mac)
+	copy(f[from+at:], now)
+	sum := uint32(^binary.BigEndian.Uint16(f[56:]))
+	for i := 0; i < 8; i += 2 {
+		sum += uint32(^binary.BigEndian.Uint16(was[i:])) + uint32(binary.BigEndian.Uint16(now[i:]))
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	binary.BigEndian.PutUint16(f[56:], ^uint16(sum))
+	return f
 }

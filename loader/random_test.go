@@ -3,241 +3,217 @@
 package loader
 
 import (
-	"bytes"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 )
 
-// frameBatch is how many frames go by between two looks at counters and events.
-const frameBatch = 500
+// sequence is how many frames go by before groups, keys and all that is remembered are made anew.
+const sequence = 500
 
-// TestRandomFrames runs random frames, most of them close to what is ours, through the program and its twin: verdict and
-// frame of each, counters and events of each batch. VIPD_FRAMES is how many (make fuzz-frames).
+// TestRandomFrames runs sequences of random frames, most of them close to what is ours, through the programs and the
+// twin, while the agent writes roles, priorities and keys and time goes by. All that a frame did is compared before the
+// next. VIPD_FRAMES is how many (make fuzz-frames), VIPD_SEED begins with the sequence that failed.
 func TestRandomFrames(t *testing.T) {
 	pin(t)
-	total := 20_000
-	if text := os.Getenv("VIPD_FRAMES"); text != "" {
-		var err error
-		if total, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("VIPD_FRAMES: %v", err)
+	total := numberFrom(t, "VIPD_FRAMES", 20_000)
+	seed := numberFrom(t, "VIPD_SEED", rand.Uint64()>>1)
+	x := newTwinned(t)
+	hits := make(map[string]uint64)
+	start := time.Now()
+	n := uint64(0)
+	for ; n*sequence < total || n*sequence < 5*total && len(missing(x, hits)) > 0; n++ {
+		if said := runSequence(x, seed+n, hits); said != "" {
+			t.Fatalf("VIPD_SEED=%d (sequence %d): %s", seed+n, n, said)
+		}
+		if n%2000 == 1999 {
+			t.Logf("%d frames, no difference, %s", (n+1)*sequence, time.Since(start).Round(time.Second))
 		}
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	r := &frameSource{rand.New(rand.NewPCG(seed, 0))}
-	h := newHarness(t, dualVIPs()...)
-	sum, run := map[string]uint64{}, 0
-	for left := total; left > 0 && !t.Failed(); left -= frameBatch {
-		for what, n := range r.batch(h, run, min(left, frameBatch), seed) {
-			sum[what] += n
-		}
-		if run++; run%2000 == 0 {
-			t.Logf("%d frames, no difference", run*frameBatch)
-		}
+	t.Logf("%d frames from seed %d in %s", n*sequence, seed, time.Since(start).Round(time.Millisecond))
+	names := make([]string, 0, len(hits))
+	for what := range hits {
+		names = append(names, what)
 	}
-	t.Logf("%d frames: %v", total, sum)
-	// What is random has to come by all that there is.
-	for _, what := range []string{"received", "bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "replay", "verdict 1", "verdict 2", "verdict 3", "egress true", "egress false"} {
-		if sum[what] == 0 && total >= 20_000 {
-			t.Errorf("none of %d frames was %q: the witness is missing", total, what)
-		}
+	slices.Sort(names)
+	for _, what := range names {
+		t.Logf("%10d %s", hits[what], what)
+	}
+	if lost := missing(x, hits); total >= 20_000 && len(lost) > 0 {
+		t.Errorf("none of %d frames was any of %q: the witness is missing", n*sequence, lost)
 	}
 }
 
-// batch has a group of its own, with one of the rules; half of the batches remember what was heard.
-func (r *frameSource) batch(h *harness, run, frames int, seed uint64) map[string]uint64 {
-	twin := rules{ttlAny: run&1 != 0, requireSeal: run&2 != 0}
-	if run&4 != 0 {
-		twin.seqs = map[[16]byte]uint32{}
+// missing are the witnesses that no frame was, so far.
+func missing(x *twinned, hits map[string]uint64) []string {
+	for rule, times := range x.w.rules {
+		hits["rule "+rule] = times
 	}
-	s := sealedSpec(dualVIPs()...)
-	s.RequireSeal = twin.requireSeal
-	if twin.ttlAny {
-		s.TTL = TTLAny
+	return slices.DeleteFunc(witnesses(), func(what string) bool { return hits[what] > 0 })
+}
+
+func numberFrom(t *testing.T, name string, otherwise uint64) uint64 {
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
 	}
-	h.fresh(s)
-	h.drain()
-	h.g.SetSentPriority(Priority{}) // the best: nothing but its equal makes us yield
-	zero := make([]bpfBudget, ebpf.MustPossibleCPU())
-	want, before := map[string]uint64{}, h.counters()
-	answering, heard := false, false
-	for i := range frames {
-		if i%50 == 0 || answering {
-			answering = r.IntN(2) == 0
-			generation := h.g.Generation() + 1
-			h.g.SetRole(Role{State: RoleBackup, Generation: generation})
-			if answering {
-				h.master(generation)
+	n, err := strconv.ParseUint(text, 10, 63)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// witnesses are what random frames have to come by: every verdict and every counter, of either family, with and
+// without tags, and every flag of an event, set and not set.
+func witnesses() (all []string) {
+	for _, v := range []string{"xdp 1", "xdp 2", "xdp 3", "ingress 1", "ingress 2", "ingress 3", "egress 2", "egress -1", "egress rewritten nd"} {
+		all = append(all, "verdict "+v)
+	}
+	for _, name := range slices.Concat(groupWords[:7], rejectNames[1:], contextNames[:4], vipWords[:], ifCountNames[:]) {
+		if name != TagsLost { // a test run always has room for them
+			all = append(all, "counted "+name)
+		}
+	}
+	for _, name := range droppedNames {
+		all = append(all, "counted drop_"+name)
+	}
+	for _, name := range slices.Concat([]string{"received"}, rejectNames[1:]) {
+		all = append(all, "counted "+name+" over IPv4", "counted "+name+" over IPv6", "counted "+name+" tagged")
+	}
+	for _, tagged := range []string{"arp_replies", "arp_suppressed", "nd_advertisements", "nd_suppressed", "drop_not_answering_mac", "packets", "foreign_vrrp", "bad_vhid"} {
+		all = append(all, "counted "+tagged+" tagged")
+	}
+	for _, flag := range eventFlags(&Event{}) {
+		all = append(all, fmt.Sprint("event ", flag.name, " true"), fmt.Sprint("event ", flag.name, " false"))
+	}
+	for _, rule := range []string{
+		"no seal", "broken seal", "vouched", "sealed by nobody", "sealed by us", "sealed, not newer", "sealed, newer",
+		"the same again, goes on true", "the same again, goes on false", "the same again, as OpenBSD", "rises",
+		"behind, goes on true", "behind, goes on false", "far, never counted", "far, adopted", "far, in a burst",
+		"far, jump 1", "far, jump 2", "far, jump 3", "far, jump 4",
+	} {
+		all = append(all, "rule "+rule)
+	}
+	return append(all, "claimed", "ring full")
+}
+
+type eventFlag struct {
+	name string
+	set  bool
+}
+
+func eventFlags(e *Event) []eventFlag {
+	return []eventFlag{
+		{"yielded", e.Yielded},
+		{"demote aware", e.DemoteAware},
+		{"demote ever", e.DemoteEver},
+		{"own counter", e.OwnCounter},
+		{"sealed", e.Sealed},
+		{"goodbye", isGoodbye(e.AdvBase, e.AdvSkew)},
+	}
+}
+
+// note adds what a frame did to the witnesses.
+func note(hits map[string]uint64, on side, f []byte, o *outcome) {
+	hits[fmt.Sprintf("verdict %s %d", on, int32(o.verdict))]++
+	way := " over IPv4"
+	switch {
+	case isTag(f[12:]):
+		way = " tagged"
+	case f[12] == 0x86:
+		way = " over IPv6"
+	}
+	for c, n := range o.counts {
+		hits["counted "+c.name] += n
+		hits["counted "+c.name+way] += n
+	}
+	if on == onEgress && f[12] == 0x86 && len(f) >= 62 && !slices.Equal(f[54:], o.frame[54:]) {
+		hits["verdict egress rewritten nd"]++
+	}
+	if o.event != nil {
+		for _, flag := range eventFlags(o.event) {
+			hits[fmt.Sprint("event ", flag.name, " ", flag.set)]++
+		}
+	}
+	if on == onEgress && o.group != nil {
+		hits["claimed"]++
+	}
+}
+
+// runSequence says what differed, with what led to it.
+func runSequence(x *twinned, seed uint64, hits map[string]uint64) string {
+	s := &randomWorld{Rand: rand.New(rand.NewPCG(seed, 0)), twinned: x}
+	if seed%40 == 0 { // once in the frames of make test
+		if err := s.fillRing(); err != nil {
+			return err.Error()
+		}
+		hits["ring full"]++
+	}
+	s.tale.on = seed%3 == 0
+	if err := x.populate(s.specs()...); err != nil {
+		return err.Error()
+	}
+	in := onXDP
+	if s.IntN(4) == 0 {
+		in = onIngress
+	}
+	for i := range sequence {
+		if x.w.full && i == 200 {
+			x.drain()
+			x.w.full = false
+		}
+		for s.IntN(8) == 0 || i == 0 && s.IntN(4) != 0 {
+			if err := s.act(); err != nil {
+				return err.Error()
 			}
 		}
-		err := h.d.objs.Budget.Put(h.g.slot, zero)
-		if twin.seqs == nil && heard {
-			err, heard = errors.Join(err, h.g.forgetSources()), false
+		f := s.frameFor()
+		sides := []side{in}
+		if s.outgoing || s.IntN(4) == 0 {
+			sides = []side{onEgress, in}
 		}
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		frame := r.frame()
-		if left, said := h.egress(frame, answering); said == "" {
-			want[fmt.Sprint("egress ", left)]++
-		} else {
-			h.t.Errorf("seed %d, batch %d, frame %d, answering %v, egress: %s", seed, run, i, answering, said)
-			return want
-		}
-		w := twin.twin(frame, answering)
-		verdict, out := h.run(frame)
-		if verdict != w.verdict || !bytes.Equal(out, w.frame) {
-			h.t.Errorf("seed %d, batch %d, frame %d, %+v, answering %v: verdict %d, want %d\n%x became\n%x, want\n%x",
-				seed, run, i, twin, answering, verdict, w.verdict, frame, out, w.frame)
-			return want
-		}
-		if w.reason != "" {
-			want[w.reason]++
-			heard = heard || w.reason == "received"
-		}
-		want[fmt.Sprint("verdict ", verdict)]++
-	}
-	rose := since(before, h.counters())
-	for _, name := range append(RejectReasons(), "received") {
-		if rose[name] != want[name] {
-			h.t.Errorf("seed %d, batch %d, %+v: %d counted as %q, want %d", seed, run, twin, rose[name], name, want[name])
+		for _, on := range sides {
+			if !on.takes(f) {
+				continue
+			}
+			o, said := x.frame(on, f)
+			if said != "" {
+				return fmt.Sprintf("frame %d, after %v: %s", i, s.acts, said)
+			}
+			note(hits, on, f, &o)
 		}
 	}
-	if n := uint64(len(h.drain())); n != want["received"] {
-		h.t.Errorf("seed %d, batch %d: %d events for %d adverts", seed, run, n, want["received"])
-	}
-	return want
+	return x.settled()
 }
 
-// egress runs a frame through the egress program and tells whether it left, and what went other than with the twin.
-func (h *harness) egress(frame []byte, answering bool) (left bool, said string) {
-	proto := binary.BigEndian.Uint16(frame[12:])
-	if proto == 0x0800 && len(frame) < 34 || proto == 0x86dd && len(frame) < 54 || len(frame) < 15 {
-		return true, "" // a test run wants a whole header
+// fillRing leaves no room for another event.
+func (s *randomWorld) fillRing() error {
+	if err := s.populate(goldenSpec(dualVIPs()...)); err != nil {
+		return err
 	}
-	verdict, out := runProg(h.t, h.d.objs.VipdEgress, frame)
-	want, as, known := twinEgress(frame, answering)
-	if verdict != want || known && !bytes.Equal(out, as) {
-		said = fmt.Sprintf("verdict %d, want %d\n%x became\n%x, want\n%x", int32(verdict), int32(want), frame, out, as)
-	}
-	return verdict == tcUnspec, said
-}
-
-// frameSource makes frames.
-type frameSource struct{ *rand.Rand }
-
-// frame is one of what is ours, as it is or damaged: bits, lengths, headers; half of the damaged ones with their
-// checksums put right, so that what comes after is looked at.
-func (r *frameSource) frame() []byte {
-	f := r.whole()
-	for range r.IntN(4) {
-		switch r.IntN(5) {
-		case 0, 1:
-			f[r.IntN(len(f))] ^= byte(1 << r.IntN(8))
-		case 2:
-			f[r.IntN(min(len(f), 80))] = byte(r.Uint32())
-		case 3:
-			f = f[:14+r.IntN(len(f)-13)]
-		case 4:
-			f = append(f, make([]byte, r.IntN(40))...)
-			f[len(f)-1] = byte(r.Uint32())
+	zero := make([]bpfBudget, ebpf.MustPossibleCPU())
+	for range 4 {
+		if err := s.d.objs.Budget.Put(s.g.slot, zero); err != nil {
+			return err
+		}
+		if _, err := s.d.objs.VipdXdp.Run(&ebpf.RunOptions{Data: frameOf(dualAdvert(1, 0, 0, 7)), Repeat: 6000}); err != nil {
+			return err
 		}
 	}
-	if r.IntN(2) == 0 {
-		mend(f)
+	st, err := s.g.Stats()
+	if err != nil {
+		return err
 	}
-	return f
-}
-
-func (r *frameSource) whole() []byte {
-	macs := [][6]byte{nicMAC, peerMAC, vmac(1), vmac(2), broadcastMAC, {1, 0, 0x5e, 0, 0, 0x12}}
-	mac := macs[r.IntN(len(macs))]
-	four := []netip.Addr{peerAddr, ownAddr, carpGroup, netip.IPv4Unspecified(), netip.AddrFrom4([4]byte{192, 0, 2, byte(r.Uint32())})}
-	six := []netip.Addr{peerAddr6, ownAddr6, carpGroup6, vip6, netip.IPv6Unspecified()}
-	pick := func(of []netip.Addr) netip.Addr { return of[r.IntN(len(of))] }
-	switch r.IntN(12) {
-	case 0:
-		f := make([]byte, 14+r.IntN(200))
-		for i := range f {
-			f[i] = byte(r.Uint32())
-		}
-		binary.BigEndian.PutUint16(f[12:], []uint16{0x0800, 0x0806, 0x86dd, 0x8100, 0x88a8}[r.IntN(5)])
-		return f
-	case 1:
-		return arpFor([]string{"192.0.2.1", "192.0.2.7"}[r.IntN(2)]).bytes()
-	case 2:
-		return [][]byte{ndFor(vip6).bytes(), dadFor(vip6).bytes(), withNonce(ndFor(vip6)).bytes(), unicastND(vip6).bytes(), naFor(vip6, peerAddr6, nicMAC, true)}[r.IntN(5)]
-	case 3:
-		if r.IntN(2) == 0 { // from the VIPs
-			return [][]byte{
-				packet{src: netip.MustParseAddr("192.0.2.1"), dst: peerAddr, dstMAC: mac, proto: 17, payload: make([]byte, r.IntN(60))}.bytes(),
-				packet6{src: vip6, dst: peerAddr6, dstMAC: mac, next: 17, payload: make([]byte, r.IntN(60))}.bytes(),
-				arp{dstMAC: broadcastMAC, srcMAC: nicMAC, op: 1, sha: nicMAC, sip: "192.0.2.1", tip: "192.0.2.2"}.bytes(),
-			}[r.IntN(3)]
-		}
-		return packet{dstMAC: mac, proto: 17, payload: make([]byte, r.IntN(60))}.bytes()
-	case 4:
-		return packet{payload: [][]byte{vrrp2(1, 2), vrrp3(1, 2, peerAddr, carpGroup)}[r.IntN(2)]}.bytes()
-	case 5:
-		return packet6{payload: vrrp3v6(1, 2, peerAddr6, carpGroup6)}.bytes()
-	case 6, 7, 8:
-		src := pick(four)
-		return packet{src: src, dst: pick(four[:3]), dstMAC: mac, ttl: []uint8{255, 255, 255, 64}[r.IntN(4)], payload: r.advert(src).bytes(), options: make([]byte, 4*(r.IntN(8)/6))}.bytes()
-	default:
-		src := pick(six)
-		return packet6{src: src, dst: pick(six[:3]), dstMAC: mac, hops: []uint8{255, 255, 255, 64}[r.IntN(4)], payload: r.advert(src).bytes()}.bytes()
+	if st.EventsLost == 0 {
+		return fmt.Errorf("the ring took all of %d events", st.Received)
 	}
-}
-
-// advert is authentic, and sealed, with a broken seal or without one.
-func (r *frameSource) advert(src netip.Addr) carp {
-	p := Priority{AdvBase: uint8(1 + r.IntN(3)), AdvSkew: uint8(r.IntN(4)), Demote: uint8(r.IntN(3))}
-	counter := r.Uint64()
-	switch r.IntN(3) {
-	case 0:
-		counter = sealed(sealKey(), 1000+uint32(r.IntN(30)), src, p)
-	case 1:
-		counter = sealed(sealKey(), 1000+uint32(r.IntN(30)), src, Priority{AdvBase: p.AdvBase, AdvSkew: p.AdvSkew + 1})
-	}
-	return dualAdvert(p.AdvBase, p.AdvSkew, p.Demote, counter)
-}
-
-// mend puts the checksums of an IPv4 header, an advert and a neighbour solicitation right.
-func mend(f []byte) {
-	set := func(sum, from, to int, pseudo []byte) {
-		if to <= len(f) && from < to && sum+2 <= to {
-			f[sum], f[sum+1] = 0, 0
-			binary.BigEndian.PutUint16(f[sum:], sum16(slices.Clone(pseudo), f[from:to]))
-		}
-	}
-	if len(f) < 34 {
-		return
-	}
-	switch binary.BigEndian.Uint16(f[12:]) {
-	case 0x0800:
-		hl := 4 * int(f[14]&15)
-		set(24, 14, 14+hl, nil)
-		set(14+hl+6, 14+hl, 14+hl+36, nil)
-	case 0x86dd:
-		if len(f) < 54 {
-			return
-		}
-		plen := int(binary.BigEndian.Uint16(f[18:]))
-		switch f[20] {
-		case 112:
-			set(60, 54, 90, nil)
-		case 58:
-			src, dst := netip.AddrFrom16([16]byte(f[22:38])), netip.AddrFrom16([16]byte(f[38:54]))
-			set(56, 54, 54+plen, pseudo6(src, dst, 58, plen))
-		}
-	}
+	s.w.full = true
+	return nil
 }

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+
+	"github.com/cilium/ebpf"
+)
+
+// randomWorld is what goes on around the frames: the agent that writes, time that goes by.
+type randomWorld struct {
+	*rand.Rand
+	*twinned
+	acts     []string // the last few
+	outgoing bool     // the frame at hand is one that a host sends
+	heard    [][]byte // some of the frames so far
+	tale     tale
+}
+
+func oneOf[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
+
+var (
+	otherNIC  = [6]byte{2, 0, 0, 0, 0, 0x0c}
+	otherSeal = SealKey{Recognise: [16]byte{1}, Bind: [16]byte{2}}
+	vips4     = []netip.Addr{netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")}
+	vips6     = []netip.Addr{netip.MustParseAddr("2001:db8::300")}
+	peers4    = []netip.Addr{peerAddr, peerAddr, netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("10.0.0.200"), ownAddr, netip.IPv4Unspecified()}
+	peers6    = []netip.Addr{peerAddr6, peerAddr6, netip.MustParseAddr("fe80::3"), ownAddr6, netip.IPv6Unspecified()}
+)
+
+// specs are three groups of one interface: of both families, of IPv4 and of IPv6 alone.
+func (s *randomWorld) specs() []GroupSpec {
+	dual := []netip.Addr{netip.MustParseAddr("192.0.2.1"), vip6}
+	return []GroupSpec{s.spec(1, dual), s.spec(2, vips4), s.spec(3, vips6)}
+}
+
+func (s *randomWorld) spec(vhid uint8, vips []netip.Addr) GroupSpec {
+	g := GroupSpec{IfIndex: loIndex, VHID: vhid, NICMAC: oneOf(s.Rand, nicMAC, nicMAC, otherNIC), VIPs: vips}
+	g.Router, g.StrictReplay = s.IntN(2) == 0, s.IntN(2) == 0
+	g.TTL = oneOf(s.Rand, TTLStrict, TTLAny, "")
+	g.RequireSeal = s.IntN(5) == 0
+	keys := oneOf(s.Rand, 0, 1, 1, 2, 3, 4, 8)
+	if s.tale.on && vhid == 1 {
+		g.StrictReplay, g.RequireSeal, keys = true, false, max(keys, 1)
+	}
+	for i := range keys {
+		c := AuthContext{Key: goldenKey, Prefix: prefix(vhid, vips), SealKey: oneOf(s.Rand, sealKey(), sealKey(), otherSeal, SealKey{})}
+		if i > 0 { // the lengths decide in how many blocks a digest is made, and where the counter is
+			c.Key, c.Prefix = []byte(fmt.Sprint("key ", i)), c.Prefix[:3]
+			for range s.IntN(20) {
+				c.Prefix = append(c.Prefix, 192, 0, 2, byte(s.Uint32()))
+			}
+			c.Prefix = append(c.Prefix, make([]byte, s.IntN(4))...)
+		}
+		if (g.RequireSeal || s.tale.on && i == 0) && c.SealKey == (SealKey{}) {
+			c.SealKey = sealKey()
+		}
+		g.Contexts = append(g.Contexts, c)
+	}
+	return g
+}
+
+// some is a group, most of the time the one that frames are about most of the time.
+func (s *randomWorld) some() (*twinGroup, *Group) {
+	vhid := oneOf[uint8](s.Rand, 1, 1, 2, 3)
+	return s.w.groups[vhid], s.groups[vhid]
+}
+
+func (s *randomWorld) priority() Priority {
+	switch s.IntN(8) {
+	case 0:
+		return Priority{AdvBase: 255, AdvSkew: 255, Demote: uint8(s.IntN(3))}
+	case 1:
+		return Priority{uint8(s.Uint32()), uint8(s.Uint32()), uint8(s.Uint32())}
+	}
+	return Priority{AdvBase: uint8(s.IntN(3)), AdvSkew: uint8(s.IntN(4)), Demote: uint8(max(0, s.IntN(6)-3))}
+}
+
+// act is something that the agent does, or time.
+func (s *randomWorld) act() error {
+	g, kernel := s.some()
+	what, err := "", error(nil)
+	switch s.IntN(20) {
+	default:
+		what = s.becomes(g, kernel)
+	case 5, 6:
+		if g.sent = s.priority(); s.IntN(2) == 0 {
+			g.sent = Priority{} // the best
+		}
+		kernel.SetSentPriority(g.sent)
+		what = fmt.Sprintf("sent %v", g.sent)
+	case 7, 8:
+		what = s.sends(g, kernel)
+	case 9:
+		g.seq, g.seqSet = s.sequence(g), true
+		kernel.SetSequence(g.seq)
+		what = fmt.Sprint("sequence ", g.seq)
+	case 10:
+		all := []netip.Addr{ownAddr, ownAddr6, netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::9")}
+		s.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+		g.sources = all[:s.IntN(5)]
+		err = kernel.SetSources(g.sources)
+		what = fmt.Sprint("sources ", g.sources)
+	case 11:
+		g.GroupSpec = s.spec(g.VHID, g.VIPs)
+		err = kernel.Update(g.GroupSpec)
+		_, readErr := s.rose()
+		err = errors.Join(err, readErr)
+		what = fmt.Sprintf("%d contexts, ttl %s, seal %v, strict %v", len(g.Contexts), g.TTL, g.RequireSeal, g.StrictReplay)
+	case 12:
+		g.spent = [2]int64{s.budget(class1Cost), s.budget(class2Cost)}
+		err = s.putBudget(g)
+		what = fmt.Sprint("spent until ", g.spent)
+	case 13, 14:
+		ticks := int64(oneOf(s.Rand, 1, 2, 3, 40, 1100))
+		err = s.elapse(ticks)
+		what = fmt.Sprint(ticks, " ticks go by")
+	case 15:
+		clear(g.peers)
+		err = kernel.forgetSources()
+		what = "sources are forgotten"
+	}
+	s.acts = append(s.acts, fmt.Sprintf("vhid %d: %s", g.VHID, what))
+	s.acts = s.acts[max(0, len(s.acts)-12):]
+	return err
+}
+
+// becomes: most roles have a lease that is far from its end, so that no test races with the clock; some end now.
+func (s *randomWorld) becomes(g *twinGroup, kernel *Group) string {
+	r := Role{State: oneOf(s.Rand, RoleMaster, RoleMaster, RoleMaster, RoleMaster, RoleBackup, RoleInit), Generation: g.role.Generation + uint64(oneOf(s.Rand, 0, 1, 1, 2))}
+	now := bootNow()
+	at := func() int64 {
+		return oneOf(s.Rand, 0, 1, now-1e9, now+int64(s.IntN(2e6)), now+3600e9, now+3600e9+int64(s.IntN(1e6)))
+	}
+	if r.State == RoleMaster {
+		if r.Lease = at(); s.IntN(4) != 0 {
+			r.Lease = now + 3600e9
+		}
+		if s.IntN(2) == 0 {
+			r.SendUntil = at()
+		}
+	}
+	kernel.SetRole(r)
+	g.role = r
+	return fmt.Sprintf("role %+v", r)
+}
+
+// sends is an advert of ours, as the agent records it before it leaves.
+func (s *randomWorld) sends(g *twinGroup, kernel *Group) string {
+	sent := twinSent{counter: oneOf(s.Rand, s.Uint64(), g.last.Counter+1, g.last.Counter+1000), Priority: s.priority()}
+	if len(g.Contexts) == 0 {
+		return "no key to send with"
+	}
+	ctx := g.Contexts[0]
+	if s.IntN(2) == 0 {
+		sent.counter = sealed(ctx.SealKey, g.seq+1, oneOf(s.Rand, ownAddr, ownAddr6), sent.Priority)
+	}
+	copy(sent.digest[:], digestOf(ctx, sent.counter))
+	kernel.RecordSent(sent.counter, sent.digest, sent.Priority)
+	g.own = append(g.own, sent)
+	g.own = g.own[max(0, len(g.own)-8):]
+	if slices.ContainsFunc(g.Contexts, func(c AuthContext) bool { return c.SealKey != SealKey{} }) {
+		g.seq, g.seqSet = uint32(sent.counter>>32), true
+	}
+	return fmt.Sprintf("records %x %v", sent.counter, sent.Priority)
+}
+
+// budget is up to when a class is spent: not at all, a few digests are left, or none for long.
+func (s *randomWorld) budget(cost int64) int64 {
+	return oneOf(s.Rand, 0, 0, bootNow()-int64(s.IntN(4))*cost-cost/2, bootNow()+3600e9)
+}
+
+func (s *randomWorld) putBudget(g *twinGroup) error {
+	cpus := make([]bpfBudget, ebpf.MustPossibleCPU())
+	cpus[s.cpu] = bpfBudget{Class1: uint64(g.spent[0]), Class2: uint64(g.spent[1])}
+	return s.d.objs.Budget.Put(g.slot, cpus)
+}
+
+// elapse lets ticks of 2^26 ns go by for all that is remembered, by moving it into the past. Leases are the agent's.
+func (s *randomWorld) elapse(ticks int64) error {
+	ns := ticks << 26
+	var errs []error
+	for _, g := range s.w.groups {
+		past := func(t *int64) { *t = max(0, *t-ns) }
+		if g.heard > 0 && g.last.At <= ns { // the machine has just booted
+			continue
+		}
+		past(&g.limited)
+		past(&g.spent[0])
+		past(&g.spent[1])
+		var seen bpfSeen
+		errs = append(errs, s.d.objs.Seen.Lookup(g.slot, &seen))
+		if g.heard > 0 {
+			g.last.At -= ns
+			seen.At -= uint64(ns)
+		}
+		seen.LimitedAt = uint64(g.limited)
+		errs = append(errs, s.d.objs.Seen.Put(g.slot, seen), s.putBudget(g))
+		for src, p := range g.peers {
+			var v bpfSourceVal
+			key := bpfSourceKey{Slot: g.slot, Src: src.As16()}
+			errs = append(errs, s.d.objs.Sources.Lookup(key, &v))
+			past(&p.jumped)
+			p.changed -= uint16(ticks)
+			v.JumpAt, v.Since = uint64(p.jumped), p.changed
+			g.peers[src] = p
+			errs = append(errs, s.d.objs.Sources.Put(key, v))
+		}
+	}
+	return errors.Join(errs...)
+}
