@@ -3,6 +3,9 @@
 package loader
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -155,22 +159,7 @@ func TestOtherVLAN(t *testing.T) {
 	if f := far.receive(isARP, 5*time.Second); f == nil {
 		t.Fatal("no answer without a tag")
 	}
-	tagging, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
-		asm.Mov.Imm(asm.R2, 0x0081), // 802.1Q in network order, on a little-endian machine
-		asm.Mov.Imm(asm.R3, 10),
-		asm.FnSkbVlanPush.Call(),
-		asm.Mov.Imm(asm.R0, -1),
-		asm.Return(),
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tagging.Close()
-	l, err := link.AttachTCX(link.TCXOptions{Interface: peer.Attrs().Index, Program: tagging, Attach: ebpf.AttachTCXEgress})
-	if err != nil {
-		t.Skipf("no tcx to tag with: %v", err)
-	}
-	defer l.Close()
+	tagAll(t, peer, 10)
 	far.send(arpFor("192.0.2.1").bytes())
 	if f := far.receive(isARP, 300*time.Millisecond); f != nil {
 		t.Errorf("answered a VLAN's request: %x", f)
@@ -183,5 +172,89 @@ func TestOtherVLAN(t *testing.T) {
 		if v.ARPRequests != 1 {
 			t.Errorf("counted %+v", v)
 		}
+	}
+}
+
+// tagAll gives every frame that leaves an interface a tag of 802.1Q beside it, before
+// other programs on its egress see it.
+func tagAll(t *testing.T, l netlink.Link, tci int32) {
+	t.Helper()
+	tagging, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "GPL", Instructions: asm.Instructions{
+		asm.Mov.Imm(asm.R2, int32(bigEndian(unix.ETH_P_8021Q))),
+		asm.Mov.Imm(asm.R3, tci),
+		asm.FnSkbVlanPush.Call(),
+		asm.Mov.Imm(asm.R0, -1),
+		asm.Return(),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attached, err := link.AttachTCX(link.TCXOptions{Interface: l.Attrs().Index, Program: tagging, Attach: ebpf.AttachTCXEgress, Anchor: link.Head()})
+	if err := errors.Join(err, tagging.Close()); err != nil {
+		t.Skipf("no tcx to tag with: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := attached.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestEgressTags: a tag with an id means that the frame is a VLAN device's, on which it was
+// judged; one without is only a priority and changes nothing.
+func TestEgressTags(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		tci    int32
+		judged bool
+	}{{"a priority", 5 << 13, true}, {"a vlan", 5<<13 | 10, false}} {
+		t.Run(tc.name, func(t *testing.T) {
+			ours, peer := pair(t, fmt.Sprint("loader-egtags", tc.tci))
+			d := openTest(t, Options{})
+			if _, err := d.Attach(ours.Attrs().Index, "ours", ModeAuto); err != nil {
+				t.Fatal(err)
+			}
+			s := goldenSpec(dualVIPs()...)
+			s.IfIndex = ours.Attrs().Index
+			g, err := d.AddGroup(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tagAll(t, ours, tc.tci)
+			far, near := packetSocket(t, peer), packetSocket(t, ours)
+			fromVIP := map[string][]byte{
+				"arp":  arp{dstMAC: broadcastMAC, srcMAC: nicMAC, op: 1, sha: nicMAC, sip: "192.0.2.1", tip: "192.0.2.2"}.bytes(),
+				"ip":   packet{srcMAC: nicMAC, dstMAC: peerMAC, src: s.VIPs[0], dst: peerAddr, ttl: 64, proto: 17, payload: make([]byte, 30)}.bytes(),
+				"ipv6": packet6{srcMAC: nicMAC, dstMAC: peerMAC, src: vip6, dst: peerAddr6, hops: 64, next: 17, payload: make([]byte, 30)}.bytes(),
+				"nd":   nd{dstMAC: peerMAC, srcMAC: nicMAC, src: vip6, dst: peerAddr6, typ: 136, target: vip6, options: llOption(2, nicMAC)}.bytes(),
+			}
+			for name, f := range fromVIP {
+				near.send(f)
+				got := far.receive(func(got []byte) bool { return bytes.Equal(got, f) }, map[bool]time.Duration{true: 100 * time.Millisecond, false: 5 * time.Second}[tc.judged])
+				if (got == nil) != tc.judged {
+					t.Errorf("%s of a BACKUP: left %v", name, got != nil)
+				}
+			}
+			st, err := g.Stats()
+			if err != nil {
+				t.Fatal(err)
+			}
+			drops := uint64(0)
+			for _, n := range st.Dropped {
+				drops += n
+			}
+			if want := map[bool]uint64{true: uint64(len(fromVIP))}[tc.judged]; drops != want {
+				t.Errorf("%d frames were dropped, want %d: %v", drops, want, st.Dropped)
+			}
+			g.SetRole(Role{State: RoleMaster, Generation: 1, Lease: bootNow() + 60e9})
+			near.send(fromVIP["arp"])
+			want := vmac(1)
+			if !tc.judged {
+				want = nicMAC
+			}
+			if f := far.receive(isARP, 5*time.Second); f == nil || !bytes.Equal(f[6:12], want[:]) {
+				t.Errorf("of a MASTER: %x, want it from %x", f, want)
+			}
+		})
 	}
 }

@@ -83,7 +83,13 @@ func temptations(p *pair) []temptation {
 		return func(_ *testing.T, _ *lab.Host, port *lab.Port) { p.clientPort.Injector().Send(build(port.MAC)) }
 	}
 	frame := func(build func(mac [6]byte) []byte) func(*testing.T, *lab.Host, *lab.Port) {
-		return func(t *testing.T, h *lab.Host, port *lab.Port) { sendFrame(t, h, port.IfName, build(port.MAC)) }
+		return func(t *testing.T, h *lab.Host, port *lab.Port) { sendFrame(t, h, port.IfName, 0, build(port.MAC)) }
+	}
+	disguised := func(build func(mac [6]byte) []byte) func(*testing.T, *lab.Host, *lab.Port) {
+		const experimental = 0xb588 // 0x88b5 in network order, on a little-endian machine; any will do
+		return func(t *testing.T, h *lab.Host, port *lab.Port) {
+			sendFrame(t, h, port.IfName, experimental, build(port.MAC))
+		}
 	}
 	udp := []byte{0x30, 0, 0x30, 1, 0, 9, 0, 0, 1} // no checksum, port 12289 is closed
 	return []temptation{
@@ -105,6 +111,9 @@ func temptations(p *pair) []temptation {
 		{"a frame of IPv6", frame(func(mac [6]byte) []byte {
 			return ether(client, mac, lab.EtherIPv6, ip6(vip6, addrClient6, 59, 64, nil))
 		})},
+		{"a frame that is said to be something else", disguised(func(mac [6]byte) []byte { return ether(client, mac, lab.EtherIPv4, ip4(vip, addrClient, 17, 0, udp)) })},
+		{"a frame of IPv6 that is said to be something else", disguised(func(mac [6]byte) []byte { return neighbourAdvert(mac, client, vip6, addrClient6) })},
+		{"ARP that is said to be something else", disguised(func(mac [6]byte) []byte { return arpReply(mac, client, vip, addrClient) })},
 		{"a request by ARP", frame(func(mac [6]byte) []byte { return lab.ARPRequest(mac, vip, addrClient) })},
 		{"an answer by ARP", frame(func(mac [6]byte) []byte { return arpReply(mac, client, vip, addrClient) })},
 		{"gratuitous ARP", frame(func(mac [6]byte) []byte { return lab.ARPRequest(mac, vip, vip) })},
@@ -165,8 +174,9 @@ func sendRaw(t *testing.T, h *lab.Host, domain int, packet []byte, to unix.Socka
 	}
 }
 
-// sendFrame makes a program on the host send a frame of its own.
-func sendFrame(t *testing.T, h *lab.Host, ifname string, frame []byte) {
+// sendFrame makes a program on the host send a frame of its own. It may say that it is of another type, in network order;
+// 0: as the frame says.
+func sendFrame(t *testing.T, h *lab.Host, ifname string, etherType uint16, frame []byte) {
 	t.Helper()
 	ifindex := h.IfIndex(ifname)
 	if err := h.Within(func() error {
@@ -175,7 +185,7 @@ func sendFrame(t *testing.T, h *lab.Host, ifname string, frame []byte) {
 			return err
 		}
 		defer unix.Close(fd)
-		_ = unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: ifindex, Halen: 6}) // refused is what we hope for
+		_ = unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Protocol: etherType, Ifindex: ifindex, Halen: 6}) // refused is what we hope for
 		return nil
 	}); err != nil {
 		t.Fatalf("packet socket on %s: %v", h.Name, err)
