@@ -211,7 +211,7 @@ func TestManyAddressesInABrowser(t *testing.T) {
 
 // Every control is pressed, in the dialog and as a plain form without script, and its effect is seen on the wire.
 func TestControlsInABrowser(t *testing.T) {
-	require(t, needChromium)
+	require(t, needChromium, needAxe)
 	t.Parallel()
 	keys := controls(t)
 	p := newPair(t, onTheNet(oneVIP(0), keys), onTheNet(oneVIP(10), keys))
@@ -275,6 +275,15 @@ func TestControlsInABrowser(t *testing.T) {
 	if st := p.a.Status(); st.Demotion != 0 {
 		t.Errorf("demotion %d after the reset", st.Demotion)
 	}
+
+	// A transition leads to its recording.
+	b.until("a recording", `document.querySelector("#transitions a[href*='#recording-']")`, 5*time.Second)
+	b.click(`#transitions a[href*="#recording-"]`)
+	b.until("the recording", `location.pathname === "/group" && document.querySelector("li:target a[download]") && document.querySelector("li:target").innerText.includes("MASTER")`, 5*time.Second)
+	if got := eval[int](b, `fetch(document.querySelector("li:target a[download]").href).then(r => r.ok ? r.arrayBuffer() : new ArrayBuffer(0)).then(d => new DataView(d).getUint32(0))`); got != 0x0a0d0d0a {
+		t.Errorf("the recording begins with %#x, which is no pcapng", got)
+	}
+	b.axe("the group's page with a recording")
 
 	// Without script from here on.
 	b.scripts(false)

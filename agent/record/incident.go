@@ -34,6 +34,11 @@ type incident struct {
 
 	until int64
 	limit int // of Entries
+
+	// What the list shows, once it is sealed: it is asked for every second while somebody
+	// looks at the status page.
+	sealed              bool
+	frames, transitions int
 }
 
 func (in *incident) room() bool { return len(in.Entries) < in.limit }
@@ -43,6 +48,25 @@ func (in *incident) seal(missed uint64) {
 	in.until = 0
 	in.Missed = missed
 	sortEntries(in.Entries)
+	in.settle()
+}
+
+// settle notes that nothing is added any more.
+func (in *incident) settle() {
+	in.frames, in.transitions = in.count()
+	in.sealed = true
+}
+
+func (in *incident) count() (frames, transitions int) {
+	for i := range in.Entries {
+		switch {
+		case in.Entries[i].Transition == nil:
+			frames++
+		case in.Entries[i].At >= in.At:
+			transitions++
+		}
+	}
+	return frames, transitions
 }
 
 func (in *incident) clone() *incident {
@@ -57,15 +81,10 @@ func (in *incident) summary() api.Incident {
 	out := api.Incident{
 		ID: in.ID, Node: in.Node, Group: in.Group, Time: wall(in.At, in.Offset),
 		From: in.First.From, To: in.First.To, Reason: in.First.Reason, Cause: in.First.Cause,
-		Missed: in.Missed, Open: in.until != 0,
+		Missed: in.Missed, Open: in.until != 0, Frames: in.frames, Transitions: in.transitions,
 	}
-	for i := range in.Entries {
-		switch {
-		case in.Entries[i].Transition == nil:
-			out.Frames++
-		case in.Entries[i].At >= in.At:
-			out.Transitions++
-		}
+	if !in.sealed {
+		out.Frames, out.Transitions = in.count()
 	}
 	return out
 }

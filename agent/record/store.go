@@ -188,5 +188,6 @@ func parseIncident(b []byte, id uint64) (*incident, error) {
 		return nil, errors.New("not what vipd wrote")
 	}
 	sortEntries(in.Entries)
+	in.settle()
 	return in, nil
 }

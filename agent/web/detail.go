@@ -59,8 +59,8 @@ func (s *Server) detail(ctx context.Context, a *ask, snap *snapshot) string {
 	}
 	return s.pages.fragment("detail", map[string]any{
 		"Found": true, "G": g, "Look": lk, "Class": class, "Faults": faults, "Why": why, "Controls": a.loggedIn,
-		"Charts": charts, "VIPs": vips, "MoreVIPs": len(g.VIPs) - len(vips), "Tally": tallyOf(g, rise), "History": shown(past.Transitions),
-		"Recorded": s.recorded(ctx, g.Name),
+		"Charts": charts, "VIPs": vips, "MoreVIPs": len(g.VIPs) - len(vips), "Tally": tallyOf(g, rise), "History": shown(past.Transitions, snap.incidents),
+		"Recorded": recorded(snap.incidents, g.Name),
 	})
 }
 

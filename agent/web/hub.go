@@ -37,9 +37,11 @@ type snapshot struct {
 	at      time.Time
 	status  api.Status
 	history []api.Transition // newest first
-	faults  map[string][]fault
-	rows    []*row
-	dead    error // why the election does not run
+	// incidents are what the flight recorder has, oldest first.
+	incidents []api.Incident
+	faults    map[string][]fault
+	rows      []*row
+	dead      error // why the election does not run
 }
 
 // hub reads the node for all who look.
@@ -172,7 +174,11 @@ func (h *hub) read(ctx context.Context) (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the history: %w", err)
 	}
-	s := &snapshot{at: moment(), status: st, history: slices.Clone(past.Transitions)}
+	list, err := h.backend.Incidents(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the list of incidents: %w", err)
+	}
+	s := &snapshot{at: moment(), status: st, history: slices.Clone(past.Transitions), incidents: list.Incidents}
 	slices.Reverse(s.history)
 	h.memory.note(s.at, &s.status)
 	s.faults = make(map[string][]fault)

@@ -4,11 +4,11 @@ package web
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 
 	"vipd/agent/control/api"
 	"vipd/agent/control/api/pcapng"
@@ -24,22 +24,67 @@ type shownIncident struct {
 	Frames int
 }
 
-// recorded are the newest incidents of a group, newest first.
-func (s *Server) recorded(ctx context.Context, group string) []shownIncident {
-	list, err := s.backend.Incidents(ctx)
-	if err != nil {
-		s.log.Debug("incidents not read", "group", group, "err", err)
-	}
-	var out []shownIncident
-	for i := len(list.Incidents) - 1; i >= 0 && len(out) < detailIncidents; i-- {
-		in := &list.Incidents[i]
-		if in.Group != group {
-			continue
+// newest are the incidents of a group that its page shows, newest first.
+func newest(incidents []api.Incident, group string) []*api.Incident {
+	var out []*api.Incident
+	for i := len(incidents) - 1; i >= 0 && len(out) < detailIncidents; i-- {
+		if incidents[i].Group == group {
+			out = append(out, &incidents[i])
 		}
-		t := api.Transition{Time: in.Time, Group: in.Group, From: in.From, To: in.To, Reason: in.Reason, Cause: in.Cause}
-		out = append(out, shownIncident{shown([]api.Transition{t})[0], in.ID, in.Frames})
 	}
 	return out
+}
+
+// recorded are the newest incidents of a group as lines.
+func recorded(incidents []api.Incident, group string) []shownIncident {
+	var out []shownIncident
+	for _, in := range newest(incidents, group) {
+		t := api.Transition{Time: in.Time, Group: in.Group, From: in.From, To: in.To, Reason: in.Reason, Cause: in.Cause}
+		out = append(out, shownIncident{shown([]api.Transition{t}, nil)[0], in.ID, in.Frames})
+	}
+	return out
+}
+
+// recordingSlack is how far the times of a transition and of its incident may be apart: they
+// are told by two readings of a clock that somebody may set.
+const recordingSlack = time.Second
+
+// recordingsOf are the numbers of the incidents that have the transitions, newest first: of
+// the one that a transition began, or that went on with it as it came too fast for one of
+// its own. 0 is none, and one that the page of the group does not show.
+func recordingsOf(history []api.Transition, incidents []api.Incident) []uint64 {
+	out := make([]uint64, len(history))
+	if len(incidents) == 0 {
+		return out
+	}
+	type going struct {
+		id   uint64
+		more int // transitions that it has besides
+	}
+	groups := map[string]going{}
+	for i := len(history) - 1; i >= 0; i-- {
+		t := &history[i]
+		on := groups[t.Group]
+		if in := begunBy(incidents, t); in != nil {
+			on = going{in.ID, in.Transitions}
+		}
+		if on.more > 0 {
+			out[i] = on.id
+			on.more--
+		}
+		groups[t.Group] = on
+	}
+	return out
+}
+
+// begunBy is the incident that a transition began.
+func begunBy(incidents []api.Incident, t *api.Transition) *api.Incident {
+	for _, in := range newest(incidents, t.Group) {
+		if in.From == t.From && in.To == t.To && in.Reason == t.Reason && in.Time.Sub(t.Time).Abs() <= recordingSlack {
+			return in
+		}
+	}
+	return nil
 }
 
 // incident is a capture file. Frames are for those who may change the node: an advert

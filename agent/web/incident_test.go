@@ -3,7 +3,11 @@
 package web
 
 import (
+	"fmt"
+	"html"
 	"net/http"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -47,5 +51,62 @@ func TestIncidents(t *testing.T) {
 	readOnly := serve(t, n, func(o *Options) { o.Controls = false }).browser()
 	if a := readOnly.get("/incident?id=8"); a.status != http.StatusForbidden || !strings.Contains(a.body, "read-only") {
 		t.Errorf("read-only: %d %s", a.status, a.body)
+	}
+}
+
+// TestTransitionsLinkTheirIncidents: on the status page and on the group's, and to where the incident is shown.
+func TestTransitionsLinkTheirIncidents(t *testing.T) {
+	t.Parallel()
+	n := newNode(2)
+	at := time.Now()
+	change := func(group string, ago time.Duration, from, to string) api.Transition {
+		return api.Transition{Group: group, Time: at.Add(-ago), From: from, To: to, Reason: "preempt"}
+	}
+	record := func(id uint64, tr api.Transition) api.Incident {
+		return api.Incident{ID: id, Group: tr.Group, Time: tr.Time.Add(time.Millisecond), From: tr.From, To: tr.To, Reason: tr.Reason, Frames: 3, Transitions: 1}
+	}
+	old := change("eth0@1", time.Hour, "BACKUP", "MASTER") // its incident is not shown any more
+	n.past = []api.Transition{
+		old, change("eth0@1", 3*time.Minute, "MASTER", "BACKUP"), change("eth0@2", 2*time.Minute, "BACKUP", "MASTER"),
+		change("eth0@1", time.Minute, "BACKUP", "MASTER"), change("eth0@1", time.Minute, "MASTER", "BACKUP"), // the first one's has both
+		change("eth0@1", time.Second, "BACKUP", "MASTER"), // too many: no incident has it
+	}
+	n.incidents = append(n.incidents, record(3, old))
+	for i := range uint64(detailIncidents) - 2 { // of transitions that the history has no more
+		n.incidents = append(n.incidents, record(4+i, change("eth0@1", 30*time.Minute, "BACKUP", "INIT")))
+	}
+	n.incidents = append(n.incidents, record(20, n.past[1]), record(21, n.past[2]), record(22, n.past[3]))
+	n.incidents[len(n.incidents)-1].Transitions = 2
+	b := serve(t, n, nil).browser()
+	links := func(path string) string {
+		_, list, _ := strings.Cut(b.get(path).body, `id="t-past"`)
+		list, _, _ = strings.Cut(list, "</section>")
+		var out []string
+		for _, m := range regexp.MustCompile(`href="(/group\?name=[^"]*#recording-[0-9]+)"`).FindAllStringSubmatch(list, -1) {
+			link, err := url.PathUnescape(html.UnescapeString(m[1]))
+			if err != nil {
+				t.Error(err)
+			}
+			out = append(out, link)
+		}
+		return strings.Join(out, " ")
+	}
+	if got, want := links("/"), "/group?name=eth0@1#recording-22 /group?name=eth0@1#recording-22 /group?name=eth0@2#recording-21 /group?name=eth0@1#recording-20"; got != want {
+		t.Errorf("the status page links %q, want %q", got, want)
+	}
+	n.past = []api.Transition{n.past[2]}
+	if got, want := links("/group?name=eth0@2"), "/group?name=eth0@2#recording-21"; got != want {
+		t.Errorf("the group's page links %q, want %q", got, want)
+	}
+	for group, ids := range map[string][]int{"eth0@1": {20, 22}, "eth0@2": {21}} {
+		page := b.get("/group?name=" + group).body
+		for _, id := range ids {
+			if !strings.Contains(page, fmt.Sprintf(`<li id="recording-%d">`, id)) {
+				t.Errorf("the page of %s does not show incident %d", group, id)
+			}
+		}
+		if strings.Contains(page, `id="recording-3"`) {
+			t.Error("the oldest incident is shown: the witness is missing")
+		}
 	}
 }

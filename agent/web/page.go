@@ -137,7 +137,7 @@ func (s *Server) screenOf(ctx context.Context, a *ask, snap *snapshot) screen {
 			{"controls", s.pages.fragment("controls", map[string]any{"Status": &snap.status, "Controls": control, "CanLogIn": a.canLogIn, "Resettable": resettable})},
 			{"faults", s.pages.fragment("faults", listFaults(snap))},
 			{"pager", s.pages.fragment("pager", pager)},
-			{"transitions", s.pages.fragment("transitions", shown(snap.history))},
+			{"transitions", s.pages.fragment("transitions", shown(snap.history, snap.incidents))},
 		},
 	}
 }

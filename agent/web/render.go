@@ -176,6 +176,8 @@ type shownTransition struct {
 	api.Transition
 	From, To look
 	Because  string
+	// Recording is the number of the incident that has it, 0 if none does.
+	Recording uint64
 }
 
 // HookFailed says that the hook was told in vain.
@@ -183,10 +185,11 @@ func (t shownTransition) HookFailed() bool {
 	return t.Hook != nil && t.Hook.Outcome != api.HookOK && t.Hook.Outcome != api.HookWaiting && t.Hook.Outcome != api.HookSkipped
 }
 
-func shown(history []api.Transition) []shownTransition {
+func shown(history []api.Transition, incidents []api.Incident) []shownTransition {
 	out := make([]shownTransition, 0, len(history))
-	for _, t := range history {
-		out = append(out, shownTransition{t, lookOfState(t.From, ""), lookOfState(t.To, t.Reason), because(t)})
+	recordings := recordingsOf(history, incidents)
+	for i, t := range history {
+		out = append(out, shownTransition{t, lookOfState(t.From, ""), lookOfState(t.To, t.Reason), because(t), recordings[i]})
 	}
 	return out
 }
