@@ -104,6 +104,9 @@ func TestEgressAdvert(t *testing.T) {
 	h.run(frameOf(advert(0, 1, 0, 7)))
 	h.expectEgress("yielded", ordinary, drop)
 	h.expectEgress("yielded, goodbye", goodbye, pass)
+	for _, c := range []carp{advert(255, 254, 0, 7), advert(254, 255, 0, 7), advert(1, 255, 0, 7)} {
+		h.expectEgress("yielded, almost a goodbye", own(c).bytes(), drop)
+	}
 
 	for name, f := range map[string][]byte{
 		"vrrp 2":     packet{src: ownAddr, payload: vrrp2(1, 1)}.bytes(),

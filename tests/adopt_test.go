@@ -5,8 +5,10 @@ package tests
 import (
 	"encoding/binary"
 	"io/fs"
+	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,6 +142,8 @@ func TestRestartPastTheLeaseIsBackup(t *testing.T) {
 	if g := p.a.Group(group); g.State != lab.Backup || p.a.HasAddress("eth0", vip) {
 		t.Errorf("a is %s (%s) and has the address: %v", g.State, g.Reason, p.a.HasAddress("eth0", vip))
 	}
+	assertFilter(t, p.a, false)
+	assertFilter(t, p.b, true)
 	if g := p.b.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("b is %s (%s) since %v", g.State, g.Reason, g.Since)
 	}
@@ -176,6 +180,9 @@ func TestRestartWithAnotherConfig(t *testing.T) {
 		t.Errorf("%v transitions; it is %s (%s)", n, g.State, g.Reason)
 	}
 	done := time.Now()
+	if got, want := s.node.UnicastFilter("eth0"), []string{net.HardwareAddr(vmac[:]).String()}; !slices.Equal(got, want) {
+		t.Errorf("the NIC's filter has %v, want %v", got, want)
+	}
 	for _, gone := range []netip.Addr{second, third} {
 		if s.node.HasAddress("eth0", gone) {
 			t.Errorf("%v is still there", gone)

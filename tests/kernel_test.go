@@ -3,6 +3,7 @@
 package tests
 
 import (
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -127,6 +128,49 @@ func TestHostAddressChangedWhileMaster(t *testing.T) {
 		if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
 			t.Errorf("%s is %s (%s) since %v, was %s since %v", node.Name, got.State, got.Reason, got.Since, was.State, was.Since)
 		}
+	}
+}
+
+// The NIC of a MASTER is given another address: what comes to the virtual MAC goes on to the host, requests that are sent
+// to the NIC alone are answered, and nobody changes state. The same of a BACKUP that takes over afterwards.
+func TestNICAddressChanged(t *testing.T) {
+	t.Parallel()
+	p := newPair(t, oneVIP(0), oneVIP(10))
+	p.start()
+	a, b := p.a.Group(group), p.b.Group(group)
+	pinger := p.client.Ping(vip, 10*time.Millisecond)
+	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	serves := func(n *lab.Node, port *lab.Port, mac [6]byte) {
+		t.Helper()
+		n.MustRun(5*time.Second, "ip", "link", "set", "eth0", "address", net.HardwareAddr(mac[:]).String())
+		changed := time.Now()
+		port.MAC = mac
+		if n == p.b {
+			return
+		}
+		pinger.AwaitAnswer(changed, 3*time.Second)
+		p.Eventually(3*time.Second, 50*time.Millisecond, func() (bool, string) {
+			before := n.Group(group).Counters.ARPReplies
+			request := lab.ARPRequest(p.clientPort.MAC, addrClient, vip)
+			copy(request, mac[:])
+			p.clientPort.Injector().Send(request)
+			time.Sleep(20 * time.Millisecond)
+			return n.Group(group).Counters.ARPReplies > before, "a request to the NIC's new address alone is answered"
+		})
+	}
+	serves(p.a, p.portA, [6]byte{2, 0, 0, 0, 0x77, 1})
+	serves(p.b, p.portB, [6]byte{2, 0, 0, 0, 0x77, 2})
+	time.Sleep(1500 * time.Millisecond)
+	for node, was := range map[*lab.Node]lab.GroupStatus{p.a: a, p.b: b} {
+		if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
+			t.Errorf("%s is %s (%s) since %v, was %s since %v", node.Name, got.State, got.Reason, got.Since, was.State, was.Since)
+		}
+	}
+	p.a.Stop()
+	p.b.WaitAnswering(group, 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), 3*time.Second)
+	if r := pinger.Stop(); r.Lost > 20 {
+		t.Errorf("client: %v", r)
 	}
 }
 
