@@ -26,7 +26,20 @@ type vlanDevice struct {
 	parentName string
 }
 
-var errNoVLAN = errors.New("no VLAN device")
+var (
+	errNoVLAN = errors.New("no VLAN device")
+	errTagged = errors.New("it leaves the tags in its frames (reorder_hdr off)")
+)
+
+// refuseTagged is for a VLAN device on which frames keep their tags, both ways: what leaves
+// would be taken for another network's by the fence, and what comes by the program.
+func refuseTagged(l netlink.Link) error {
+	if dev, ok := l.(*netlink.Vlan); ok && dev.ReorderHdr != nil && !*dev.ReorderHdr {
+		name := l.Attrs().Name
+		return fmt.Errorf("attach to %s: %w: set `ip link set dev %s type vlan reorder_hdr on`", name, errTagged, name)
+	}
+	return nil
+}
 
 // vlanOf resolves a VLAN device; errNoVLAN says that the interface is something else.
 func vlanOf(ifindex int) (vlanDevice, error) {

@@ -145,3 +145,39 @@ func TestCarrier(t *testing.T) {
 		t.Errorf("all gone: %v", got)
 	}
 }
+
+func TestRefuseTagged(t *testing.T) {
+	on, off := true, false
+	for _, tc := range []struct {
+		link    netlink.Link
+		refused bool
+	}{
+		{&netlink.Vlan{ReorderHdr: &on}, false},
+		{&netlink.Vlan{}, false}, // not told: the kernel's default
+		{&netlink.Vlan{ReorderHdr: &off}, true},
+		{&netlink.Veth{}, false},
+	} {
+		if err := refuseTagged(tc.link); errors.Is(err, errTagged) != tc.refused {
+			t.Errorf("%+v: %v", tc.link, err)
+		}
+	}
+}
+
+// TestTagsLeftInFrames: a VLAN device whose frames keep their tags is refused, in all modes,
+// with what to do about it.
+func TestTagsLeftInFrames(t *testing.T) {
+	kerneltest.Require(t, kerneltest.VLAN)
+	ours, _ := pair(t, "loader-tagged")
+	off := false
+	v := &netlink.Vlan{LinkAttrs: netlink.NewLinkAttrs(), VlanId: 100, ReorderHdr: &off}
+	v.Name, v.ParentIndex = "ours.100", ours.Attrs().Index
+	if err := errors.Join(netlink.LinkAdd(v), netlink.LinkSetUp(v)); err != nil {
+		t.Fatal(err)
+	}
+	d := openTest(t, Options{})
+	for _, mode := range []Mode{ModeAuto, ModeGeneric, ModeNative} {
+		if _, err := d.Attach(must(netlink.LinkByName("ours.100")).Attrs().Index, "ours.100", mode); !errors.Is(err, errTagged) {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+}
