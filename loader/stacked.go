@@ -14,11 +14,15 @@ import (
 // VLAN would look as if it was said on the untagged network. A program on tc ingress
 // sees the tag.
 
-// untagged says why XDP on the interface cannot tell VLANs apart; "" if it can.
+// untagged says why XDP on the interface cannot tell VLANs apart; "" if it can. The error
+// is for an interface that cannot be served in any way.
 func untagged(ifindex int) (string, error) {
 	l, err := netlink.LinkByIndex(ifindex)
 	if err != nil {
 		return "", fmt.Errorf("look up interface %d: %w", ifindex, err)
+	}
+	if err := refuseTagged(l); err != nil {
+		return "", err
 	}
 	switch kind := l.Type(); kind {
 	case "bond", "bridge", "ipvlan", "macvlan", "openvswitch", "team":
