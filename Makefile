@@ -103,7 +103,7 @@ bench-xdp: ## what each way of a frame costs in XDP, beside empty programs and t
 fuzz-frames: ## ten million random frames through the programs and their Go twin, all compared after each; needs root and half an hour
 	VIPD_FRAMES=10000000 $(GO) test $(EXEC) ./loader -run '^TestRandomFrames$$' -count=1 -v -timeout 0
 
-bench-flood: build ## forged adverts as fast as a core sends them, for 30 s from each of two addresses; needs root
+bench-flood: build ## forged adverts as fast as the kernel sends, for 30 s of each kind, native and generic; needs root, four minutes
 	VIPD_BIN=$(CURDIR)/bin VIPD_FLOOD=30s $(GO) test $(EXEC) ./tests -run '^TestFloodOf' -count=1 -v
 
 man: ## write packaging/man from the help of the commands and the reference config

@@ -5,6 +5,7 @@
 package livetest
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"runtime"
@@ -29,7 +30,9 @@ var ErrInterrupted = errors.New("the run was interrupted by a signal")
 type Generator struct {
 	prog   *ebpf.Program
 	frames *ebpf.Map
-	size   int
+	size   int // of a frame
+	stride int // from one frame to the next
+	n      int // frames, a power of two
 }
 
 // sentSize: the map begins with the number of frames sent so far.
@@ -38,39 +41,55 @@ const sentSize = 8
 // New prepares a generator of these frames, which must be of one size.
 func New(t testing.TB, frames ...[]byte) *Generator {
 	t.Helper()
-	n := 1
-	for n < len(frames) {
-		n *= 2 // a mask, and no division, tells whose turn it is
+	g := &Generator{size: len(frames[0]), n: 1}
+	for g.n < len(frames) {
+		g.n *= 2 // a mask, and no division, tells whose turn it is
 	}
-	g := &Generator{size: len(frames[0])}
-	stride := (g.size + 7) &^ 7
-	value := make([]byte, sentSize+n*stride)
-	for i := range n {
-		frame := frames[i%len(frames)]
-		if len(frame) != g.size {
-			t.Fatalf("frame %d has %d bytes and not %d", i, len(frame), g.size)
-		}
-		copy(value[sentSize+i*stride:], frame)
-	}
+	g.stride = (g.size + 7) &^ 7
 	var err error
-	if g.frames, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: uint32(len(value)), MaxEntries: 1}); err != nil {
+	if g.frames, err = ebpf.NewMap(&ebpf.MapSpec{
+		Type: ebpf.Array, KeySize: 4, ValueSize: uint32(sentSize + g.n*g.stride), MaxEntries: 1,
+	}); err != nil {
 		t.Fatalf("generator: %v", err)
 	}
 	t.Cleanup(func() { g.frames.Close() })
-	if err := g.frames.Put(uint32(0), value); err != nil {
+	if err := g.Load(frames...); err != nil {
 		t.Fatalf("generator: %v", err)
 	}
-	g.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: g.write(n, stride)})
-	if err != nil {
+	if g.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: g.write()}); err != nil {
 		t.Fatalf("generator: %+v", err)
 	}
 	t.Cleanup(func() { g.prog.Close() })
 	return g
 }
 
+// Load puts other frames into the place of the present ones: no more of them, of the same size.
+func (g *Generator) Load(frames ...[]byte) error {
+	value := make([]byte, g.frames.ValueSize())
+	if len(frames) == 0 || len(frames) > g.n {
+		return fmt.Errorf("%d frames, room for %d", len(frames), g.n)
+	}
+	for i := range g.n {
+		frame := frames[i%len(frames)]
+		if len(frame) != g.size {
+			return fmt.Errorf("a frame of %d bytes and not %d", len(frame), g.size)
+		}
+		copy(value[sentSize+i*g.stride:], frame)
+	}
+	sent, err := g.Sent()
+	if err != nil {
+		return err
+	}
+	binary.NativeEndian.PutUint64(value, sent)
+	if err := g.frames.Put(uint32(0), value); err != nil {
+		return fmt.Errorf("store the frames: %w", err)
+	}
+	return nil
+}
+
 // write is the program: it writes the whole of a frame each time, for the pages come back as whoever had them last left
 // them.
-func (g *Generator) write(n, stride int) asm.Instructions {
+func (g *Generator) write() asm.Instructions {
 	insns := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
 		asm.LoadMem(asm.R3, asm.R1, 4, asm.Word),
@@ -82,8 +101,8 @@ func (g *Generator) write(n, stride int) asm.Instructions {
 		asm.Mov.Reg(asm.R4, asm.R3),
 		asm.Add.Imm(asm.R4, 1),
 		asm.StoreMem(asm.R1, 0, asm.R4, asm.DWord),
-		asm.And.Imm(asm.R3, int32(n-1)),
-		asm.Mul.Imm(asm.R3, int32(stride)),
+		asm.And.Imm(asm.R3, int32(g.n-1)),
+		asm.Mul.Imm(asm.R3, int32(g.stride)),
 		asm.Add.Reg(asm.R1, asm.R3),
 	}
 	off := 0
@@ -140,5 +159,5 @@ func (g *Generator) Sent() (uint64, error) {
 	if err := g.frames.Lookup(uint32(0), value); err != nil {
 		return 0, fmt.Errorf("read the generator's count: %w", err)
 	}
-	return *(*uint64)(unsafe.Pointer(&value[0])), nil
+	return binary.NativeEndian.Uint64(value), nil
 }

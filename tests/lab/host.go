@@ -164,6 +164,12 @@ func (h *Host) XDPProgram(ifname string) uint32 {
 // Within runs f on a thread in the host's namespace.
 func (h *Host) Within(f func() error) error { return within(h.ns, f) }
 
+// Received is how many frames the interface's driver has taken so far, whatever became of them.
+func (h *Host) Received(ifname string) uint64 {
+	h.lab.Helper()
+	return h.link(ifname).Attrs().Statistics.RxPackets
+}
+
 // IfIndex of an interface of the host.
 func (h *Host) IfIndex(ifname string) int {
 	h.lab.Helper()

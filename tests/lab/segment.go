@@ -98,6 +98,21 @@ func (p *Port) SetConnected(connected bool) {
 	}
 }
 
+// OnSwitch runs f on a thread on the switch, with the interface index of the port there: what leaves by it arrives at the
+// host, and at nobody else.
+func (p *Port) OnSwitch(f func(ifindex int) error) error {
+	h := p.Segment.host
+	h.lab.Helper()
+	index := h.IfIndex(p.Name)
+	return h.Within(func() error { return f(index) })
+}
+
+// Dropped is how many frames the switch could not hand to the host, whose ring was full.
+func (p *Port) Dropped() uint64 {
+	p.Host.lab.Helper()
+	return p.Segment.host.link(p.Name).Attrs().Statistics.TxDropped
+}
+
 // Unplug removes the interface from the host altogether.
 func (p *Port) Unplug() {
 	h := p.Segment.host
