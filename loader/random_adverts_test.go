@@ -10,6 +10,9 @@ import (
 // advertFrom is an advert of a group, most of the time authentic, with a counter that has to do with what was heard.
 func (s *randomWorld) advertFrom(g *twinGroup, src netip.Addr, p Priority) []byte {
 	c := s.advertOf(g, src, p).bytes()
+	if s.IntN(16) == 0 { // the sum goes over all of it, up to a length
+		c = append(c, make([]byte, oneOf(s.Rand, 1, 2, 3, 4, 100, 1423, 1424, 1425))...)
+	}
 	mac := s.mac(g)
 	ttl := oneOf[uint8](s.Rand, 255, 255, 255, 255, 255, 64)
 	if src.Is4() {

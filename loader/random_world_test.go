@@ -30,7 +30,7 @@ var (
 	vips4     = []netip.Addr{netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")}
 	vips6     = []netip.Addr{netip.MustParseAddr("2001:db8::300")}
 	peers4    = []netip.Addr{peerAddr, peerAddr, netip.MustParseAddr("192.0.2.3"), netip.MustParseAddr("10.0.0.200"), ownAddr, netip.IPv4Unspecified()}
-	peers6    = []netip.Addr{peerAddr6, peerAddr6, netip.MustParseAddr("fe80::3"), ownAddr6, netip.IPv6Unspecified()}
+	peers6    = []netip.Addr{peerAddr6, peerAddr6, netip.MustParseAddr("fe80::3"), ownAddr6, netip.IPv6Unspecified(), netip.AddrFrom16(ownAddr.As16())}
 )
 
 // specs are three groups of one interface: of both families, of IPv4 and of IPv6 alone.

@@ -61,7 +61,7 @@ func (w *twinWorld) solicitation(f []byte, c twinClock, o *outcome) {
 	if group, _ := solicitedNode(target); !ok || src.IsUnspecified() && (option >= 0 || dst != group) {
 		return
 	}
-	vip := target.String()
+	vip := target.Unmap().String()
 	o.count(vip, "nd_solicitations", 1)
 	if !g.answering(c) {
 		o.verdict = xdpDrop

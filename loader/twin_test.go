@@ -106,8 +106,9 @@ func (g *twinGroup) answering(c twinClock) bool {
 	return g.holds() && (c.now < g.role.Lease || c.now < g.role.SendUntil && g.claimed == g.role.SendUntil)
 }
 
-// at is the group that has an address.
+// at is the group that has an address. One of IPv4 is the same in the clothes of IPv6, in which nobody sends it.
 func (w *twinWorld) at(a netip.Addr) *twinGroup {
+	a = a.Unmap()
 	for _, g := range w.groups {
 		if slices.Contains(g.VIPs, a) {
 			return g
