@@ -36,6 +36,12 @@ static __always_inline struct advert *blank_advert(void)
 	return (struct advert *)s->advert;
 }
 
+/* What the counter says under a context: most have no seals, and save the call. */
+static __always_inline int seal_of(const struct auth_context *c, const struct advert *a)
+{
+	return c->sealed ? open_seal(c, &a->ev) : SEAL_NONE;
+}
+
 /*
  * Whether an advert of class 1 is worth a digest that the budget does not pay for any more: under the seal
  * of the last good source, and newer than its last. Nobody else can make one, so that a flood which follows
@@ -46,7 +52,27 @@ static __always_inline int vouched(const struct auth_context *c, const struct ad
 {
 	return s->flags & EVENT_SEALED &&
 	       sequence_rises(s->counter >> 32, a->ev.counter >> 32) &&
-	       open_seal(c, &a->ev) == SEAL_VALID;
+	       seal_of(c, a) == SEAL_VALID;
+}
+
+/*
+ * Whether a digest will be paid for, as far as can be told without a look at the clock: a flood of strangers
+ * is not worth one, nor a call. The next token is noticed a tick late.
+ */
+static __always_inline int worth_a_digest(const struct advert *a)
+{
+	__u32 slot = a->ev.slot;
+	struct seen *s = seen_of(slot);
+	struct budget *b = bpf_map_lookup_elem(&budget, &slot);
+	__u64 now;
+
+	if (!s || !b || in_class1(s, a->ev.src, a->ev.counter))
+		return 1;
+	now = recently();
+	if (affordable(b, s, now))
+		return 1;
+	note_limited(s, now);
+	return 0;
 }
 
 /* Whether the digest is right, and may be computed at all: an enum reject. Global, as its callee. */
@@ -55,7 +81,6 @@ __noinline int authenticate(struct advert *a)
 	__u32 i, k, n, first, live, slot, unpaid = 0;
 	struct budget *b;
 	struct auth *au;
-	__u64 now;
 	struct role *r;
 	struct seen *s;
 	int class1;
@@ -75,14 +100,6 @@ __noinline int authenticate(struct advert *a)
 	if (!au)
 		return REJECT_BAD_HMAC;
 	class1 = in_class1(s, a->ev.src, a->ev.counter);
-	/* A flood of strangers is not worth a look at the clock: the next token is noticed a tick late. */
-	if (!class1) {
-		now = recently();
-		if (!affordable(b, s, now)) {
-			note_limited(s, now);
-			return REJECT_RATE_LIMITED;
-		}
-	}
 	a->ev.at = boot_now();
 	n = au->n;
 	first = s->ctx; /* the last good one */
@@ -106,7 +123,7 @@ __noinline int authenticate(struct advert *a)
 		}
 		if (digest_matches(&au->ctx[k], a->ev.counter, &a->md)) {
 			a->ev.ctx = k;
-			a->seal = open_seal(&au->ctx[k], &a->ev);
+			a->seal = seal_of(&au->ctx[k], a);
 			return REJECT_NONE;
 		}
 	}

@@ -158,7 +158,7 @@ static __always_inline int own_vhid(PACKET *ctx, const __u8 *p, const struct env
 	why = check_cheap(ctx, p, env, g);
 	if (why == REJECT_NONE && (void *)(p + CARP_SIZE) <= frame_end(ctx)) {
 		fill(a, (const struct carp_hdr *)p);
-		why = authenticate(a);
+		why = worth_a_digest(a) ? authenticate(a) : REJECT_RATE_LIMITED;
 		if (why == REJECT_NONE)
 			why = accept_advert(a);
 	}

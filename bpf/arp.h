@@ -8,6 +8,7 @@
 
 
 #include "parse.h"
+#include "place.h"
 #include "role.h"
 #include "stats.h"
 #include "tap.h"
@@ -55,7 +56,7 @@ static __always_inline int arp_request(PACKET *ctx, __u32 ifindex)
 		return VERDICT_NEXT;
 	v4_mapped(key.addr, addr_at(arp->tip));
 	key.ifindex = ifindex;
-	vip = bpf_map_lookup_elem(&vips, &key);
+	vip = vip_at(&key);
 	if (!vip)
 		return VERDICT_NEXT;
 

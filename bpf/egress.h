@@ -26,7 +26,7 @@ static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
 
 	v4_mapped(key.addr, addr_be);
 	key.ifindex = ifindex;
-	return bpf_map_lookup_elem(&vips, &key);
+	return vip_at(&key);
 }
 
 /*
@@ -78,7 +78,7 @@ static __noinline int egress_arp(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
-/* TTL and length tell an advert of ours from a forwarded one and from VRRP. */
+/* Of protocol 112. TTL and length tell an advert of ours from a forwarded one and from VRRP. */
 static __noinline int egress_advert(struct __sk_buff *skb)
 {
 	struct iphdr *ip;
@@ -91,7 +91,7 @@ static __noinline int egress_advert(struct __sk_buff *skb)
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
 	hl = ip->ihl * 4;
-	if (ip->protocol != IP_PROTO_CARP || hl < sizeof(*ip) || ip->ttl != CARP_TTL ||
+	if (hl < sizeof(*ip) || ip->ttl != CARP_TTL ||
 	    bpf_ntohs(ip->tot_len) != hl + CARP_SIZE ||
 	    (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK)) ||
 	    !pull(skb, ETH_HLEN + hl + CARP_SIZE))
@@ -102,14 +102,11 @@ static __noinline int egress_advert(struct __sk_buff *skb)
 	return judge_own_advert(skb, c);
 }
 
-static __noinline int egress_ip(struct __sk_buff *skb)
+static __always_inline int egress_from4(struct __sk_buff *skb)
 {
-	struct iphdr *ip;
+	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
 	struct vip_val *vip;
 
-	if (!pull(skb, EGRESS_IP_LEN))
-		return TC_ACT_UNSPEC;
-	ip = (void *)(long)skb->data + ETH_HLEN;
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
 	vip = vip_of(skb->ifindex, ip->saddr);
@@ -118,6 +115,23 @@ static __noinline int egress_ip(struct __sk_buff *skb)
 	count_drop(vip->group, DROP_EGRESS_IP);
 	tap_egress(skb, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_EGRESS_IP));
 	return TC_ACT_SHOT;
+}
+
+/* The way of every packet of this host and of those behind it: no call on it that can be done without. */
+static __always_inline int egress_ipv4(struct __sk_buff *skb)
+{
+	int verdict = TC_ACT_UNSPEC;
+	struct iphdr *ip;
+
+	if (!pull(skb, EGRESS_IP_LEN))
+		return TC_ACT_UNSPEC;
+	ip = (void *)(long)skb->data + ETH_HLEN;
+	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+		return TC_ACT_UNSPEC;
+	/* An advert leaves from an address that is no VIP; it was judged by its own rule. */
+	if (ip->protocol == IP_PROTO_CARP)
+		verdict = egress_advert(skb);
+	return verdict == TC_ACT_UNSPEC ? egress_from4(skb) : verdict;
 }
 
 #endif

@@ -16,7 +16,7 @@ static __always_inline struct vip_val *vip_of6(__u32 ifindex, const void *addr)
 
 	__builtin_memcpy(key.addr, addr, sizeof(key.addr));
 	key.ifindex = ifindex;
-	return bpf_map_lookup_elem(&vips, &key);
+	return vip_at(&key);
 }
 
 static __noinline int egress_advert6(struct __sk_buff *skb)
@@ -121,7 +121,7 @@ static __noinline int egress_nd(struct __sk_buff *skb)
 	return TC_ACT_OK;
 }
 
-static __noinline int egress_from6(struct __sk_buff *skb)
+static __always_inline int egress_from6(struct __sk_buff *skb)
 {
 	struct vip_val *vip;
 	struct ipv6hdr *ip;

@@ -35,6 +35,15 @@ struct {
 	__uint(max_entries, MAX_VIPS);
 } vips SEC(".maps");
 
+/* Writer: agent, through mmap. No state: made anew from the addresses. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct vip_place);
+	__uint(max_entries, 1 << VIP_PLACE_BITS);
+} vip_places SEC(".maps");
+
 /* Writer: agent. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -7,6 +7,7 @@
 #define VIPD_ND_H
 
 #include "parse.h"
+#include "place.h"
 #include "role.h"
 #include "stats.h"
 #include "tap.h"
@@ -213,7 +214,7 @@ __noinline int nd_solicitation(PACKET *ctx, __u32 ifindex)
 		return VERDICT_NEXT;
 	__builtin_memcpy(key.addr, nd->target, sizeof(key.addr));
 	key.ifindex = ifindex;
-	vip = bpf_map_lookup_elem(&vips, &key);
+	vip = vip_at(&key);
 	if (!vip || !reaches_us(eth, vip->nic_mac, vip->vhid))
 		return VERDICT_NEXT;
 	/* Sent to another address of ours, or from where no answer can go: not what anybody sends. */

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which group a VHID on an interface is. Most of the time that is one load from an array: the hash map,
- * which knows all groups, is asked only where two of them share an entry, and for what is nobody's.
+ * Which group a VHID on an interface is, and whose an address. Most of the time that is one load from an array:
+ * the hash map, which knows all groups, is asked only where two of them share an entry, and for a VHID that is
+ * nobody's.
  */
 #ifndef VIPD_PLACE_H
 #define VIPD_PLACE_H
 
 #include "maps.h"
+#include "parse.h"
 
 /* The same in loader/places.go. */
 static __always_inline __u32 place_index(const struct group_key *key)
@@ -23,6 +25,39 @@ static __always_inline struct group_val *group_at(__u32 ifindex, __u16 vlan, __u
 	if (p && *(const volatile __u64 *)&p->key == *(const __u64 *)&key)
 		return &p->val;
 	return bpf_map_lookup_elem(&groups, &key);
+}
+
+/* The same in loader/vipplaces.go. */
+static __always_inline __u32 vip_index(const __u64 w[3])
+{
+	return ((w[0] ^ w[1] ^ w[2]) * 0x9e3779b97f4a7c15ull) >> (64 - VIP_PLACE_BITS);
+}
+
+/*
+ * Whose an address on an interface is; 0: nobody's. Nearly always that is one load, also where it is nobody's:
+ * the hash map is asked only where the entry says that several addresses belong to it. For the order of the two
+ * looks see loader/vipplaces.go.
+ */
+static __always_inline struct vip_val *vip_at(const struct vip_key *key)
+{
+	const __u64 *w = (const __u64 *)key;
+	__u32 index = vip_index(w);
+	struct vip_place *p = bpf_map_lookup_elem(&vip_places, &index);
+	__u64 other;
+
+	if (p) {
+		other = *(const volatile __u64 *)&p->where ^ w[2];
+		if (!other) {
+			/* 0, of which the compiler knows nothing: what follows is loaded later, on arm64, too. */
+			OPAQUE(other);
+			p = (void *)p + other;
+			if (p->addr[0] == w[0] && p->addr[1] == w[1])
+				return &p->val;
+		}
+		if (!*(const volatile __u64 *)&p->more)
+			return 0;
+	}
+	return bpf_map_lookup_elem(&vips, key);
 }
 
 #endif

@@ -89,7 +89,8 @@ static __always_inline __u16 bind_tag(const __u64 key[2], __u32 seq, const struc
 /*
  * What the counter of an authentic advert is, under the context that fitted: enum seal. A tag is of 16
  * bits, so an ordinary counter looks like a broken seal once in 65536: that advert is lost, the next is
- * not (but see docs/sealed-adverts.md for OpenBSD's constant one). Global: verified once.
+ * not (but see docs/sealed-adverts.md for OpenBSD's constant one). For a context that seals. Global:
+ * verified once.
  */
 __noinline int open_seal(const struct auth_context *c, const struct event *ev)
 {
@@ -98,7 +99,7 @@ __noinline int open_seal(const struct auth_context *c, const struct event *ev)
 	if (!c || !ev)
 		return SEAL_NONE;
 	seq = ev->counter >> 32;
-	if (!c->sealed || (__u16)ev->counter != recognise_tag(c->recognise, seq))
+	if ((__u16)ev->counter != recognise_tag(c->recognise, seq))
 		return SEAL_NONE;
 	return (__u16)(ev->counter >> 16) == bind_tag(c->bind, seq, ev) ? SEAL_VALID : SEAL_BROKEN;
 }

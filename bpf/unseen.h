@@ -18,7 +18,7 @@
  * Notes a request that is answered. asker is what the client is told apart by, 0 for a probe, which every
  * host sends several times. Clients that share an entry hide each other, no more.
  */
-__noinline int note_asked(struct vip_stats *st, __u32 asker, __u32 everybody)
+static __always_inline int note_asked(struct vip_stats *st, __u32 asker, __u32 everybody)
 {
 	struct asked *a;
 	__u64 now;

@@ -103,10 +103,7 @@ int vipd_egress(struct __sk_buff *skb)
 	/* Not skb->protocol: a packet socket may say there what it likes. */
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		verdict = egress_advert(skb);
-		/* An advert leaves from an address that is no VIP; it was judged by its own rule. */
-		if (verdict == TC_ACT_UNSPEC)
-			verdict = egress_ip(skb);
+		verdict = egress_ipv4(skb);
 		break;
 	case bpf_htons(ETH_P_IPV6):
 		verdict = egress_ipv6(skb);

@@ -15,6 +15,7 @@
 #define MAX_GROUPS 4096
 #define MAX_PLACES 8192 /* a power of two */
 #define MAX_VIPS 16384
+#define VIP_PLACE_BITS 15 /* of them 2 to the power of this */
 #define MAX_IFACES 4096
 #define MAX_SOURCES 65536
 #define MAX_CONTEXTS 8
@@ -120,7 +121,7 @@ _Static_assert(sizeof(struct place) == 24, "place");
 
 /* vips: which group owns an address on an interface. */
 struct vip_key {
-	__u8 addr[16];
+	__u8 addr[16] __attribute__((aligned(8))); /* to be compared in 8-byte steps */
 	__u32 ifindex;
 	__u16 vlan;
 	__u16 pad;
@@ -137,6 +138,16 @@ struct vip_val {
 	__u8 flags; /* VIP_* */
 };
 _Static_assert(sizeof(struct vip_val) == 16, "vip_val");
+
+/* vip_places: an address where it is found at once, see place.h. A cache line. */
+struct vip_place {
+	__u64 where; /* the last word of the key; 0: none */
+	__u64 addr[2];
+	struct vip_val val __attribute__((aligned(8)));
+	__u64 more; /* how many addresses do without this entry, though it is theirs, too */
+	__u64 pad[2];
+};
+_Static_assert(sizeof(struct vip_place) == 64, "vip_place");
 
 /* One advert that we sent: what a loop is recognised by. */
 struct sent {
@@ -236,12 +247,12 @@ struct source_val {
 };
 _Static_assert(sizeof(struct source_val) == 32, "source_val");
 
-/* scratch: room for SHA-1's schedule and for an advert on its way, more than the stack has. */
+/* scratch: room for a block of SHA-1 and for an advert on its way, more than the stack has. */
 struct scratch {
-	__u64 w[40];
+	__u64 w[10]; /* a block, and what lies behind it */
 	__u64 advert[12]; /* struct advert of accept.h */
 };
-_Static_assert(sizeof(struct scratch) == 416, "scratch");
+_Static_assert(sizeof(struct scratch) == 176, "scratch");
 
 /* clock: this CPU's last reading of the clock, see clock.h. */
 struct clock {

@@ -226,6 +226,7 @@ func (d *Dataplane) readPinned() error {
 		}
 		vipSlots[vip.Vip] = true
 		d.pinned[owner].vips[addr] = vip.Vip
+		d.vipPlace.put(vipKey, vip)
 	}
 	d.slots.reserve(used)
 	d.vipSlots.reserve(vipSlots)

@@ -139,7 +139,7 @@ type bpfRole struct {
 
 type bpfScratch struct {
 	_      structs.HostLayout
-	W      [40]uint64
+	W      [10]uint64
 	Advert [12]uint64
 }
 
@@ -220,6 +220,15 @@ type bpfVipKey struct {
 	Pad     uint16
 }
 
+type bpfVipPlace struct {
+	_     structs.HostLayout
+	Where uint64
+	Addr  [2]uint64
+	Val   bpfVipVal
+	More  uint64
+	Pad   [2]uint64
+}
+
 type bpfVipStats struct {
 	_                structs.HostLayout
 	ArpRequests      uint64
@@ -278,6 +287,7 @@ const (
 	bpfMapTapCapture  = "tap_capture"
 	bpfMapTapLost     = "tap_lost"
 	bpfMapTapUsed     = "tap_used"
+	bpfMapVipPlaces   = "vip_places"
 	bpfMapVipStats    = "vip_stats"
 	bpfMapVips        = "vips"
 	bpfMapVlans       = "vlans"
@@ -355,6 +365,7 @@ type bpfMapSpecs struct {
 	TapCapture *ebpf.MapSpec `ebpf:"tap_capture"`
 	TapLost    *ebpf.MapSpec `ebpf:"tap_lost"`
 	TapUsed    *ebpf.MapSpec `ebpf:"tap_used"`
+	VipPlaces  *ebpf.MapSpec `ebpf:"vip_places"`
 	VipStats   *ebpf.MapSpec `ebpf:"vip_stats"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 	Vlans      *ebpf.MapSpec `ebpf:"vlans"`
@@ -406,6 +417,7 @@ type bpfMaps struct {
 	TapCapture *ebpf.Map `ebpf:"tap_capture"`
 	TapLost    *ebpf.Map `ebpf:"tap_lost"`
 	TapUsed    *ebpf.Map `ebpf:"tap_used"`
+	VipPlaces  *ebpf.Map `ebpf:"vip_places"`
 	VipStats   *ebpf.Map `ebpf:"vip_stats"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 	Vlans      *ebpf.Map `ebpf:"vlans"`
@@ -431,6 +443,7 @@ func (m *bpfMaps) Close() error {
 		m.TapCapture,
 		m.TapLost,
 		m.TapUsed,
+		m.VipPlaces,
 		m.VipStats,
 		m.Vips,
 		m.Vlans,

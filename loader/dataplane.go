@@ -28,15 +28,16 @@ const (
 
 // Dataplane is the loaded data plane of one daemon.
 type Dataplane struct {
-	opts  Options
-	objs  bpfObjects
-	roles *roleTable
-	place *placeTable
-	ring  *ring
-	tap   *tap
-	lock  *os.File
-	bss   *ebpf.Map // the variables of the programs
-	nic   nicFeatures
+	opts     Options
+	objs     bpfObjects
+	roles    *roleTable
+	place    *placeTable
+	vipPlace *vipPlaceTable
+	ring     *ring
+	tap      *tap
+	lock     *os.File
+	bss      *ebpf.Map // the variables of the programs
+	nic      nicFeatures
 
 	ingressProg *ebpf.Program // loaded when it is needed
 
@@ -128,6 +129,9 @@ func (d *Dataplane) open() (err error) {
 		return err
 	}
 	if d.place, err = mapPlaces(d.objs.Places); err != nil {
+		return err
+	}
+	if d.vipPlace, err = mapVIPPlaces(d.objs.VipPlaces); err != nil {
 		return err
 	}
 	if d.ring, err = openRing(d.objs.Events); err != nil {
@@ -312,7 +316,7 @@ func (d *Dataplane) releaseObjects() error {
 	for _, m := range d.maps() {
 		errs = append(errs, closeIf(m != nil, m))
 	}
-	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Clock, d.objs.Places, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
+	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Clock, d.objs.Places, d.objs.VipPlaces, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
 		errs = append(errs, closeIf(m != nil, m))
 	}
 	errs = append(errs,

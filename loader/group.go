@@ -323,6 +323,7 @@ func (g *Group) writeVIP(a netip.Addr, slot uint32, kept bool) error {
 	if err != nil {
 		return fmt.Errorf("write address %s: %w", a, err)
 	}
+	g.d.vipPlace.put(g.vipKey(a), val)
 	g.vips[a] = slot
 	return nil
 }
@@ -331,6 +332,7 @@ func (g *Group) dropVIP(a netip.Addr) error {
 	if err := g.d.objs.Vips.Delete(g.vipKey(a)); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("remove address %s: %w", a, err)
 	}
+	g.d.vipPlace.drop(g.vipKey(a))
 	g.d.vipSlots.give(g.vips[a])
 	delete(g.vips, a)
 	return nil

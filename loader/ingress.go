@@ -50,7 +50,7 @@ func (d *Dataplane) allMaps() map[string]*ebpf.Map {
 	all := d.maps()
 	o := &d.objs
 	maps.Copy(all, map[string]*ebpf.Map{
-		bpfMapScratch: o.Scratch, bpfMapClock: o.Clock, bpfMapPlaces: o.Places, bpfMapTap: o.Tap,
+		bpfMapScratch: o.Scratch, bpfMapClock: o.Clock, bpfMapPlaces: o.Places, bpfMapVipPlaces: o.VipPlaces, bpfMapTap: o.Tap,
 		bpfMapTapUsed: o.TapUsed, bpfMapTapLost: o.TapLost, bpfMapTapCapture: o.TapCapture, bssName: d.bss,
 	})
 	return all

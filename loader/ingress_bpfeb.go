@@ -34,6 +34,7 @@ const (
 	ingressMapTapCapture   = "tap_capture"
 	ingressMapTapLost      = "tap_lost"
 	ingressMapTapUsed      = "tap_used"
+	ingressMapVipPlaces    = "vip_places"
 	ingressMapVipStats     = "vip_stats"
 	ingressMapVips         = "vips"
 	ingressMapVlans        = "vlans"
@@ -108,6 +109,7 @@ type ingressMapSpecs struct {
 	TapCapture *ebpf.MapSpec `ebpf:"tap_capture"`
 	TapLost    *ebpf.MapSpec `ebpf:"tap_lost"`
 	TapUsed    *ebpf.MapSpec `ebpf:"tap_used"`
+	VipPlaces  *ebpf.MapSpec `ebpf:"vip_places"`
 	VipStats   *ebpf.MapSpec `ebpf:"vip_stats"`
 	Vips       *ebpf.MapSpec `ebpf:"vips"`
 	Vlans      *ebpf.MapSpec `ebpf:"vlans"`
@@ -158,6 +160,7 @@ type ingressMaps struct {
 	TapCapture *ebpf.Map `ebpf:"tap_capture"`
 	TapLost    *ebpf.Map `ebpf:"tap_lost"`
 	TapUsed    *ebpf.Map `ebpf:"tap_used"`
+	VipPlaces  *ebpf.Map `ebpf:"vip_places"`
 	VipStats   *ebpf.Map `ebpf:"vip_stats"`
 	Vips       *ebpf.Map `ebpf:"vips"`
 	Vlans      *ebpf.Map `ebpf:"vlans"`
@@ -183,6 +186,7 @@ func (m *ingressMaps) Close() error {
 		m.TapCapture,
 		m.TapLost,
 		m.TapUsed,
+		m.VipPlaces,
 		m.VipStats,
 		m.Vips,
 		m.Vlans,

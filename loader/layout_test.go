@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf/btf"
 )
@@ -118,6 +119,12 @@ func TestMapBounds(t *testing.T) {
 	}
 	if n := s.Maps[bpfMapPlaces].MaxEntries; n != maxPlaces {
 		t.Errorf("%d places in C", n)
+	}
+	if n := s.Maps[bpfMapVipPlaces].MaxEntries; n != 1<<vipPlaceBits {
+		t.Errorf("%d places of addresses in C", n)
+	}
+	if n := unsafe.Sizeof(bpfVipPlace{}); n != placeWords*8 {
+		t.Errorf("a place of an address has %d bytes in C", n)
 	}
 	if n := len(bpfAuth{}.Ctx); n != MaxContexts {
 		t.Errorf("%d contexts in C", n)
