@@ -25,8 +25,11 @@ GOLANGCI_VERSION := v2.15.0
 TOOLS ?= $(HOME)/.cache/vipd-tools
 GOLANGCI := $(TOOLS)/golangci-lint
 
-# What must not be skipped when the whole of "make test" runs.
-REQUIRE := bpf,netns,go,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark,chromium,axe
+# What must not be skipped when the whole of "make test" runs. The unit tests run as whoever called
+# make, and only root has the first of it there.
+ROOT_NEEDS := root,bpf,netns,
+NEEDS := go,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark,chromium,axe
+REQUIRE := $(ROOT_NEEDS)$(NEEDS)
 # Packages that need nothing of the machine; loader and tests need root.
 UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
 FUZZTIME ?= 20s
@@ -70,7 +73,7 @@ setup: ## install what the tests need on Debian 12 (apt-get), mount bpffs
 
 test: setup ## everything: set-up, generate-is-clean, unit with race detector, programs, integration; then looks for left-overs
 	$(MAKE) check-generate
-	$(MAKE) race VIPD_TEST_REQUIRE=$(REQUIRE)
+	$(MAKE) race VIPD_TEST_REQUIRE=$(if $(SUDO),,$(ROOT_NEEDS))$(NEEDS)
 	status=0; $(MAKE) test-program test-integration VIPD_TEST_REQUIRE=$(REQUIRE) || status=$$?; $(SUDO) tests/leftovers.sh && exit $$status
 
 test-vm: ## Debian 12's own kernel (6.1) in qemu: program tests, failover in native mode, VLAN devices; minutes, not part of test
@@ -80,7 +83,7 @@ test-unit: ## unit tests alone; need nothing but Go
 	$(GO) test $(UNIT)
 
 race: ## unit tests under the race detector; needs gcc
-	CGO_ENABLED=1 $(GO) test -race $(UNIT)
+	CGO_ENABLED=1 VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test -race $(UNIT)
 
 test-program: ## the BPF programs by BPF_PROG_TEST_RUN, with bounds on what they cost; needs root
 	VIPD_COSTS=bound VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) ./loader/...

@@ -10,25 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-)
 
-// tool is the path of a program that a test needs; without it the test is skipped, or
-// fails where it is promised.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		if slices.Contains(strings.Split(os.Getenv("VIPD_TEST_REQUIRE"), ","), name) {
-			t.Fatalf("VIPD_TEST_REQUIRE promises %s: %v", name, err)
-		}
-		t.Skip(name, "is not installed; `make setup` installs it")
-	}
-	return path
-}
+	"vipd/tests/needs"
+)
 
 func TestHooksPassShellcheck(t *testing.T) {
 	t.Parallel()
-	check := tool(t, "shellcheck")
+	check := needs.Program(t, "shellcheck")
 	files, err := filepath.Glob("hooks/*")
 	if err != nil || len(files) < 3 {
 		t.Fatalf("%v, %v", files, err)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"vipd/tests/needs"
 )
 
 // exposition is what the metrics' own test holds, by name with the labels of its series.
@@ -57,7 +59,7 @@ func checkQueries(t *testing.T, queries []string) {
 // Every rule is tested by promtool: once for silence, once for the alert with its text.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
-	promtool := tool(t, "promtool")
+	promtool := needs.Program(t, "promtool")
 	rules, err := os.ReadFile("prometheus/alerts.yml")
 	if err != nil {
 		t.Fatal(err)

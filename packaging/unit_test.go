@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"vipd/agent/config"
+	"vipd/tests/needs"
 )
 
 // exposure is the most that `systemd-analyze security` may say, in tenths: a looser unit
@@ -121,7 +122,7 @@ func TestInstallAgain(t *testing.T) {
 
 func TestUnitIsVerified(t *testing.T) {
 	t.Parallel()
-	analyze := tool(t, "systemd-analyze")
+	analyze := needs.Program(t, "systemd-analyze")
 	prefix, etc := t.TempDir(), t.TempDir()
 	install(t, "DESTDIR=", "PREFIX="+prefix, "SYSCONFDIR="+etc)
 	unit := prefix + "/lib/systemd/system/vipd.service"
@@ -144,7 +145,7 @@ func TestUnitIsVerified(t *testing.T) {
 
 func TestUnitExposure(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), tool(t, "systemd-analyze"), "security", "--offline=true", "--threshold="+exposure, "vipd.service").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), needs.Program(t, "systemd-analyze"), "security", "--offline=true", "--threshold="+exposure, "vipd.service").CombinedOutput()
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	t.Log(lines[len(lines)-1])
 	if err != nil {

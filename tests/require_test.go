@@ -7,12 +7,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 
 	"vipd/tests/lab"
+	"vipd/tests/needs"
 )
 
 // need is something of the machine that a test cannot do without.
@@ -68,20 +67,11 @@ func (n need) missing() error {
 	}
 }
 
-// require is the one place where a test is skipped. VIPD_TEST_REQUIRE names needs (comma-separated) whose absence is a
-// failure: where they are promised, a skip would be a lie.
-func require(t *testing.T, needs ...need) {
+// require skips the test that needs what the machine does not have, or fails it where that is promised.
+func require(t *testing.T, all ...need) {
 	t.Helper()
-	required := strings.Split(os.Getenv("VIPD_TEST_REQUIRE"), ",")
-	for _, n := range needs {
-		err := n.missing()
-		switch {
-		case err == nil:
-		case slices.Contains(required, string(n)):
-			t.Fatalf("VIPD_TEST_REQUIRE promises %s: %v", n, err)
-		default:
-			t.Skipf("%s: %v", n, err)
-		}
+	for _, n := range all {
+		needs.Met(t, string(n), n.missing())
 	}
 }
 

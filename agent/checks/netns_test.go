@@ -5,10 +5,7 @@ package checks
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,27 +14,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vipd/agent/config"
+	"vipd/tests/needs"
 )
 
 func mustAddr(text string) netip.Addr { return netip.MustParseAddr(text) }
-
-// requireNetns skips, or fails where VIPD_TEST_REQUIRE promises namespaces.
-func requireNetns(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if slices.Contains(strings.Split(os.Getenv("VIPD_TEST_REQUIRE"), ","), "netns") {
-		t.Fatal("VIPD_TEST_REQUIRE names netns, but: not root")
-	}
-	t.Skip("needs netns: not root")
-}
 
 // segment puts the test, on its own thread, into an unnamed namespace with interface
 // "here", at the other end of which, in another, "there" has 192.0.2.2 and fd00::2.
 func segment(t *testing.T) (there *netlink.Handle) {
 	t.Helper()
-	requireNetns(t)
+	needs.NetNS(t)
 	ok := func(err error) {
 		t.Helper()
 		if err != nil {

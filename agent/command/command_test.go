@@ -4,7 +4,6 @@ package command_test
 
 import (
 	"bytes"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -13,14 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vipd/agent/command"
+	"vipd/tests/needs"
 )
 
 // A daemon at real-time priority must not hand that on: a busy hook would keep it from
 // its own elections.
 func TestNeverAtRealTimePriority(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root for real-time priority")
-	}
+	needs.Root(t) // for real-time priority
 	policy := func() string {
 		var out bytes.Buffer
 		err := command.Run(t.Context(), command.Spec{Argv: []string{"/usr/bin/chrt", "-p", "0"}, Output: &out})

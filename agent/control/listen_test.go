@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/tests/needs"
 )
 
 func closer(t *testing.T, c io.Closer) func() {
@@ -191,9 +192,7 @@ func TestStaleAndLiveSocket(t *testing.T) {
 // alone, with a warning where members cannot get through.
 func TestExistingDirectory(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root may give a directory away")
-	}
+	needs.Root(t) // to give a directory away
 	for _, tt := range []struct {
 		perm    os.FileMode
 		gid     int // the directory's group at the start

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"vipd/tests/needs"
 )
 
 // connectAs opens the socket as another user: credentials belong to threads on Linux.
@@ -53,9 +55,7 @@ func connectAs(uid, gid int, path string) (net.Conn, error) {
 // credentials let root change and the group read.
 func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be somebody else")
-	}
+	needs.Root(t) // to be somebody else
 	group, err := user.LookupGroup("daemon")
 	if err != nil {
 		t.Skip("no group daemon: ", err)

@@ -26,6 +26,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"vipd/tests/needs"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -316,13 +318,7 @@ func TestLint(t *testing.T) {
 
 func TestPromtool(t *testing.T) {
 	t.Parallel()
-	path, err := exec.LookPath("promtool")
-	if err != nil {
-		if strings.Contains(os.Getenv("VIPD_TEST_REQUIRE"), "promtool") {
-			t.Fatal("VIPD_TEST_REQUIRE wants promtool: ", err)
-		}
-		t.Skip("promtool is not installed (Debian: apt-get install prometheus)")
-	}
+	path := needs.Program(t, "promtool") // Debian: apt-get install prometheus
 	_, body := scrape(t, newTest(twoGroups()))
 	cmd := exec.CommandContext(t.Context(), path, "check", "metrics")
 	cmd.Stdin = bytes.NewReader(body)

@@ -6,9 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +14,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+
+	"vipd/tests/needs"
 )
 
 // logText collects what is logged.
@@ -39,12 +39,7 @@ func (l *logText) String() string {
 // newNetwork makes a network of its own, with the interface lo.
 func newNetwork(t *testing.T) (netns.NsHandle, *netlink.Handle, netlink.Link) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if slices.Contains(strings.Split(os.Getenv("VIPD_TEST_REQUIRE"), ","), "netns") {
-			t.Fatal("VIPD_TEST_REQUIRE names netns, but: not root")
-		}
-		t.Skip("needs netns: not root")
-	}
+	needs.NetNS(t)
 	made := make(chan netns.NsHandle, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine

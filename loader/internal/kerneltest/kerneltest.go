@@ -5,16 +5,18 @@
 package kerneltest
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"runtime"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/features"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
+
+	"vipd/tests/needs"
 )
 
 // Need is something that a test cannot do without.
@@ -30,44 +32,34 @@ const (
 	VLAN Need = "vlan"
 )
 
-// requireEnv lists needs, separated by commas, whose lack is a failure: a skip
-// would be a lie on a machine that is meant to have them.
-const requireEnv = "VIPD_TEST_REQUIRE"
-
-// Require skips the test, or fails it, when one of the needs is not met.
-func Require(t testing.TB, needs ...Need) {
+// Require skips the test, or fails it where they are promised, when one of the needs is
+// not met.
+func Require(t testing.TB, all ...Need) {
 	t.Helper()
-	for _, n := range needs {
-		reason := n.lacking()
-		if reason == "" {
-			continue
-		}
-		if slices.Contains(strings.Split(os.Getenv(requireEnv), ","), string(n)) {
-			t.Fatalf("%s names %s, but: %s", requireEnv, n, reason)
-		}
-		t.Skipf("needs %s: %s", n, reason)
+	for _, n := range all {
+		needs.Met(t, string(n), n.lacking())
 	}
 }
 
-func (n Need) lacking() string {
+func (n Need) lacking() error {
 	switch n {
 	case BPF:
 		if err := features.HaveProgramType(ebpf.XDP); err != nil {
-			return "no xdp programs: " + err.Error()
+			return fmt.Errorf("no xdp programs: %w", err)
 		}
 	case Netns:
 		if os.Geteuid() != 0 {
-			return "not root"
+			return errors.New("not root")
 		}
 		if err := unix.Access("/run", unix.W_OK); err != nil {
-			return "cannot name a namespace below /run: " + err.Error()
+			return fmt.Errorf("cannot name a namespace below /run: %w", err)
 		}
 	case VLAN:
 		if _, err := os.Stat("/proc/net/vlan"); err != nil {
-			return "no VLAN devices (module 8021q), which the machine of `make test-vm` has"
+			return errors.New("no VLAN devices (module 8021q), which the machine of `make test-vm` has")
 		}
 	}
-	return ""
+	return nil
 }
 
 // EnterNetns puts the test, on its own thread, into a new network namespace named
