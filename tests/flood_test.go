@@ -166,15 +166,20 @@ type tally struct {
 	digests, unread, other uint64 // adverts that b refused
 }
 
-// count reads everything just after an advert has come, when none is under way.
+// count reads everything between two adverts: when one has come, and both nodes' counts have then stood still for a quarter
+// of the interval. A busy master's agent counts what it has sent some time after it has arrived.
 func count(p *pair) (n tally) {
 	p.Helper()
 	heard := p.b.Group(group).Counters.Received
-	n.b = p.b.WaitFor(group, "hears its master", 5*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Received > heard })
-	n.a = p.a.Group(group)
+	p.b.WaitFor(group, "hears its master", 5*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Received > heard })
+	p.Eventually(10*time.Second, 250*time.Millisecond, func() (bool, string) {
+		said, received := n.said, n.received
+		n.a, n.b = p.a.Group(group), p.b.Group(group)
+		n.said, n.received = n.a.Counters.Sent, n.b.Counters.Received
+		return said == n.said && received == n.received, "no advert is under way"
+	})
 	n.arrived, n.dropped = p.b.Received("eth0"), p.portB.Dropped()
 	n.transitions = transitions(p.a) + transitions(p.b)
-	n.said, n.received = n.a.Counters.Sent, n.b.Counters.Received
 	for reason, rejected := range n.b.Counters.Rejected {
 		switch reason {
 		case "bad_hmac":
