@@ -9,9 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"vipd/agent/control/api"
+	"vipd/tests/goldenfile"
 	"vipd/vipctl/manpage"
 )
 
@@ -19,19 +18,7 @@ const manDir = "../packaging/man"
 
 func held(t *testing.T, name, page, to string) {
 	t.Helper()
-	path := filepath.Join(manDir, name)
-	if *update {
-		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	old, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(old), page); diff != "" {
-		t.Errorf("%s is behind %s; run `make man` (-file +new):\n%s", path, to, diff)
-	}
+	goldenfile.Compare(t, filepath.Join(manDir, name), page, "it is behind "+to+", run `make man`")
 }
 
 // TestMan holds the manual pages to the help of the command and to the reference config.

@@ -4,19 +4,15 @@ package vipctl
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"vipd/agent/control/api"
+	"vipd/tests/goldenfile"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // The tests here do not run in parallel: the flag library keeps its help flag in a
 // variable of its package.
@@ -34,19 +30,7 @@ func run(t *testing.T, env Env, args ...string) (code int, stdout, stderr string
 
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got), -update if meant:\n%s", name, diff)
-	}
+	goldenfile.Compare(t, filepath.Join("testdata", name+".golden"), got, "-update if meant")
 }
 
 // TestSocket: before the command, after it, in the environment; the nearest wins.

@@ -4,20 +4,16 @@ package control
 
 import (
 	"encoding/json"
-	"flag"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"vipd/agent/control/api"
 	"vipd/agent/control/spec"
+	"vipd/tests/goldenfile"
 )
-
-var update = flag.Bool("update", false, "write docs/openapi.json anew")
 
 const (
 	openapiFile = "../../docs/openapi.json"
@@ -80,19 +76,7 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = append(text, '\n')
-	if *update {
-		if err := os.WriteFile(openapiFile, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	old, err := os.ReadFile(openapiFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(old), string(text)); diff != "" {
-		t.Errorf("%s is behind the types of agent/control/api; run\n\tgo test ./agent/control -run OpenAPI -update\n(-file +types)\n%s", openapiFile, diff)
-	}
+	goldenfile.Compare(t, openapiFile, string(text)+"\n", "it is behind the types of agent/control/api; run\n\tgo test ./agent/control -run OpenAPI -update\n")
 }
 
 // TestOpenAPIRoutes holds the file to the server, in both directions.

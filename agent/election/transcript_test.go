@@ -3,7 +3,6 @@
 package election_test
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -14,12 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"vipd/agent/election"
+	"vipd/tests/goldenfile"
 )
-
-var update = flag.Bool("update", false, "rewrite testdata/*.txt with what the machine does now")
 
 // TestTranscripts plays the stories of testdata. A story is prose (#), then events, one
 // a line, as `TIME EVENT ARGUMENTS`; the indented lines below an event are what the
@@ -41,16 +37,7 @@ func TestTranscripts(t *testing.T) {
 			if !strings.HasPrefix(string(raw), "# ") {
 				t.Error("a story begins with the property it shows, in prose")
 			}
-			got := play(t, string(raw))
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(raw), got); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
+			goldenfile.Compare(t, file, play(t, string(raw)), "-update if meant")
 		})
 	}
 }

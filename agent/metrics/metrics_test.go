@@ -6,15 +6,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,10 +24,9 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"vipd/tests/goldenfile"
 	"vipd/tests/needs"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 type fixed Snapshot
 
@@ -107,20 +103,7 @@ func TestExposition(t *testing.T) {
 	if !bytes.Contains(body, []byte("\ngo_goroutines ")) || !bytes.Contains(body, []byte("\nprocess_cpu_seconds_total ")) {
 		t.Error("the metrics of the process are missing")
 	}
-	got := ours(body)
-	golden := filepath.Join("testdata", "exposition.txt")
-	if *update {
-		if err := os.WriteFile(golden, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("exposition (-want +got), -update if meant:\n%s", diff)
-	}
+	goldenfile.Compare(t, "testdata/exposition.txt", string(ours(body)), "-update if meant")
 }
 
 // TestEveryName holds the contract's list against the exposition and the other way.

@@ -3,18 +3,13 @@
 package main
 
 import (
-	"flag"
 	"io"
-	"os"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"vipd/agent/control/api"
+	"vipd/tests/goldenfile"
 	"vipd/vipctl/manpage"
 )
-
-var update = flag.Bool("update", false, "write the manual page anew")
 
 // TestMan holds vipd(8) to the command's help.
 func TestMan(t *testing.T) {
@@ -33,16 +28,5 @@ func TestMan(t *testing.T) {
 		}},
 		{Title: "See also", Text: "vipctl(8), vipd.toml(5)"},
 	})
-	if *update {
-		if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	old, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(old), page); diff != "" {
-		t.Errorf("%s is behind the help; run `make man` (-file +help):\n%s", path, diff)
-	}
+	goldenfile.Compare(t, path, page, "it is behind the help, run `make man`")
 }

@@ -4,19 +4,15 @@ package convert
 
 import (
 	"errors"
-	"flag"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"vipd/agent/config"
+	"vipd/tests/goldenfile"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 type converter func(File, Options) (*Result, error)
 
@@ -86,19 +82,7 @@ func TestGolden(t *testing.T) {
 			if cfg := accepted(t, got.TOML); len(cfg.Groups) != tt.groups {
 				t.Errorf("%d groups, want %d", len(cfg.Groups), tt.groups)
 			}
-			golden := tt.path + ".golden"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got.TOML), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got.TOML); diff != "" {
-				t.Errorf("(-want +got), -update if meant:\n%s", diff)
-			}
+			goldenfile.Compare(t, tt.path+".golden", got.TOML, "-update if meant")
 		})
 	}
 }
