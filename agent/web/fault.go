@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/doctor"
 )
 
 // severity orders what is shown; the worst comes first.
@@ -124,12 +125,13 @@ func risen(reason string) kind {
 // What the page judges itself, from the moment and over its own minutes, is not told twice.
 func named(code string) (fault, bool) {
 	switch code {
-	case "group_down", "not_answering", "family_silent", "nothing_heard", "foreign_vrrp", "replay", "flood", "damaged",
-		"ttl_changed", "reflected", "signature_refused", "send_failing", "all_in_maintenance":
+	case doctor.CodeGroupDown, doctor.CodeNotAnswering, doctor.CodeFamilySilent, doctor.CodeNothingHeard, doctor.CodeForeignVRRP,
+		doctor.CodeReplay, doctor.CodeFlood, doctor.CodeDamaged, doctor.CodeTTLChanged, doctor.CodeReflected,
+		doctor.CodeSignatureRefused, doctor.CodeSendFailing, doctor.CodeAllInMaintenance:
 		return fault{}, false
-	case "peer_deaf":
+	case doctor.CodePeerDeaf:
 		return fault{critical, "two masters", "Another node speaks as master although this one is better: it does not hear us. `vipctl doctor` looks closer."}, true
-	case "answers_unseen":
+	case doctor.CodeAnswersUnseen:
 		return fault{warning, "answers unseen", "Clients ask again and again although they are answered: frames that XDP sends do not arrive. Set [xdp] mode = \"generic\" on this driver; `vipctl doctor` looks closer."}, true
 	}
 	return fault{warning, strings.ReplaceAll(code, "_", " "), "The counters point to this fault; `vipctl doctor` looks closer."}, true
