@@ -162,7 +162,8 @@ func quoteAll[T fmt.Stringer](list []T) string {
 	return strings.Join(texts, ", ")
 }
 
-// durationText writes 1h and not 1h0m0s.
+// durationText writes 1h and not 1h0m0s. agent/config has the same few lines: all that the two
+// may both import is the control API, which durations in a file are no matter of.
 func durationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
