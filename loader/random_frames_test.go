@@ -108,7 +108,7 @@ func (s *randomWorld) vip(g *twinGroup, six bool) netip.Addr {
 	of := slices.DeleteFunc(slices.Clone(g.VIPs), func(a netip.Addr) bool { return a.Is6() != six })
 	if len(of) == 0 || s.IntN(12) == 0 {
 		if six {
-			return oneOf(s.Rand, netip.MustParseAddr("2001:db8::7"), netip.AddrFrom16(vips4[0].As16()))
+			return oneOf(s.Rand, netip.MustParseAddr("2001:db8::7"), shares, netip.AddrFrom16(vips4[0].As16()))
 		}
 		return netip.MustParseAddr("192.0.2.7")
 	}

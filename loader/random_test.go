@@ -5,6 +5,7 @@ package loader
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -29,6 +30,10 @@ func TestRandomFrames(t *testing.T) {
 	total = numberFrom(t, "VIPD_FRAMES", total)
 	seed := numberFrom(t, "VIPD_SEED", rand.Uint64()>>1)
 	x := newTwinned(t)
+	at := func(a netip.Addr) uint32 { return vipIndex(bpfVipKey{Addr: a.As16(), Ifindex: loIndex}) }
+	if at(sharesWith6) != at(vip6) || at(shares) != at(vip6) || at(sharesWith4) != at(vips4[0]) {
+		t.Error("no addresses share an entry: the witness is missing")
+	}
 	hits := make(map[string]uint64)
 	start := time.Now()
 	n := uint64(0)

@@ -98,7 +98,7 @@ type twinned struct {
 
 // newTwinned has no groups yet, see populate. The test has to be pinned to a CPU.
 func newTwinned(t testing.TB) *twinned {
-	h := newHarnessOn(t, openSized(t, Options{MaxGroups: 3, MaxVIPs: 5}), dualVIPs()...)
+	h := newHarnessOn(t, openSized(t, Options{MaxGroups: 3, MaxVIPs: 7}), dualVIPs()...)
 	o := &h.d.objs
 	return &twinned{
 		harness: h, w: &twinWorld{rules: make(map[string]uint64)}, groups: map[uint8]*Group{1: h.g},
@@ -117,7 +117,6 @@ func (x *twinned) populate(specs ...GroupSpec) error {
 		delete(x.groups, vhid)
 	}
 	x.w.groups = make(map[uint8]*twinGroup)
-	x.vipNames = make([]string, x.vipStats.entries)
 	for _, s := range specs {
 		g, err := x.d.AddGroup(s)
 		if err != nil {
@@ -127,11 +126,19 @@ func (x *twinned) populate(specs ...GroupSpec) error {
 		x.w.groups[s.VHID] = &twinGroup{
 			GroupSpec: s, slot: g.slot, role: Role{State: RoleInit}, sent: Priority{AdvBase: 255, AdvSkew: 255}, peers: make(map[netip.Addr]twinPeer),
 		}
+	}
+	x.g = x.groups[1]
+	return x.count()
+}
+
+// count begins to count anew, with the addresses that the groups have now.
+func (x *twinned) count() error {
+	x.vipNames = make([]string, x.vipStats.entries)
+	for _, g := range x.groups {
 		for a, slot := range g.vips {
 			x.vipNames[slot] = a.String()
 		}
 	}
-	x.g = x.groups[1]
 	_, err := x.rose()
 	return err
 }
