@@ -34,7 +34,8 @@ var (
 // refuseTagged is for a VLAN device on which frames keep their tags, both ways: what leaves
 // would be taken for another network's by the fence, and what comes by the program.
 func refuseTagged(l netlink.Link) error {
-	if dev, ok := l.(*netlink.Vlan); ok && dev.ReorderHdr != nil && !*dev.ReorderHdr {
+	// The kernel tells of no flags at all where none is set.
+	if dev, ok := l.(*netlink.Vlan); ok && (dev.ReorderHdr == nil || !*dev.ReorderHdr) {
 		name := l.Attrs().Name
 		return fmt.Errorf("attach to %s: %w: set `ip link set dev %s type vlan reorder_hdr on`", name, errTagged, name)
 	}

@@ -153,7 +153,7 @@ func TestRefuseTagged(t *testing.T) {
 		refused bool
 	}{
 		{&netlink.Vlan{ReorderHdr: &on}, false},
-		{&netlink.Vlan{}, false}, // not told: the kernel's default
+		{&netlink.Vlan{}, true}, // the kernel tells of no flags where none is set
 		{&netlink.Vlan{ReorderHdr: &off}, true},
 		{&netlink.Veth{}, false},
 	} {

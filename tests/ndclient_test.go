@@ -31,7 +31,7 @@ func TestClientsMeetTheVIPByND(t *testing.T) {
 			l := lab.New(t)
 			segment, host, client := l.NewSegment("lan"), l.NewHost("a"), l.NewHost("client")
 			port := segment.Join(host, "eth0", addrA6.String()+"/64")
-			segment.Join(client, "eth0", addrClient6.String()+"/64")
+			clientPort := segment.Join(client, "eth0", addrClient6.String()+"/64")
 			if forwards {
 				sysctl6(t, host, "forwarding", "1")
 			}
@@ -81,7 +81,7 @@ func TestClientsMeetTheVIPByND(t *testing.T) {
 			flag := func(on bool) string { return map[bool]string{true: "1", false: "0"}[on] }
 			mac, all := net.HardwareAddr(vmac[:]).String(), "ff02::1"
 			toAll, toOne := 0, 0
-			for _, got := range tshark(l, client, file, "eth.src", "ipv6.src", "ipv6.dst", "ipv6.hlim", "icmpv6.checksum.status", "icmpv6.opt.type", "icmpv6.opt.linkaddr",
+			for _, got := range tshark(l, client, file, "eth.dst", "eth.src", "ipv6.src", "ipv6.dst", "ipv6.hlim", "icmpv6.checksum.status", "icmpv6.opt.type", "icmpv6.opt.linkaddr",
 				"icmpv6.nd.na.flag.r", "icmpv6.nd.na.flag.s", "icmpv6.nd.na.flag.o") {
 				for i, v := range got {
 					switch strings.ToLower(v) { // of several versions
@@ -91,13 +91,14 @@ func TestClientsMeetTheVIPByND(t *testing.T) {
 						got[i] = "0"
 					}
 				}
-				to := got[2]
+				to := got[3]
 				if to == all {
 					toAll++
 				} else {
 					toOne++
 				}
-				want := []string{mac, vip6.String(), to, "255", "1", "2", mac, flag(forwards), flag(to != all), "1"}
+				dst := map[bool]string{true: "33:33:00:00:00:01", false: net.HardwareAddr(clientPort.MAC[:]).String()}[to == all]
+				want := []string{dst, mac, vip6.String(), to, "255", "1", "2", mac, flag(forwards), flag(to != all), "1"}
 				if d := cmp.Diff(want, got); d != "" {
 					t.Errorf("answer to %s (-want +got):\n%s", to, d)
 				}
