@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loader
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+)
+
+// TestAdoptRefused: what cannot be adopted is removed, addresses first, and the start
+// succeeds; so does the one after it.
+func TestAdoptRefused(t *testing.T) {
+	pin := func(a *adoptable, name string) string { return a.o.Dir + "/" + layoutDir + "/" + name }
+	replace := func(a *adoptable, name string, s *ebpf.MapSpec) {
+		m := must(ebpf.NewMap(s))
+		if err := errors.Join(os.Remove(pin(a, name)), m.Pin(pin(a, name)), m.Close()); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+	tiny := &ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}
+	for i, tc := range []struct {
+		name  string
+		wreck func(a *adoptable)
+		blind bool // which addresses were fenced cannot be told any more
+	}{
+		{"a map is missing", func(a *adoptable) { _ = os.Remove(pin(a, "seen")) }, false},
+		{"roles are something else", func(a *adoptable) { replace(a, "roles", tiny) }, false},
+		{"addresses are something else", func(a *adoptable) { replace(a, "vips", tiny) }, true},
+		{"interfaces are something else", func(a *adoptable) { replace(a, "ifaces", tiny) }, false},
+		{"a link is a map", func(a *adoptable) {
+			m := must(ebpf.NewMap(tiny))
+			name := pin(a, fmt.Sprintf("link-%d-xdp", a.ours.Attrs().Index))
+			if err := errors.Join(os.Remove(name), m.Pin(name), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"another layout", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "meta"), nil))
+			if err := errors.Join(m.Put(uint32(0), bpfMeta{Layout: 99}), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"another layout's directory", func(a *adoptable) {
+			if err := os.Rename(a.o.Dir+"/"+layoutDir, a.o.Dir+"/v1"); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"another size", func(a *adoptable) { a.o.MaxGroups = 9 }, false},
+		{"a map was cut short", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "seen"), nil))
+			short := &ebpf.MapSpec{Type: m.Type(), KeySize: m.KeySize(), ValueSize: m.ValueSize(), MaxEntries: m.MaxEntries() - 1, Flags: m.Flags()}
+			_ = m.Close()
+			replace(a, "seen", short)
+		}, false},
+		{"an empty directory", func(a *adoptable) {
+			dir := a.o.Dir + "/" + layoutDir
+			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+				a.t.Fatal(err)
+			}
+		}, true},
+		{"a map in the place of the directory", func(a *adoptable) {
+			dir := a.o.Dir + "/" + layoutDir
+			m := must(ebpf.NewMap(tiny))
+			if err := errors.Join(os.RemoveAll(dir), m.Pin(dir), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, true},
+		{"two groups on a slot", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "groups"), nil))
+			key := bpfGroupKey{Ifindex: uint32(a.ours.Attrs().Index), Vhid: 9}
+			if err := errors.Join(m.Put(key, bpfGroupVal{Slot: 0}), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+		{"an address of nobody", func(a *adoptable) {
+			m := must(ebpf.LoadPinnedMap(pin(a, "vips"), nil))
+			key := bpfVipKey{Ifindex: uint32(a.ours.Attrs().Index), Addr: netip.MustParseAddr("192.0.2.50").As16()}
+			if err := errors.Join(m.Put(key, bpfVipVal{Group: 7, Vip: 5, Vhid: 2}), m.Close()); err != nil {
+				a.t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newAdoptable(t, fmt.Sprint("loader-refuse", i), false)
+			a.die()
+			tc.wreck(a)
+			var log bytes.Buffer
+			a.o.Log = slog.New(slog.NewTextHandler(&log, nil))
+			a.open()
+			a.o.Log = nil
+			if p := a.d.Pinned(); len(p) != 0 {
+				t.Errorf("pinned %+v", p)
+			}
+			if n := strings.Count(log.String(), "cannot adopt what an earlier vipd left, starting clean"); n != 1 {
+				t.Errorf("%d lines say that it starts clean, want one:\n%s", n, log.String())
+			}
+			waitFor(t, func() bool { return detached(t, a.ours) }) // an unpinned link goes in its own time
+			if (len(a.evacuated) == 3) == tc.blind {
+				t.Errorf("evacuated %+v", a.evacuated)
+			}
+			a.claim()
+			if g := a.one.Generation(); g != 0 {
+				t.Errorf("generation %d", g)
+			}
+			a.die()
+			tc.wreck(a)
+			_, _ = Cleanup(a.o) // may complain, must not leave anything
+			waitFor(t, func() bool { return detached(t, a.ours) && !exists(a.o.Dir) })
+			a.start()
+			a.die()
+			a.evacuated = nil
+			a.open()
+			if p := a.d.Pinned(); len(p) != 2 || len(a.evacuated) != 0 {
+				t.Errorf("the next start: pinned %+v, evacuated %+v", p, a.evacuated)
+			}
+		})
+	}
+}
+
+// TestAdoptDespite: what is not ours, or of no use any more, does not keep the rest from
+// being adopted.
+func TestAdoptDespite(t *testing.T) {
+	pin := func(a *adoptable, name string) string {
+		m := must(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}))
+		path := a.o.Dir + "/" + name
+		if err := errors.Join(m.Pin(path), m.Close()); err != nil {
+			a.t.Fatal(err)
+		}
+		return path
+	}
+	for i, tc := range []struct {
+		name   string
+		litter func(a *adoptable) string // gives the path
+		stays  bool
+	}{
+		{"a stranger's pin beside ours", func(a *adoptable) string { return pin(a, "foreign") }, true},
+		{"a stranger's pin among ours", func(a *adoptable) string { return pin(a, layoutDir+"/foreign") }, true},
+		{"a daemon died while it pinned", func(a *adoptable) string {
+			path := a.o.Dir + "/" + layoutDir + tmpSuffix
+			if err := os.Mkdir(path, 0o700); err != nil {
+				a.t.Fatal(err)
+			}
+			pin(a, layoutDir+tmpSuffix+"/meta")
+			return path
+		}, true},
+		{"a link of an interface that is gone", func(a *adoptable) string {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "gone"
+			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "gonepeer"}); err != nil {
+				a.t.Fatal(err)
+			}
+			l := must(netlink.LinkByName("gone"))
+			a.open()
+			if _, err := a.d.Attach(l.Attrs().Index, "gone", ModeGeneric); err != nil {
+				a.t.Fatal(err)
+			}
+			path := a.d.linkPin(l.Attrs().Index, "xdp")
+			a.die()
+			if err := netlink.LinkDel(l); err != nil || !exists(path) {
+				a.t.Fatal(err, exists(path))
+			}
+			return path
+		}, false},
+		{"a link that no list of interfaces has", func(a *adoptable) string {
+			from := fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, layoutDir, a.ours.Attrs().Index)
+			l := must(link.LoadPinnedLink(from, nil))
+			path := fmt.Sprintf("%s/%s/link-4711-xdp", a.o.Dir, layoutDir)
+			if err := errors.Join(l.Pin(path), l.Close()); err != nil { // which takes the other pin away
+				a.t.Fatal(err)
+			}
+			return path
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := newAdoptable(t, fmt.Sprint("loader-despite", i), false)
+			a.die()
+			path := tc.litter(a)
+			a.start()
+			if got := left(t, a.ours); got != "xdp "+fence(false) {
+				t.Errorf("attached: %s", got)
+			}
+			if g := a.one.Generation(); g != 7 || len(a.evacuated) != 0 {
+				t.Errorf("generation %d, evacuated %+v", g, a.evacuated)
+			}
+			if exists(path) != tc.stays {
+				t.Errorf("%s is there: %v", path, !tc.stays)
+			}
+			if tc.stays {
+				if err := os.RemoveAll(path); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+// TestAdoptVanished: the interface went while nobody watched, or came anew.
+func TestAdoptVanished(t *testing.T) {
+	a := newAdoptable(t, "loader-adoptgone", false)
+	index := a.ours.Attrs().Index
+	a.die()
+	if err := netlink.LinkDel(a.ours); err != nil {
+		t.Fatal(err)
+	}
+	a.open()
+	if p := a.d.Pinned(); len(p) != 2 {
+		t.Errorf("pinned %+v", p)
+	}
+	a.die()
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.Index = "ours", index
+	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"}); err != nil {
+		t.Fatal(err)
+	}
+	a.start()
+	a.ours = must(netlink.LinkByIndex(index))
+	if got := left(t, a.ours); got != "xdp "+fence(false) {
+		t.Errorf("attached: %s", got)
+	}
+	if a.one.Generation() != 7 {
+		t.Errorf("generation %d", a.one.Generation())
+	}
+}
+
+// TestAdoptHalfMade: a daemon died between fence and program; another one's work is
+// gone on with, and an interface that nobody claims is let go.
+func TestAdoptHalfMade(t *testing.T) {
+	a := newAdoptable(t, "loader-adopthalf", false)
+	index := a.ours.Attrs().Index
+	a.die()
+	if err := os.Remove(fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, layoutDir, index)); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return left(t, a.ours) == fence(false) })
+	a.start()
+	if got := left(t, a.ours); got != "xdp "+fence(false) {
+		t.Errorf("attached: %s", got)
+	}
+	a.die()
+	a.open()
+	if _, err := a.d.DropUnclaimed(); err != nil {
+		t.Error(err)
+	}
+	if got := left(t, a.ours); got != "" {
+		t.Errorf("attached: %s", got)
+	}
+	if !rxVLAN(t, "ours") {
+		t.Error("rx-vlan-offload stays off")
+	}
+}
