@@ -25,7 +25,7 @@ func (s *randomWorld) frameFor() []byte {
 		f = damage(s.Rand, f)
 	}
 	if s.IntN(8) == 0 {
-		f = withTags(f, oneOf(s.Rand, testVLANs()[0], testVLANs()[1], []uint32{0x8100 << 16}, []uint32{0x8100<<16 | 7}, []uint32{0x8100 << 16, 0x8100<<16 | 100}, []uint32{0x8100<<16 | 100, 0x8100<<16 | 5, 0x8100<<16 | 6})...)
+		f = withTags(f, s.tags()...)
 	}
 	if len(s.heard) < 16 {
 		s.heard = append(s.heard, f)
@@ -33,6 +33,25 @@ func (s *randomWorld) frameFor() []byte {
 		s.heard[s.IntN(len(s.heard))] = f
 	}
 	return f
+}
+
+// tags are known ones, of priority alone, both, others, and one too many.
+func (s *randomWorld) tags() []uint32 {
+	const priority = 0x8100 << 16
+	known := oneOf(s.Rand, testVLANs()...)
+	switch s.IntN(10) {
+	case 0:
+		return []uint32{priority}
+	case 1:
+		return slices.Concat([]uint32{priority}, known)
+	case 2:
+		return slices.Concat(known, []uint32{priority})
+	case 3:
+		return slices.Concat(known, []uint32{0x8100<<16 | 5})
+	case 4:
+		return oneOf(s.Rand, []uint32{0x8100<<16 | 7}, []uint32{0x88a8<<16 | 100}, []uint32{priority, priority})
+	}
+	return known
 }
 
 // damage changes bits, lengths and headers. Half of the damaged frames have their checksums put right, so that what

@@ -131,7 +131,8 @@ func (s *randomWorld) act() error {
 		what = fmt.Sprintf("%v, %d contexts, ttl %s, seal %v, strict %v", g.VIPs, len(g.Contexts), g.TTL, g.RequireSeal, g.StrictReplay)
 	case 12:
 		g.spent = [2]int64{s.budget(class1Cost), s.budget(class2Cost)}
-		err = s.putBudget(g)
+		g.limited = oneOf(s.Rand, 0, bootNow()-int64(s.IntN(4e6)))
+		err = errors.Join(s.putBudget(g), s.putLimited(g))
 		what = fmt.Sprint("spent until ", g.spent)
 	case 13, 14:
 		ticks := int64(oneOf(s.Rand, 1, 2, 3, 40, 1100))
@@ -196,6 +197,14 @@ func (s *randomWorld) putBudget(g *twinGroup) error {
 	cpus := make([]bpfBudget, ebpf.MustPossibleCPU())
 	cpus[s.cpu] = bpfBudget{Class1: uint64(g.spent[0]), Class2: uint64(g.spent[1])}
 	return s.d.objs.Budget.Put(g.slot, cpus)
+}
+
+// putLimited writes when a budget ran out.
+func (s *randomWorld) putLimited(g *twinGroup) error {
+	var seen bpfSeen
+	err := s.d.objs.Seen.Lookup(g.slot, &seen)
+	seen.LimitedAt = uint64(g.limited)
+	return errors.Join(err, s.d.objs.Seen.Put(g.slot, seen))
 }
 
 // elapse lets ticks of 2^26 ns go by for all that is remembered, by moving it into the past. Leases are the agent's.
