@@ -157,7 +157,7 @@ static __always_inline int same_digest(const __u32 *a, const __u32 *b)
  */
 static __always_inline int is_loop(struct advert *a, const struct role *r)
 {
-	int own = is_own_source(r, a->ev.src), i;
+	int i;
 
 #pragma unroll
 	for (i = 0; i < MAX_SENT; i++) {
@@ -166,7 +166,7 @@ static __always_inline int is_loop(struct advert *a, const struct role *r)
 		/* An entry that was never filled has no digest of ours. */
 		if (READ_ONCE(sent->counter) != a->ev.counter || !same_digest(sent->digest, a->md.w))
 			continue;
-		if (own && sent->prio == a->prio)
+		if (sent->prio == a->prio && is_own_source(r, a->ev.src))
 			return 1;
 		a->ev.flags |= EVENT_OWN_COUNTER;
 	}

@@ -183,7 +183,7 @@ __noinline int advert_v4(PACKET *ctx, __u32 ifindex)
 	struct group_val *g;
 	struct advert *a;
 	__u32 tot, hl;
-	__u8 dst[16];
+	__u8 dst[16] __attribute__((aligned(8)));
 	__u8 *p;
 
 	if ((void *)(ip + 1) > end)
