@@ -174,7 +174,7 @@ static __always_inline int own_vhid(PACKET *ctx, const __u8 *p, const struct env
 	return XDP_DROP;
 }
 
-__noinline int advert_v4(PACKET *ctx, __u32 ifindex)
+static __always_inline int advert_v4(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
@@ -227,7 +227,7 @@ __noinline int advert_v4(PACKET *ctx, __u32 ifindex)
 }
 
 /* Directly behind the fixed header: no peer puts an extension header before an advert. */
-__noinline int advert_v6(PACKET *ctx, __u32 ifindex)
+static __always_inline int advert_v6(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
 	struct ethhdr *eth = frame(ctx);
