@@ -13,6 +13,7 @@
 
 #define CLASS1_COST_NS 10000ull	      /* 100,000 digests a second */
 #define CLASS1_BURST_NS 100000000ull  /* 10,000 at once */
+#define CLASS1_KEPT_NS 50000000ull    /* of them 5,000 that are not lent: see charge() */
 #define CLASS2_COST_NS 20000000ull    /* 50 adverts a second */
 #define CLASS2_BURST_NS 1000000000ull /* 50 at once */
 #define LIMITED_GRAIN_NS 1000000ull /* or a tick, if that is more */
@@ -32,11 +33,12 @@ static __always_inline __u64 next_token(__u64 spent, __u64 now, __u64 burst)
 	return spent < floor ? floor : spent;
 }
 
-static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst)
+/* Takes a token, if as much as is to be kept stays behind. */
+static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst, __u64 kept)
 {
 	__u64 at = next_token(*spent, now, burst);
 
-	if (at + cost > now)
+	if (at + cost + kept > now)
 		return 0;
 	*spent = at + cost;
 	return 1;
@@ -66,16 +68,21 @@ static __always_inline int class1_silent(const struct seen *s, __u64 now)
 	return now > s->at + interval_us(base, skew) * 1000ull;
 }
 
-/* Pays for one advert (first) or for one further context. 0: the budget is spent. */
+/*
+ * Pays for one advert (first) or for one further context. 0: the budget is spent. While class 1 is silent it
+ * lends to class 2, for the next master, but never its last: a master that is a moment late is silent too, and
+ * a flood of strangers would have emptied class 1 when it speaks.
+ */
 static __always_inline int charge(struct budget *b, const struct seen *s, int class1, int first,
 				  __u64 now)
 {
 	if (class1)
-		return take(&b->class1, now, CLASS1_COST_NS, CLASS1_BURST_NS);
+		return take(&b->class1, now, CLASS1_COST_NS, CLASS1_BURST_NS, 0);
 	/* One token of class 2 buys all contexts: 50 adverts a second must mean 50 adverts. */
-	if (!first || take(&b->class2, now, CLASS2_COST_NS, CLASS2_BURST_NS))
+	if (!first || take(&b->class2, now, CLASS2_COST_NS, CLASS2_BURST_NS, 0))
 		return 1;
-	return class1_silent(s, now) && take(&b->class1, now, CLASS1_COST_NS, CLASS1_BURST_NS);
+	return class1_silent(s, now) &&
+	       take(&b->class1, now, CLASS1_COST_NS, CLASS1_BURST_NS, CLASS1_KEPT_NS);
 }
 
 /* Whether charge() would let a first digest of class 2 pass. */
@@ -84,7 +91,7 @@ static __always_inline int affordable(const struct budget *b, const struct seen 
 	if (next_token(b->class2, now, CLASS2_BURST_NS) + CLASS2_COST_NS <= now)
 		return 1;
 	return class1_silent(s, now) &&
-	       next_token(b->class1, now, CLASS1_BURST_NS) + CLASS1_COST_NS <= now;
+	       next_token(b->class1, now, CLASS1_BURST_NS) + CLASS1_COST_NS + CLASS1_KEPT_NS <= now;
 }
 
 /* Tells the agent that silence is no evidence just now. */

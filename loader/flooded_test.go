@@ -3,9 +3,11 @@
 package loader
 
 import (
+	"cmp"
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -126,4 +128,34 @@ func TestFloodOnAnotherCPU(t *testing.T) {
 	h.expect("flooded as well", frameOf(advert(100, 0, 0, 7)), limited)
 	on(cpus[0])
 	h.expect("the first one's are still spent", frameOf(advert(100, 0, 0, 7)), limited)
+}
+
+// TestFloodAroundALateMaster: a master that is some milliseconds late is silent by the letter, and its reserve is lent to
+// strangers. A flood of them must not find the bottom of it: without a seal the master would not be heard then.
+func TestFloodAroundALateMaster(t *testing.T) {
+	pin(t)
+	h := newHarness(t)
+	h.run(frameOf(advert(0, 1, 0, 5))) // an interval of 3.9 ms
+	time.Sleep(5 * time.Millisecond)
+	before := h.counters()
+	stranger := &ebpf.RunOptions{Data: from("192.0.2.66", damaged(advert(0, 1, 0, 5))), Repeat: 40_000}
+	least := int64(10_000)
+	for range 10 { // what a pause of the machine gives back at the end of one flood it does not at all of them
+		if _, err := h.d.objs.VipdXdp.Run(stranger); err != nil {
+			t.Fatal(err)
+		}
+		now := bootNow()
+		var spent []bpfBudget
+		if err := h.d.objs.Budget.Lookup(h.g.Slot(), &spent); err != nil {
+			t.Fatal(err)
+		}
+		class1 := slices.MaxFunc(spent, func(a, b bpfBudget) int { return cmp.Compare(a.Class1, b.Class1) }).Class1
+		least = min(least, (now-int64(class1))/10_000)
+	}
+	if counted := since(before, h.counters()); counted["bad_hmac"] < 5000 || counted["rate_limited"] == 0 {
+		t.Fatalf("nothing was lent, or all: %v", counted)
+	}
+	if least < 5000 {
+		t.Errorf("%d of the master's 10000 digests were left", least)
+	}
 }

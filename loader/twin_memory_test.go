@@ -12,6 +12,7 @@ import (
 // Each class pays for a digest with time that has gone by, of which so much can be saved up.
 const (
 	class1Cost, class1Saved = 1e9 / 100_000, 1e9 / 10
+	class1Kept              = class1Saved / 2 // is not lent
 	class2Cost, class2Saved = 1e9 / 50, 1e9
 )
 
@@ -46,20 +47,20 @@ func (m *twinMemory) paid(class int, now int64) (spent int64, ok bool) {
 	return spent, spent <= now
 }
 
-func (m *twinMemory) take(class int, now int64) bool {
+func (m *twinMemory) take(class int, kept, now int64) bool {
 	spent, ok := m.paid(class, now)
-	if ok {
+	if ok = ok && spent+kept <= now; ok {
 		m.spent[class] = spent
 	}
 	return ok
 }
 
-// pay: strangers have a small budget, and the master's as long as it is silent.
+// pay: strangers have a small budget, and half of what the master has saved as long as it is silent.
 func (m *twinMemory) pay(expected bool, now int64) bool {
 	if expected {
-		return m.take(0, now)
+		return m.take(0, 0, now)
 	}
-	return m.take(1, now) || m.silent(now) && m.take(0, now)
+	return m.take(1, 0, now) || m.silent(now) && m.take(0, class1Kept, now)
 }
 
 // covered: pay would do for a stranger.
