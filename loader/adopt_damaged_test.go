@@ -68,6 +68,12 @@ func TestAdoptRefused(t *testing.T) {
 				a.t.Fatal(err)
 			}
 		}, true},
+		{"an empty directory, clsact", func(a *adoptable) {
+			dir := a.o.Dir + "/" + layoutDir
+			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
+				a.t.Fatal(err)
+			}
+		}, true},
 		{"a map in the place of the directory", func(a *adoptable) {
 			dir := a.o.Dir + "/" + layoutDir
 			m := must(ebpf.NewMap(tiny))
@@ -91,7 +97,7 @@ func TestAdoptRefused(t *testing.T) {
 		}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			a := newAdoptable(t, fmt.Sprint("loader-refuse", i), false)
+			a := newAdoptable(t, fmt.Sprint("loader-refuse", i), strings.Contains(tc.name, "clsact"))
 			a.die()
 			tc.wreck(a)
 			var log bytes.Buffer
@@ -104,7 +110,7 @@ func TestAdoptRefused(t *testing.T) {
 			if n := strings.Count(log.String(), "cannot adopt what an earlier vipd left, starting clean"); n != 1 {
 				t.Errorf("%d lines say that it starts clean, want one:\n%s", n, log.String())
 			}
-			waitFor(t, func() bool { return detached(t, a.ours) }) // an unpinned link goes in its own time
+			waitFor(t, func() bool { return a.detached() }) // an unpinned link goes in its own time
 			if (len(a.evacuated) == 3) == tc.blind {
 				t.Errorf("evacuated %+v", a.evacuated)
 			}
@@ -115,7 +121,7 @@ func TestAdoptRefused(t *testing.T) {
 			a.die()
 			tc.wreck(a)
 			_, _ = Cleanup(a.o) // may complain, must not leave anything
-			waitFor(t, func() bool { return detached(t, a.ours) && !exists(a.o.Dir) })
+			waitFor(t, func() bool { return a.detached() && !exists(a.o.Dir) })
 			a.start()
 			a.die()
 			a.evacuated = nil

@@ -53,14 +53,6 @@ func haveTCX() bool {
 	return err == nil
 }
 
-// detached says whether nothing of ours runs. A clsact qdisc of which is not known any
-// more who made it has to stay; it is empty.
-func detached(t *testing.T, l netlink.Link) bool {
-	t.Helper()
-	got := left(t, l)
-	return got == "" || !haveTCX() && got == "clsact"
-}
-
 func requireTCX(t *testing.T) {
 	t.Helper()
 	if !haveTCX() {

@@ -154,12 +154,13 @@ func (d *Dataplane) clear() error {
 	} else if len(left) > 0 {
 		d.opts.Evacuate(left)
 	}
+	layouts, _ := filepath.Glob(filepath.Join(d.opts.Dir, "v*"))
 	report, err := cleanup(d.opts)
 	if err != nil {
 		d.opts.Log.Warn("not all of what an earlier vipd left could be undone", "err", err)
 	}
-	// A filter has no pin to go by, and what an earlier layout's maps say of it cannot be read.
-	if !report.Empty() {
+	// A filter has no pin to go by, and what an earlier layout's maps say of it cannot be read, or the maps are gone.
+	if len(layouts) > 0 {
 		n, err := sweepFilters()
 		report.Filters += n
 		if err != nil {
