@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -74,8 +75,26 @@ func Run(ctx context.Context, spec Spec) error {
 // inherited. Go opens its own that way; this is for those that the process was started
 // with.
 func KeepFiles() error {
-	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
+		err = keepEach() // before Linux 5.11, of which the loader says what is to be said
+	}
+	if err != nil {
 		return fmt.Errorf("keep open files from being inherited: %w", err)
+	}
+	return nil
+}
+
+// keepEach is KeepFiles for a kernel that cannot do it at one stroke.
+func keepEach() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
 	}
 	return nil
 }
