@@ -76,7 +76,7 @@ test: setup ## everything: set-up, generate-is-clean, unit with race detector, p
 	$(MAKE) race VIPD_TEST_REQUIRE=$(if $(SUDO),,$(ROOT_NEEDS))$(NEEDS)
 	status=0; $(MAKE) test-program test-integration VIPD_TEST_REQUIRE=$(REQUIRE) || status=$$?; $(SUDO) tests/leftovers.sh && exit $$status
 
-test-vm: ## Debian 12's own kernel (6.1) in qemu: program tests, failover in native mode, VLAN devices; minutes, not part of test
+test-vm: ## Debian 12's own kernel (6.1) in qemu: program tests, failovers; VM_KERNEL=ubuntu2204|debian11, VM_ARCH=arm64; not part of test
 	tests/vm.sh
 
 test-unit: ## unit tests alone; need nothing but Go
