@@ -188,9 +188,10 @@ func (s *randomWorld) sends(g *twinGroup, kernel *Group) string {
 	return fmt.Sprintf("records %x %v", sent.counter, sent.Priority)
 }
 
-// budget is up to when a class is spent: not at all, a few digests are left, or none for long.
+// budget is up to when a class is spent: not at all, a few digests are left, or are left to lend, or none for long.
 func (s *randomWorld) budget(cost int64) int64 {
-	return oneOf(s.Rand, 0, 0, bootNow()-int64(s.IntN(4))*cost-cost/2, bootNow()+3600e9)
+	now := bootNow()
+	return oneOf(s.Rand, 0, 0, now-int64(s.IntN(4))*cost-cost/2, now-class1Kept+int64(s.IntN(2e6)), now+3600e9)
 }
 
 func (s *randomWorld) putBudget(g *twinGroup) error {
