@@ -46,23 +46,31 @@ func (p Priority) word() uint32 {
 // ceases loses the role first, a renewal is the lease alone.
 func (g *Group) SetRole(r Role) {
 	t := g.d.roles
-	k := t.at(g.slot)
+	for _, s := range g.stores(r) {
+		atomic.StoreUint64(s.word, s.value)
+	}
+	runtime.KeepAlive(t)
+}
+
+// store is one word for the kernel, which may take in an advert before and after it.
+type store struct {
+	word  *uint64
+	value uint64
+}
+
+// stores are those of SetRole, in their order.
+func (g *Group) stores(r Role) []store {
+	k := g.d.roles.at(g.slot)
+	lease, sendUntil := instant(r.Lease), instant(r.SendUntil)
 	roleGen := r.Generation<<roleShift | uint64(r.State)
 	switch {
 	case r.State != RoleMaster:
-		atomic.StoreUint64(&k.RoleGen, roleGen)
-		atomic.StoreUint64(&k.Lease, 0)
-		atomic.StoreUint64(&k.SendUntil, 0)
+		return []store{{&k.RoleGen, roleGen}, {&k.Lease, 0}, {&k.SendUntil, 0}}
 	case atomic.LoadUint64(&k.RoleGen) == roleGen:
-		atomic.StoreUint64(&k.Lease, instant(r.Lease))
-		atomic.StoreUint64(&k.SendUntil, instant(r.SendUntil))
+		return []store{{&k.Lease, lease}, {&k.SendUntil, sendUntil}}
 	default:
-		atomic.StoreUint64(&k.Lease, 0)
-		atomic.StoreUint64(&k.SendUntil, instant(r.SendUntil))
-		atomic.StoreUint64(&k.RoleGen, roleGen)
-		atomic.StoreUint64(&k.Lease, instant(r.Lease))
+		return []store{{&k.Lease, 0}, {&k.SendUntil, sendUntil}, {&k.RoleGen, roleGen}, {&k.Lease, lease}}
 	}
-	runtime.KeepAlive(t)
 }
 
 // instant: before the clock began is as good as when it began.
