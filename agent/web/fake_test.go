@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -82,7 +83,7 @@ func (n *node) Status(context.Context) (api.Status, error) {
 func (n *node) History(context.Context, string, int) (api.History, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return api.History{Transitions: n.past}, nil
+	return api.History{Transitions: slices.Clone(n.past)}, nil
 }
 
 func (n *node) Incidents(context.Context) (api.Incidents, error) {

@@ -94,7 +94,9 @@ func TestTransitionsLinkTheirIncidents(t *testing.T) {
 	if got, want := links("/"), "/group?name=eth0@1#recording-22 /group?name=eth0@1#recording-22 /group?name=eth0@2#recording-21 /group?name=eth0@1#recording-20"; got != want {
 		t.Errorf("the status page links %q, want %q", got, want)
 	}
-	n.past = []api.Transition{n.past[2]}
+	n.mu.Lock()
+	n.past = n.past[2:3]
+	n.mu.Unlock()
 	if got, want := links("/group?name=eth0@2"), "/group?name=eth0@2#recording-21"; got != want {
 		t.Errorf("the group's page links %q, want %q", got, want)
 	}

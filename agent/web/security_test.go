@@ -240,6 +240,12 @@ func (c *callers) Follow(conn net.Conn, state http.ConnState) {
 	}
 }
 
+func (c *callers) told(state http.ConnState) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Contains(c.states, state)
+}
+
 func (c *callers) Await(conn net.Conn) func() bool {
 	return func() bool { return c.keep && isTCP(conn) }
 }
@@ -266,13 +272,13 @@ func TestCallerThatLostItsPlace(t *testing.T) {
 		if answer, err := io.ReadAll(conn); (len(answer) > 0) != keep || (s.node.calls() != "") != keep {
 			t.Errorf("keeps its place %v: answered %q, %v, and did %q", keep, answer, err, s.node.calls())
 		}
-		known.mu.Lock()
 		for _, want := range []http.ConnState{http.StateNew, http.StateActive, http.StateClosed} {
-			if !slices.Contains(known.states, want) {
-				t.Errorf("the listener was not told of %v", want)
+			for until := time.Now().Add(10 * time.Second); !known.told(want); time.Sleep(time.Millisecond) { // after the client
+				if time.Now().After(until) {
+					t.Fatalf("the listener was not told of %v", want)
+				}
 			}
 		}
-		known.mu.Unlock()
 	}
 }
 
