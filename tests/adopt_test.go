@@ -90,6 +90,51 @@ func TestRestartWithinTheLeaseMovesNothing(t *testing.T) {
 	assertPrograms(t, p.a.Host, false)
 }
 
+// The same over both families with the egress filter of kernels before 6.6, which has no link that could be pinned: the
+// next process finds it by its name and puts its program in the place of the old.
+func TestRestartWithClsactMovesNothing(t *testing.T) {
+	t.Parallel()
+	p := newPairWith(t, []string{"/24", "/64"}, dualStack(0), dualStack(10))
+	p.a.Env = []string{"VIPD_EGRESS=clsact"}
+	p.startNaturally()
+	b := p.b.Group(group)
+	from := p.portA.Sniff()
+	pingers := []*lab.Pinger{p.client.Ping(vip, 5*time.Millisecond), p.client.Ping(vip6, 5*time.Millisecond)}
+	for _, pinger := range pingers {
+		pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	}
+	for _, end := range []func(){func() { p.a.Kill9() }, func() { leave(t, p.a) }} {
+		if n := p.a.ClsactFilters("eth0"); n != 1 {
+			t.Errorf("%d filters on egress, want one", n)
+		}
+		end()
+		p.a.Start()
+		p.a.WaitAnswering(group, time.Second)
+		if n := transitions(p.a); n != 0 {
+			t.Errorf("the new process made %v transitions", n)
+		}
+		time.Sleep(1200 * time.Millisecond)
+	}
+	for _, pinger := range pingers {
+		if r := pinger.Stop(); r.Lost > 0 || r.Doubles > 0 {
+			t.Errorf("client: %v", r)
+		}
+	}
+	if got := p.b.Group(group); got.State != lab.Backup || !sameTime(got.Since, b.Since) {
+		t.Errorf("b is %s (%s) since %v, was BACKUP since %v", got.State, got.Reason, got.Since, b.Since)
+	}
+	byNIC := from.Frames().FromHost().Where(func(f lab.Frame) bool {
+		a, isARP := f.ARP()
+		n, isND := f.ND()
+		return f.Src() != vmac && (isARP && a.SenderIP == vip || isND && n.Type == lab.NDAdvertisement && n.Target == vip6)
+	})
+	if len(byNIC) > 0 {
+		t.Errorf("said for the addresses by the NIC's own MAC:\n%v", byNIC)
+	}
+	p.a.Stop()
+	assertPrograms(t, p.a.Host, false)
+}
+
 // transitions is how many transitions the node's present process has counted.
 func transitions(n *lab.Node) (sum float64) {
 	for line := range strings.Lines(n.Metrics()) {
