@@ -94,10 +94,10 @@ static __always_inline int affordable(const struct budget *b, const struct seen 
 	       next_token(b->class1, now, CLASS1_BURST_NS) + CLASS1_COST_NS + CLASS1_KEPT_NS <= now;
 }
 
-/* Tells the agent that silence is no evidence just now. */
+/* Tells the agent that silence is no evidence just now. Signed: another CPU may have read the clock later. */
 static __always_inline void note_limited(struct seen *s, __u64 now)
 {
-	if (now - READ_ONCE(s->limited_at) > LIMITED_GRAIN_NS)
+	if ((__s64)(now - READ_ONCE(s->limited_at)) > (__s64)LIMITED_GRAIN_NS)
 		s->limited_at = now;
 }
 

@@ -95,6 +95,28 @@ func TestBudgetStrangers(t *testing.T) {
 	}
 }
 
+// TestLimitedDoesNotGoBack: a CPU that last read the clock before another noted that a budget ran out leaves it at that.
+func TestLimitedDoesNotGoBack(t *testing.T) {
+	pin(t)
+	h := newHarness(t)
+	h.run(frameOf(advert(100, 0, 0, 100)))
+	later := uint64(bootNow() + 3600e9)
+	var seen bpfSeen
+	if err := h.d.objs.Seen.Lookup(h.g.slot, &seen); err != nil {
+		t.Fatal(err)
+	}
+	seen.LimitedAt = later
+	if err := h.d.objs.Seen.Put(h.g.slot, seen); err != nil {
+		t.Fatal(err)
+	}
+	if got := h.flood(from("192.0.2.66", damaged(advert(1, 0, 0, 7))), 1000); got["rate_limited"] == 0 {
+		t.Fatalf("flood: %v", got)
+	}
+	if is := h.seen().LimitedAt; is != int64(later) {
+		t.Errorf("limited at %d, was %d", is, later)
+	}
+}
+
 // TestBudgetOfManyContexts: a token of class 2 buys all contexts, so that a new source has
 // its 50 adverts a second also while keys are being changed.
 func TestBudgetOfManyContexts(t *testing.T) {
