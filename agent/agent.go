@@ -93,6 +93,7 @@ type Agent struct {
 	recorder *record.Recorder
 	stream   stream
 	late     lateness
+	upkeep   upkeep
 	risen    risen
 	doctor   chan struct{} // holds a token while nobody is being examined
 
@@ -115,6 +116,7 @@ type portView struct {
 	name    string
 	mode    string
 	parent  string // whose program serves it
+	lost    map[string]uint64
 	ifindex int
 }
 
@@ -137,6 +139,7 @@ func New(opts Options) *Agent {
 		done:       make(chan struct{}),
 		history:    newHistory(opts.Log),
 		doctor:     make(chan struct{}, 1),
+		upkeep:     newUpkeep(),
 	}
 	a.recorder = record.New(a.recordOptions())
 	return a

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"vipd/agent/config"
@@ -34,7 +35,11 @@ func (b backend) Group(_ context.Context, name string) (api.Group, error) {
 		if g.name == name {
 			now, wall := a.now(), a.timeOfDay()
 			v := g.view.Load()
-			st := api.Status{Maintenance: n.maintenance, Groups: []api.Group{a.report(g, v, now, wall, n.enabled, readGroup(v, now))}}
+			r := a.report(g, v, now, wall, n.enabled, readGroup(v, now))
+			if i := slices.IndexFunc(n.ports, func(p portView) bool { return p.name == r.Interface }); i >= 0 {
+				a.readPort(n.ports[i]).tell(&r)
+			}
+			st := api.Status{Maintenance: n.maintenance, Groups: []api.Group{r}}
 			a.nameFaults(&st, []*group{g}, now, wall)
 			return st.Groups[0], nil
 		}

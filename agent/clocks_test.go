@@ -27,6 +27,7 @@ var wallReaders = map[string]string{
 	"agent/status.go Snapshot":             "age of a check's result; monotonic in the runtime",
 	"agent/control/routes.go serve":        "deadline of a socket; monotonic in the runtime",
 	"agent/control/events.go write":        "deadline of a socket; monotonic in the runtime",
+	"loader/settle.go sinceBoot":           "CLOCK_BOOTTIME itself; loader imports nothing of vipd",
 	"agent/web/clock.go moment":            "for people; limits and pauses of the page are monotonic",
 }
 

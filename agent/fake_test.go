@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -45,6 +46,10 @@ type bench struct {
 	during  func()        // what happens meanwhile
 	earlier
 	wake chan struct{}
+
+	deaf        bool // the program that receives is gone
+	interrupted map[int]uint64
+	ifStats     map[string]uint64
 }
 
 const second = int64(time.Second)
@@ -83,7 +88,7 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 	cfg.Groups = groups
 	b := &bench{
 		t: t, now: startTime, planes: map[string]*fakeGroup{}, wake: make(chan struct{}, 1),
-		links: map[string]netio.Link{}, routed: map[fakeRoute]bool{},
+		links: map[string]netio.Link{}, routed: map[fakeRoute]bool{}, interrupted: map[int]uint64{},
 		own: []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")},
 	}
 	b.Agent = New(Options{Config: cfg, Log: slog.New(slog.DiscardHandler)})
@@ -197,6 +202,20 @@ func (f fakePlane) Detach(ifindex int) error {
 	return nil
 }
 
+func (f fakePlane) Unsettled() []int { return nil }
+
+func (f fakePlane) Settle(ifindex int) (loader.Settled, error) {
+	f.b.note("settle %d", ifindex)
+	if !f.b.deaf {
+		return loader.Settled{Attachment: loader.Attachment{Mode: "generic", Egress: "tcx"}}, nil
+	}
+	f.b.deaf = false
+	f.b.interrupted[ifindex]++
+	return loader.Settled{Attachment: loader.Attachment{Mode: "tcx", Egress: "tcx"}, Lost: []string{"xdp"}}, nil
+}
+
+func (f fakePlane) Listening(ifindex int) (uint64, bool) { return f.b.interrupted[ifindex], !f.b.deaf }
+
 func (f fakePlane) AddGroup(spec loader.GroupSpec) (planeGroup, error) {
 	g := &fakeGroup{b: f.b, name: fmt.Sprintf("%d@%d", spec.IfIndex, spec.VHID)}
 	if err := g.take(spec); err != nil {
@@ -221,7 +240,14 @@ func (f fakePlane) Drain(dst []loader.Event) ([]loader.Event, error) {
 
 func (fakePlane) DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error) { return dst, 0, nil }
 
-func (fakePlane) InterfaceStats(int) (map[string]uint64, error) { return map[string]uint64{}, nil }
+func (f fakePlane) InterfaceStats(int) (map[string]uint64, error) {
+	out := maps.Clone(f.b.ifStats)
+	if out == nil {
+		out = map[string]uint64{}
+	}
+	return out, nil
+}
+
 func (f fakePlane) Readings(now int64) (func(planeGroup) *loader.Reading, error) {
 	return func(g planeGroup) *loader.Reading {
 		one, ok := g.(*fakeGroup)

@@ -48,6 +48,7 @@ type group struct {
 	heardCounter uint64           // counter of that advert, never sent by us next
 	limitedAt    int64            // when a digest budget had last run out, as far as told
 	blind        bool             // one has since the last tick: silence is no evidence
+	deaf         bool             // nobody was listening for a while since then: the same
 	onHost       map[netip.Addr]netip.Prefix
 	routes       map[netip.Addr]netip.Prefix
 	rerouted     bool   // the last renewal found a route of ours deleted

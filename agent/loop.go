@@ -83,6 +83,10 @@ func (a *Agent) loop(ctx context.Context, links *netio.Watcher) (left bool) {
 		case <-links.Changed():
 			a.catchUp() // what the wire said before the link went counts first
 			a.syncPorts()
+			poke(a.upkeep.look)
+		case s := <-a.upkeep.done:
+			a.catchUp()
+			a.noteSettled(s)
 		case <-a.checks.Changed():
 			a.syncChecks()
 		case c := <-a.commands:
@@ -228,10 +232,11 @@ func (a *Agent) tick() {
 		if !g.due(now) {
 			continue
 		}
+		a.listen(g)
 		// What the group before did may have taken a while, and this one's master has spoken.
 		if a.readRing(); g.due(now) {
-			a.step(g, election.Tick{Blind: g.blind})
-			g.blind = false
+			a.step(g, election.Tick{Blind: g.blind || g.deaf})
+			g.blind, g.deaf = false, false
 		}
 	}
 	a.settleLedger()

@@ -29,6 +29,11 @@ type port struct {
 	att    loader.Attachment
 	sender frameSender
 	own    []netip.Prefix // addresses of the host's own, VIPs left out
+	// lost counts the programs that were gone, by hook; lostAt is when that was told last.
+	lost   map[string]uint64
+	lostAt election.Instant
+	// interrupted is how often nobody was listening, as far as the groups know.
+	interrupted uint64
 	// forwards says that this host routes IPv6 on the interface: neighbours are
 	// told with every announcement.
 	forwards bool
@@ -113,6 +118,7 @@ func (p *port) open(a *Agent) error {
 		return errors.Join(err, a.plane.Detach(p.link.Index))
 	}
 	p.att, p.sender, p.opened = att, sender, true
+	p.interrupted, _ = a.plane.Listening(p.link.Index)
 	return nil
 }
 

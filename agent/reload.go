@@ -31,7 +31,7 @@ func (a *Agent) addGroup(cfg config.Group) error {
 	}
 	p := a.ports[cfg.Interface]
 	if p == nil {
-		p = &port{name: cfg.Interface}
+		p = &port{name: cfg.Interface, lost: map[string]uint64{}}
 		a.ports[cfg.Interface] = p
 	}
 	g.port = p

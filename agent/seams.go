@@ -17,6 +17,9 @@ import (
 type dataplane interface {
 	Attach(ifindex int, ifname string, want loader.Mode) (loader.Attachment, error)
 	Detach(ifindex int) error
+	Unsettled() []int
+	Settle(ifindex int) (loader.Settled, error)
+	Listening(ifindex int) (interrupted uint64, ok bool)
 	AddGroup(spec loader.GroupSpec) (planeGroup, error)
 	Wake() <-chan struct{}
 	Drain(dst []loader.Event) ([]loader.Event, error)

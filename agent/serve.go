@@ -45,6 +45,7 @@ func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
 	tasks.Go(func() error { return page.serve(around) })
 	tasks.Go(func() error { return a.watchReload(around) })
 	tasks.Go(func() error { return a.watchRises(around) })
+	tasks.Go(func() error { return a.watchPrograms(around) })
 	tasks.Go(func() error { a.recorder.Run(around, a.plane); return nil })
 	a.checks.Reconcile(a.cfg.Checks)
 	a.log.Info("vipd started", "version", api.Version, "node", a.cfg.Node.Name,

@@ -26,7 +26,7 @@ func (a *Agent) publish() {
 	}
 	_, v.maintenance = a.ledger.find(demotionMaintenance)
 	for name, p := range a.ports {
-		pv := portView{name: name}
+		pv := portView{name: name, lost: p.lostCounts()}
 		if p.opened {
 			pv.mode, pv.parent, pv.ifindex = string(p.att.Mode), p.att.Parent, p.link.Index
 		}
@@ -51,28 +51,41 @@ func (a *Agent) status() api.Status {
 	// The views come first: a group must not be MASTER here, and not yet so in the kernel.
 	views := viewsOf(n.groups)
 	kernel := a.readKernel(views, now)
-	tagsLost := a.readTagsLost(n.ports)
+	ports := a.readPorts(n.ports)
 	for i, g := range n.groups {
 		r := a.report(g, views[i], now, wall, n.enabled, kernel[i])
-		r.Dataplane.TagsLost = tagsLost[r.Interface]
+		ports[r.Interface].tell(&r)
 		out.Groups = append(out.Groups, r)
 	}
 	a.nameFaults(&out, n.groups, now, wall)
 	return out
 }
 
-// readTagsLost counts by interface; one that is going is missing.
-func (a *Agent) readTagsLost(ports []portView) map[string]uint64 {
-	out := make(map[string]uint64)
+// portCounts are what a group's status says of its interface.
+type portCounts struct{ tagsLost, programsLost uint64 }
+
+func (c portCounts) tell(g *api.Group) {
+	g.Dataplane.TagsLost, g.Dataplane.ProgramsLost = c.tagsLost, c.programsLost
+}
+
+func (a *Agent) readPorts(ports []portView) map[string]portCounts {
+	out := make(map[string]portCounts, len(ports))
 	for _, p := range ports {
-		if p.parent == "" { // or it has no tags to lose
-			continue
-		}
-		if st, err := a.plane.InterfaceStats(p.ifindex); err == nil {
-			out[p.name] = st[loader.TagsLost]
-		}
+		out[p.name] = a.readPort(p)
 	}
 	return out
+}
+
+func (a *Agent) readPort(p portView) (c portCounts) {
+	for _, n := range p.lost {
+		c.programsLost += n
+	}
+	if p.parent != "" { // else it has no tags to lose
+		if st, err := a.plane.InterfaceStats(p.ifindex); err == nil {
+			c.tagsLost = st[loader.TagsLost]
+		}
+	}
+	return c
 }
 
 func viewsOf(groups []*group) []*groupView {
@@ -262,7 +275,7 @@ func (s snapshotSource) Snapshot() metrics.Snapshot {
 		out.Groups = append(out.Groups, mg)
 	}
 	for _, p := range n.ports {
-		mi := metrics.Interface{Name: p.name, Mode: p.mode}
+		mi := metrics.Interface{Name: p.name, Mode: p.mode, Lost: p.lost}
 		if p.ifindex != 0 {
 			st, err := a.plane.InterfaceStats(p.ifindex)
 			if err != nil {

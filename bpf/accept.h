@@ -9,6 +9,7 @@
 #include "replay.h"
 #include "role.h"
 #include "stats.h"
+#include "twice.h"
 
 /* An advert on its way through the checks. ev is what goes into record and ring. */
 struct advert {
@@ -305,6 +306,8 @@ __noinline int accept_advert(struct advert *a)
 	r = role_of(a->ev.slot);
 	s = seen_of(a->ev.slot);
 	if (!r || !s)
+		return REJECT_NONE;
+	if (is_taken(&a->ev, s))
 		return REJECT_NONE;
 	if (is_loop(a, r))
 		return REJECT_LOOP;

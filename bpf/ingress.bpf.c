@@ -75,6 +75,33 @@ static __always_inline int handle(struct __sk_buff *skb, __u32 ifindex, __be16 p
 	return VERDICT_NEXT;
 }
 
+static __always_inline int same_header(const struct ethhdr *a, const struct ethhdr *b)
+{
+	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b;
+
+	return same_mac(a->h_dest, b->h_dest) && same_mac(a->h_source, b->h_source) && x[6] == y[6];
+}
+
+/*
+ * Brings the Ethernet header within reach, 0 if there is none. Where a generic XDP program for frames in
+ * several buffers ("xdp.frags") has the slot, the kernel (6.9 and newer) works on a copy of the frame that
+ * has lost the length of that header, and shows tc programs what is behind it. It is put back, which also
+ * serves whoever comes after us.
+ */
+static __always_inline int find_header(struct __sk_buff *skb)
+{
+	struct ethhdr eth, *at;
+
+	if (bpf_skb_load_bytes_relative(skb, 0, &eth, sizeof(eth), BPF_HDR_START_MAC) || !pull(skb, ETH_HLEN))
+		return 0;
+	at = frame(skb);
+	if ((void *)(at + 1) > frame_end(skb))
+		return 0;
+	if (same_header(&eth, at))
+		return 1;
+	return !bpf_skb_change_head(skb, ETH_HLEN, 0) && !bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+}
+
 SEC("tc")
 int vipd_ingress(struct __sk_buff *skb)
 {
@@ -82,7 +109,7 @@ int vipd_ingress(struct __sk_buff *skb)
 	int verdict, virtual;
 	struct ethhdr *eth;
 
-	if ((skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK) || !pull(skb, ETH_HLEN))
+	if ((skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK) || !find_header(skb))
 		return TC_ACT_UNSPEC;
 	eth = frame(skb);
 	if ((void *)(eth + 1) > frame_end(skb) || is_tag(eth->h_proto))

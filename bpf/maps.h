@@ -177,7 +177,7 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } tap_capture SEC(".maps");
 
-/* Writer: agent; not read here. By interface index. */
+/* Writer: agent; read here by what stands in for XDP. By interface index. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);

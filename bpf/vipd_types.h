@@ -401,6 +401,7 @@ _Static_assert(sizeof(struct tap_sample) == 160, "tap_sample");
 #define IFACE_CARRIER 8 /* attached for VLANs on it alone */
 #define IFACE_INGRESS 16 /* a clsact filter stands in for XDP */
 #define IFACE_RXSTAG 32 /* rx-vlan-stag-hw-parse was on and has to be so again */
+#define IFACE_BOTH 64 /* XDP has taken over from what stood in for it, which is still there */
 
 struct iface {
 	__u32 flags;

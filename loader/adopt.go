@@ -102,8 +102,7 @@ func (d *Dataplane) unclaimed() []LeftVIP {
 // from the adopted interfaces that nobody attached to. It returns the addresses that
 // have lost their fence: the same that [Dataplane.Unclaimed] tells beforehand.
 func (d *Dataplane) DropUnclaimed() ([]LeftVIP, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.lockAll()()
 	if d.closed {
 		return nil, ErrClosed
 	}
@@ -322,6 +321,9 @@ func (d *Dataplane) adoptInterface(ifindex int, flags uint32) (err error) {
 	}
 	if a.xdp == nil {
 		return d.adoptIngress(a, ifindex, flags)
+	}
+	if err := d.dropLeftIngress(ifindex, flags); err != nil {
+		return err
 	}
 	a.Mode = ModeGeneric
 	const attachedDriver = 1 // XDP_ATTACHED_DRV

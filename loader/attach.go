@@ -9,7 +9,6 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -49,12 +48,14 @@ type attachment struct {
 	Attachment
 	ifname  string
 	xdp     link.Link  // nil in what was adopted half made, and with a parent
-	in      link.Link  // in the place of xdp
+	in      link.Link  // in the place of xdp, or with it for a moment (see returnToXDP)
+	filter  bool       // the same as a clsact filter
 	tcx     link.Link  // nil with clsact
 	vlan    vlanDevice // served by its parent; zero if not
 	carrier bool       // there for VLAN devices alone
 	claimed bool       // by Attach, not only adopted
 	adopted bool
+	upkeep
 }
 
 func (a *attachment) close() error {
@@ -64,20 +65,14 @@ func (a *attachment) close() error {
 // alive says whether all still sits on its interface: one that vanished may have come
 // back under its old index.
 func (d *Dataplane) alive(a *attachment, ifindex int) bool {
-	if a.Egress == "" || a.tcx != nil && !sitsOn(a.tcx, ifindex) {
+	if a.Egress == "" || a.xdp == nil && a.vlan.parent == 0 && !a.standsIn() || len(d.lost(a, ifindex)) > 0 {
 		return false
 	}
-	switch {
-	case a.Mode == ModeClsact:
+	if a.vlan.parent == 0 {
 		return true
-	case a.in != nil:
-		return sitsOn(a.in, ifindex)
-	case a.vlan.parent == 0:
-		return a.xdp != nil && sitsOn(a.xdp, ifindex)
 	}
 	v, err := vlanOf(ifindex)
-	p := d.attached[a.vlan.parent]
-	return err == nil && v == a.vlan && p != nil && p.xdp != nil && sitsOn(p.xdp, a.vlan.parent)
+	return err == nil && v == a.vlan
 }
 
 func sitsOn(l link.Link, ifindex int) bool {
@@ -96,8 +91,8 @@ func sitsOn(l link.Link, ifindex int) bool {
 // namespace. It is idempotent; a change of mode detaches first. [ErrSlotTaken] means
 // that somebody else's XDP program is there.
 func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.hooks.Lock()
+	defer d.hooks.Unlock()
 	if d.closed {
 		return Attachment{}, ErrClosed
 	}
@@ -107,12 +102,13 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 	}
 	a := d.attached[ifindex]
 	if a != nil && !a.carrier {
-		a.claimed = true
+		first := !a.claimed
+		a.claimed, a.want = true, want
 		if d.alive(a, ifindex) && a.suits(want) {
-			if a.Note == "" && ways[0].mode == ModeTCX { // adopted
-				a.Note = ways[0].why
+			if first { // adopted: a start takes the slot that it finds free
+				d.returnAtOnce(a, ifindex)
 			}
-			return a.Attachment, nil
+			return a.shown(), nil
 		}
 		if a.Mode != "" { // else half made
 			if err := d.detach(ifindex); err != nil {
@@ -125,7 +121,7 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 		a = &attachment{ifname: ifname}
 		d.attached[ifindex] = a
 	}
-	a.claimed, a.carrier = true, false
+	a.claimed, a.carrier, a.want = true, false, want
 	if err := d.attach(a, ifindex, ways); err != nil {
 		return Attachment{}, errors.Join(err, d.detach(ifindex))
 	}
@@ -137,7 +133,7 @@ func (d *Dataplane) Attach(ifindex int, ifname string, want Mode) (Attachment, e
 		attrs = append(attrs, "note", a.Note)
 	}
 	d.opts.Log.Info("data plane attached", attrs...)
-	return a.Attachment, nil
+	return a.shown(), nil
 }
 
 // suits says whether another mode than the one got would have to be tried.
@@ -214,10 +210,12 @@ func (d *Dataplane) attach(a *attachment, ifindex int, ways []way) error {
 	if a.xdp != nil { // it carried VLANs already
 		return nil
 	}
-	a.Note = ""
-	if err := d.showTags(a, ifindex); err != nil {
-		ways = d.seeingTags(a, ways, err)
-	}
+	return d.attachBy(a, ifindex, d.withTags(a, ifindex, ways))
+}
+
+// attachBy puts the program that receives where the first way leads that is open.
+func (d *Dataplane) attachBy(a *attachment, ifindex int, ways []way) (err error) {
+	a.Note, a.Parent, a.stays = "", "", ways[0].mode == ModeTCX
 	var errs []error
 	for i, w := range ways {
 		switch {
@@ -259,6 +257,14 @@ func (d *Dataplane) noteInterface(ifindex int, flags uint32) error {
 	return nil
 }
 
+// withTags are the ways on which the tags of frames are seen.
+func (d *Dataplane) withTags(a *attachment, ifindex int, ways []way) []way {
+	if err := d.showTags(a, ifindex); err != nil {
+		return d.seeingTags(a, ways, err)
+	}
+	return ways
+}
+
 // showTags makes VLAN tags visible to XDP.
 func (d *Dataplane) showTags(a *attachment, ifindex int) error {
 	wasOn, err := switchOff(d.nic, a.ifname)
@@ -277,6 +283,22 @@ func (d *Dataplane) noteFlag(ifindex int, flag uint32) error {
 	}
 	v.Flags |= flag
 	if err := d.objs.Ifaces.Put(key, v); err != nil {
+		return fmt.Errorf("note what is attached to interface %d: %w", ifindex, err)
+	}
+	return nil
+}
+
+// clearFlags is the reverse of noteFlag.
+func (d *Dataplane) clearFlags(ifindex int, flags uint32) error {
+	var v bpfIface
+	if err := d.objs.Ifaces.Lookup(uint32(ifindex), &v); err != nil {
+		return fmt.Errorf("look up what was attached to interface %d: %w", ifindex, err)
+	}
+	if v.Flags&flags == 0 {
+		return nil
+	}
+	v.Flags &^= flags
+	if err := d.objs.Ifaces.Put(uint32(ifindex), v); err != nil {
 		return fmt.Errorf("note what is attached to interface %d: %w", ifindex, err)
 	}
 	return nil
@@ -307,42 +329,11 @@ func (d *Dataplane) linkPin(ifindex int, hook string) string {
 	return filepath.Join(d.pinDir(), fmt.Sprintf("link-%d-%s", ifindex, hook))
 }
 
-// slotTaken names whose program is in the way.
-func slotTaken(ifname string, ifindex int, cause error) error {
-	what, off := "another program", "xdp"
-	if l, err := netlink.LinkByIndex(ifindex); err == nil && l.Attrs().Xdp != nil && l.Attrs().Xdp.ProgId != 0 {
-		x := l.Attrs().Xdp
-		what = fmt.Sprintf("program id %d", x.ProgId)
-		if name := programName(x.ProgId); name != "" {
-			what += fmt.Sprintf(" (%s)", name)
-		}
-		const attachedSKB = 2 // XDP_ATTACHED_SKB
-		if x.AttachMode == attachedSKB {
-			off = "xdpgeneric"
-		}
-	}
-	return fmt.Errorf("%w: %s of %s: take it off with `ip link set dev %s %s off` or end its owner (of a dead vipd: `vipd --cleanup`): %w",
-		ErrSlotTaken, what, ifname, ifname, off, cause)
-}
-
-func programName(id uint32) string {
-	p, err := ebpf.NewProgramFromID(ebpf.ProgramID(id))
-	if err != nil {
-		return ""
-	}
-	defer p.Close()
-	info, err := p.Info()
-	if err != nil {
-		return ""
-	}
-	return info.Name
-}
-
 // Detach takes both programs off an interface. An interface that is not attached,
 // or gone, is no error.
 func (d *Dataplane) Detach(ifindex int) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.hooks.Lock()
+	defer d.hooks.Unlock()
 	if d.closed {
 		return ErrClosed
 	}

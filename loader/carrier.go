@@ -87,7 +87,7 @@ func (d *Dataplane) carry(a *attachment, ifindex int, v vlanDevice) error {
 		}
 	case p.xdp == nil || p.Mode != ModeNative:
 		return fmt.Errorf("xdp runs in mode %s on its parent %s", p.Mode, v.parentName)
-	case p.adopted && !sitsOn(p.xdp, v.parent):
+	case !sitsOn(p.xdp, v.parent):
 		if err := errors.Join(dropLink(p.xdp), d.attachXDP(p, v.parent, ModeNative)); err != nil {
 			return err
 		}

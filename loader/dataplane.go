@@ -39,11 +39,14 @@ type Dataplane struct {
 	bss      *ebpf.Map // the variables of the programs
 	nic      nicFeatures
 
+	// hooks guards these two. What the kernel is asked for under it may take its time: the
+	// election takes mu alone. Both are taken in this order.
+	hooks       sync.Mutex
+	attached    map[int]*attachment
 	ingressProg *ebpf.Program // loaded when it is needed
 
 	mu       sync.Mutex // guards what follows
-	closed   bool
-	attached map[int]*attachment
+	closed   bool       // written under both, read under either
 	groups   map[bpfGroupKey]*Group
 	slots    slots // of groups
 	vipSlots slots
@@ -267,8 +270,7 @@ func (d *Dataplane) pinDir() string { return filepath.Join(d.opts.Dir, layoutDir
 // Close gives up all handles and leaves what is pinned: the kernel goes on with it
 // until the leases end.
 func (d *Dataplane) Close() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.lockAll()()
 	if d.closed {
 		return nil
 	}
@@ -283,8 +285,7 @@ func (d *Dataplane) Close() error {
 // Remove takes the right to speak from every group, detaches from every interface
 // and leaves nothing in the kernel.
 func (d *Dataplane) Remove() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	defer d.lockAll()()
 	if d.closed {
 		return nil
 	}
@@ -298,6 +299,16 @@ func (d *Dataplane) Remove() error {
 	}
 	errs = append(errs, os.RemoveAll(d.pinDir()), removeDir(d.opts.Dir))
 	return errors.Join(append(errs, d.release())...)
+}
+
+// lockAll returns what unlocks again.
+func (d *Dataplane) lockAll() func() {
+	d.hooks.Lock()
+	d.mu.Lock()
+	return func() {
+		d.mu.Unlock()
+		d.hooks.Unlock()
+	}
 }
 
 // release closes what Open got, however far it came.

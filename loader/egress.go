@@ -23,6 +23,7 @@ const (
 	ifaceCarrier      = 8
 	ifaceIngress      = 16
 	ifaceRXSTag       = 32
+	ifaceBoth         = 64
 )
 
 // attachEgress prefers tcx (kernel 6.6). First on the hook: a program before us that
@@ -89,7 +90,7 @@ func addFilter(ifindex int, side uint32, p *ebpf.Program) error {
 // replaceFilter puts another program into our filter, in one step. False: there is none.
 func replaceFilter(ifindex int, side uint32, p *ebpf.Program) (bool, error) {
 	filters, err := netlink.FilterList(linkIndex(ifindex), side)
-	if goneDevice(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+	if goneDevice(err) || noClsact(err) {
 		return false, nil
 	}
 	if err != nil {
@@ -152,8 +153,7 @@ func removeFilter(ifindex int) (int, error) {
 
 func removeFilterFrom(ifindex int, side uint32) (int, error) {
 	filters, err := netlink.FilterList(linkIndex(ifindex), side)
-	// No clsact there, or no interface any more.
-	if goneDevice(err) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
+	if goneDevice(err) || noClsact(err) {
 		return 0, nil
 	}
 	if err != nil {
@@ -172,6 +172,9 @@ func removeFilterFrom(ifindex int, side uint32) (int, error) {
 	}
 	return n, nil
 }
+
+// noClsact is what the list of filters of an interface without that qdisc says.
+func noClsact(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) }
 
 func goneDevice(err error) bool {
 	return errors.Is(err, unix.ENODEV)

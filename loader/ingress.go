@@ -69,6 +69,7 @@ func (d *Dataplane) attachIngress(a *attachment, ifindex int) error {
 				return errors.Join(fmt.Errorf("pin the ingress link of %s: %w", a.ifname, err), dropLink(l))
 			}
 			a.in, a.Mode = l, ModeTCX
+			a.owner = slotOwner(ifindex)
 			return nil
 		}
 		if !errors.Is(err, ebpf.ErrNotSupported) {
@@ -81,8 +82,36 @@ func (d *Dataplane) attachIngress(a *attachment, ifindex int) error {
 	if err := addFilter(ifindex, netlink.HANDLE_MIN_INGRESS, p); err != nil {
 		return fmt.Errorf("attach the ingress program to %s as a clsact filter: %w", a.ifname, err)
 	}
-	a.Mode = ModeClsact
+	a.filter, a.Mode = true, ModeClsact
+	a.owner = slotOwner(ifindex)
 	return nil
+}
+
+// standsIn says whether something is there in the place of XDP, or beside it for a moment.
+func (a *attachment) standsIn() bool { return a.in != nil || a.filter }
+
+// dropIngress takes off what stood in for XDP.
+func (d *Dataplane) dropIngress(a *attachment, ifindex int) error {
+	err := dropLink(a.in)
+	if a.filter {
+		_, e := removeFilterFrom(ifindex, netlink.HANDLE_MIN_INGRESS)
+		err = errors.Join(err, e)
+	}
+	a.in, a.filter = nil, false
+	return errors.Join(err, d.clearFlags(ifindex, ifaceIngress|ifaceBoth))
+}
+
+// dropLeftIngress does the same for a vipd that died before it could.
+func (d *Dataplane) dropLeftIngress(ifindex int, flags uint32) error {
+	left := &attachment{filter: flags&ifaceIngress != 0}
+	if pin := d.linkPin(ifindex, "ingress"); exists(pin) {
+		if err := removePinnedLink(pin); err != nil {
+			return err
+		}
+	} else if !left.filter && flags&ifaceBoth == 0 {
+		return nil
+	}
+	return d.dropIngress(left, ifindex)
 }
 
 // adoptIngress takes over what stands in for XDP on an interface.
@@ -92,6 +121,9 @@ func (d *Dataplane) adoptIngress(a *attachment, ifindex int, flags uint32) error
 		return nil
 	}
 	p, err := d.ingress()
+	if err == nil {
+		err = d.clearFlags(ifindex, ifaceBoth)
+	}
 	if err != nil {
 		return err
 	}
@@ -103,7 +135,7 @@ func (d *Dataplane) adoptIngress(a *attachment, ifindex int, flags uint32) error
 	}
 	replaced, err := replaceFilter(ifindex, netlink.HANDLE_MIN_INGRESS, p)
 	if replaced {
-		a.Mode = ModeClsact
+		a.filter, a.Mode = true, ModeClsact
 	}
 	return err
 }

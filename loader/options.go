@@ -2,7 +2,10 @@
 
 package loader
 
-import "log/slog"
+import (
+	"log/slog"
+	"time"
+)
 
 // DefaultDir is where maps and links are pinned unless the options say otherwise.
 const DefaultDir = "/sys/fs/bpf/vipd"
@@ -32,6 +35,8 @@ type Options struct {
 	// MaxGroups and MaxVIPs bound the tables. 0 means the default.
 	MaxGroups, MaxVIPs int
 
+	// slotRest is for tests: how long the XDP slot that was another's has to be free.
+	slotRest time.Duration
 	// singleBuffer is for tests: as on a kernel before 5.18.
 	singleBuffer bool
 }
@@ -51,6 +56,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.MaxVIPs <= 0 {
 		o.MaxVIPs = DefaultMaxVIPs
+	}
+	if o.slotRest <= 0 {
+		o.slotRest = slotRest
 	}
 	return o
 }

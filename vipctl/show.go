@@ -164,6 +164,9 @@ func dataplaneText(d *api.Dataplane) string {
 	if d.Note != "" {
 		text += "; " + d.Note
 	}
+	if d.ProgramsLost > 0 {
+		text += fmt.Sprintf("; programs taken off by somebody and put back: %d", d.ProgramsLost)
+	}
 	if d.TagsLost > 0 {
 		text += fmt.Sprintf("; %d frames dropped, their tags could not be put back", d.TagsLost)
 	}

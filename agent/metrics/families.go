@@ -138,6 +138,7 @@ func nodeFamilies() []family {
 		{nameSkipped, "Transitions that came too fast for an incident of the flight recorder each.", counter, func(p *page, v *view) { p.count(v.IncidentsSkipped) }},
 		{nameEnabled, "1 unless the operator disabled the node.", gauge, func(p *page, v *view) { p.truth(v.Enabled) }},
 		{nameMaintenance, "1 in maintenance mode.", gauge, func(p *page, v *view) { p.truth(v.Maintenance) }},
+		{nameProgramsLost, "Programs that somebody took off the interface, by hook; they are put back.", counter, writeLost},
 		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
 	}
 }
@@ -280,6 +281,15 @@ func writeXDPInfo(p *page, v *view) {
 	for i := range v.Interfaces {
 		if f := &v.Interfaces[i]; f.Mode != "" {
 			p.truth(true, label("interface", f.Name), label("mode", f.Mode))
+		}
+	}
+}
+
+func writeLost(p *page, v *view) {
+	for i := range v.Interfaces {
+		f := &v.Interfaces[i]
+		for _, hook := range slices.Sorted(maps.Keys(f.Lost)) {
+			p.count(f.Lost[hook], label("hook", hook), label("interface", f.Name))
 		}
 	}
 }

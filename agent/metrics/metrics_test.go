@@ -57,7 +57,7 @@ func twoGroups() *fixed {
 			{Interface: "eth1", VHID: 255, State: "INIT", LeaseRemaining: -time.Second},
 		},
 		Interfaces: []Interface{
-			{Name: "eth0", Mode: "generic", Rejected: map[string]uint64{"bad_vhid": 6}, Dropped: map[string]uint64{"tags_lost": 4}},
+			{Name: "eth0", Mode: "generic", Rejected: map[string]uint64{"bad_vhid": 6}, Dropped: map[string]uint64{"tags_lost": 4}, Lost: map[string]uint64{"xdp": 2, "egress": 0}},
 			{Name: "eth1"},
 		},
 	}
@@ -113,7 +113,7 @@ func TestEveryName(t *testing.T) {
 	for _, n := range []string{
 		nameGroupState, nameTransitions, nameSent, nameReceived, nameRejected, nameLastAge, nameARPRequests, nameARPReplies,
 		nameNDSolicitations, nameNDAdvertisements, namePackets, nameBytes, nameLease, nameDemotion, nameEnabled,
-		nameMaintenance, nameDropped, nameXDPInfo, nameEventsLost, nameWakeupLag, nameBuildInfo,
+		nameMaintenance, nameDropped, nameXDPInfo, nameProgramsLost, nameEventsLost, nameWakeupLag, nameBuildInfo,
 		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
 		nameSamplesLost, nameSkipped, nameAnswersUnseen,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing,

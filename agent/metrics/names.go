@@ -22,6 +22,7 @@ const (
 	nameEnabled          = "vipd_enabled"
 	nameMaintenance      = "vipd_maintenance"
 	nameDropped          = "vipd_frames_dropped_total"
+	nameProgramsLost     = "vipd_programs_lost_total"
 	nameXDPInfo          = "vipd_xdp_info"
 	nameEventsLost       = "vipd_events_lost_total"
 	nameWakeupLag        = "vipd_agent_wakeup_lag_seconds"

@@ -119,4 +119,6 @@ type Interface struct {
 	Rejected map[string]uint64
 	// Dropped is frames that the kernel dropped, by reason. May be nil.
 	Dropped map[string]uint64
+	// Lost is programs that were found gone, by hook. May be nil.
+	Lost map[string]uint64
 }

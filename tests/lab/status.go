@@ -58,6 +58,8 @@ type GroupStatus struct {
 	} `json:"master"`
 	Dataplane struct {
 		Mode          string `json:"mode"`
+		Egress        string `json:"egress"`
+		ProgramsLost  uint64 `json:"programs_lost"`
 		AnswersUnseen bool   `json:"answers_unseen"`
 		Parent        string `json:"parent"`
 		Note          string `json:"note"`

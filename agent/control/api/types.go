@@ -143,6 +143,9 @@ type Dataplane struct {
 	// AnswersUnseen says that within the last minute a client went on asking for one of
 	// the addresses as if it saw none of our answers.
 	AnswersUnseen bool `json:"answers_unseen"`
+	// ProgramsLost counts how often a program of vipd's was found gone from the interface
+	// since vipd started, and was put back; absent at 0.
+	ProgramsLost uint64 `json:"programs_lost,omitempty"`
 	// TagsLost counts frames of the VLAN device that were dropped, since their tags could
 	// not be put back; absent at 0.
 	TagsLost uint64 `json:"tags_lost,omitempty"`
