@@ -98,14 +98,14 @@ func TestReturnToXDP(t *testing.T) {
 // and tc ingress goes on.
 func TestReturnRefused(t *testing.T) {
 	var theirs link.Link
-	s := newSettling(t, "loader-refused", Options{slotRest: 10 * time.Millisecond}, func(ifindex int) {
+	s := newSettling(t, "loader-refused", Options{slotRest: 100 * time.Millisecond}, func(ifindex int) {
 		theirs = occupy(t, ifindex, "somebody", link.XDPGenericMode)
 	})
 	mode, note := s.d.attached[s.index].Mode, s.d.attached[s.index].Note
 	_ = theirs.Close()
 	s.settled("gone")
 	s.d.attached[s.index].want = "odd" // no way leads there
-	for _, wait := range []time.Duration{10, 20, 40} {
+	for _, wait := range []time.Duration{100, 200, 400} {
 		time.Sleep(wait * time.Millisecond)
 		if got := s.settle("refused"); got.Mode != mode || got.Note != note || got.Returned {
 			t.Errorf("refused: %+v", got)
@@ -114,7 +114,7 @@ func TestReturnRefused(t *testing.T) {
 	}
 	s.works("refused")
 	s.d.attached[s.index].want = ModeAuto
-	time.Sleep(80 * time.Millisecond)
+	time.Sleep(800 * time.Millisecond)
 	if got := s.settle("possible again"); !got.Returned {
 		t.Errorf("possible again: %+v", got)
 	}

@@ -81,7 +81,7 @@ func (s *settling) works(when string) {
 	before, vips := must(s.g.Stats()), must(s.g.VIPStats()).Of(s.at)
 	s.far.send(arpFor(s.at.String()).bytes())
 	answers := 0
-	for s.far.receive(isARP, 150*time.Millisecond) != nil {
+	for wait := 5 * time.Second; s.far.receive(isARP, wait) != nil; wait = 100 * time.Millisecond {
 		answers++
 	}
 	s.far.send(packet{dstMAC: vmac(1), srcMAC: peerMAC, dst: s.at, ttl: 64, proto: 1, payload: make([]byte, 64)}.bytes())
