@@ -74,8 +74,18 @@ func (x *twinned) clocks(got observed) []twinClock {
 	all := []twinClock{{got.from, got.from}, {got.to, got.to}}
 	recent := []int64{got.from - staleness}
 	for vhid, g := range x.w.groups {
-		if is := got.memories[vhid].limited; is != g.limited {
-			return append(all, twinClock{got.from, is}, twinClock{got.to, is}) // that was it
+		m := got.memories[vhid]
+		for class, spent := range m.spent { // so much was paid for: the clock has come to there, and not a digest further
+			if spent != g.spent[class] && spent > got.from && spent < got.to {
+				all = append(all, twinClock{spent, spent})
+			}
+		}
+		if is := m.limited; is != g.limited { // that was it, once a tick or just then
+			all = append(all, twinClock{got.from, is}, twinClock{got.to, is})
+			if is > got.from {
+				all = append(all, twinClock{is, is})
+			}
+			return all
 		}
 		if g.limited > 0 {
 			recent = append(recent, g.limited+1e6, g.limited)
