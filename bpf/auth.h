@@ -59,7 +59,8 @@ struct digest {
  */
 __noinline int digest_matches(const struct auth_context *c, __u64 counter, const struct digest *md)
 {
-	__u32 h[5], diff, zero = 0, block = 0;
+	__u32 h[5], diff, zero = 0;
+	__u64 block = 0; /* before 5.16 the verifier follows no spilled value of fewer bytes, and finds no end of the loop */
 	struct scratch *s;
 	__u32 *w;
 

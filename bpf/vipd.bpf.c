@@ -50,6 +50,7 @@ int vipd_xdp(struct xdp_md *ctx)
 	if ((void *)(eth + 1) > end)
 		goto out;
 	if (is_tag(eth->h_proto)) {
+		tags.tag[0] = tags.tag[1] = 0; /* Linux 5.15 passes nothing on of which it knows less */
 		ifindex = untag(ctx, &tags);
 		eth = frame(ctx);
 		end = frame_end(ctx);
