@@ -316,21 +316,33 @@ func (d *Dataplane) adoptInterface(ifindex int, flags uint32) (err error) {
 			a.Egress = EgressClsact
 		}
 	}
-	if a.xdp, err = d.adoptLink(ifindex, "xdp", d.objs.VipdXdp); err != nil {
+	if err := d.adoptXDP(a, l); err != nil {
 		return err
 	}
 	if a.xdp == nil {
 		return d.adoptIngress(a, ifindex, flags)
 	}
-	if err := d.dropLeftIngress(ifindex, flags); err != nil {
+	return d.dropLeftIngress(ifindex, flags)
+}
+
+// adoptXDP exchanges the XDP program for ours of the same mode.
+func (d *Dataplane) adoptXDP(a *attachment, l netlink.Link) error {
+	if !exists(d.linkPin(l.Attrs().Index, "xdp")) {
+		return nil
+	}
+	const attachedDriver = 1 // XDP_ATTACHED_DRV
+	mode := ModeGeneric
+	if x := l.Attrs().Xdp; x != nil && x.AttachMode == attachedDriver {
+		mode = ModeNative
+	}
+	p, err := d.xdpProgram(mode)
+	if err != nil {
 		return err
 	}
-	a.Mode = ModeGeneric
-	const attachedDriver = 1 // XDP_ATTACHED_DRV
-	if x := l.Attrs().Xdp; x != nil && x.AttachMode == attachedDriver {
-		a.Mode = ModeNative
+	if a.xdp, err = d.adoptLink(l.Attrs().Index, "xdp", p); a.xdp != nil {
+		a.Mode = mode
 	}
-	return nil
+	return err
 }
 
 // dropPinned removes the links of an interface that is not there any more.

@@ -152,7 +152,7 @@ func TestAdopt(t *testing.T) {
 			if err != nil || len(evs) != 1 || evs[0].Counter != 70 {
 				t.Errorf("events %+v, %v", evs, err)
 			}
-			next := must(a.d.objs.VipdXdp.Info())
+			next := must(must(a.d.genericXDP()).Info())
 			oldID, _ := program.ID()
 			newID, _ := next.ID()
 			l, err := netlink.LinkByIndex(index)

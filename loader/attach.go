@@ -309,7 +309,11 @@ func (d *Dataplane) attachXDP(a *attachment, ifindex int, mode Mode) error {
 	if mode == ModeNative {
 		flags = link.XDPDriverMode
 	}
-	l, err := link.AttachXDP(link.XDPOptions{Program: d.objs.VipdXdp, Interface: ifindex, Flags: flags})
+	p, err := d.xdpProgram(mode)
+	if err != nil {
+		return err
+	}
+	l, err := link.AttachXDP(link.XDPOptions{Program: p, Interface: ifindex, Flags: flags})
 	switch {
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EEXIST):
 		return slotTaken(a.ifname, ifindex, err)

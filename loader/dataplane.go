@@ -43,7 +43,8 @@ type Dataplane struct {
 	// election takes mu alone. Both are taken in this order.
 	hooks       sync.Mutex
 	attached    map[int]*attachment
-	ingressProg *ebpf.Program // loaded when it is needed
+	ingressProg *ebpf.Program // loaded when it is needed, as the next
+	genericProg *ebpf.Program
 
 	mu       sync.Mutex // guards what follows
 	closed   bool       // written under both, read under either
@@ -334,8 +335,8 @@ func (d *Dataplane) releaseObjects() error {
 	errs = append(errs,
 		closeIf(d.objs.VipdXdp != nil, d.objs.VipdXdp),
 		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress),
-		closeIf(d.ingressProg != nil, d.ingressProg), closeIf(d.bss != nil, d.bss))
-	d.ingressProg, d.bss = nil, nil
+		closeIf(d.ingressProg != nil, d.ingressProg), closeIf(d.genericProg != nil, d.genericProg), closeIf(d.bss != nil, d.bss))
+	d.ingressProg, d.genericProg, d.bss = nil, nil, nil
 	return errors.Join(errs...)
 }
 

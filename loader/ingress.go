@@ -24,15 +24,9 @@ func (d *Dataplane) ingress() (*ebpf.Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded ingress program: %w", err)
 	}
-	all := d.allMaps()
-	shared := make(map[string]*ebpf.Map)
-	for name := range s.Maps {
-		m, ok := all[name]
-		if !ok {
-			return nil, fmt.Errorf("load the ingress program: it has a map %s of its own", name)
-		}
-		s.Maps[name].MaxEntries = m.MaxEntries()
-		shared[name] = m
+	shared, err := d.shared(s)
+	if err != nil {
+		return nil, fmt.Errorf("load the ingress program: %w", err)
 	}
 	var objs ingressPrograms
 	if err := s.LoadAndAssign(&objs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
@@ -43,6 +37,23 @@ func (d *Dataplane) ingress() (*ebpf.Program, error) {
 	}
 	d.ingressProg = objs.VipdIngress
 	return d.ingressProg, nil
+}
+
+// shared are our maps under the names that another collection has for them; its constants are its own.
+func (d *Dataplane) shared(s *ebpf.CollectionSpec) (map[string]*ebpf.Map, error) {
+	const constants = ".rodata"
+	all, shared := d.allMaps(), make(map[string]*ebpf.Map)
+	for name := range s.Maps {
+		m, ok := all[name]
+		switch {
+		case ok:
+			s.Maps[name].MaxEntries = m.MaxEntries()
+			shared[name] = m
+		case name != constants:
+			return nil, fmt.Errorf("it has a map %s of its own", name)
+		}
+	}
+	return shared, nil
 }
 
 // allMaps are those of maps and the ones that are not pinned.
