@@ -223,10 +223,7 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 		*bpfObjects
 		Bss *ebpf.Map `ebpf:".bss"`
 	}{bpfObjects: &d.objs}
-	if err := s.LoadAndAssign(&all, &ebpf.CollectionOptions{MapReplacements: pinned}); err != nil {
-		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
-			d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
-		}
+	if err := d.loadInto(&all, s, pinned); err != nil {
 		return fmt.Errorf("load the bpf programs: %w", err)
 	}
 	d.bss = all.Bss
@@ -234,6 +231,16 @@ func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
 		d.opts.Log.Info("this kernel has no xdp for frames in several buffers: where native mode refuses a large MTU, use mode = \"generic\" or Linux 5.18 or newer")
 	}
 	return nil
+}
+
+// loadInto loads a collection with those of its maps that are there already. What the verifier
+// has to say is for the log: it is long.
+func (d *Dataplane) loadInto(to any, s *ebpf.CollectionSpec, there map[string]*ebpf.Map) error {
+	err := s.LoadAndAssign(to, &ebpf.CollectionOptions{MapReplacements: there})
+	if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
+		d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
+	}
+	return err
 }
 
 // maps by the name under which they are pinned: all but scratch, clock, places and

@@ -3,7 +3,6 @@
 package loader
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -32,10 +31,7 @@ func (d *Dataplane) genericXDP() (*ebpf.Program, error) {
 	var objs struct {
 		VipdXdp *ebpf.Program `ebpf:"vipd_xdp"`
 	}
-	if err := s.LoadAndAssign(&objs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
-		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
-			d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
-		}
+	if err := d.loadInto(&objs, s, shared); err != nil {
 		return nil, fmt.Errorf("load the xdp program for generic mode: %w", err)
 	}
 	d.genericProg = objs.VipdXdp

@@ -29,10 +29,7 @@ func (d *Dataplane) ingress() (*ebpf.Program, error) {
 		return nil, fmt.Errorf("load the ingress program: %w", err)
 	}
 	var objs ingressPrograms
-	if err := s.LoadAndAssign(&objs, &ebpf.CollectionOptions{MapReplacements: shared}); err != nil {
-		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
-			d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
-		}
+	if err := d.loadInto(&objs, s, shared); err != nil {
 		return nil, fmt.Errorf("load the ingress program: %w", err)
 	}
 	d.ingressProg = objs.VipdIngress
