@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package agent is vipd's daemon: it wires the election to the data plane, the
-// host and the operator.
-//
-// One goroutine, the loop, owns every election machine and everything they act
-// on. The rest (control socket, metrics, signals, netlink) talks to it through
-// channels and reads published, immutable views.
+// Package agent is vipd's daemon: it wires the loop that owns the elections to the data plane, the host and the
+// operator.
 package agent
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -20,14 +17,23 @@ import (
 	"time"
 
 	"vipd/agent/checks"
+	"vipd/agent/clock"
 	"vipd/agent/config"
 	"vipd/agent/control/api"
-	"vipd/agent/election"
+	"vipd/agent/events"
 	"vipd/agent/hooks"
+	"vipd/agent/loop"
 	"vipd/agent/metrics"
 	"vipd/agent/netio"
+	"vipd/agent/operator"
+	"vipd/agent/ordinary"
+	"vipd/agent/programs"
 	"vipd/agent/record"
 	"vipd/agent/sdnotify"
+	"vipd/agent/state"
+	"vipd/agent/state/durable"
+	"vipd/agent/state/keep"
+	"vipd/agent/state/sequence"
 	"vipd/agent/web"
 	"vipd/loader"
 )
@@ -40,109 +46,45 @@ type Options struct {
 	// flags, and then a reload is refused.
 	Load func() (*config.Config, []config.Problem, error)
 	Log  *slog.Logger
-	// Notify tells systemd; nil when nobody supervises.
+	// Notify reports to systemd; nil without a supervisor.
 	Notify *sdnotify.Notifier
+	// Next is the program that is started when this one leaves.
+	Next Program
+	// Programs is how the operator's programs are run.
+	Programs programs.Host
 	// ForceClsact attaches the egress program as kernels before 6.6 must.
 	ForceClsact bool
 }
 
 // Agent is a running daemon.
 type Agent struct {
-	opts Options
-	log  *slog.Logger
-	ctx  context.Context // of Run, for logging and for commands
-
-	cfg             *config.Config
-	host            hostNet
-	plane           dataplane
-	openSender      func(ifindex int) (frameSender, error)
-	clock           func() int64     // CLOCK_BOOTTIME; the only one that anything is decided by
-	timeOfDay       func() time.Time // for people and for files alone: it may be set at any moment
-	metrics         *metrics.Metrics
-	checks          *checks.Runner
-	hooks           *hooks.Runner
-	supervision     supervision
-	firstGeneration uint64
-
-	ports  map[string]*port
-	groups map[string]*group
-	order  []*group // as in the config
-
-	byPlace map[place]*group
-	pinned  map[place]loader.PinnedGroup // adopted and not yet claimed
-	events  []loader.Event               // reused by catchUp
-	waiters []waiter
-
-	ledger      ledger
-	ledgerStale bool // changed from within a step; the machines do not know yet
-	sequence    *sequence
-	maintenance switchFile
-	disable     switchFile
-	disabled    bool
-	stopping    bool
-	warnings    []string // about what works, but not as somebody may have meant
-
-	intent   intent
-	commands chan command
+	opts     Options
+	log      *slog.Logger
+	clock    *clock.Clock
+	loop     *loop.Loop
+	operator *operator.Operator
+	metrics  *metrics.Metrics
+	checks   *checks.Runner
+	hooks    *hooks.Runner
+	history  *state.History
+	recorder *record.Recorder
+	programs *programs.Watch
 	reload   chan struct{}
 	leave    chan struct{}
-	done     chan struct{} // closed when the loop has ended
-
-	beat     atomic.Int64 // CLOCK_BOOTTIME at the loop's last round
-	history  *history
-	recorder *record.Recorder
-	stream   stream
-	late     lateness
-	upkeep   upkeep
-	risen    risen
-	doctor   chan struct{} // holds a token while nobody is being examined
-
-	wall wallClock
-	node atomic.Pointer[nodeView]
-}
-
-// nodeView is what readers outside the loop may see of the node.
-type nodeView struct {
-	cfg         *config.Config
-	enabled     bool
-	maintenance bool
-	ledger      ledger
-	groups      []*group
-	ports       []portView
-	warnings    []string
-}
-
-type portView struct {
-	name    string
-	mode    string
-	parent  string // whose program serves it
-	lost    map[string]uint64
-	ifindex int
+	checked  atomic.Bool // the config, for the leave that is asked for
 }
 
 // New prepares a daemon; nothing on the host is touched before Run.
 func New(opts Options) *Agent {
-	a := &Agent{
-		opts:       opts,
-		log:        opts.Log,
-		cfg:        opts.Config,
-		openSender: openSender,
-		clock:      netio.BootNow,
-		timeOfDay:  timeOfDay,
-		ports:      map[string]*port{},
-		groups:     map[string]*group{},
-		byPlace:    map[place]*group{},
-		pinned:     map[place]loader.PinnedGroup{},
-		commands:   make(chan command),
-		reload:     make(chan struct{}, 1),
-		leave:      make(chan struct{}, 1),
-		done:       make(chan struct{}),
-		history:    newHistory(opts.Log),
-		doctor:     make(chan struct{}, 1),
-		upkeep:     newUpkeep(),
+	return &Agent{
+		opts:     opts,
+		log:      opts.Log,
+		clock:    clock.New(),
+		history:  state.NewHistory(opts.Log),
+		programs: programs.NewWatch(opts.Programs),
+		reload:   make(chan struct{}, 1),
+		leave:    make(chan struct{}, 1),
 	}
-	a.recorder = record.New(a.recordOptions())
-	return a
 }
 
 // Reload asks for a reload, as SIGHUP does. Requests do not pile up.
@@ -159,107 +101,235 @@ func poke(ch chan struct{}) {
 	}
 }
 
-// Run works until ctx ends, which is a graceful stop: goodbye on the wire,
-// addresses off, programs detached. The error says what kept it from starting
-// or from cleaning up.
+// Run works until ctx ends, which is a graceful stop: goodbye on the wire, addresses off, programs detached. The error
+// says what kept it from starting or from cleaning up.
 func (a *Agent) Run(ctx context.Context) (err error) {
-	a.ctx = ctx
-	a.supervision.notify = a.opts.Notify
-	if err := os.MkdirAll(a.cfg.Node.StateDir, 0o750); err != nil {
+	cfg := a.opts.Config
+	if err := os.MkdirAll(cfg.Node.StateDir, 0o750); err != nil {
 		return fmt.Errorf("create state_dir: %w", err)
 	}
-	lock, err := lockDir(a.cfg.Node.RuntimeDir)
+	lock, err := state.LockDir(cfg.Node.RuntimeDir, a.log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
-
-	if err := errors.Join(sweepTorn(a.cfg.Node.StateDir, "maintenance", "sequence", "history"), sweepTorn(a.cfg.Node.RuntimeDir, "disabled")); err != nil {
-		a.log.Warn("what a killed vipd was writing is not removed", "err", err)
+	if err := loader.CheckClock(netio.BootNow); errors.Is(err, loader.ErrClock) {
+		return err // any other reason is explained below, when the programs are loaded
 	}
-	if err := a.readSwitches(); err != nil {
+	a.sweep()
+	intent, before, err := a.readIntent()
+	if err != nil {
 		return err
 	}
-	a.sequence = openSequence(filepath.Join(a.cfg.Node.StateDir, "sequence"), a.timeOfDay(), a.log)
+	defer before.Store.Close(memoryClose)
+	numbers := sequence.Open(sequence.Options{
+		Note:        filepath.Join(cfg.Node.RuntimeDir, "sequence"),
+		Reservation: filepath.Join(cfg.Node.StateDir, "sequence"),
+		Now:         a.clock.TimeOfDay(), Log: a.log,
+	})
+	defer numbers.Close()
+	a.history.Open(filepath.Join(cfg.Node.StateDir, "history"))
+	keep := false // the data plane, for the next vipd
 	defer func() {
-		if cerr := a.sequence.close(); cerr != nil {
-			a.log.Warn("sequence numbers of sealed adverts not given back", "err", cerr)
+		if !keep { // else what waited was written before the loop ended
+			a.history.Close(stopPatience)
 		}
 	}()
-	a.history.open(filepath.Join(a.cfg.Node.StateDir, "history"))
-	defer a.history.close()
 	host, err := netio.NewHost()
 	if err != nil {
 		return err
 	}
 	defer host.Close()
-	// What an earlier vipd left pinned goes on where it can (agent/adopt.go).
-	opts := a.loaderOptions()
-	opts.Adopt, opts.Evacuate = true, func(left []loader.LeftVIP) { takeOff(host, left, nobodys, a.log) }
-	plane, err := loader.Open(opts)
+	sender, err := netio.NewSender()
 	if err != nil {
 		return err
 	}
-	a.host, a.plane = host, kernelPlane{plane}
-	keep := false
+	defer func() {
+		if !keep { // the end of the process does it as well
+			err = errors.Join(err, sender.Close())
+		}
+	}()
+	plane, err := a.openPlane(host)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		if keep {
-			err = errors.Join(err, a.plane.Close())
+			err = errors.Join(err, plane.Close())
 			return
 		}
-		err = errors.Join(err, a.plane.Remove())
+		err = errors.Join(err, plane.Remove())
 	}()
-	a.metrics = metrics.New(snapshotSource{a}, metrics.Options{
-		Version: api.Version, GoVersion: runtime.Version(), RefusedReasons: web.RefusedReasons(), Actions: web.Actions(), Log: a.log,
-	})
-	a.checks = checks.New(checks.Options{Log: a.log, Now: a.timeOfDay})
-	defer a.checks.Close()
-	a.hooks = a.newHooks()
-	keep, err = a.serve(ctx)
+	a.wire(parts{intent, before, numbers, host, sender, plane})
+	defer func() {
+		if !keep {
+			a.checks.Close()
+		}
+	}()
+	keep, err = a.serve(ctx, plane)
 	return err
 }
 
-func (a *Agent) loaderOptions() loader.Options {
-	return loader.Options{Dir: a.cfg.Node.BPFDir, Log: a.log, ForceClsact: a.opts.ForceClsact}
+// sweep removes what a killed vipd was writing.
+func (a *Agent) sweep() {
+	node := &a.opts.Config.Node
+	if err := errors.Join(
+		durable.Sweep(node.StateDir, "maintenance", "sequence", "history"),
+		durable.Sweep(node.RuntimeDir, "disabled", memoryFile, state.LockName),
+	); err != nil {
+		a.log.Warn("cannot remove temporary files left by a killed vipd", "err", err)
+	}
 }
 
-// readSwitches restores the operator's intent from the disk.
-func (a *Agent) readSwitches() error {
-	a.maintenance = switchFile{filepath.Join(a.cfg.Node.StateDir, "maintenance")}
-	a.disable = switchFile{filepath.Join(a.cfg.Node.RuntimeDir, "disabled")}
-	on, since, err := a.maintenance.on()
-	if err != nil {
-		return fmt.Errorf("maintenance mode unknown, not starting: %w", err)
+// parts are what Run has opened, and closes again.
+type parts struct {
+	intent  *operator.Intent
+	before  loop.Before
+	numbers *sequence.Numbers
+	host    *netio.Host
+	sender  *netio.Sender
+	plane   dataplane
+}
+
+// wire makes the loop, the operator, and what both work with.
+func (a *Agent) wire(p parts) {
+	a.metrics = metrics.New(snapshots{a}, metrics.Options{
+		Version:        api.Version,
+		GoVersion:      runtime.Version(),
+		RefusedReasons: web.RefusedReasons(),
+		Actions:        web.Actions(),
+		Log:            a.log,
+	})
+	ordinary.Reserve()
+	commands := a.opts.Programs.Runner
+	a.checks = checks.New(checks.Options{
+		Log: a.log, Now: a.clock.TimeOfDay, Verdicts: loop.Verdicts(p.before.Memory), Commands: commands,
+	})
+	a.hooks = hooks.New(hooks.Options{
+		Report: func(r hooks.Result) { a.loop.HookEnded(r) }, Log: a.log, Commands: commands,
+	})
+	a.recorder = record.New(a.recordOptions())
+	followers := &events.Stream{}
+	a.loop = loop.New(loop.Options{
+		Config: a.opts.Config, Log: a.log, Clock: a.clock, Host: p.host, Plane: p.plane,
+		Senders:  func(ifindex int) (loop.Sender, error) { return p.sender.On(ifindex), nil },
+		Sequence: p.numbers, Checks: a.checks, History: a.history, Recorder: a.recorder, Events: followers,
+		Hooks: a.hooks, Metrics: a.metrics, Notify: a.opts.Notify, Before: p.before,
+	})
+	a.operator = a.newOperator(p, followers)
+}
+
+// openPlane loads the data plane. What an earlier vipd left pinned goes on where it can (agent/loop/adopt.go).
+func (a *Agent) openPlane(host *netio.Host) (dataplane, error) {
+	opts := a.loaderOptions()
+	opts.Adopt, opts.Defer = true, true
+	opts.Evacuate = func(left []loader.LeftVIP) { loop.TakeOff(host, left, loop.KeepNone, a.log) }
+	p, err := loader.Open(opts)
+	return dataplane{p}, err
+}
+
+func (a *Agent) loaderOptions() loader.Options {
+	return loader.Options{Dir: a.opts.Config.Node.BPFDir, Log: a.log, ForceClsact: a.opts.ForceClsact}
+}
+
+const (
+	// memoryFile is in runtime_dir.
+	memoryFile = "memory.json"
+	// memoryClose bounds what a hung disk adds to the end of the process.
+	memoryClose = 50 * time.Millisecond
+)
+
+// readIntent restores the operator's intent, and what else held the node back, from the disk.
+func (a *Agent) readIntent() (*operator.Intent, loop.Before, error) {
+	node := &a.opts.Config.Node
+	in := &operator.Intent{
+		Maintenance: state.NewSwitch(filepath.Join(node.StateDir, "maintenance")),
+		Disable:     state.NewSwitch(filepath.Join(node.RuntimeDir, "disabled")),
 	}
-	if on {
-		a.ledger.set(demotionMaintenance, maintenanceValue, maintenanceReason, a.orNow(since))
-		a.log.Info("maintenance mode is on", "since", since)
+	var b loop.Before
+	var since time.Time
+	var err error
+	if b.Maintenance, b.MaintenanceSince, err = in.Maintenance.On(); err != nil {
+		return nil, b, fmt.Errorf("maintenance mode unknown, not starting: %w", err)
 	}
-	if a.disabled, since, err = a.disable.on(); err != nil {
-		return fmt.Errorf("disable switch unknown, not starting: %w", err)
+	if b.Maintenance {
+		a.log.Info("maintenance mode is on", "since", b.MaintenanceSince)
 	}
-	if a.disabled {
+	if b.Disabled, since, err = in.Disable.On(); err != nil {
+		return nil, b, fmt.Errorf("disable switch unknown, not starting: %w", err)
+	}
+	if b.Disabled {
 		a.log.Info("disabled by the operator", "since", since)
 	}
-	return nil
+	boot, err := keep.BootID()
+	if err != nil {
+		a.log.Warn("a restart of vipd will forget demotions, verdicts and holds: this boot cannot be told from others",
+			"err", err)
+		return in, b, nil
+	}
+	b.Store, b.Memory = keep.Open(filepath.Join(node.RuntimeDir, memoryFile), boot, a.log)
+	in.Kept = b.Store
+	return in, b, nil
 }
 
-// now is the one clock of elections, leases and receive times.
-func (a *Agent) now() election.Instant { return election.Instant(a.clock()) }
+// snapshots implements metrics.Source. The metrics exist before the operator does.
+type snapshots struct{ a *Agent }
 
-func (a *Agent) electionConfig(g config.Group) election.Config { return electionConfig(a.cfg, g) }
+func (s snapshots) Snapshot() metrics.Snapshot { return s.a.operator.Snapshot() }
 
-func electionConfig(cfg *config.Config, g config.Group) election.Config {
-	c := election.Config{
-		NodeName: cfg.Node.Name, AdvBase: g.AdvBase, AdvSkew: g.AdvSkew,
-		Preempt: cfg.Carp.Preempt, DeadRatio: cfg.Carp.DeadRatio, SendDemote: cfg.Carp.SendDemote,
-		PreemptDelay: cfg.Carp.PreemptDelay,
-		DualStack:    hasFamily(g, families[0]) && hasFamily(g, families[1]),
-	}
-	if cfg.Carp.MasterDown == config.MasterDownOpenBSD {
-		c.MasterDown = election.DownOpenBSD
-	}
-	return c
+// operatorLoop implements operator.Loop. Neither package knows the other.
+type operatorLoop struct{ *loop.Loop }
+
+func (l operatorLoop) Do(ctx context.Context, fn func(operator.Commands)) error {
+	return l.Loop.Do(ctx, func(c loop.Commands) { fn(c) })
 }
 
-func (a *Agent) xdpMode() loader.Mode { return loader.Mode(a.cfg.XDP.Mode) }
+func (l operatorLoop) Await(ctx context.Context, holds func(operator.Commands) bool) error {
+	return l.Loop.Await(ctx, func(c loop.Commands) bool { return holds(c) })
+}
+
+func (a *Agent) newOperator(p parts, followers *events.Stream) *operator.Operator {
+	return operator.New(operator.Options{
+		Loop: operatorLoop{a.loop}, Clock: a.clock, Plane: p.plane, Host: p.host, Checks: a.checks, Hooks: a.hooks,
+		Programs: a.programs, Recorder: a.recorder, History: a.history, Events: followers,
+		Intent: p.intent, Log: a.log,
+		Source: &operator.Source{
+			Load: a.opts.Load,
+			Parse: func(f *api.ConfigFile) (*config.Config, []config.Problem, error) {
+				return config.Parse(f.Name, f.Text, config.Options{
+					Mode: fs.FileMode(f.Mode).Perm(), Examine: a.opts.Programs.Examine,
+				})
+			},
+			Reloading: func() (ended func()) {
+				a.tellSystemd(sdnotify.Reloading())
+				return func() { a.tellSystemd(sdnotify.Ready) }
+			},
+		},
+		Successor: operator.Successor{
+			Check: a.opts.checkNext,
+			Leave: func() {
+				a.checked.Store(true)
+				a.Leave()
+			},
+		},
+	})
+}
+
+func (a *Agent) tellSystemd(state string) {
+	if err := a.opts.Notify.Send(state); err != nil {
+		a.log.Debug("systemd not told", "state", state, "err", err)
+	}
+}
+
+func (a *Agent) recordOptions() record.Options {
+	cfg := a.opts.Config
+	o := record.Options{
+		Log: a.log, Node: cfg.Node.Name, Version: api.Version,
+		Memory: cfg.Record.Memory << 20, Incidents: cfg.Record.Incidents,
+		Boot: func() int64 { return int64(a.clock.Now()) }, Wall: a.clock.TimeOfDay,
+	}
+	if cfg.Record.Save {
+		o.Dir = filepath.Join(cfg.Node.StateDir, "incidents")
+	}
+	return o
+}

@@ -10,6 +10,7 @@ import (
 
 	"vipd/agent/config"
 	"vipd/agent/control"
+	"vipd/agent/ordinary"
 	"vipd/agent/web"
 )
 
@@ -17,24 +18,23 @@ import (
 const httpRetry = 5 * time.Second
 
 // page is the HTTP listener: status page, metrics and health. The election does not depend
-// on it: an address that is not there yet is tried again, and nothing else waits for it.
+// on it: if its address does not exist yet, it tries again, and nothing else waits for it.
 type page struct {
 	http  config.HTTP
 	group string // of the control socket, and of a unix socket here
 	opts  web.Options
-	back  backend
+	back  web.Backend
 	log   *slog.Logger
 }
 
 func (a *Agent) newPage() *page {
-	h, w := a.cfg.HTTP, a.cfg.Web
+	h, w := a.opts.Config.HTTP, a.opts.Config.Web
 	return &page{
-		http: h, group: a.cfg.Control.Group, back: backend{a}, log: a.log,
+		http: h, group: a.opts.Config.Control.Group, back: a.operator, log: a.log,
 		opts: web.Options{
 			Controls: h.Controls, Token: h.Token.Bytes(), Hosts: h.Hosts, WidgetOrigins: w.WidgetOrigins, Nodes: w.Nodes,
 			Metrics: a.metrics.Handler(), Refused: a.metrics.ObserveHTTPRefused, Pressed: a.metrics.ObserveHTTPControl,
-			// The loop has answered when it has run something.
-			Alive: func(ctx context.Context) error { return a.do(ctx, func() {}) }, Log: a.log,
+			Gate: ordinary.NewGate(ordinary.PageShare), Alive: a.operator.Alive, Log: a.log,
 		},
 	}
 }
@@ -61,11 +61,11 @@ func (p *page) listen(ctx context.Context) (net.Listener, error) {
 	for {
 		ln, err := p.open(ctx)
 		if err == nil {
-			p.log.Info("http listens", "listen", ln.Addr().String())
+			p.log.Info("serving http", "listen", ln.Addr().String())
 			return ln, nil
 		}
 		if !said {
-			p.log.Warn("http not available, trying again until it is; check [http] listen", "listen", p.http.Listen, "err", err)
+			p.log.Warn("cannot serve http, retrying until it works; check [http] listen", "listen", p.http.Listen, "err", err)
 			said = true
 		}
 		select {

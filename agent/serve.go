@@ -5,75 +5,106 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"vipd/agent/config"
 	"vipd/agent/control"
 	"vipd/agent/control/api"
+	"vipd/agent/loop"
 	"vipd/agent/netio"
+	"vipd/agent/ordinary"
+	"vipd/agent/state"
+	"vipd/agent/state/durable"
+	"vipd/loader"
 )
 
-// serve runs the loop and everything around it until the loop ends. It returns
-// true when the next vipd is to find the data plane as it is.
-func (a *Agent) serve(ctx context.Context) (keep bool, err error) {
-	a.readPinned()
-	for _, cfg := range a.cfg.Groups {
-		if err := a.addGroup(cfg); err != nil {
-			return false, err
-		}
+// hookStop is how long a graceful stop waits for hooks: the addresses are on another node by then, and the hooks that
+// report it are worth a while. hookLeave is the same for a restart, in which the lease runs.
+const (
+	hookStop  = 10 * time.Second
+	hookLeave = 300 * time.Millisecond
+)
+
+// serve runs the loop and everything around it until the loop ends. It returns true when the next vipd is to find the
+// data plane as it is.
+func (a *Agent) serve(ctx context.Context, plane dataplane) (keep bool, err error) {
+	if err := a.loop.Begin(); err != nil {
+		return false, err
 	}
-	a.arrange()
-	server := control.New(backend{a}, control.Options{
-		Socket: a.cfg.Control.Socket, Group: a.cfg.Control.Group, Log: a.log,
+	cfg := a.opts.Config
+	server := control.New(a.operator, control.Options{
+		Socket: cfg.Control.Socket, Group: cfg.Control.Group, Gate: ordinary.NewGate(ordinary.ControlShare), Log: a.log,
 	})
 	if err := server.Listen(); err != nil {
 		return false, err
 	}
-	a.warnings = server.Warnings()
-	a.beat.Store(a.clock())
-	a.publish()
+	a.loop.Publish(server.Warnings())
 	// The helpers outlive ctx: during a graceful stop status still answers.
 	around, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	links := netio.NewWatcher(a.log)
 	var tasks errgroup.Group
 	tasks.Go(func() error { return links.Run(around) })
-	tasks.Go(func() error { return server.Run(around) })
-	page := a.newPage() // made here: from now on the config is the loop's
-	tasks.Go(func() error { return page.serve(around) })
-	tasks.Go(func() error { return a.watchReload(around) })
-	tasks.Go(func() error { return a.watchRises(around) })
-	tasks.Go(func() error { return a.watchPrograms(around) })
-	tasks.Go(func() error { a.recorder.Run(around, a.plane); return nil })
-	a.checks.Reconcile(a.cfg.Checks)
-	a.log.Info("vipd started", "version", api.Version, "node", a.cfg.Node.Name,
-		"groups", len(a.order), "config", a.cfg.Source)
-	keep = a.loop(ctx, links)
-	end()
-	err = tasks.Wait()
-	if keep {
-		a.hooks.Close(hookLeave)
-		a.log.Info("leaving without goodbye, the next vipd takes over what is pinned")
-		return true, err
+	exchanged := func() bool {
+		select {
+		case <-a.loop.Exchanged():
+			return true
+		case <-around.Done():
+			return false
+		}
 	}
-	err = errors.Join(err, a.tearDown())
+	if plane.Pending() {
+		tasks.Go(func() error { a.loop.WatchExchange(around); return nil })
+	}
+	tasks.Go(func() error {
+		if exchanged() { // the start does not wait for it
+			a.operator.WarnOfHost(cfg)
+		}
+		return nil
+	})
+	// Clients wait in the queue of the socket until they see what they may rely on.
+	tasks.Go(func() error { exchanged(); return server.Run(around) })
+	page := a.newPage()
+	tasks.Go(func() error {
+		if !exchanged() {
+			return nil
+		}
+		return page.serve(around)
+	})
+	tasks.Go(func() error { return a.watchReload(around) })
+	tasks.Go(func() error { a.operator.WatchCounters(around); return nil })
+	tasks.Go(func() error { a.operator.WatchRoutes(around, a.loop.StateChanges()); return nil })
+	tasks.Go(func() error { return a.loop.WatchPrograms(around) })
+	tasks.Go(func() error { a.recorder.Run(around, plane); return nil })
+	tasks.Go(func() error {
+		a.programs.Run(around, a.log, func() *config.Config { return a.loop.View().Config })
+		return nil
+	})
+	a.checks.Reconcile(cfg.Checks)
+	a.log.Info("vipd started", "version", api.Version, "node", cfg.Node.Name,
+		"groups", len(cfg.Groups), "config", cfg.Source)
+	var taskErr error
+	ended := make(chan struct{})
+	go func() {
+		taskErr = tasks.Wait()
+		close(ended)
+	}()
+	go a.watchLeave(around, end, ended)
+	if a.loop.Run(ctx, links) {
+		return true, nil
+	}
+	end()
+	a.loop.TakeDown()
+	<-ended
 	a.hooks.Close(hookStop)
 	a.log.Info("vipd stopped")
-	return false, err
-}
-
-// tearDown takes what is left of us off the host. The groups are in INIT by
-// now, unless the time of a graceful stop ran out.
-func (a *Agent) tearDown() error {
-	for _, g := range a.order {
-		g.unplug(a, stopReason)
-	}
-	for _, p := range a.ports {
-		p.close(a, stopReason)
-	}
-	return nil
+	return false, taskErr
 }
 
 func (a *Agent) watchReload(ctx context.Context) error {
@@ -82,7 +113,7 @@ func (a *Agent) watchReload(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.reload:
-			if _, err := a.applyReload(ctx); err != nil {
+			if _, err := a.operator.Reload(ctx, false); err != nil {
 				a.log.Error("reload refused, the running config stays", "err", err)
 			}
 		}
@@ -93,7 +124,7 @@ func (a *Agent) watchReload(ctx context.Context) error {
 // while one is running.
 func Cleanup(opts Options) (err error) {
 	cfg := opts.Config
-	lock, err := lockDir(cfg.Node.RuntimeDir)
+	lock, err := state.LockDir(cfg.Node.RuntimeDir, opts.Log)
 	if err != nil {
 		return err
 	}
@@ -107,5 +138,23 @@ func Cleanup(opts Options) (err error) {
 	if err := clearLeft(host, a.loaderOptions(), opts.Log); err != nil {
 		return err
 	}
-	return ignoreMissing(os.Remove(filepath.Clean(cfg.Control.Socket)))
+	return durable.IgnoreMissing(os.Remove(filepath.Clean(cfg.Control.Socket)))
+}
+
+// clearLeft removes what a daemon that died without cleaning up left on the
+// host and in the kernel. Nothing there is no error.
+func clearLeft(host *netio.Host, opts loader.Options, log *slog.Logger) error {
+	left, err := loader.LeftBehind(opts.Dir)
+	if err != nil {
+		log.Warn("not everything that a dead vipd left could be read", "err", err)
+	}
+	loop.TakeOff(host, left, loop.KeepNone, log)
+	report, err := loader.Cleanup(opts)
+	if err != nil {
+		return err
+	}
+	if !report.Empty() {
+		log.Info("removed what a dead vipd left", "found", fmt.Sprintf("%+v", report))
+	}
+	return nil
 }

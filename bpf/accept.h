@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What an authentic advert does: own or foreign, record, yield, event. */
+/* What an authentic advert causes: own or foreign, seen entry, yield, event. */
 #ifndef VIPD_ACCEPT_H
 #define VIPD_ACCEPT_H
 
 #include "auth.h"
 #include "budget.h"
+#include "news.h"
 #include "parse.h"
 #include "replay.h"
 #include "role.h"
 #include "stats.h"
 #include "twice.h"
 
-/* An advert on its way through the checks. ev is what goes into record and ring. */
+/* An advert during the checks. ev goes into the seen entry and the ring. */
 struct advert {
 	struct event ev;
 	struct digest md;
-	__u32 prio;  /* as role.sent_prio */
+	__u32 prio;  /* like role.sent_prio */
 	__u32 rules; /* GROUP_* */
 	__u32 seal;  /* enum seal */
 };
@@ -23,30 +24,46 @@ struct advert {
 _Static_assert(sizeof(struct advert) == sizeof(((struct scratch *)0)->advert), "advert");
 
 /*
- * A blank one. Not on the stack: together with what lies under the hash that would be more than older
- * kernels allow, see TestStackDepth in loader/.
+ * Returns the scratch of this CPU; 0 while a program that this one interrupted is using it. It needs no atomic
+ * operation: of two programs on one CPU the later one ends first.
  */
-static __always_inline struct advert *blank_advert(void)
+static __always_inline struct scratch *take_scratch(void)
 {
 	__u32 zero = 0;
 	struct scratch *s = bpf_map_lookup_elem(&scratch, &zero);
 
-	if (!s)
+	if (!s || READ_ONCE(s->busy))
 		return 0;
+	*(volatile __u64 *)&s->busy = 1;
+	return s;
+}
+
+static __always_inline void give_scratch(struct scratch *s)
+{
+	asm volatile("" ::: "memory");
+	*(volatile __u64 *)&s->busy = 0;
+}
+
+/*
+ * Returns a zeroed advert. It is not on the stack: together with the stack below the hash it would exceed what
+ * older kernels allow, see TestStackDepth in loader/object/.
+ */
+static __always_inline struct advert *blank_advert(struct scratch *s)
+{
 	__builtin_memset(s->advert, 0, sizeof(s->advert));
 	return (struct advert *)s->advert;
 }
 
-/* What the counter says under a context: most have no seals, and save the call. */
+/* What the counter is under a context: most have no seals and need no call. */
 static __always_inline int seal_of(const struct auth_context *c, const struct advert *a)
 {
 	return c->sealed ? open_seal(c, &a->ev) : SEAL_NONE;
 }
 
 /*
- * Whether an advert of class 1 is worth a digest that the budget does not pay for any more: under the seal
- * of the last good source, and newer than its last. Nobody else can make one, so that a flood which follows
- * the master's counter uses up what is there for counters, and starves no master that seals.
+ * Whether an advert of class 1 is worth a digest beyond the budget: it has the seal of the last good source, and
+ * is newer than its last. No other node can make such a seal, so a flood that follows the master's counter uses
+ * up the budget for counters but starves no master that seals.
  */
 static __always_inline int vouched(const struct auth_context *c, const struct advert *a,
 				   const struct seen *s)
@@ -57,8 +74,8 @@ static __always_inline int vouched(const struct auth_context *c, const struct ad
 }
 
 /*
- * Whether a digest will be paid for, as far as can be told without a look at the clock: a flood of strangers
- * is not worth one, nor a call. The next token is noticed a tick late.
+ * Whether the budget may pay for a digest, as far as that is known without reading the clock: a flood from
+ * unknown sources is not worth a reading, nor a call. The next token is noticed a tick late.
  */
 static __always_inline int worth_a_digest(const struct advert *a)
 {
@@ -76,7 +93,7 @@ static __always_inline int worth_a_digest(const struct advert *a)
 	return 0;
 }
 
-/* Whether the digest is right, and may be computed at all: an enum reject. Global, as its callee. */
+/* Whether the digest may be computed and is correct: an enum reject. Global, like its callee. */
 __noinline int authenticate(struct advert *a)
 {
 	__u32 i, k, n, first, live, slot, unpaid = 0;
@@ -88,12 +105,12 @@ __noinline int authenticate(struct advert *a)
 
 	if (!a)
 		return REJECT_BAD_HMAC;
-	/* On the stack: verifiers before 6.2 take no key from a global function's argument. */
+	/* On the stack: verifiers before 6.2 accept no key from an argument of a global function. */
 	slot = a->ev.slot;
 	r = role_of(slot);
 	s = seen_of(slot);
 	b = bpf_map_lookup_elem(&budget, &slot);
-	/* Cannot happen: a slot in the groups map is within all of these. */
+	/* Cannot happen: all these maps have every slot of the groups map. */
 	if (!r || !s || !b)
 		return REJECT_BAD_HMAC;
 	live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
@@ -112,7 +129,7 @@ __noinline int authenticate(struct advert *a)
 			k -= n;
 		if (k >= MAX_CONTEXTS)
 			break;
-		/* The same once more, for verifiers that lose a bound in impossible branches (6.1). */
+		/* Once more, for verifiers that lose a bound in impossible branches (6.1). */
 		OPAQUE(k);
 		k &= MAX_CONTEXTS - 1;
 		if (!charge(b, s, class1, i == 0, a->ev.at) &&
@@ -152,9 +169,9 @@ static __always_inline int same_digest(const __u32 *a, const __u32 *b)
 }
 
 /*
- * Compares with what we sent last. 1: a loop, an advert of ours in every part. Otherwise notes
- * whether the counter is one of ours: FreeBSD, NetBSD and ucarp adopt a peer's counter and go on
- * from there, so that is suspect but ordinary.
+ * Compares with what we sent last. 1: a loop, an advert of ours in every part. Otherwise notes whether the
+ * counter is one of ours: FreeBSD, NetBSD and ucarp adopt a peer's counter and continue from it, so that is
+ * suspect but normal.
  */
 static __always_inline int is_loop(struct advert *a, const struct role *r)
 {
@@ -164,7 +181,7 @@ static __always_inline int is_loop(struct advert *a, const struct role *r)
 	for (i = 0; i < MAX_SENT; i++) {
 		const struct sent *sent = &r->sent[i];
 
-		/* An entry that was never filled has no digest of ours. */
+		/* An unused entry has no digest of ours. */
 		if (READ_ONCE(sent->counter) != a->ev.counter || !same_digest(sent->digest, a->md.w))
 			continue;
 		if (sent->prio == a->prio && is_own_source(r, a->ev.src))
@@ -174,7 +191,7 @@ static __always_inline int is_loop(struct advert *a, const struct role *r)
 	return 0;
 }
 
-/* Seals are looked at always, counters where the group wants it. */
+/* Seals are always checked, counters only if the group demands it. */
 static __always_inline int is_replay(const struct advert *a, struct source_val *src,
 				     const struct role *r, const struct seen *s)
 {
@@ -188,12 +205,12 @@ static __always_inline int is_replay(const struct advert *a, struct source_val *
 }
 
 /*
- * Whether a source understands the demote byte, as OpenBSD does. Its counter is a constant cookie until it
- * boots: it has been seen to stay since it last changed, or the source has sent a non-zero byte and it has
- * never been seen to change. A sealed one is none. Without the first half a node that is demoted, and still has the better skew, and an
- * OpenBSD that takes over for it, with a byte of 0, would be two masters for ever. A vipd node does not
- * count: beside a peer that ignores the byte, two that obey it would preempt in a circle. Agent
- * and kernel must agree on this, hence it is decided here and told in the event.
+ * Learns whether a source understands the demote byte, as OpenBSD does. OpenBSD's counter is a constant cookie until it
+ * boots. A source counts if its counter has been seen to stay since it last changed, or if it has sent a non-zero byte
+ * and its counter has never been seen to change; a source of sealed adverts never does. Without the first half two
+ * masters would stay: a demoted node that still has the better skew, and the OpenBSD that takes over from it with a
+ * byte of 0. A vipd node does not count: beside a peer that ignores the byte, two nodes that obey it would preempt in a
+ * circle. Agent and kernel must agree on this, so it is decided here and told in the event.
  */
 static __always_inline int learn_source(struct advert *a, const struct source_key *key,
 					struct source_val *src, const struct role *r,
@@ -207,7 +224,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 		flags |= SOURCE_DEMOTE_EVER;
 	if (src && src->counter != a->ev.counter)
 		flags = (flags | SOURCE_COUNTER_VARIES) & ~SOURCE_COUNTER_STAYS;
-	/* A frame that was doubled on its way is no second advert. */
+	/* A duplicated frame is not a second advert. */
 	else if (src && (__u16)(tick - src->since) >= 2)
 		flags |= SOURCE_COUNTER_STAYS;
 	if (a->seal == SEAL_VALID)
@@ -239,7 +256,7 @@ static __always_inline int learn_source(struct advert *a, const struct source_ke
 	return a->ev.flags & EVENT_DEMOTE_AWARE;
 }
 
-/* The kernel yields first: before the agent has heard of it, answering is over. */
+/* The kernel yields first: answering ends before the agent knows. */
 static __always_inline int must_yield(struct advert *a, const struct role *r, int aware)
 {
 	__u64 role_gen = READ_ONCE(r->role_gen), now = a->ev.at;
@@ -253,18 +270,21 @@ static __always_inline int must_yield(struct advert *a, const struct role *r, in
 }
 
 /*
- * Writes the record, and raises the yielded generation if the event says so. Returns whether it rose.
- * Under the lock rather than by compare-and-swap, which the JIT of arm64 has only from 5.18 on.
+ * Writes the seen entry, and raises the yielded generation if the event demands it. Returns the result: ROSE,
+ * NEWS. It uses the lock, not compare-and-swap, which the JIT of arm64 has only from 5.18 on.
  */
 static __always_inline int record(struct seen *s, const struct event *ev)
 {
-	int rose = 0;
+	__u64 span = news_span(ev);
+	int came = 0;
 
 	bpf_spin_lock(&s->lock);
 	if ((ev->flags & EVENT_YIELDED) && s->yielded_gen < ev->generation) {
 		s->yielded_gen = ev->generation;
-		rose = 1;
+		came = ROSE | NEWS;
 	}
+	if (is_news(s, ev, span))
+		came |= NEWS;
 	s->count++;
 	if (ev->at >= s->at) {
 		s->ifindex = ev->ifindex;
@@ -282,22 +302,22 @@ static __always_inline int record(struct seen *s, const struct event *ev)
 		s->flags = ev->flags;
 	}
 	bpf_spin_unlock(&s->lock);
-	return rose;
+	return came;
 }
 
 /*
- * Takes in an authentic advert: REJECT_LOOP if it is our own, REJECT_REPLAY if it is one heard before,
- * else record, yield and event. A full
- * ring is counted; record and yield stand all the same. Not one function with authenticate(), since
- * the stack under the hash would not fit; global for the same reason as that one.
+ * Processes an authentic advert: REJECT_LOOP if it is our own, REJECT_REPLAY if it was heard before; otherwise
+ * it updates the seen entry, yields and, if it is news, emits an event. A full ring is counted; seen entry and
+ * yield are not affected. It is not one function with authenticate(), since the stack below the hash would not
+ * fit; it is global for the same reason as that one.
  */
 __noinline int accept_advert(struct advert *a)
 {
 	struct source_key key;
 	struct source_val *src;
 	struct group_stats *st;
-	int aware, rose;
-	struct event *ev;
+	struct event *ev = 0;
+	int aware, came;
 	struct role *r;
 	struct seen *s;
 
@@ -319,8 +339,9 @@ __noinline int accept_advert(struct advert *a)
 	aware = learn_source(a, &key, src, r, s);
 	if (must_yield(a, r, aware))
 		a->ev.flags |= EVENT_YIELDED;
-	rose = record(s, &a->ev);
-	ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
+	came = record(s, &a->ev);
+	if (came & NEWS)
+		ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (ev) {
 		*ev = a->ev;
 		bpf_ringbuf_submit(ev, 0);
@@ -329,9 +350,9 @@ __noinline int accept_advert(struct advert *a)
 	if (st) {
 		st->received++;
 		st->contexts[a->ev.ctx & (MAX_CONTEXTS - 1)]++;
-		st->yields += rose;
+		st->yields += !!(came & ROSE);
 		st->own_counter += !!(a->ev.flags & EVENT_OWN_COUNTER);
-		st->events_lost += !ev;
+		st->events_lost += came & NEWS && !ev;
 	}
 	return REJECT_NONE;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Adverts over IPv4 and IPv6: whose they are, and the checks before the digest. */
+/* Adverts over IPv4 and IPv6: their group, and the checks before the digest. */
 #ifndef VIPD_ADVERT_H
 #define VIPD_ADVERT_H
 
@@ -11,10 +11,10 @@
 #include "verdict.h"
 #include "vrrp.h"
 
-/* Where an advert was sent. We only ever drop what was sent to the group or surely to us. */
+/* Destination of an advert. We drop only adverts sent to the group or certainly to us. */
 enum audience { TO_GROUP, TO_US, TO_UNKNOWN };
 
-/* What the checks need to know of the IP packet around an advert. */
+/* What the checks need to know about the IP packet of an advert. */
 struct envelope {
 	__u32 v6;
 	__u32 off;   /* of the payload within the frame */
@@ -31,7 +31,7 @@ static __always_inline __u32 sum_carp(const __u8 *p)
 	return fold((__u64)w[0] + w[1] + w[2] + w[3] + w[4] + w[5] + w[6] + w[7] + w[8]);
 }
 
-/* IPv6 has no sum of its own. */
+/* IPv6 has no checksum of its own. */
 static __always_inline int ip_checksum_ok(PACKET *ctx, const struct envelope *env)
 {
 	const struct iphdr *ip = frame(ctx) + IP_OFF;
@@ -44,13 +44,13 @@ static __always_inline int ip_checksum_ok(PACKET *ctx, const struct envelope *en
 	return sum_frame(ctx, IP_OFF, env->off - IP_OFF, 0) == 0xffff;
 }
 
-/* An advert to the multicast group cannot have come through a router, whatever the rule. */
+/* An advert to the multicast group cannot have passed a router, whatever the rule. */
 static __always_inline int ttl_ok(const struct envelope *env, const struct group_val *g)
 {
 	return env->ttl == CARP_TTL || (g->flags & GROUP_TTL_ANY && env->to != TO_GROUP);
 }
 
-/* The checks that cost little, in the order in which a reason is reported. */
+/* The cheap checks, in the order in which reasons are reported. */
 static __always_inline enum reject check_cheap(PACKET *ctx, const __u8 *p,
 					       const struct envelope *env, const struct group_val *g)
 {
@@ -62,13 +62,13 @@ static __always_inline enum reject check_cheap(PACKET *ctx, const __u8 *p,
 		return REJECT_BAD_LENGTH;
 	if (!ttl_ok(env, g))
 		return REJECT_BAD_TTL;
-	/* The stack, which checks the IP header, comes after us. No pseudo-header, also over IPv6. */
+	/* The stack checks the IP header later. No pseudo-header, not even over IPv6. */
 	if (!ip_checksum_ok(ctx, env) || sum_carp(p) != 0xffff)
 		return REJECT_BAD_CHECKSUM;
-	/* OpenBSD sums 36 bytes, FreeBSD the whole payload: a longer one has to satisfy both. */
+	/* OpenBSD sums 36 bytes, FreeBSD the whole payload: a longer payload has to satisfy both. */
 	if (env->plen > CARP_SIZE && sum_frame(ctx, env->off, env->plen, 0) != 0xffff)
 		return REJECT_BAD_CHECKSUM;
-	/* Both families carry the same digest: a family without addresses is a peer's mistake. */
+	/* Both families carry the same digest: a family without addresses is an error of the peer. */
 	if (!(g->flags & (env->v6 ? GROUP_V6 : GROUP_V4)))
 		return REJECT_WRONG_FAMILY;
 	return REJECT_NONE;
@@ -89,19 +89,17 @@ static __always_inline void fill(struct advert *a, const struct carp_hdr *c)
 }
 
 /*
- * A unicast advert may be in transit through a router. It is surely ours when it goes to one of our
- * source addresses, or when none is known and it came to our NIC.
+ * A unicast advert may be in transit through this router. It is certainly ours if it goes to one of our source
+ * addresses; if none is known, it passes.
  */
 static __always_inline enum audience unicast_audience(__u32 slot, const __u8 *dst)
 {
 	struct role *r = role_of(slot);
 
-	if (!r || !READ_ONCE(r->n_src) || is_own_source(r, dst))
-		return TO_US;
-	return TO_UNKNOWN;
+	return r && is_own_source(r, dst) ? TO_US : TO_UNKNOWN;
 }
 
-/* Well-formed VRRP on a VHID of ours is no damaged advert. */
+/* Well-formed VRRP on a VHID of ours is not a damaged advert. */
 static __always_inline int is_foreign(PACKET *ctx, const __u8 *p, const struct envelope *env)
 {
 	if (!env->whole || (void *)(p + 8) > frame_end(ctx) || !may_be_vrrp(p, env->plen, env->v6))
@@ -126,7 +124,7 @@ static __always_inline enum tap_class tap_class_of(const struct advert *a, enum 
 	}
 }
 
-/* With the receive time that the event has, so that the two can be told to belong together. */
+/* With the receive time of the event, so that the two can be matched. */
 static __always_inline void tap_advert(PACKET *ctx, const struct advert *a, enum reject why)
 {
 	__u32 said = why == REJECT_NONE ? TAP_AUTHENTIC | TAP_FLAGS(a->ev.flags) :
@@ -136,7 +134,21 @@ static __always_inline void tap_advert(PACKET *ctx, const struct advert *a, enum
 		tap_in(ctx, a->ev.slot, said, a->ev.at);
 }
 
-/* An advert on a VHID of ours. The caller has filled in where it came from. */
+/*
+ * Handles an advert that came while this CPU was processing another one. Silence then proves nothing, as after
+ * one beyond the budget.
+ */
+static __always_inline int unread(const struct group_val *g)
+{
+	struct seen *s = seen_of(g->slot);
+
+	count_reject(g->slot, REJECT_RATE_LIMITED);
+	if (s)
+		note_limited(s, recently());
+	return VERDICT_NEXT;
+}
+
+/* Handles an advert on a VHID of ours. The caller has filled in its source. */
 static __always_inline int own_vhid(PACKET *ctx, const __u8 *p, const struct envelope *env,
 				    const struct group_val *g, struct advert *a)
 {
@@ -181,8 +193,10 @@ static __always_inline int advert_v4(PACKET *ctx, __u32 ifindex)
 	struct iphdr *ip = (void *)(eth + 1);
 	struct envelope env = {};
 	struct group_val *g;
+	struct scratch *s;
 	struct advert *a;
 	__u32 tot, hl;
+	int verdict;
 	__u8 dst[16] __attribute__((aligned(8)));
 	__u8 *p;
 
@@ -192,10 +206,10 @@ static __always_inline int advert_v4(PACKET *ctx, __u32 ifindex)
 	tot = bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || hl < sizeof(*ip) || tot < hl)
 		return VERDICT_NEXT;
-	/* Never on its own: the rest may say something else. */
+	/* Never a fragment alone: the rest may say something else. */
 	if (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK))
 		return VERDICT_NEXT;
-	/* Other group addresses, 240/4 and broadcast are not where adverts go. */
+	/* Adverts do not go to other group addresses, 240/4 or broadcast. */
 	if (ip->daddr != bpf_htonl(CARP_GROUP_V4) && bpf_ntohl(ip->daddr) >> 29 == 7)
 		return VERDICT_NEXT;
 	env.off = IP_OFF + hl;
@@ -207,7 +221,7 @@ static __always_inline int advert_v4(PACKET *ctx, __u32 ifindex)
 		return VERDICT_NEXT;
 	}
 	env.whole = (void *)(p + env.plen) <= end;
-	g = group_at(ifindex, 0, p[1]);
+	g = group_at(ifindex, p[1]);
 	if (!g) {
 		count_iface(ifindex,
 			    env.whole && is_vrrp4(ctx, hl, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);
@@ -215,18 +229,21 @@ static __always_inline int advert_v4(PACKET *ctx, __u32 ifindex)
 	}
 	if (!reaches_us(eth, g->nic_mac, p[1]))
 		return VERDICT_NEXT;
-	a = blank_advert();
-	if (!a)
-		return VERDICT_NEXT;
+	s = take_scratch();
+	if (!s)
+		return unread(g);
+	a = blank_advert(s);
 	v4_mapped(dst, ip->daddr);
 	env.to = ip->daddr == bpf_htonl(CARP_GROUP_V4) ? TO_GROUP : unicast_audience(g->slot, dst);
 	a->ev.ifindex = ifindex;
 	v4_mapped(a->ev.src, ip->saddr);
 	__builtin_memcpy(a->ev.src_mac, eth->h_source, ETH_ALEN);
-	return own_vhid(ctx, p, &env, g, a);
+	verdict = own_vhid(ctx, p, &env, g, a);
+	give_scratch(s);
+	return verdict;
 }
 
-/* Directly behind the fixed header: no peer puts an extension header before an advert. */
+/* Directly after the fixed header: no peer puts an extension header before an advert. */
 static __always_inline int advert_v6(PACKET *ctx, __u32 ifindex)
 {
 	void *end = frame_end(ctx);
@@ -234,8 +251,10 @@ static __always_inline int advert_v6(PACKET *ctx, __u32 ifindex)
 	struct ipv6hdr *ip = (void *)(eth + 1);
 	struct envelope env = { .v6 = 1, .off = IP_OFF + sizeof(*ip) };
 	struct group_val *g;
+	struct scratch *s;
 	struct advert *a;
 	const __u8 *dst;
+	int verdict;
 	__u8 *p;
 
 	if ((void *)(ip + 1) > end || ip->version != 6)
@@ -251,7 +270,7 @@ static __always_inline int advert_v6(PACKET *ctx, __u32 ifindex)
 		return VERDICT_NEXT;
 	}
 	env.whole = (void *)(p + env.plen) <= end;
-	g = group_at(ifindex, 0, p[1]);
+	g = group_at(ifindex, p[1]);
 	if (!g) {
 		count_iface(ifindex,
 			    env.whole && is_vrrp6(ctx, env.plen) ? IF_FOREIGN_VRRP : IF_BAD_VHID);
@@ -259,14 +278,17 @@ static __always_inline int advert_v6(PACKET *ctx, __u32 ifindex)
 	}
 	if (!reaches_us(eth, g->nic_mac, p[1]))
 		return VERDICT_NEXT;
-	a = blank_advert();
-	if (!a)
-		return VERDICT_NEXT;
+	s = take_scratch();
+	if (!s)
+		return unread(g);
+	a = blank_advert(s);
 	env.to = dst[0] == 0xff ? TO_GROUP : unicast_audience(g->slot, dst);
 	a->ev.ifindex = ifindex;
 	__builtin_memcpy(a->ev.src, &ip->saddr, sizeof(a->ev.src));
 	__builtin_memcpy(a->ev.src_mac, eth->h_source, ETH_ALEN);
-	return own_vhid(ctx, p, &env, g, a);
+	verdict = own_vhid(ctx, p, &env, g, a);
+	give_scratch(s);
+	return verdict;
 }
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * HMAC-SHA1 of an advert from a midstate: the agent has hashed the key and the constant prefix of
- * the message, so one or two inner blocks and the outer one are left, whatever the number of
- * addresses.
+ * HMAC-SHA1 of an advert from a midstate: the agent has hashed the key and the constant prefix of the message,
+ * so only one or two inner blocks and the outer one are left, whatever the number of addresses.
  */
 #ifndef VIPD_AUTH_H
 #define VIPD_AUTH_H
@@ -10,11 +9,11 @@
 #include "maps.h"
 #include "sha1.h"
 
-/* Bits of key block and digest under the outer hash, as SHA-1's length field wants them. */
+/* Bits of key block and digest in the outer hash, for SHA-1's length field. */
 #define OUTER_BITS ((64 + 20) * 8)
 
 /*
- * The words of one of the last blocks of the inner message: the template with the counter in its hole.
+ * Returns the words of one of the last blocks of the inner message: the template with the counter in its hole.
  * The hole may begin within a word, so the counter covers three, and it may reach into a second block.
  */
 static __always_inline void fill_inner(const struct auth_context *c, __u64 counter, __u32 second, __u32 *w)
@@ -25,7 +24,7 @@ static __always_inline void fill_inner(const struct auth_context *c, __u64 count
 	if (!second) {
 		__builtin_memcpy(__builtin_assume_aligned(w, 8), c->tmpl, SHA1_BLOCK);
 		w[i] |= c0;
-		w[i + 1] |= c1; /* behind the block: not looked at */
+		w[i + 1] |= c1; /* after the block: unused */
 		w[i + 2] |= c2;
 		return;
 	}
@@ -38,7 +37,7 @@ static __always_inline void fill_inner(const struct auth_context *c, __u64 count
 	}
 }
 
-/* The outer message has one block, under which the inner digest h lies; h becomes the state before it. */
+/* The outer message is one block with the inner digest h; h becomes the state before it. */
 static __always_inline void fill_outer(const struct auth_context *c, __u32 *h, __u32 *w)
 {
 	__builtin_memcpy(w, h, sizeof(c->outer));
@@ -54,13 +53,13 @@ struct digest {
 };
 
 /*
- * Whether md authenticates counter under one context. Constant time. Global, so that the verifier
- * goes through it once and not once a caller's path; it then wants the pointers checked.
+ * Whether md authenticates counter under one context, in constant time. Global, so that the verifier checks it
+ * once and not once per path of a caller; it then demands checks of the pointers.
  */
 __noinline int digest_matches(const struct auth_context *c, __u64 counter, const struct digest *md)
 {
 	__u32 h[5], diff, zero = 0;
-	__u64 block = 0; /* before 5.16 the verifier follows no spilled value of fewer bytes, and finds no end of the loop */
+	__u64 block = 0; /* before 5.16 the verifier tracks no smaller spilled value and finds no end of the loop */
 	struct scratch *s;
 	__u32 *w;
 
@@ -69,7 +68,7 @@ __noinline int digest_matches(const struct auth_context *c, __u64 counter, const
 		return 0;
 	w = (__u32 *)s->w;
 	__builtin_memcpy(h, c->inner, sizeof(h));
-	/* One copy of the block function for all of them. Its end is a jump backwards, see TestBackEdges. */
+	/* One copy of the block function for all. It ends with a jump backwards, see TestBackEdges. */
 	_Pragma("clang loop unroll(disable)") do
 	{
 		if (block < c->nblocks)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What leaves the interface: nothing that speaks for a VIP without the right to, and ARP from a VIP
- * only with the virtual MAC. Runs as tcx and as a clsact direct action; TC_ACT_UNSPEC lets other
- * programs on the hook have their say in both.
+ * The fence on the way out: nothing speaks for a VIP without the right to, and ARP from a VIP has the virtual
+ * MAC. It runs as tcx and as a clsact direct action; TC_ACT_UNSPEC lets other programs on the hook decide in
+ * both.
  */
 #ifndef VIPD_EGRESS_H
 #define VIPD_EGRESS_H
@@ -16,7 +16,9 @@
 #include "skb.h"
 #include "stats.h"
 #include "tap.h"
+#include "vrrp.h"
 
+#define ARP_FIXED_LEN 8 /* before the addresses */
 #define EGRESS_ARP_LEN (ETH_HLEN + sizeof(struct arp_eth))
 #define EGRESS_IP_LEN (ETH_HLEN + sizeof(struct iphdr))
 
@@ -30,19 +32,20 @@ static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
 }
 
 /*
- * An advert of our group as only this host can have made it. Returns TC_ACT_OK when it is one that may
- * leave, TC_ACT_UNSPEC when it is none.
+ * Judges an advert of our group that only this host can have made. Returns TC_ACT_OK if it may leave,
+ * TC_ACT_UNSPEC if it is not such an advert: a VRRP router on this host has adverts of the same length, with
+ * five addresses.
  */
-static __always_inline int judge_own_advert(struct __sk_buff *skb, const struct carp_hdr *c)
+static __always_inline int judge_own_advert(struct __sk_buff *skb, const struct carp_hdr *c, int v6)
 {
 	struct group_val *g;
 
-	if (c->version_type >> 4 != CARP_VERSION)
+	if (c->version_type >> 4 != CARP_VERSION || may_be_vrrp((const __u8 *)c, CARP_SIZE, v6))
 		return TC_ACT_UNSPEC;
-	g = group_at(skb->ifindex, 0, c->vhid);
+	g = group_at(skb->ifindex, c->vhid);
 	if (!g)
 		return TC_ACT_UNSPEC;
-	/* A goodbye claims nothing, and must get out just when the right to speak is gone. */
+	/* A goodbye claims nothing, and must leave just when the right to speak has ended. */
 	if ((c->advbase == GOODBYE && c->advskew == GOODBYE) || advertise(g->slot)) {
 		tap_egress(skb, g->slot, TAP_CLASS_SENT, TAP_ADVERT_SENT);
 		return TC_ACT_OK;
@@ -52,33 +55,61 @@ static __always_inline int judge_own_advert(struct __sk_buff *skb, const struct 
 	return TC_ACT_SHOT;
 }
 
+/* The VIP that ARP with unusual lengths speaks for: where they say, or where a careless receiver looks. */
+static __always_inline struct vip_val *odd_sender(struct __sk_buff *skb, __u32 hlen)
+{
+	struct vip_val *vip = 0;
+	__be32 addr_be;
+
+	if (!bpf_skb_load_bytes(skb, ETH_HLEN + ARP_FIXED_LEN + hlen, &addr_be, sizeof(addr_be)))
+		vip = vip_of(skb->ifindex, addr_be);
+	if (!vip && !bpf_skb_load_bytes(skb, ETH_HLEN + offsetof(struct arp_eth, sip), &addr_be, sizeof(addr_be)))
+		vip = vip_of(skb->ifindex, addr_be);
+	return vip;
+}
+
+/*
+ * ARP from a VIP, with any hardware type and lengths. It may not leave if it is truncated or has no room for the
+ * virtual MAC.
+ */
 static __noinline int egress_arp(struct __sk_buff *skb)
 {
 	struct ethhdr *eth;
 	struct arp_eth *arp;
 	struct vip_val *vip;
+	int usual;
 
-	if (!pull(skb, EGRESS_ARP_LEN))
+	if (!pull(skb, ETH_HLEN + ARP_FIXED_LEN))
 		return TC_ACT_UNSPEC;
+	usual = pull(skb, EGRESS_ARP_LEN);
 	eth = (void *)(long)skb->data;
 	arp = (void *)(eth + 1);
-	if ((void *)(arp + 1) > (void *)(long)skb->data_end || !is_arp_ipv4(arp))
+	if ((void *)arp + ARP_FIXED_LEN > (void *)(long)skb->data_end || arp->ptype_be != bpf_htons(ETH_P_IP))
 		return TC_ACT_UNSPEC;
-	vip = vip_of(skb->ifindex, addr_at(arp->sip));
+	if (usual && (void *)(arp + 1) <= (void *)(long)skb->data_end && is_arp_ipv4(arp)) {
+		vip = vip_of(skb->ifindex, addr_at(arp->sip));
+	} else {
+		usual = 0;
+		vip = odd_sender(skb, arp->hlen);
+	}
 	if (!vip)
 		return TC_ACT_UNSPEC;
-	if (!answering(vip->group)) {
+	if (!usual || !answering(vip->group)) {
 		count_drop(vip->group, DROP_EGRESS_ARP);
 		tap_egress(skb, vip->group, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_EGRESS_ARP));
 		return TC_ACT_SHOT;
 	}
+	eth = (void *)(long)skb->data;
+	arp = (void *)(eth + 1);
+	if ((void *)(arp + 1) > (void *)(long)skb->data_end)
+		return TC_ACT_UNSPEC;
 	virtual_mac(eth->h_source, vip->vhid);
 	virtual_mac(arp->sha, vip->vhid);
 	tap_egress(skb, vip->group, TAP_CLASS_ANNOUNCED, TAP_ARP_SENT);
 	return TC_ACT_UNSPEC;
 }
 
-/* Of protocol 112. TTL and length tell an advert of ours from a forwarded one and from VRRP. */
+/* Protocol 112. TTL and length distinguish an advert of ours from a forwarded one and from VRRP. */
 static __noinline int egress_advert(struct __sk_buff *skb)
 {
 	struct iphdr *ip;
@@ -99,7 +130,7 @@ static __noinline int egress_advert(struct __sk_buff *skb)
 	c = (void *)(long)skb->data + ETH_HLEN + hl;
 	if ((void *)(c + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
-	return judge_own_advert(skb, c);
+	return judge_own_advert(skb, c, 0);
 }
 
 static __always_inline int egress_from4(struct __sk_buff *skb)
@@ -117,7 +148,7 @@ static __always_inline int egress_from4(struct __sk_buff *skb)
 	return TC_ACT_SHOT;
 }
 
-/* The way of every packet of this host and of those behind it: no call on it that can be done without. */
+/* The path of every packet of this host and of hosts behind it: no call that can be avoided. */
 static __always_inline int egress_ipv4(struct __sk_buff *skb)
 {
 	int verdict = TC_ACT_UNSPEC;
@@ -128,7 +159,7 @@ static __always_inline int egress_ipv4(struct __sk_buff *skb)
 	ip = (void *)(long)skb->data + ETH_HLEN;
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
-	/* An advert leaves from an address that is no VIP; it was judged by its own rule. */
+	/* An advert leaves from an address that is not a VIP; it was judged by its own rule. */
 	if (ip->protocol == IP_PROTO_CARP)
 		verdict = egress_advert(skb);
 	return verdict == TC_ACT_UNSPEC ? egress_from4(skb) : verdict;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The fence for IPv6: as for IPv4, with neighbour discovery in the place of ARP. */
+/* The fence for IPv6: as for IPv4, with neighbour discovery instead of ARP. */
 #ifndef VIPD_EGRESS6_H
 #define VIPD_EGRESS6_H
 
@@ -7,7 +7,6 @@
 #include "nd.h"
 
 #define EGRESS_IP6_LEN (ETH_HLEN + sizeof(struct ipv6hdr))
-#define ND_MIN_LEN 8 /* a router solicitation without options */
 #define ND_CKSUM_OFF (ND_OFF + 2)
 
 static __always_inline struct vip_val *vip_of6(__u32 ifindex, const void *addr)
@@ -31,32 +30,16 @@ static __noinline int egress_advert6(struct __sk_buff *skb)
 	if ((void *)(c + 1) > (void *)(long)skb->data_end || ip->hop_limit != CARP_TTL ||
 	    ip->payload_len != bpf_htons(CARP_SIZE))
 		return TC_ACT_UNSPEC;
-	return judge_own_advert(skb, c);
+	return judge_own_advert(skb, c, 1);
 }
 
-/* Where the options of a message begin, and which of them holds its sender's link-layer address. */
-static __always_inline __u32 options_of(__u8 type, __u32 *which)
-{
-	*which = type == ND_NEIGHBOR_ADVERT ? ND_OPT_TARGET_LL : ND_OPT_SOURCE_LL;
-	switch (type) {
-	case ND_ROUTER_SOLICIT:
-		return ND_OFF + 8;
-	case ND_ROUTER_ADVERT:
-		return ND_OFF + 16;
-	case ND_NEIGHBOR_SOLICIT:
-	case ND_NEIGHBOR_ADVERT:
-		return ND_OFF + sizeof(struct nd_msg);
-	}
-	return 0;
-}
-
-/* Global, so that the verifier goes through the loop once. */
+/* Global, so that the verifier checks the loop once. */
 __noinline int egress_option_at(struct __sk_buff *skb, __u32 off, __u32 stop, __u32 which)
 {
 	return find_option((void *)(long)skb->data, (void *)(long)skb->data_end, off, stop, which);
 }
 
-/* Puts the virtual MAC into the Ethernet source and into the option, and mends the checksum. */
+/* Puts the virtual MAC into the Ethernet source and the option, and corrects the checksum. */
 static __always_inline void speak_as(struct __sk_buff *skb, __u32 off, __u32 stop, __u32 which,
 				     __u8 vhid)
 {
@@ -81,9 +64,8 @@ static __always_inline void speak_as(struct __sk_buff *skb, __u32 off, __u32 sto
 }
 
 /*
- * Neighbour discovery that speaks for a VIP: from it, or an advertisement of it. Asking for a VIP from
- * another address is no such thing: a host that is not master reaches the master that way. TC_ACT_UNSPEC
- * when it is none.
+ * Neighbour discovery that speaks for a VIP: from it, or an advertisement of it. Asking for a VIP from another
+ * address does not: a host that is not master reaches the master that way. TC_ACT_UNSPEC if it does not.
  */
 static __noinline int egress_nd(struct __sk_buff *skb)
 {

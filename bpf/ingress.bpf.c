@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What vipd_xdp does, as a tc program on ingress: for an interface whose XDP slot somebody else has. It
- * sees what that one passes. Tags are beside the frame here and mean another network; a group on a VLAN
- * has its program on the VLAN device, where there are none.
+ * Does what vipd_xdp does, as a tc program on ingress: for an interface whose XDP slot another program has. It
+ * sees what that one passes. Tags are beside the frame here and mean another network; a group on a VLAN has its
+ * program on the VLAN device, where there are none.
  */
 #define VIPD_INGRESS
 
@@ -24,7 +24,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* More than any advert or neighbour discovery has: handlers want the frame in one piece. */
+/* More than any advert or neighbour discovery: handlers need the frame in one piece. */
 #define WHOLE_LEN 2048
 
 static __always_inline void pull_whole(struct __sk_buff *skb)
@@ -32,7 +32,7 @@ static __always_inline void pull_whole(struct __sk_buff *skb)
 	bpf_skb_pull_data(skb, skb->len < WHOLE_LEN ? skb->len : WHOLE_LEN);
 }
 
-/* The protocol in the packet behind the Ethernet header, which is in reach then. 0: none for a handler. */
+/* The protocol in the packet after the Ethernet header, which is accessible then. 0: for no handler. */
 static __always_inline __u8 inner_proto(struct __sk_buff *skb, __be16 proto_be)
 {
 	struct ipv6hdr *ip6;
@@ -60,7 +60,7 @@ static __always_inline int handle(struct __sk_buff *skb, __u32 ifindex, __be16 p
 	switch (proto_be) {
 	case bpf_htons(ETH_P_ARP):
 		pull_whole(skb);
-		return arp_request(skb, ifindex);
+		return arp_packet(skb, ifindex);
 	case bpf_htons(ETH_P_IP):
 		if (inner != IP_PROTO_CARP)
 			break;
@@ -70,7 +70,7 @@ static __always_inline int handle(struct __sk_buff *skb, __u32 ifindex, __be16 p
 		if (inner != IP_PROTO_CARP && inner != IP_PROTO_ICMPV6)
 			break;
 		pull_whole(skb);
-		return inner == IP_PROTO_CARP ? advert_v6(skb, ifindex) : nd_solicitation(skb, ifindex);
+		return inner == IP_PROTO_CARP ? advert_v6(skb, ifindex) : nd_packet(skb, ifindex);
 	}
 	return VERDICT_NEXT;
 }
@@ -83,10 +83,10 @@ static __always_inline int same_header(const struct ethhdr *a, const struct ethh
 }
 
 /*
- * Brings the Ethernet header within reach, 0 if there is none. Where a generic XDP program for frames in
- * several buffers ("xdp.frags") has the slot, the kernel (6.9 and newer) works on a copy of the frame that
- * has lost the length of that header, and shows tc programs what is behind it. It is put back, which also
- * serves whoever comes after us.
+ * Makes the Ethernet header accessible, 0 if there is none. If a generic XDP program for frames in several
+ * buffers ("xdp.frags") has the slot, the kernel (6.9 and newer) works on a copy of the frame that has lost the
+ * length of that header, and shows tc programs what follows it. It is put back, which also helps the programs
+ * after this one.
  */
 static __always_inline int find_header(struct __sk_buff *skb)
 {
@@ -122,7 +122,7 @@ int vipd_ingress(struct __sk_buff *skb)
 	case XDP_DROP:
 		return TC_ACT_SHOT;
 	case XDP_TX:
-		/* Out where it came from, past the egress program, which knows an answering group. */
+		/* Out where it came from, past the egress program, which finds the group answering. */
 		return bpf_redirect(ifindex, 0);
 	}
 	return TC_ACT_UNSPEC;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The maps. All of them are pinned by the loader; each has one writer. Bounds are defaults, the
- * loader may lower or raise those that go by slot.
+ * The maps. The loader pins all that the agent uses; each has one writer. Bounds are defaults; the loader may
+ * change those that go by slot.
  */
 #ifndef VIPD_MAPS_H
 #define VIPD_MAPS_H
@@ -18,7 +18,7 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } groups SEC(".maps");
 
-/* Writer: agent, through mmap. No state: made anew from the groups. */
+/* Writer: agent, through mmap. Pinned, so that the programs of two vipds share it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -35,7 +35,7 @@ struct {
 	__uint(max_entries, MAX_VIPS);
 } vips SEC(".maps");
 
-/* Writer: agent, through mmap. No state: made anew from the addresses. */
+/* Writer: agent, through mmap. Pinned like places. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
@@ -61,7 +61,7 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } roles SEC(".maps");
 
-/* Writer: agent. By slot * 2 + role.auth_index; the entry that is not live is the one written. */
+/* Writer: agent. By slot * 2 + role.auth_index; only the entry that is not live is written. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
@@ -69,10 +69,7 @@ struct {
 	__uint(max_entries, MAX_GROUPS * 2);
 } auth SEC(".maps");
 
-/*
- * Writer: XDP, but for claimed, which is egress's (the agent zeroes an entry when it hands out the slot).
- * By group slot.
- */
+/* Writer: XDP; of claimed, egress. The agent zeroes an entry when it allocates the slot. By group slot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__type(key, __u32);
@@ -80,7 +77,7 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } seen SEC(".maps");
 
-/* Writer: XDP. Authentic senders only, so a flood of forged addresses evicts nobody. */
+/* Writer: XDP. Only authentic senders, so that a flood of forged addresses evicts none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct source_key);
@@ -121,8 +118,9 @@ struct {
 } budget SEC(".maps");
 
 /*
- * Scratch of the digest, not state; not pinned. Nothing that runs on a CPU's packets interrupts
- * another there; were it to happen, a digest would come out wrong and the advert be refused.
+ * Scratch memory of an advert and its digest; it is not state and not pinned. A program may interrupt another
+ * one on the same CPU (preemptible softirqs, PREEMPT_RT). It then finds the scratch busy and leaves its advert
+ * unread, see take_scratch() in accept.h.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -131,7 +129,7 @@ struct {
 	__uint(max_entries, 1);
 } scratch SEC(".maps");
 
-/* Writer: BPF. No state, like scratch. */
+/* Writer: BPF. Not state, like scratch. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
@@ -139,21 +137,24 @@ struct {
 	__uint(max_entries, 1);
 } clock SEC(".maps");
 
-/* Writer: XDP. Authentic adverts only; when it is full, events_lost counts and seen still tells. */
+/*
+ * Writer: XDP. Authentic adverts; when it is full, events_lost counts them and seen still has the last one.
+ * Claims, as long as they leave most of the room to adverts (claim.h).
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, EVENTS_BYTES);
 	__type(value, struct event); /* for bpf2go; the kernel ignores it */
 } events SEC(".maps");
 
-/* Writer: BPF. Samples of frames, see tap.h. The maps of the tap are no state and not pinned. */
+/* Writer: BPF. Samples of frames, see tap.h. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, TAP_RING_BYTES);
 	__type(value, struct tap_sample); /* for bpf2go; the kernel ignores it */
 } tap SEC(".maps");
 
-/* Writer: BPF. What is left of the budgets, by group slot. */
+/* Writer: BPF. The rest of the budgets, by group slot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
@@ -177,7 +178,7 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } tap_capture SEC(".maps");
 
-/* Writer: agent; read here by what stands in for XDP. By interface index. */
+/* Writer: agent; read here by the stand-in for XDP. By interface index. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);

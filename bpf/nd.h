@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Neighbour solicitations for a VIP (RFC 4861): answered in place from the virtual MAC while answering
- * holds, dropped otherwise, as with ARP. What is malformed is left to the stack, which ignores it.
+ * Neighbour solicitations for a VIP (RFC 4861): answered in place from the virtual MAC while the node is
+ * answering, dropped otherwise, as with ARP; also claims. Malformed messages are left to the stack, which
+ * ignores them.
  */
 #ifndef VIPD_ND_H
 #define VIPD_ND_H
 
+#include "claim.h"
 #include "parse.h"
 #include "place.h"
 #include "role.h"
@@ -25,6 +27,7 @@
 #define ND_SOLICITED 0x40000000u
 #define ND_OVERRIDE 0x20000000u
 #define ND_MAX_OPTIONS 8
+#define ND_MIN_LEN 8 /* a router solicitation without options */
 
 struct nd_msg {
 	__u8 type;
@@ -49,8 +52,8 @@ _Static_assert(sizeof(struct nd_option) == 8, "nd_option");
 #define NA_FRAME_LEN (ND_OFF + NA_LEN)
 
 /*
- * The offset of the first link-layer option of a type, among the options from off up to stop. 0: none.
- * Negative: malformed, or more options than anybody sends.
+ * Returns the offset of the first link-layer option of a type, among the options from off up to stop. 0: none.
+ * Negative: malformed, or more options than any host sends.
  */
 static __always_inline int find_option(const __u8 *data, const __u8 *end, __u32 off, __u32 stop,
 				       __u32 type)
@@ -76,11 +79,26 @@ static __always_inline int find_option(const __u8 *data, const __u8 *end, __u32 
 	return off == stop ? found : -1;
 }
 
-/* Global, so that the verifier goes through the loop once. */
-__noinline int nd_option_at(PACKET *ctx, __u32 stop)
+/* Where the options of a message begin, and which holds its sender's link-layer address. */
+static __always_inline __u32 options_of(__u8 type, __u32 *which)
 {
-	return find_option(frame(ctx), frame_end(ctx), ND_OFF + sizeof(struct nd_msg), stop,
-			   ND_OPT_SOURCE_LL);
+	*which = type == ND_NEIGHBOR_ADVERT ? ND_OPT_TARGET_LL : ND_OPT_SOURCE_LL;
+	switch (type) {
+	case ND_ROUTER_SOLICIT:
+		return ND_OFF + 8;
+	case ND_ROUTER_ADVERT:
+		return ND_OFF + 16;
+	case ND_NEIGHBOR_SOLICIT:
+	case ND_NEIGHBOR_ADVERT:
+		return ND_OFF + sizeof(struct nd_msg);
+	}
+	return 0;
+}
+
+/* Global, so that the verifier checks the loop once. */
+__noinline int nd_option_at(PACKET *ctx, __u32 off, __u32 stop, __u32 which)
+{
+	return find_option(frame(ctx), frame_end(ctx), off, stop, which);
 }
 
 static __always_inline int is_unspecified(const __u8 *addr)
@@ -109,7 +127,7 @@ static __always_inline int is_valid_solicitation(PACKET *ctx, const struct ipv6h
 		return 0;
 	if (sum_frame(ctx, ND_OFF, plen, pseudo_v6(ip, IP_PROTO_ICMPV6, plen)) != 0xffff)
 		return 0;
-	*ll = nd_option_at(ctx, ND_OFF + plen);
+	*ll = nd_option_at(ctx, ND_OFF + sizeof(*nd), ND_OFF + plen, ND_OPT_SOURCE_LL);
 	if (*ll < 0)
 		return 0;
 	if (!is_unspecified(ip->saddr.s6_addr))
@@ -117,7 +135,7 @@ static __always_inline int is_valid_solicitation(PACKET *ctx, const struct ipv6h
 	return !*ll && is_solicited_node(ip->daddr.s6_addr, nd->target);
 }
 
-/* Who asked: where the answer goes. */
+/* The asker: where the answer goes. */
 struct asker {
 	__u8 addr[16];
 	__u8 mac[6];
@@ -125,7 +143,7 @@ struct asker {
 	__u8 vhid;
 };
 
-/* The link-layer address is the option's, else the frame's. 0: nobody can be answered there. */
+/* The link-layer address is the option's, else the frame's. 0: no answer can go there. */
 static __always_inline int find_asker(PACKET *ctx, const struct ethhdr *eth,
 				      const struct ipv6hdr *ip, __u32 ll, struct asker *who)
 {
@@ -143,10 +161,10 @@ static __always_inline int find_asker(PACKET *ctx, const struct ethhdr *eth,
 }
 
 /*
- * Turns the solicitation into the answer. To all nodes if it came from nobody, as duplicate address
- * detection does. The link-layer option is there always: RFC 4861 lets a unicast answer to a unicast
- * solicitation go without, but such a one may have reached us at the NIC's own MAC, and this answer
- * is what moves the asker to the virtual one.
+ * Turns the solicitation into the answer. It goes to all nodes if the source was unspecified, as in duplicate
+ * address detection. The link-layer option is always present: RFC 4861 allows a unicast answer to a unicast
+ * solicitation without it, but such a solicitation may have reached us at the NIC's own MAC, and the answer
+ * moves the asker to the virtual one.
  */
 static __always_inline void make_advertisement(struct ethhdr *eth, struct asker *who)
 {
@@ -183,7 +201,7 @@ static __always_inline void make_advertisement(struct ethhdr *eth, struct asker 
 			     w[4] + w[5] + w[6] + w[7]);
 }
 
-/* Makes room for the answer, which is never longer than what a NIC takes, and writes it. */
+/* Makes room for the answer, which is never longer than a NIC accepts, and writes it. */
 static __always_inline int answer(PACKET *ctx, struct asker *who)
 {
 	struct ethhdr *eth;
@@ -196,6 +214,73 @@ static __always_inline int answer(PACKET *ctx, struct asker *who)
 	make_advertisement(eth, who);
 	resum(ctx, eth + 1, NA_FRAME_LEN - ETH_HLEN);
 	return 1;
+}
+
+/*
+ * Returns the claim in a message from c->addr, or about it. Only what a receiver accepts as valid is one: RFC
+ * 4861, 6.1 and 7.1. Without an option the sender is at the source of the frame.
+ */
+__noinline int nd_claim(PACKET *ctx, struct claim *c, __u32 vip)
+{
+	void *end = frame_end(ctx);
+	struct ethhdr *eth = frame(ctx);
+	struct ipv6hdr *ip = (void *)(eth + 1);
+	struct nd_msg *nd = (void *)(ip + 1);
+	__u32 off, which, plen;
+	__u8 mac[6];
+	int ll;
+
+	if (!c || (void *)nd + ND_MIN_LEN > end || ip->hop_limit != ND_HOP_LIMIT || nd->code)
+		return 0;
+	plen = bpf_ntohs(ip->payload_len);
+	off = options_of(nd->type, &which);
+	__builtin_memcpy(c->src_mac, eth->h_source, ETH_ALEN);
+	if (!off || off > ND_OFF + plen ||
+	    sum_frame(ctx, ND_OFF, plen, pseudo_v6(ip, IP_PROTO_ICMPV6, plen)) != 0xffff)
+		return 0;
+	ll = nd_option_at(ctx, off, ND_OFF + plen, which);
+	if (ll < 0)
+		return 0;
+	__builtin_memcpy(c->mac, c->src_mac, ETH_ALEN);
+	if (ll) {
+		struct nd_option *opt = frame(ctx) + (ll & 0xfff);
+
+		OPAQUE(opt);
+		if ((void *)(opt + 1) > frame_end(ctx))
+			return 0;
+		__builtin_memcpy(c->mac, opt->mac, ETH_ALEN);
+	}
+	virtual_mac(mac, c->vhid);
+	return !same_mac(c->mac, mac) && note_claim(c, vip);
+}
+
+/* The VIP of a message: the target of an advertisement, the source of any other message. */
+static __always_inline void nd_speaker(PACKET *ctx, __u32 ifindex)
+{
+	struct ipv6hdr *ip = frame(ctx) + IP_OFF;
+	struct nd_msg *nd = (void *)(ip + 1);
+	struct claim c = { .ifindex = ifindex };
+	struct vip_key key = {};
+	struct vip_val *vip;
+
+	if ((void *)nd + ND_MIN_LEN > frame_end(ctx))
+		return;
+	if (nd->type == ND_NEIGHBOR_ADVERT) {
+		if ((void *)(nd + 1) > frame_end(ctx))
+			return;
+		__builtin_memcpy(key.addr, nd->target, sizeof(key.addr));
+	} else {
+		__builtin_memcpy(key.addr, &ip->saddr, sizeof(key.addr));
+	}
+	key.ifindex = ifindex;
+	vip = vip_at(&key);
+	if (!vip)
+		return;
+	c.slot = vip->group;
+	c.vhid = vip->vhid;
+	__builtin_memcpy(c.addr, key.addr, sizeof(c.addr));
+	if (nd_claim(ctx, &c, vip->vip))
+		tap_xdp(ctx, c.slot, TAP_CLASS_ANNOUNCED, TAP_CLAIM);
 }
 
 __noinline int nd_solicitation(PACKET *ctx, __u32 ifindex)
@@ -217,7 +302,7 @@ __noinline int nd_solicitation(PACKET *ctx, __u32 ifindex)
 	vip = vip_at(&key);
 	if (!vip || !reaches_us(eth, vip->nic_mac, vip->vhid))
 		return VERDICT_NEXT;
-	/* Sent to another address of ours, or from where no answer can go: not what anybody sends. */
+	/* Sent to another address of ours, or from where no answer can go: no host sends that. */
 	if (ip->daddr.s6_addr[0] != 0xff && !same_addr(ip->daddr.s6_addr, nd->target))
 		return VERDICT_NEXT;
 	if (ip->saddr.s6_addr[0] == 0xff || same_addr(ip->saddr.s6_addr, nd->target))
@@ -238,7 +323,7 @@ __noinline int nd_solicitation(PACKET *ctx, __u32 ifindex)
 	note_asked(st, ip->saddr.s6_addr32[3], is_multicast_mac(eth->h_dest));
 	who.vhid = vip->vhid;
 	who.flags = vip->flags;
-	/* The stack, too, knows the answer; egress gives it the virtual MAC. */
+	/* The stack answers too; egress puts the virtual MAC in. */
 	if (!find_asker(ctx, eth, ip, ll, &who))
 		return VERDICT_NEXT;
 	sample = tap_open(vip->group, TAP_CLASS_NEIGHBOUR);
@@ -251,6 +336,17 @@ __noinline int nd_solicitation(PACKET *ctx, __u32 ifindex)
 	if (st)
 		st->nd_advertisements++;
 	return XDP_TX;
+}
+
+/* ICMPv6: neighbour discovery, or not ours. */
+static __always_inline int nd_packet(PACKET *ctx, __u32 ifindex)
+{
+	struct nd_msg *nd = frame(ctx) + ND_OFF;
+
+	if ((void *)nd + ND_MIN_LEN > frame_end(ctx) || nd->type < ND_ROUTER_SOLICIT || nd->type > ND_NEIGHBOR_ADVERT)
+		return VERDICT_NEXT;
+	nd_speaker(ctx, ifindex);
+	return nd_solicitation(ctx, ifindex);
 }
 
 #endif

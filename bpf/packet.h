@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The packet that the handlers work on. They are compiled twice: for XDP, and for tc ingress, which
- * stands in where the XDP slot of an interface is another's (ingress.bpf.c).
+ * The packet that the handlers work on. They are compiled twice: for XDP, and for tc ingress, which stands in if
+ * another program has the XDP slot (ingress.bpf.c).
  */
 #ifndef VIPD_PACKET_H
 #define VIPD_PACKET_H
@@ -35,7 +35,7 @@ static __always_inline __u64 frame_length(const PACKET *ctx)
 	return ctx->len;
 }
 
-/* Makes the frame so long, at its end; the pointers into it are gone. 0: done. */
+/* Changes the length of the frame, at its end; pointers into it become invalid. 0: done. */
 static __always_inline int resize(PACKET *ctx, __u32 len)
 {
 	return bpf_skb_change_tail(ctx, len, 0);
@@ -47,12 +47,12 @@ static __always_inline void deliver(PACKET *ctx)
 	bpf_skb_change_type(ctx, PACKET_HOST);
 }
 
-/* Replaces the sum that a NIC has made over what is behind the Ethernet header by that of len bytes now. */
+/* Replaces the NIC's checksum of what follows the Ethernet header by that of len bytes now. */
 static __always_inline void resum(PACKET *ctx, void *l3, __u32 len)
 {
 	__s64 had = bpf_csum_update(ctx, 0), sum;
 
-	if (had < 0) /* it has made none */
+	if (had < 0) /* it has none */
 		return;
 	sum = bpf_csum_diff(0, 0, l3, len, 0);
 	sum = (__u32)sum + (__u64)(__u32)~had;
@@ -62,8 +62,8 @@ static __always_inline void resum(PACKET *ctx, void *l3, __u32 len)
 #else
 
 /*
- * Whether frames may come in several buffers, and with it bpf_xdp_get_buff_len (kernel 5.18). Set by
- * the loader; the verifier removes the branch that is not taken.
+ * Whether frames may come in several buffers, and with that bpf_xdp_get_buff_len (kernel 5.18) exists. The
+ * loader sets it; the verifier removes the branch that is not taken.
  */
 const volatile __u32 cfg_buff_len = 1;
 
@@ -81,7 +81,7 @@ static __always_inline int resize(PACKET *ctx, __u32 len)
 	return delta ? bpf_xdp_adjust_tail(ctx, delta) : 0;
 }
 
-/* Generic mode looks at the address again, and real drivers only after XDP. */
+/* Generic mode checks the address again, and real drivers only after XDP. */
 static __always_inline void deliver(PACKET *ctx)
 {
 	(void)ctx;

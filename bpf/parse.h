@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Headers as they travel, and the little arithmetic on them. Every pointer into a frame is checked
- * against its end on the line before its first use.
+ * Headers in wire format, and the little arithmetic on them. Every pointer into a frame is checked against its
+ * end on the line before its first use.
  */
 #ifndef VIPD_PARSE_H
 #define VIPD_PARSE_H
@@ -15,8 +15,9 @@
 
 #include "packet.h"
 
-/* linux/if_arp.h drags in libc headers that do not exist for this target. */
+/* linux/if_arp.h includes libc headers that do not exist for this target. */
 #define ARPHRD_ETHER 1
+#define ARPHRD_IEEE802 6
 #define ARPOP_REQUEST 1
 #define ARPOP_REPLY 2
 
@@ -31,8 +32,8 @@
 #define CARP_GROUP_V4 0xe0000012 /* 224.0.0.18 */
 
 /*
- * The sum loop reads at most this many 32-bit words: a VRRP advert of 255 IPv4 addresses, or of as many
- * IPv6 addresses as a frame of 1500 bytes holds.
+ * The checksum loop reads at most this many 32-bit words: a VRRP advert of 255 IPv4 addresses, or of as many
+ * IPv6 addresses as fit in a frame of 1500 bytes.
  */
 #define SUM_WORDS 365
 
@@ -100,7 +101,7 @@ static __always_inline int is_multicast_mac(const __u8 mac[6])
 	return mac[0] & 1;
 }
 
-/* Ethernet destinations that reach our stack: group addresses, the NIC's own and the virtual MAC. */
+/* Ethernet destinations that reach our stack: groups, the NIC's own and the virtual MAC. */
 static __always_inline int reaches_us(const struct ethhdr *eth, const __u8 *nic_mac, __u8 vhid)
 {
 	__u8 mac[6];
@@ -111,8 +112,8 @@ static __always_inline int reaches_us(const struct ethhdr *eth, const __u8 *nic_
 }
 
 /*
- * In two stores of 8 bytes, as it is compared and hashed: a load that has to wait for two smaller stores
- * costs more than the rest of a lookup.
+ * In two stores of 8 bytes, as it is compared and hashed: a load that waits for two smaller stores costs more
+ * than the rest of a lookup.
  */
 static __always_inline void v4_mapped(__u8 addr[16], __be32 v4_be)
 {
@@ -150,7 +151,7 @@ static __always_inline __u64 pseudo_v6(const struct ipv6hdr *ip, __u8 proto, __u
 	       bpf_htonl(proto);
 }
 
-/* Folds a sum of 32-bit (or 16-bit) words to 16 bits. Byte order does not matter to it. */
+/* Folds a sum of 32-bit (or 16-bit) words to 16 bits, in any byte order. */
 static __always_inline __u16 fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);
@@ -161,9 +162,9 @@ static __always_inline __u16 fold(__u64 sum)
 }
 
 /*
- * Folded ones-complement sum of len bytes at off, plus seed; 0xffff is what a right checksum gives.
- * 0 when the frame ends before, or len is beyond what any advert has: no sum of real data is 0.
- * Global, so that the verifier goes through the loop once and not once a caller's path.
+ * Returns the folded ones-complement sum of len bytes at off, plus seed; 0xffff for a correct checksum. 0 if the
+ * frame ends before, or len exceeds any advert: no sum of real data is 0. Global, so that the verifier checks
+ * the loop once and not once per path of a caller.
  */
 __noinline int sum_frame(PACKET *ctx, __u32 off, __u32 len, __u64 seed)
 {

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Which authentic adverts have been here before.
+ * Recognises authentic adverts that were already received.
  *
- * Sealed ones: the seal vouches for source and priority, and the sequence has to rise for that source. A
- * source never heard is taken as it comes. So is one without an address (0.0.0.0, ::) every time: many
- * nodes may send from there.
+ * Sealed adverts: the seal vouches for source and priority, and the sequence has to rise for that source.
+ * The first advert of a source is accepted as it is. So is every one without an address (0.0.0.0, ::):
+ * many nodes may send from there.
  *
- * Others, where the group is strict: CARP has no rule for its counter. FreeBSD, NetBSD and ucarp add one
- * per advert, go on from whatever they hear from a peer, and draw a fresh random number for each advert
+ * Other adverts, if the group is strict: CARP has no rule for its counter. FreeBSD, NetBSD and ucarp add one
+ * per advert, continue from whatever they hear from a peer, and draw a fresh random number for each advert
  * until they have heard one; OpenBSD's is constant until it boots. So a source has to prove that it
  * counts (REPLAY_PROVEN small steps up) before a jump counts against it, and then
- * - the next 2^32 are what comes next,
- * - what is just above the group's last advert or one of ours was adopted,
- * - the same again is a replay, unless the source never proved to count (OpenBSD),
- * - the last 2^32 are replays,
- * - anything further is one, until REPLAY_JUMPS of them came one interval apart with no step up in
- *   between: a source that booted, or draws at random.
- * What this cannot see: counters of one source that come back under another's address, or under one that
- * was never heard; OpenBSD's, since it is always the same. Priorities are not bound to the counter. Only
- * seals close that. Two CPUs that take in adverts of one source at once may lose a step: at worst one
- * more copy of the same advert is accepted.
+ * - the next 2^32 counters are new,
+ * - a counter just above the group's last advert or one of ours was adopted,
+ * - the same counter is a replay, unless the source never proved that it counts (OpenBSD),
+ * - the last 2^32 counters are replays,
+ * - any other counter is a replay, until REPLAY_JUMPS of them came one interval apart with no step up in
+ *   between: the source booted, or draws at random.
+ * What this cannot detect: counters of one source replayed from another address, known or unknown, and
+ * OpenBSD's counter, which is always the same. Priorities are not bound to the counter. Only seals close
+ * these gaps. Two CPUs that receive adverts of one source at once may lose a step: at worst one more copy
+ * of the same advert is accepted.
  */
 #ifndef VIPD_REPLAY_H
 #define VIPD_REPLAY_H
@@ -42,7 +42,7 @@ static __always_inline int has_no_address(const __u8 *src)
 	return !w[0] && !w[1] && (!w[2] || w[2] == bpf_htonl(0xffff)) && !w[3];
 }
 
-/* own: from one of our addresses, where all that is not newer than what we sent last is ours. */
+/* own: from one of our addresses; anything not newer than what we sent last is ours. */
 static __always_inline int sealed_replay(const struct event *ev, const struct source_val *src,
 					 const struct role *r, int own)
 {
@@ -56,13 +56,13 @@ static __always_inline int sealed_replay(const struct event *ev, const struct so
 	return src && src->flags & SOURCE_SEALED && !sequence_rises(src->seq, seq);
 }
 
-/* Whether a counter goes on from what the group heard last. */
+/* Whether a counter continues from what the group heard last. */
 static __always_inline int follows(__u64 counter, const struct seen *s)
 {
 	return counter - s->counter - 1 < REPLAY_ADOPT;
 }
 
-/* The same, or from one that we sent. */
+/* Whether it does, or continues from one that we sent. */
 static __always_inline int is_adopted(__u64 counter, const struct role *r, const struct seen *s)
 {
 	int i;
@@ -80,10 +80,10 @@ static __always_inline int is_adopted(__u64 counter, const struct role *r, const
 	return 0;
 }
 
-/* Notes a jump of a source that counts; 0 when it has jumped so often that it surely does not. */
+/* Notes a jump of a source that counts; 0 if it has jumped so often that it does not count. */
 static __always_inline int jumped(struct source_val *src, __u64 now)
 {
-	/* Spaced, so that a burst of captures is one jump. */
+	/* Spaced, so that a burst of replayed captures is one jump. */
 	if (now - src->jump_at >= src->interval_us * 750ull) {
 		src->jump_at = now;
 		src->jumps++;
@@ -105,7 +105,7 @@ static __always_inline int strict_replay(const struct event *ev, struct source_v
 	return src->rises >= REPLAY_PROVEN && !is_adopted(ev->counter, r, s) && jumped(src, ev->at);
 }
 
-/* What an accepted advert teaches about the counters of its source. */
+/* Learns from an accepted advert about the counters of its source. */
 static __always_inline void learn_counter(struct source_val *src, const struct event *ev,
 					  const struct role *r, const struct seen *s)
 {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What this node may do for a group, and what makes it stop: the kernel's side of the lease. */
+/* The kernel's side of the lease: what this node may do for a group, and what ends that. */
 #ifndef VIPD_ROLE_H
 #define VIPD_ROLE_H
 
 #include "clock.h"
 #include "maps.h"
 
-/* The agent stores each of these with one instruction while we run: load each of them once. */
+/* The agent stores each of these with one instruction while we run: load each only once. */
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 
 #define GOODBYE 255
@@ -31,9 +31,9 @@ static __always_inline int holds(const struct role *r, const struct seen *s)
 }
 
 /*
- * Whether this node speaks for the group now. Missing state is no licence to speak. A claim counts from
- * the moment its advert leaves: that one makes the old owner yield and switches learn, and what arrives
- * before the agent has stored the first lease must find somebody.
+ * Whether this node speaks for the group now. Missing state never permits it. A claim counts from the moment its
+ * advert leaves: that advert makes the old owner yield and switches learn, so frames that arrive before the
+ * agent has stored the first lease need a receiver.
  */
 static __always_inline int answering(__u32 slot)
 {
@@ -53,7 +53,7 @@ static __always_inline int answering(__u32 slot)
 	return now < claim && claim == READ_ONCE(s->claimed);
 }
 
-/* Whether an advert of ours may leave: answering, or about to. The first one of a claim is noted. */
+/* Whether an advert of ours may leave: answering, or about to. Records the first one of a claim. */
 static __always_inline int advertise(__u32 slot)
 {
 	struct role *r = role_of(slot);
@@ -79,9 +79,9 @@ static __always_inline __u32 interval_us(__u8 advbase, __u8 advskew)
 }
 
 /*
- * Whether an advert obliges us to yield, mine being what we last sent (role.sent_prio). Equal does,
- * as on the BSDs; a goodbye (255/255) never. The demote byte counts as in OpenBSD's ip_carp.c, but
- * only against a source that is known to understand it.
+ * Whether an advert makes us yield; mine is what we last sent (role.sent_prio). An equal one does, as on the
+ * BSDs; a goodbye (255/255) never does. The demote byte counts as in OpenBSD's ip_carp.c, but only against a
+ * source that is known to obey it.
  */
 static __always_inline int superior(__u8 advbase, __u8 advskew, __u8 demote, __u64 mine, int aware)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Sealed adverts: the counter of a vipd node carries a sequence (bits 63..32), a tag that binds it to
- * source and priority (31..16) and a tag by which it is known for one (15..0). See
- * docs/sealed-adverts.md; agent/wire/seal.go is the other side. SipHash-2-4 of fixed messages.
+ * Sealed adverts: the counter of a vipd node carries a sequence (bits 63..32), a tag that binds it to source and
+ * priority (31..16) and a tag that identifies it (15..0). See docs/sealed-adverts.md; agent/wire/seal.go is the
+ * other side. SipHash-2-4 of fixed messages.
  */
 #ifndef VIPD_SEAL_H
 #define VIPD_SEAL_H
@@ -87,10 +87,9 @@ static __always_inline __u16 bind_tag(const __u64 key[2], __u32 seq, const struc
 }
 
 /*
- * What the counter of an authentic advert is, under the context that fitted: enum seal. A tag is of 16
- * bits, so an ordinary counter looks like a broken seal once in 65536: that advert is lost, the next is
- * not (but see docs/sealed-adverts.md for OpenBSD's constant one). For a context that seals. Global:
- * verified once.
+ * What the counter of an authentic advert is under the matching context: enum seal. A tag has 16 bits, so one in
+ * 65536 ordinary counters looks like a broken seal: that advert is lost, but not the next (for OpenBSD's
+ * constant counter see docs/sealed-adverts.md). For a context that seals. Global: verified once.
  */
 __noinline int open_seal(const struct auth_context *c, const struct event *ev)
 {

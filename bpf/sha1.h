@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The SHA-1 block function (FIPS 180-4, 6.1.2), unrolled. Five rounds bring the five state words back to
- * their places, so nothing is moved. What bounds it on today's CPUs is the number of arithmetic
- * instructions, and BPF has no rotation: a state word that stands twice in 64 bits is turned by one shift,
- * of which there are two to come in its life.
+ * The SHA-1 block function (FIPS 180-4, 6.1.2), unrolled. Five rounds bring the five state words back to their
+ * places, so nothing is moved. On today's CPUs the number of arithmetic instructions limits it, and BPF has no
+ * rotation: a state word that is held twice in 64 bits is rotated by one shift, and each word needs two more
+ * rotations.
  */
 #ifndef VIPD_SHA1_H
 #define VIPD_SHA1_H
@@ -20,10 +20,10 @@
 #define SHA1_PARITY(b, c, d) ((b) ^ (c) ^ (d))
 #define SHA1_MAJORITY(b, c, d) (((b) & (c)) + ((d) & ((b) ^ (c))))
 
-/* Loaded anew each time: there are no registers for them, and a copy on the stack is no nearer. */
+/* Loaded each time: there are no registers for them, and a copy on the stack is not nearer. */
 #define SHA1_WORD(t) (*(volatile __u32 *)&w[(t) & (SHA1_WORDS - 1)])
 
-/* The word of round t: given, or made from four before it, in the place of the one it needs last. */
+/* The word of round t: given, or computed from four earlier ones, in the place of the oldest. */
 #define SHA1_GIVEN(t) SHA1_WORD(t)
 #define SHA1_NEXT(t) sha1_next(w, t)
 
@@ -37,9 +37,9 @@ static __always_inline __u32 sha1_next(__u32 *w, int t)
 }
 
 /*
- * One round: e += rotl(a, 5) + F(b, c, d) + K + W, and b is turned by 30. a is doubled here, and is b in the
- * next round; of the others the lower half counts. OPAQUE: e is complete but for what a gives, for which the
- * next round waits; and a multiplication would double a in one instruction, but in three cycles.
+ * One round: e += rotl(a, 5) + F(b, c, d) + K + W, and b is rotated by 30. a is doubled here, and is b in the
+ * next round; of the others the lower half counts. OPAQUE: e is complete except for a, for which the next round
+ * waits; a multiplication would double a in one instruction, but in three cycles.
  */
 #define SHA1_ROUND(F, K, W, a, b, c, d, e)                                                         \
 	do {                                                                                       \
@@ -71,7 +71,7 @@ static __always_inline __u32 sha1_next(__u32 *w, int t)
 		SHA1_FIVE(F, K, SHA1_NEXT, (t) + 15);                                              \
 	} while (0)
 
-/* Folds the 16 words at w (host order), which are overwritten, into the state h. */
+/* Folds the 16 words at w (host order) into the state h, and overwrites them. */
 static __always_inline void sha1_block(__u32 *h, __u32 *w)
 {
 	__u64 a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* How tc programs reach into a frame, of which only a part may be in one piece. */
+/* How tc programs access a frame, of which only a part may be linear. */
 #ifndef VIPD_SKB_H
 #define VIPD_SKB_H
 
@@ -11,7 +11,7 @@ static __always_inline int has(struct __sk_buff *skb, __u32 len)
 	return (void *)(long)skb->data + len <= (void *)(long)skb->data_end;
 }
 
-/* Brings the first len bytes within reach; 0 when the frame is shorter. */
+/* Makes the first len bytes accessible; 0 if the frame is shorter. */
 static __always_inline int pull(struct __sk_buff *skb, __u32 len)
 {
 	if (has(skb, len))

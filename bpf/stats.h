@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Counters. All are per CPU, so a plain increment is enough; a miss of the map loses a count only. */
+/* Counters. All are per CPU, so a plain increment is enough; a map miss only loses a count. */
 #ifndef VIPD_STATS_H
 #define VIPD_STATS_H
 

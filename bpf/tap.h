@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The tap: samples of the frames that the programs consume, judge or send for a group, for the flight
- * recorder and vipctl capture. It never changes a verdict and never wakes the agent.
+ * The tap: samples of the frames that the programs consume, judge or send for a group, for the flight recorder
+ * and vipctl capture. It never changes a verdict and never wakes the agent.
  *
- * Each drain of the agent begins an epoch, in which every group has so many samples of a class on each
- * CPU; counting them needs no clock. Without an agent no epoch begins, and the tap is shut.
+ * Each drain by the agent begins an epoch, in which every group has a number of samples per class and CPU;
+ * counting them needs no clock. Without an agent no epoch begins, and the tap is shut.
  */
 #ifndef VIPD_TAP_H
 #define VIPD_TAP_H
@@ -17,18 +17,18 @@
 volatile __u32 tap_epoch = 0;
 
 /*
- * Samples of each class in an epoch. Adverts: the quickest interval there is, over an epoch of 250 ms.
- * What a capture may have is bounded, too.
+ * Samples of each class in an epoch. For adverts: the shortest interval, over an epoch of 250 ms. Captures are
+ * bounded too.
  */
 #define TAP_ADVERTS 72
 #define TAP_OTHERS 16
-#define TAP_CAPTURE 256
+#define TAP_CAPTURE 160
 
-/* What a sample tells beside its frame, in one word: a global function takes few arguments. */
+/* What a sample has beside its frame, in one word: a global function takes few arguments. */
 #define TAP_SAID(what, why) ((__u32)(what) | (__u32)(why) << 8)
 #define TAP_FLAGS(flags) ((__u32)(flags) << 16)
 
-/* Begins the epoch for a group on this CPU. Global: it is not the ordinary way. */
+/* Begins the epoch for a group on this CPU. Global, since it is off the hot path. */
 __noinline int tap_refill(__u32 slot)
 {
 	struct tap_used *u = bpf_map_lookup_elem(&tap_used, &slot);
@@ -47,7 +47,7 @@ __noinline int tap_refill(__u32 slot)
 	return 1;
 }
 
-/* Whether a frame may be sampled, which is then paid for. */
+/* Whether a frame may be sampled; if so, it is charged. */
 static __always_inline int tap_open(__u32 slot, enum tap_class class)
 {
 	struct tap_used *u = bpf_map_lookup_elem(&tap_used, &slot);
@@ -64,7 +64,7 @@ static __always_inline int tap_open(__u32 slot, enum tap_class class)
 	return 1;
 }
 
-/* Copies the beginning of a frame; returns how much of it. */
+/* Copies the beginning of a frame and returns its length. */
 static __always_inline __u32 tap_copy(struct tap_sample *s, const __u8 *p, const void *end)
 {
 	__u64 *w = (__u64 *)s->data;
@@ -86,7 +86,7 @@ static __always_inline __u32 tap_copy(struct tap_sample *s, const __u8 *p, const
 	return n;
 }
 
-/* A full ring loses the sample, which is counted. */
+/* If the ring is full, the sample is lost and counted. */
 static __always_inline struct tap_sample *tap_reserve(__u32 slot, __u32 said, __u64 at)
 {
 	struct tap_sample *s = bpf_ringbuf_reserve(&tap, sizeof(*s), 0);
@@ -120,14 +120,14 @@ __noinline int tap_in(PACKET *ctx, __u32 slot, __u32 said, __u64 at)
 	if (!s)
 		return 0;
 	s->ifindex = ctx->ingress_ifindex;
-	s->vlan = 0; /* tags are in the frame, or off it while a handler has it */
+	s->vlan = 0; /* tags are in the frame, or removed while a handler has it */
 	s->len = frame_length(ctx);
 	s->caplen = tap_copy(s, frame(ctx), frame_end(ctx));
 	bpf_ringbuf_submit(s, BPF_RB_NO_WAKEUP);
 	return 1;
 }
 
-/* The same of a frame on its way out. Only what is linear: the headers, which are pulled by then. */
+/* The same for an outgoing frame. Only the linear part: the headers, which are pulled by then. */
 __noinline int tap_out(struct __sk_buff *skb, __u32 slot, __u32 said)
 {
 	struct tap_sample *s = tap_reserve(slot, said, 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * An interface that goes back from tc ingress to XDP has both programs for a moment, so that no frame meets
- * none. XDP is first. What it answers or drops never gets further, and a frame to the virtual MAC has another
- * address then; but an advert that counted is passed on, and must not count twice.
+ * An interface that returns from tc ingress to XDP has both programs for a moment, so that no frame misses both.
+ * XDP comes first. What it answers or drops gets no further, and a frame to the virtual MAC has another address
+ * then; but an advert that counts is passed on, and must not count twice.
  */
 #ifndef VIPD_TWICE_H
 #define VIPD_TWICE_H
@@ -13,10 +13,10 @@
 
 #ifdef VIPD_INGRESS
 
-/* Goes by the record: no source says the same twice in half an interval. */
+/* Uses the seen entry: no source says the same twice within half an interval. */
 static __always_inline int is_taken(const struct event *ev, const struct seen *s)
 {
-	/* On the stack: verifiers before 6.2 take no key from a global function's argument. */
+	/* On the stack: verifiers before 6.2 accept no key from an argument of a global function. */
 	__u32 ifindex = ev->ifindex;
 	struct iface *f = bpf_map_lookup_elem(&ifaces, &ifindex);
 

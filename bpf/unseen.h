@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Whether our answers reach who asked. A client that has one asks no more, or asks the virtual MAC alone;
- * one that goes on asking everybody, again and again soon after each answer, has none. So native XDP_TX
- * looks on a driver that loses it in silence.
+ * Detects that our answers do not reach the client. A client that got an answer stops asking, or asks only the
+ * virtual MAC; one that keeps asking by broadcast, again and again soon after each answer, got none. This is
+ * what native XDP_TX looks like on a driver that loses it silently.
  */
 #ifndef VIPD_UNSEEN_H
 #define VIPD_UNSEEN_H
@@ -15,8 +15,8 @@
 #define UNSEEN_REPEATS 3
 
 /*
- * Notes a request that is answered. asker is what the client is told apart by, 0 for a probe, which every
- * host sends several times. Clients that share an entry hide each other, no more.
+ * Notes a request that is answered. asker identifies the client; it is 0 for a probe, which every host sends
+ * several times. Clients that share an entry only hide each other.
  */
 static __always_inline int note_asked(struct vip_stats *st, __u32 asker, __u32 everybody)
 {
@@ -31,7 +31,7 @@ static __always_inline int note_asked(struct vip_stats *st, __u32 asker, __u32 e
 		a->repeats = 0;
 	else if (++a->repeats >= UNSEEN_REPEATS && everybody)
 		st->unseen_at = now;
-	a->asker = everybody ? asker : 0; /* who asks us alone knows where we are */
+	a->asker = everybody ? asker : 0; /* a client that asks by unicast knows where we are */
 	a->at = now;
 	return 0;
 }

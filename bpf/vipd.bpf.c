@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The data plane of vipd: one XDP program that observes and answers, one tc program that fences
- * what leaves. Neither elects; they enforce the roles that the agent wrote. Any doubt passes.
+ * The data plane of vipd: one XDP program that observes and answers, one tc program that fences what leaves.
+ * Neither elects; they enforce the roles that the agent wrote. In doubt a frame passes.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -22,7 +22,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-/* The protocol in an IP packet, seen as cheaply as can be: most frames are none of ours. 0: too short. */
+/* The protocol in an IP packet, read as cheaply as possible: most frames are not ours. 0: too short. */
 static __always_inline __u8 ipv4_proto(const struct ethhdr *eth, const void *end)
 {
 	const struct iphdr *ip = (const void *)(eth + 1);
@@ -50,14 +50,14 @@ int vipd_xdp(struct xdp_md *ctx)
 	if ((void *)(eth + 1) > end)
 		goto out;
 	if (is_tag(eth->h_proto)) {
-		tags.tag[0] = tags.tag[1] = 0; /* Linux 5.15 passes nothing on of which it knows less */
+		tags.tag[0] = tags.tag[1] = 0; /* Linux 5.15 passes on nothing uninitialised */
 		ifindex = untag(ctx, &tags);
 		eth = frame(ctx);
 		end = frame_end(ctx);
 		if (!ifindex || (void *)(eth + 1) > end)
 			goto out;
 	}
-	/* Now: a handler may resize the frame, and eth is gone then. */
+	/* Now: a handler may resize the frame, which invalidates eth. */
 	virtual = is_virtual_mac(eth->h_dest);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
@@ -70,18 +70,18 @@ int vipd_xdp(struct xdp_md *ctx)
 			verdict = advert_v6(ctx, ifindex);
 			break;
 		case IP_PROTO_ICMPV6:
-			verdict = nd_solicitation(ctx, ifindex);
+			verdict = nd_packet(ctx, ifindex);
 			break;
 		}
 		break;
 	case bpf_htons(ETH_P_ARP):
-		verdict = arp_request(ctx, ifindex);
+		verdict = arp_packet(ctx, ifindex);
 		break;
 	}
 	if (verdict == VERDICT_NEXT && virtual)
 		verdict = to_virtual_mac(ctx, ifindex);
 out:
-	/* What lost its tags goes on with them or not at all: it would be another network's. */
+	/* Never pass a frame whose tags were removed: it would be another network's. */
 	if (tags.len && !put_tags_back(ctx, &tags)) {
 		count_iface(ifindex, IF_TAGS_LOST);
 		return XDP_ABORTED;
@@ -95,13 +95,13 @@ int vipd_egress(struct __sk_buff *skb)
 	int verdict = TC_ACT_UNSPEC;
 	struct ethhdr *eth;
 
-	/* What a VLAN device sends through its parent was judged there. Id 0 is a priority, no VLAN. */
+	/* Frames of a VLAN device were judged there. Id 0 is a priority, not a VLAN. */
 	if ((skb->vlan_present && skb->vlan_tci & VLAN_ID_MASK) || !pull(skb, ETH_HLEN))
 		goto out;
 	eth = (void *)(long)skb->data;
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		goto out;
-	/* Not skb->protocol: a packet socket may say there what it likes. */
+	/* Not skb->protocol: a packet socket may set it to anything. */
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
 		verdict = egress_ipv4(skb);

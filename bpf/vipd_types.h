@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Every structure that the BPF programs share with the agent. bpf2go turns them into Go types and
- * loader/layout_test.go compares both sides. Fixed-width types, explicit zeroed padding, no unions
- * (bpf2go truncates them), no bitfields; addresses are 16 bytes, IPv4 as v4-mapped.
+ * loader/object/layout_test.go compares both sides. Rules: fixed-width types, explicit zeroed padding, no unions
+ * (bpf2go truncates them), no bitfields. Addresses are 16 bytes, IPv4 as v4-mapped.
  *
  * All integers are in host byte order unless the name ends in _be. Times are CLOCK_BOOTTIME ns.
  */
@@ -15,7 +15,7 @@
 #define MAX_GROUPS 4096
 #define MAX_PLACES 8192 /* a power of two */
 #define MAX_VIPS 16384
-#define VIP_PLACE_BITS 15 /* of them 2 to the power of this */
+#define VIP_PLACE_BITS 15 /* there are 2^VIP_PLACE_BITS */
 #define MAX_IFACES 4096
 #define MAX_SOURCES 65536
 #define MAX_CONTEXTS 8
@@ -24,7 +24,7 @@
 #define EVENTS_BYTES (1 << 20)
 
 /* Raised with every incompatible change of a pinned layout; the loader compares it. */
-#define LAYOUT_VERSION 5
+#define LAYOUT_VERSION 7
 
 #define ROLE_INIT 1
 #define ROLE_BACKUP 2
@@ -32,7 +32,7 @@
 #define ROLE_MASK 3
 #define ROLE_SHIFT 2
 
-/* Why an advert of one of our groups was refused: index into group_stats.rejected. */
+/* Why an advert of one of our groups was rejected: index into group_stats.rejected. */
 enum reject {
 	REJECT_NONE,
 	REJECT_BAD_TTL,
@@ -47,27 +47,27 @@ enum reject {
 	REJECT_SIZE = 16,
 };
 
-/* What a counter is to seal.h. */
+/* What seal.h finds in a counter. */
 enum seal {
 	SEAL_NONE,   /* an ordinary one */
-	SEAL_VALID,  /* a vipd node sent just this */
-	SEAL_BROKEN, /* a vipd node's counter under something else */
+	SEAL_VALID,  /* a vipd node sent exactly this */
+	SEAL_BROKEN, /* a vipd node's counter on another advert */
 };
 
-/* Why a frame was dropped other than as a refused advert: index into group_stats.dropped. */
+/* Why a frame other than a rejected advert was dropped: index into group_stats.dropped. */
 enum dropped {
 	DROP_NOT_ANSWERING_ARP,
 	DROP_NOT_ANSWERING_MAC,
 	DROP_EGRESS_ARP,
 	DROP_EGRESS_IP,
 	DROP_EGRESS_ADVERT,
-	DROP_UNICAST_ADVERT, /* accepted, and of no use to the stack: it would answer "unreachable" */
+	DROP_UNICAST_ADVERT, /* accepted; the stack would answer "unreachable" */
 	DROP_NOT_ANSWERING_ND,
 	DROP_EGRESS_ND,
 	DROP_SIZE = 8,
 };
 
-/* What was seen on an interface and belongs to none of our groups: index into if_stats.count. */
+/* Frames on an interface that belong to none of our groups: index into if_stats.count. */
 enum if_count {
 	IF_BAD_VHID,
 	IF_FOREIGN_VRRP,
@@ -79,15 +79,14 @@ enum if_count {
 /* groups: which group owns a VHID on an interface. */
 struct group_key {
 	__u32 ifindex;
-	__u16 vlan;
 	__u8 vhid;
-	__u8 pad;
+	__u8 pad[3];
 };
 _Static_assert(sizeof(struct group_key) == 8, "group_key");
 
 /*
- * vlans: which VLAN device the tags of a frame on its parent mean, by its index. A VLAN of one tag has it in
- * outer, and nothing in inner.
+ * vlans: the VLAN device, by index, that the tags of a frame on its parent belong to. A VLAN with one tag has it
+ * in outer, and inner is 0.
  */
 struct vlan_key {
 	__u32 ifindex;
@@ -112,19 +111,18 @@ struct group_val {
 };
 _Static_assert(sizeof(struct group_val) == 16, "group_val");
 
-/* places: a group where it is found at once, see place.h. */
+/* places: a group where one load finds it, see place.h. */
 struct place {
-	struct group_key key __attribute__((aligned(8))); /* to be loaded in one go; all 0: none */
+	struct group_key key __attribute__((aligned(8))); /* loaded as one word; all 0: none */
 	struct group_val val;
 };
 _Static_assert(sizeof(struct place) == 24, "place");
 
 /* vips: which group owns an address on an interface. */
 struct vip_key {
-	__u8 addr[16] __attribute__((aligned(8))); /* to be compared in 8-byte steps */
+	__u8 addr[16] __attribute__((aligned(8))); /* compared in 8-byte steps */
 	__u32 ifindex;
-	__u16 vlan;
-	__u16 pad;
+	__u32 pad;
 };
 _Static_assert(sizeof(struct vip_key) == 24, "vip_key");
 
@@ -139,21 +137,21 @@ struct vip_val {
 };
 _Static_assert(sizeof(struct vip_val) == 16, "vip_val");
 
-/* vip_places: an address where it is found at once, see place.h. A cache line. */
+/* vip_places: an address where one load finds it, see place.h. A cache line. */
 struct vip_place {
 	__u64 where; /* the last word of the key; 0: none */
 	__u64 addr[2];
 	struct vip_val val __attribute__((aligned(8)));
-	__u64 more; /* how many addresses do without this entry, though it is theirs, too */
+	__u64 more; /* how many other addresses share this entry and are only in vips */
 	__u64 pad[2];
 };
 _Static_assert(sizeof(struct vip_place) == 64, "vip_place");
 
-/* One advert that we sent: what a loop is recognised by. */
+/* One advert that we sent, to recognise a loop. */
 struct sent {
 	__u64 counter;
 	__u32 digest[5];
-	__u32 prio; /* as role.sent_prio */
+	__u32 prio; /* like role.sent_prio */
 };
 _Static_assert(sizeof(struct sent) == 32, "sent");
 
@@ -161,7 +159,7 @@ _Static_assert(sizeof(struct sent) == 32, "sent");
 struct role {
 	__u64 role_gen;   /* generation << 2 | ROLE_* */
 	__u64 lease;	  /* answering until */
-	__u64 send_until; /* a claim: its adverts may leave until, and only a superior advert yields until */
+	__u64 send_until; /* of a claim: until then its adverts may leave, and only a superior advert makes it yield */
 	__u64 sent_prio;  /* advbase << 16 | skew << 8 | demote, as last sent */
 	__u64 auth_index; /* which of the two auth entries is live */
 	__u64 n_src;
@@ -173,19 +171,19 @@ struct role {
 _Static_assert(sizeof(struct role) == 384, "role");
 
 /*
- * One accepted key and address set. tmpl is what is left of the inner message after its last whole
- * block: a hole of 8 zero bytes at off for the counter, then SHA-1's padding and length, as words
- * in host order so that nothing is swapped in the kernel.
+ * One accepted key and address set. tmpl is the rest of the inner message after its last whole block: a hole of
+ * 8 zero bytes at off for the counter, then SHA-1's padding and length, as words in host order so that the
+ * kernel swaps nothing.
  */
 struct auth_context {
 	__u32 inner[5];
 	__u32 outer[5];
-	__u32 tmpl[32] __attribute__((aligned(8))); /* to be copied in 8-byte steps */
+	__u32 tmpl[32] __attribute__((aligned(8))); /* copied in 8-byte steps */
 	__u32 off;     /* 0..63 */
 	__u32 nblocks; /* 1 or 2 */
 	__u64 recognise[2]; /* SipHash keys of sealed adverts, see seal.h */
 	__u64 bind[2];
-	__u32 sealed; /* the two are set */
+	__u32 sealed; /* recognise and bind are set */
 	__u32 pad;
 };
 _Static_assert(sizeof(struct auth_context) == 216, "auth_context");
@@ -217,11 +215,15 @@ struct seen {
 	__u8 pad[3];
 	__u64 yielded_gen; /* only ever rises */
 	__u64 limited_at;  /* when a budget last ran out, to within LIMITED_GRAIN_NS */
-	__u64 claimed;	   /* send_until of the claim whose advert left; egress writes it, nobody else */
+	__u64 claimed;	   /* send_until of the claim whose advert left; only egress writes it */
+	__u64 told_at;	   /* news.h: when the span of the events that told_n counts began, */
+	__u32 told_said;   /* and what the last one said */
+	__u16 told_gen;
+	__u16 told_n;
 };
-_Static_assert(sizeof(struct seen) == 96, "seen");
+_Static_assert(sizeof(struct seen) == 112, "seen");
 
-/* sources: what is known of one sender of a group. */
+/* sources: what is known about one sender of a group. */
 struct source_key {
 	__u32 slot;
 	__u8 src[16];
@@ -237,22 +239,23 @@ _Static_assert(sizeof(struct source_key) == 20, "source_key");
 
 struct source_val {
 	__u64 counter;
-	__u64 jump_at;	   /* see replay.h for this and what follows */
+	__u64 jump_at;	   /* for this and the rest see replay.h */
 	__u32 flags;
 	__u32 seq;	   /* of the last sealed advert */
-	__u32 interval_us; /* as last stated, goodbyes aside */
+	__u32 interval_us; /* as last stated, except in goodbyes */
 	__u8 rises;
 	__u8 jumps;
-	__u16 since; /* when the counter changed last, in ticks that wrap after 73 minutes */
+	__u16 since; /* when the counter last changed, in ticks that wrap after 73 minutes */
 };
 _Static_assert(sizeof(struct source_val) == 32, "source_val");
 
-/* scratch: room for a block of SHA-1 and for an advert on its way, more than the stack has. */
+/* scratch: a block of SHA-1 and the advert in progress, more than fits on the stack. */
 struct scratch {
-	__u64 w[10]; /* a block, and what lies behind it */
+	__u64 w[10]; /* a block and what follows it */
 	__u64 advert[12]; /* struct advert of accept.h */
+	__u64 busy;	  /* a program on this CPU is using it */
 };
-_Static_assert(sizeof(struct scratch) == 176, "scratch");
+_Static_assert(sizeof(struct scratch) == 184, "scratch");
 
 /* clock: this CPU's last reading of the clock, see clock.h. */
 struct clock {
@@ -272,7 +275,7 @@ struct group_stats {
 	__u64 pad;
 	__u64 rejected[REJECT_SIZE];
 	__u64 dropped[DROP_SIZE];
-	__u64 contexts[MAX_CONTEXTS]; /* received, by the context that fitted */
+	__u64 contexts[MAX_CONTEXTS]; /* received, by matching context */
 };
 _Static_assert(sizeof(struct group_stats) == 320, "group_stats");
 
@@ -287,7 +290,7 @@ struct asked {
 _Static_assert(sizeof(struct asked) == 16, "asked");
 
 struct vip_stats {
-	__u64 arp_requests; /* asked for the VIP, gratuitous ones not included */
+	__u64 arp_requests; /* for the VIP, without gratuitous ones */
 	__u64 arp_replies;
 	__u64 arp_suppressed;
 	__u64 arp_gratuitous;
@@ -296,20 +299,26 @@ struct vip_stats {
 	__u64 nd_suppressed;
 	__u64 unseen_at; /* when a client last seemed not to see our answers; 0: never */
 	struct asked asked[MAX_ASKED];
+	__u64 claims;	   /* messages that give the VIP to another MAC, see claim.h */
+	__u64 claims_told; /* claims reported to the agent */
+	__u64 claim_at;	   /* when the last one was reported; 0: never */
+	__u8 claim_mac[6]; /* and its MAC */
+	__u8 pad[2];
 };
-_Static_assert(sizeof(struct vip_stats) == 128, "vip_stats");
+_Static_assert(sizeof(struct vip_stats) == 160, "vip_stats");
 
 struct if_stats {
 	__u64 count[IF_COUNT_SIZE];
 };
 _Static_assert(sizeof(struct if_stats) == 64, "if_stats");
 
-/* budget: when the next digest of each class is paid for (see budget.h). */
+/* budget: when the next digest of each class and the next claim may come (budget.h). */
 struct budget {
 	__u64 class1;
 	__u64 class2;
+	__u64 claims;
 };
-_Static_assert(sizeof(struct budget) == 16, "budget");
+_Static_assert(sizeof(struct budget) == 24, "budget");
 
 #define EVENT_YIELDED 1
 #define EVENT_DEMOTE_AWARE 2
@@ -337,32 +346,49 @@ struct event {
 };
 _Static_assert(sizeof(struct event) == 64, "event");
 
-/* tap: a frame that was consumed, judged or sent for a group (tap.h). What a sample tells of it. */
+/*
+ * events: also an ARP or ND message that gives a VIP to another MAC. Its length distinguishes it from an event.
+ */
+struct claim {
+	__u64 at;
+	__u32 ifindex;
+	__u32 slot;
+	__u8 addr[16];
+	__u8 mac[6];	 /* in the message */
+	__u8 src_mac[6]; /* of the frame */
+	__u32 count;	 /* claims of the address since the last one reported */
+	__u8 vhid;
+	__u8 pad[7];
+};
+_Static_assert(sizeof(struct claim) == 56, "claim");
+
+/* tap: a frame that was consumed, judged or sent for a group (tap.h). What happened to it: */
 enum tap_what {
-	TAP_AUTHENTIC, /* advert that counted; flags: EVENT_* */
+	TAP_AUTHENTIC, /* advert that counts; flags: EVENT_* */
 	TAP_REJECTED,  /* advert; why: enum reject */
 	TAP_DROPPED,   /* why: enum dropped */
 	TAP_FOREIGN_VRRP,
 	TAP_ADVERT_SENT,
 	TAP_ARP_REQUEST, /* for a VIP of ours, and answered */
 	TAP_ARP_REPLY,	 /* by XDP */
-	TAP_ARP_GRATUITOUS, /* somebody announces the VIP */
+	TAP_ARP_GRATUITOUS, /* an announcement of the VIP */
 	TAP_ARP_SENT,	    /* from a VIP, by this host */
 	TAP_ND_SOLICITATION,
 	TAP_ND_ADVERTISEMENT,
 	TAP_ND_SENT,
+	TAP_CLAIM, /* another host gives the VIP to another MAC */
 };
 
-/* Each class has a budget of its own, so that no flood hides what matters more. */
+/* Each class has its own budget, so that a flood hides nothing more important. */
 enum tap_class {
 	TAP_CLASS_HEARD, /* authentic adverts */
 	TAP_CLASS_SENT,	 /* ours */
-	TAP_CLASS_CHEAP, /* refused without a digest */
-	TAP_CLASS_DIGEST, /* refused by its digest, or after it */
-	TAP_CLASS_NEIGHBOUR, /* ARP and ND that is answered */
+	TAP_CLASS_CHEAP, /* rejected without a digest */
+	TAP_CLASS_DIGEST, /* rejected by the digest, or after it */
+	TAP_CLASS_NEIGHBOUR, /* ARP and ND that we answer */
 	TAP_CLASS_ANNOUNCED, /* gratuitous, and from a VIP */
 	TAP_CLASS_DROPPED,
-	TAP_CLASS_TURN, /* adverts that end something: a goodbye, and what made us yield */
+	TAP_CLASS_TURN, /* adverts that end a role: goodbyes, and what made us yield */
 	TAP_CLASSES,
 };
 
@@ -370,7 +396,7 @@ struct tap_used {
 	__u32 epoch;
 	__u32 pad;
 	__u16 left[TAP_CLASSES]; /* in this epoch */
-	__u64 skipped; /* frames that found nothing left */
+	__u64 skipped; /* frames beyond the budget */
 	__u64 lost;    /* samples that found the ring full */
 };
 _Static_assert(sizeof(struct tap_used) == 40, "tap_used");
@@ -394,14 +420,14 @@ struct tap_sample {
 };
 _Static_assert(sizeof(struct tap_sample) == 160, "tap_sample");
 
-/* ifaces: what the loader attached, so that whoever comes after a crash finds it. */
+/* ifaces: what the loader attached, for the next process after a crash. */
 #define IFACE_CLSACT_FILTER 1
-#define IFACE_CLSACT_QDISC 2 /* the qdisc is ours, too */
-#define IFACE_RXVLAN 4 /* rx-vlan-offload was on and has to be so again */
-#define IFACE_CARRIER 8 /* attached for VLANs on it alone */
+#define IFACE_CLSACT_QDISC 2 /* vipd also added the qdisc */
+#define IFACE_RXVLAN 4 /* rx-vlan-offload was on, to be restored */
+#define IFACE_CARRIER 8 /* attached only for VLANs on it */
 #define IFACE_INGRESS 16 /* a clsact filter stands in for XDP */
-#define IFACE_RXSTAG 32 /* rx-vlan-stag-hw-parse was on and has to be so again */
-#define IFACE_BOTH 64 /* XDP has taken over from what stood in for it, which is still there */
+#define IFACE_RXSTAG 32 /* rx-vlan-stag-hw-parse was on, to be restored */
+#define IFACE_BOTH 64 /* XDP and its stand-in are both attached */
 
 struct iface {
 	__u32 flags;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * VLAN tags in a frame that XDP sees on the parent interface. What tags mean is in a map: a frame with
- * them is judged as if it had come in on the VLAN device, whose index is the key everywhere else. The
- * handlers know frames without tags only, so those that concern them lose the tags on the way in and have
- * them back on the way out.
+ * VLAN tags in a frame that XDP sees on the parent interface. A map gives the VLAN device of the tags: the frame
+ * is judged as if it had come in on that device, whose index is the key everywhere else. Handlers know only
+ * frames without tags, so frames for them lose their tags on the way in and get them back on the way out.
  */
 #ifndef VIPD_VLAN_H
 #define VIPD_VLAN_H
@@ -14,13 +13,13 @@
 #define MACS_LEN (2 * ETH_ALEN)
 #define TAG_LEN 4
 
-/* The tags that a frame has lost, as they travel. */
+/* The tags that a frame has lost, in wire format. */
 struct tags {
-	__u32 len; /* in bytes; 0: none was taken off */
+	__u32 len; /* in bytes; 0: none removed */
 	__u32 tag[2];
 };
 
-/* Whether a handler may want the packet behind the tags. */
+/* Whether the packet behind the tags may be for a handler. */
 static __always_inline int is_wanted(__be16 proto_be, const void *p, const void *end)
 {
 	const struct ipv6hdr *ip6 = p;
@@ -39,7 +38,7 @@ static __always_inline int is_wanted(__be16 proto_be, const void *p, const void 
 	return 0;
 }
 
-/* Adds a tag to the key. One with id 0 carries a priority and no VLAN. */
+/* Adds a tag to the key. A tag with id 0 carries a priority but no VLAN. */
 static __always_inline void add_tag(struct vlan_key *key, __be16 proto_be, __be16 tci_be)
 {
 	__u16 id = bpf_ntohs(tci_be) & VLAN_ID_MASK;
@@ -55,7 +54,7 @@ static __always_inline void add_tag(struct vlan_key *key, __be16 proto_be, __be1
 	}
 }
 
-/* Moves the addresses over the tags. Global, as its reverse: the verifier goes through each once. */
+/* Moves the addresses over the tags. Global, like its reverse: the verifier checks each once. */
 __noinline int take_tags_off(struct xdp_md *ctx, struct tags *t, __u32 len)
 {
 	__u32 *p = frame(ctx);
@@ -67,7 +66,7 @@ __noinline int take_tags_off(struct xdp_md *ctx, struct tags *t, __u32 len)
 	b = p[1];
 	c = p[2];
 	t->tag[0] = p[3];
-	t->tag[1] = p[4]; /* of no meaning where there is one tag */
+	t->tag[1] = p[4]; /* meaningless with one tag */
 	len = len == 2 * TAG_LEN ? 2 * TAG_LEN : TAG_LEN;
 	if (bpf_xdp_adjust_head(ctx, len))
 		return 0;
@@ -81,7 +80,7 @@ __noinline int take_tags_off(struct xdp_md *ctx, struct tags *t, __u32 len)
 	return 1;
 }
 
-/* 0: the frame cannot be mended, and must not go on without its tags. */
+/* 0: the tags cannot be put back, and the frame must not pass without them. */
 __noinline int put_tags_back(struct xdp_md *ctx, const struct tags *t)
 {
 	__u32 *p = frame(ctx);
@@ -107,8 +106,8 @@ __noinline int put_tags_back(struct xdp_md *ctx, const struct tags *t)
 }
 
 /*
- * The interface that a tagged frame belongs to, 0 if none of ours. Of a frame that a handler may want the
- * tags are gone then, and in t.
+ * Returns the interface that a tagged frame belongs to, 0 if it is none of ours. If the frame may be for a
+ * handler, its tags are in t then and no longer in the frame.
  */
 __noinline int untag(struct xdp_md *ctx, struct tags *t)
 {
@@ -135,7 +134,7 @@ __noinline int untag(struct xdp_md *ctx, struct tags *t)
 	ifindex = &key.ifindex;
 	if (key.outer)
 		ifindex = bpf_map_lookup_elem(&vlans, &key);
-	/* A third tag is nobody's. */
+	/* A third tag belongs to no group. */
 	if (!ifindex || is_tag(proto_be))
 		return 0;
 	if (is_wanted(proto_be, p + 1, end) && !take_tags_off(ctx, t, len))

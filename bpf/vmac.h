@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Frames to the virtual MAC: the stack of the node that answers gets them, no other does. */
+/* Frames to the virtual MAC: only the stack of the answering node gets them. */
 #ifndef VIPD_VMAC_H
 #define VIPD_VMAC_H
 
@@ -20,7 +20,7 @@ static __always_inline int to_virtual_mac(PACKET *ctx, __u32 ifindex)
 
 	if ((void *)(eth + 1) > end)
 		return VERDICT_NEXT;
-	g = group_at(ifindex, 0, eth->h_dest[5]);
+	g = group_at(ifindex, eth->h_dest[5]);
 	if (!g)
 		return VERDICT_NEXT;
 	if (!answering(g->slot)) {
@@ -28,7 +28,7 @@ static __always_inline int to_virtual_mac(PACKET *ctx, __u32 ifindex)
 		tap_xdp(ctx, g->slot, TAP_CLASS_DROPPED, TAP_SAID(TAP_DROPPED, DROP_NOT_ANSWERING_MAC));
 		return XDP_DROP;
 	}
-	/* The stack takes a frame to another MAC than the NIC's for somebody else's. */
+	/* The stack ignores frames to another MAC than the NIC's. */
 	__builtin_memcpy(eth->h_dest, g->nic_mac, ETH_ALEN);
 	st = group_counters(g->slot);
 	if (st) {

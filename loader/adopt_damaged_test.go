@@ -15,14 +15,18 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
+
+	"vipd/loader/attach"
+	"vipd/loader/internal/kerneltest"
+	"vipd/loader/object"
 )
 
 // TestAdoptRefused: what cannot be adopted is removed, addresses first, and the start
 // succeeds; so does the one after it.
 func TestAdoptRefused(t *testing.T) {
-	pin := func(a *adoptable, name string) string { return a.o.Dir + "/" + layoutDir + "/" + name }
+	pin := func(a *adoptable, name string) string { return a.o.Dir + "/" + object.LayoutDir + "/" + name }
 	replace := func(a *adoptable, name string, s *ebpf.MapSpec) {
-		m := must(ebpf.NewMap(s))
+		m := kerneltest.Must(ebpf.NewMap(s))
 		if err := errors.Join(os.Remove(pin(a, name)), m.Pin(pin(a, name)), m.Close()); err != nil {
 			a.t.Fatal(err)
 		}
@@ -38,60 +42,66 @@ func TestAdoptRefused(t *testing.T) {
 		{"addresses are something else", func(a *adoptable) { replace(a, "vips", tiny) }, true},
 		{"interfaces are something else", func(a *adoptable) { replace(a, "ifaces", tiny) }, false},
 		{"a link is a map", func(a *adoptable) {
-			m := must(ebpf.NewMap(tiny))
+			m := kerneltest.Must(ebpf.NewMap(tiny))
 			name := pin(a, fmt.Sprintf("link-%d-xdp", a.ours.Attrs().Index))
 			if err := errors.Join(os.Remove(name), m.Pin(name), m.Close()); err != nil {
 				a.t.Fatal(err)
 			}
 		}, false},
 		{"another layout", func(a *adoptable) {
-			m := must(ebpf.LoadPinnedMap(pin(a, "meta"), nil))
-			if err := errors.Join(m.Put(uint32(0), bpfMeta{Layout: 99}), m.Close()); err != nil {
+			m := kerneltest.Must(ebpf.LoadPinnedMap(pin(a, "meta"), nil))
+			if err := errors.Join(m.Put(uint32(0), object.BPFMeta{Layout: 99}), m.Close()); err != nil {
 				a.t.Fatal(err)
 			}
 		}, false},
 		{"another layout's directory", func(a *adoptable) {
-			if err := os.Rename(a.o.Dir+"/"+layoutDir, a.o.Dir+"/v1"); err != nil {
+			if err := os.Rename(a.o.Dir+"/"+object.LayoutDir, a.o.Dir+"/v1"); err != nil {
 				a.t.Fatal(err)
 			}
 		}, false},
 		{"another size", func(a *adoptable) { a.o.MaxGroups = 9 }, false},
 		{"a map was cut short", func(a *adoptable) {
-			m := must(ebpf.LoadPinnedMap(pin(a, "seen"), nil))
-			short := &ebpf.MapSpec{Type: m.Type(), KeySize: m.KeySize(), ValueSize: m.ValueSize(), MaxEntries: m.MaxEntries() - 1, Flags: m.Flags()}
+			m := kerneltest.Must(ebpf.LoadPinnedMap(pin(a, "seen"), nil))
+			short := &ebpf.MapSpec{
+				Type:       m.Type(),
+				KeySize:    m.KeySize(),
+				ValueSize:  m.ValueSize(),
+				MaxEntries: m.MaxEntries() - 1,
+				Flags:      m.Flags(),
+			}
 			_ = m.Close()
 			replace(a, "seen", short)
 		}, false},
 		{"an empty directory", func(a *adoptable) {
-			dir := a.o.Dir + "/" + layoutDir
+			dir := a.o.Dir + "/" + object.LayoutDir
 			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 				a.t.Fatal(err)
 			}
 		}, true},
 		{"an empty directory, clsact", func(a *adoptable) {
-			dir := a.o.Dir + "/" + layoutDir
+			dir := a.o.Dir + "/" + object.LayoutDir
 			if err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)); err != nil {
 				a.t.Fatal(err)
 			}
 		}, true},
 		{"a map in the place of the directory", func(a *adoptable) {
-			dir := a.o.Dir + "/" + layoutDir
-			m := must(ebpf.NewMap(tiny))
+			dir := a.o.Dir + "/" + object.LayoutDir
+			m := kerneltest.Must(ebpf.NewMap(tiny))
 			if err := errors.Join(os.RemoveAll(dir), m.Pin(dir), m.Close()); err != nil {
 				a.t.Fatal(err)
 			}
 		}, true},
 		{"two groups on a slot", func(a *adoptable) {
-			m := must(ebpf.LoadPinnedMap(pin(a, "groups"), nil))
-			key := bpfGroupKey{Ifindex: uint32(a.ours.Attrs().Index), Vhid: 9}
-			if err := errors.Join(m.Put(key, bpfGroupVal{Slot: 0}), m.Close()); err != nil {
+			m := kerneltest.Must(ebpf.LoadPinnedMap(pin(a, "groups"), nil))
+			key := object.BPFGroupKey{Ifindex: uint32(a.ours.Attrs().Index), Vhid: 9}
+			if err := errors.Join(m.Put(key, object.BPFGroupVal{Slot: 0}), m.Close()); err != nil {
 				a.t.Fatal(err)
 			}
 		}, false},
 		{"an address of nobody", func(a *adoptable) {
-			m := must(ebpf.LoadPinnedMap(pin(a, "vips"), nil))
-			key := bpfVipKey{Ifindex: uint32(a.ours.Attrs().Index), Addr: netip.MustParseAddr("192.0.2.50").As16()}
-			if err := errors.Join(m.Put(key, bpfVipVal{Group: 7, Vip: 5, Vhid: 2}), m.Close()); err != nil {
+			m := kerneltest.Must(ebpf.LoadPinnedMap(pin(a, "vips"), nil))
+			key := object.BPFVipKey{Ifindex: uint32(a.ours.Attrs().Index), Addr: netip.MustParseAddr("192.0.2.50").As16()}
+			if err := errors.Join(m.Put(key, object.BPFVipVal{Group: 7, Vip: 5, Vhid: 2}), m.Close()); err != nil {
 				a.t.Fatal(err)
 			}
 		}, false},
@@ -110,7 +120,7 @@ func TestAdoptRefused(t *testing.T) {
 			if n := strings.Count(log.String(), "cannot adopt what an earlier vipd left, starting clean"); n != 1 {
 				t.Errorf("%d lines say that it starts clean, want one:\n%s", n, log.String())
 			}
-			waitFor(t, func() bool { return a.detached() }) // an unpinned link goes in its own time
+			kerneltest.WaitFor(t, func() bool { return a.detached() }) // an unpinned link goes in its own time
 			if (len(a.evacuated) == 3) == tc.blind {
 				t.Errorf("evacuated %+v", a.evacuated)
 			}
@@ -121,7 +131,7 @@ func TestAdoptRefused(t *testing.T) {
 			a.die()
 			tc.wreck(a)
 			_, _ = Cleanup(a.o) // may complain, must not leave anything
-			waitFor(t, func() bool { return a.detached() && !exists(a.o.Dir) })
+			kerneltest.WaitFor(t, func() bool { return a.detached() && !exists(a.o.Dir) })
 			a.start()
 			a.die()
 			a.evacuated = nil
@@ -137,7 +147,7 @@ func TestAdoptRefused(t *testing.T) {
 // being adopted.
 func TestAdoptDespite(t *testing.T) {
 	pin := func(a *adoptable, name string) string {
-		m := must(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}))
+		m := kerneltest.Must(ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1}))
 		path := a.o.Dir + "/" + name
 		if err := errors.Join(m.Pin(path), m.Close()); err != nil {
 			a.t.Fatal(err)
@@ -150,13 +160,13 @@ func TestAdoptDespite(t *testing.T) {
 		stays  bool
 	}{
 		{"a stranger's pin beside ours", func(a *adoptable) string { return pin(a, "foreign") }, true},
-		{"a stranger's pin among ours", func(a *adoptable) string { return pin(a, layoutDir+"/foreign") }, true},
+		{"a stranger's pin among ours", func(a *adoptable) string { return pin(a, object.LayoutDir+"/foreign") }, true},
 		{"a daemon died while it pinned", func(a *adoptable) string {
-			path := a.o.Dir + "/" + layoutDir + tmpSuffix
+			path := a.o.Dir + "/" + object.LayoutDir + object.TmpSuffix
 			if err := os.Mkdir(path, 0o700); err != nil {
 				a.t.Fatal(err)
 			}
-			pin(a, layoutDir+tmpSuffix+"/meta")
+			pin(a, object.LayoutDir+object.TmpSuffix+"/meta")
 			return path
 		}, true},
 		{"a link of an interface that is gone", func(a *adoptable) string {
@@ -165,12 +175,12 @@ func TestAdoptDespite(t *testing.T) {
 			if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "gonepeer"}); err != nil {
 				a.t.Fatal(err)
 			}
-			l := must(netlink.LinkByName("gone"))
+			l := kerneltest.Must(netlink.LinkByName("gone"))
 			a.open()
-			if _, err := a.d.Attach(l.Attrs().Index, "gone", ModeGeneric); err != nil {
+			if _, err := a.d.Attach(l.Attrs().Index, "gone", attach.ModeGeneric); err != nil {
 				a.t.Fatal(err)
 			}
-			path := a.d.linkPin(l.Attrs().Index, "xdp")
+			path := linkPinOf(a, l.Attrs().Index, "xdp")
 			a.die()
 			if err := netlink.LinkDel(l); err != nil || !exists(path) {
 				a.t.Fatal(err, exists(path))
@@ -178,9 +188,9 @@ func TestAdoptDespite(t *testing.T) {
 			return path
 		}, false},
 		{"a link that no list of interfaces has", func(a *adoptable) string {
-			from := fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, layoutDir, a.ours.Attrs().Index)
-			l := must(link.LoadPinnedLink(from, nil))
-			path := fmt.Sprintf("%s/%s/link-4711-xdp", a.o.Dir, layoutDir)
+			from := fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, object.LayoutDir, a.ours.Attrs().Index)
+			l := kerneltest.Must(link.LoadPinnedLink(from, nil))
+			path := fmt.Sprintf("%s/%s/link-4711-xdp", a.o.Dir, object.LayoutDir)
 			if err := errors.Join(l.Pin(path), l.Close()); err != nil { // which takes the other pin away
 				a.t.Fatal(err)
 			}
@@ -192,7 +202,7 @@ func TestAdoptDespite(t *testing.T) {
 			a.die()
 			path := tc.litter(a)
 			a.start()
-			if got := left(t, a.ours); got != "xdp "+fence(false) {
+			if got := kerneltest.Left(t, a.ours); got != "xdp "+kerneltest.Fence(false) {
 				t.Errorf("attached: %s", got)
 			}
 			if g := a.one.Generation(); g != 7 || len(a.evacuated) != 0 {
@@ -229,8 +239,8 @@ func TestAdoptVanished(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.start()
-	a.ours = must(netlink.LinkByIndex(index))
-	if got := left(t, a.ours); got != "xdp "+fence(false) {
+	a.ours = kerneltest.Must(netlink.LinkByIndex(index))
+	if got := kerneltest.Left(t, a.ours); got != "xdp "+kerneltest.Fence(false) {
 		t.Errorf("attached: %s", got)
 	}
 	if a.one.Generation() != 7 {
@@ -244,12 +254,12 @@ func TestAdoptHalfMade(t *testing.T) {
 	a := newAdoptable(t, "loader-adopthalf", false)
 	index := a.ours.Attrs().Index
 	a.die()
-	if err := os.Remove(fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, layoutDir, index)); err != nil {
+	if err := os.Remove(fmt.Sprintf("%s/%s/link-%d-xdp", a.o.Dir, object.LayoutDir, index)); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, func() bool { return left(t, a.ours) == fence(false) })
+	kerneltest.WaitFor(t, func() bool { return kerneltest.Left(t, a.ours) == kerneltest.Fence(false) })
 	a.start()
-	if got := left(t, a.ours); got != "xdp "+fence(false) {
+	if got := kerneltest.Left(t, a.ours); got != "xdp "+kerneltest.Fence(false) {
 		t.Errorf("attached: %s", got)
 	}
 	a.die()
@@ -257,10 +267,10 @@ func TestAdoptHalfMade(t *testing.T) {
 	if _, err := a.d.DropUnclaimed(); err != nil {
 		t.Error(err)
 	}
-	if got := left(t, a.ours); got != "" {
+	if got := kerneltest.Left(t, a.ours); got != "" {
 		t.Errorf("attached: %s", got)
 	}
-	if !rxVLAN(t, "ours") {
+	if !kerneltest.RXVLAN(t, "ours") {
 		t.Error("rx-vlan-offload stays off")
 	}
 }

@@ -14,6 +14,12 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"vipd/loader/attach"
+	"vipd/loader/internal/kerneltest"
+	"vipd/loader/model"
+	"vipd/loader/object"
+	"vipd/loader/tables"
 )
 
 // adoptable is an interface with a MASTER (vhid 1, dual stack) and a BACKUP (vhid 2).
@@ -22,16 +28,16 @@ type adoptable struct {
 	o          Options
 	ours, peer netlink.Link
 	d          *Dataplane
-	one, two   *Group
-	evacuated  []LeftVIP
+	one, two   *tables.Group
+	evacuated  []tables.LeftVIP
 }
 
 func newAdoptable(t *testing.T, ns string, clsact bool) *adoptable {
 	t.Helper()
-	ours, peer := pair(t, ns)
+	ours, peer := kerneltest.Pair(t, ns)
 	a := &adoptable{t: t, ours: ours, peer: peer}
-	a.o = Options{Dir: testDir(), MaxGroups: 8, MaxVIPs: 16, Adopt: true, ForceClsact: clsact}
-	a.o.Evacuate = func(left []LeftVIP) { a.evacuated = append(a.evacuated, left...) }
+	a.o = Options{Dir: kerneltest.TestDir(), MaxGroups: 8, MaxVIPs: 16, Adopt: true, ForceClsact: clsact}
+	a.o.Evacuate = func(left []tables.LeftVIP) { a.evacuated = append(a.evacuated, left...) }
 	a.start()
 	t.Cleanup(func() {
 		if err := a.d.Remove(); err != nil {
@@ -41,12 +47,12 @@ func newAdoptable(t *testing.T, ns string, clsact bool) *adoptable {
 			t.Errorf("%s is left", a.o.Dir)
 		}
 		if !a.detached() {
-			t.Errorf("left attached: %s", left(t, ours))
+			t.Errorf("left attached: %s", kerneltest.Left(t, ours))
 		}
 	})
-	a.one.SetRole(Role{State: RoleMaster, Generation: 7, Lease: bootNow() + 60e9})
-	a.one.SetSentPriority(Priority{AdvBase: 1, AdvSkew: 5})
-	a.two.SetRole(Role{State: RoleBackup, Generation: 3})
+	a.one.SetRole(tables.Role{State: tables.RoleMaster, Generation: 7, Lease: model.BootNow() + 60e9})
+	a.one.SetSentPriority(tables.Priority{AdvBase: 1, AdvSkew: 5})
+	a.two.SetRole(tables.Role{State: tables.RoleBackup, Generation: 3})
 	return a
 }
 
@@ -54,12 +60,12 @@ func newAdoptable(t *testing.T, ns string, clsact bool) *adoptable {
 // more who made it has to stay; it is empty.
 func (a *adoptable) detached() bool {
 	a.t.Helper()
-	got := left(a.t, a.ours)
-	return got == "" || (a.o.ForceClsact || !haveTCX()) && got == "clsact"
+	got := kerneltest.Left(a.t, a.ours)
+	return got == "" || (a.o.ForceClsact || !kerneltest.HaveTCX()) && got == "clsact"
 }
 
-func (a *adoptable) specs() (one, two GroupSpec) {
-	one, two = goldenSpec(dualVIPs()...), goldenSpec("192.0.2.50")
+func (a *adoptable) specs() (one, two tables.GroupSpec) {
+	one, two = model.GoldenSpec(model.DualVIPs()...), model.GoldenSpec("192.0.2.50")
 	one.IfIndex, two.IfIndex, two.VHID = a.ours.Attrs().Index, a.ours.Attrs().Index, 2
 	return one, two
 }
@@ -82,7 +88,7 @@ func (a *adoptable) start() {
 
 func (a *adoptable) claim() {
 	a.t.Helper()
-	if _, err := a.d.Attach(a.ours.Attrs().Index, "ours", ModeAuto); err != nil {
+	if _, err := a.d.Attach(a.ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
 		a.t.Fatal(err)
 	}
 	one, two := a.specs()
@@ -110,24 +116,28 @@ func TestAdopt(t *testing.T) {
 		}
 		t.Run(ns, func(t *testing.T) {
 			if !clsact {
-				requireTCX(t)
+				kerneltest.RequireTCX(t)
 			}
 			a := newAdoptable(t, ns, clsact)
-			far := packetSocket(t, a.peer)
-			far.send(arpFor("192.0.2.1").bytes())
-			if far.receive(isARP, 5*time.Second) == nil {
+			far := kerneltest.PacketSocket(t, a.peer)
+			far.Send(model.ARPFor("192.0.2.1").Bytes())
+			if far.Receive(kerneltest.IsARP, 5*time.Second) == nil {
 				t.Fatal("no answer")
 			}
-			far.send(frameOf(dualAdvert(1, 9, 0, 70))) // worse
+			far.Send(model.FrameOf(model.DualAdvert(1, 9, 0, 70))) // worse
 			time.Sleep(50 * time.Millisecond)
 			before, err := a.one.Stats()
 			if err != nil || before.Received != 1 {
 				t.Fatalf("%+v, %v", before, err)
 			}
-			slot, seen := a.one.Slot(), must(a.one.Seen())
-			vipStats := must(a.one.VIPStats())
-			program := must(a.d.objs.VipdXdp.Info())
-			lease := int64(a.d.roles.at(slot).Lease)
+			slot, seen := a.one.Slot(), kerneltest.Must(a.one.Seen())
+			vipStats := kerneltest.Must(a.one.VIPStats())
+			program := kerneltest.Must(a.d.objs.VipdXdp.Info())
+			var role object.BPFRole
+			if err := a.d.objs.Roles.Lookup(slot, &role); err != nil {
+				t.Fatal(err)
+			}
+			lease := int64(role.Lease)
 			a.die()
 
 			a.open()
@@ -136,12 +146,14 @@ func TestAdopt(t *testing.T) {
 			if len(pinned) != 2 {
 				t.Fatalf("pinned %+v", pinned)
 			}
-			if p := pinned[0]; p.IfIndex != index || p.VHID != 1 || p.Role != (Role{State: RoleMaster, Generation: 7, Lease: lease}) ||
-				p.SentPriority != (Priority{AdvBase: 1, AdvSkew: 5}) || p.Seen != seen ||
-				!slices.Equal(p.VIPs, []netip.Addr{netip.MustParseAddr("192.0.2.1"), vip6}) {
+			if p := pinned[0]; p.IfIndex != index || p.VHID != 1 ||
+				p.Role != (tables.Role{State: tables.RoleMaster, Generation: 7, Lease: lease}) ||
+				p.SentPriority != (tables.Priority{AdvBase: 1, AdvSkew: 5}) ||
+				p.Seen != seen ||
+				!slices.Equal(p.VIPs, []netip.Addr{netip.MustParseAddr("192.0.2.1"), model.VIP6}) {
 				t.Errorf("pinned %+v", p)
 			}
-			if p := pinned[1]; p.VHID != 2 || p.Role.State != RoleBackup || p.Role.Generation != 3 || p.Seen.Count != 0 {
+			if p := pinned[1]; p.VHID != 2 || p.Role.State != tables.RoleBackup || p.Role.Generation != 3 || p.Seen.Count != 0 {
 				t.Errorf("pinned %+v", p)
 			}
 			if u := a.d.Unclaimed(); len(u) != 3 {
@@ -152,50 +164,53 @@ func TestAdopt(t *testing.T) {
 			if err != nil || len(evs) != 1 || evs[0].Counter != 70 {
 				t.Errorf("events %+v, %v", evs, err)
 			}
-			next := must(must(a.d.genericXDP()).Info())
+			next := kerneltest.Must(kerneltest.Must(a.d.objs.XDP(false)).Info())
 			oldID, _ := program.ID()
 			newID, _ := next.ID()
 			l, err := netlink.LinkByIndex(index)
 			if err != nil || l.Attrs().Xdp.ProgId != uint32(newID) || newID == oldID {
 				t.Errorf("program %d runs, want %d in the place of %d (%v)", l.Attrs().Xdp.ProgId, newID, oldID, err)
 			}
-			if got := left(t, a.ours); got != sits {
+			if got := kerneltest.Left(t, a.ours); got != sits {
 				t.Errorf("attached: %s, want %s", got, sits)
 			}
 
-			at, err := a.d.Attach(index, "ours", ModeAuto)
-			if err != nil || at.Mode != ModeGeneric || at.Egress != map[bool]string{false: EgressTCX, true: EgressClsact}[clsact] {
+			at, err := a.d.Attach(index, "ours", attach.ModeAuto)
+			if err != nil || at.Mode != attach.ModeGeneric ||
+				at.Egress != map[bool]string{false: attach.EgressTCX, true: attach.EgressClsact}[clsact] {
 				t.Errorf("attach: %+v, %v", at, err)
 			}
 			one, _ := a.specs()
 			if a.one, err = a.d.AddGroup(one); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := a.d.AddGroup(one); !errors.Is(err, ErrExists) {
+			if _, err := a.d.AddGroup(one); !errors.Is(err, tables.ErrExists) {
 				t.Errorf("twice: %v", err)
 			}
 			if a.one.Slot() != slot || a.one.Generation() != 7 {
 				t.Errorf("slot %d, generation %d", a.one.Slot(), a.one.Generation())
 			}
-			after := must(a.one.Stats())
-			if after.Received != before.Received || !slices.Equal(after.Contexts, before.Contexts) || must(a.one.Seen()) != seen {
+			after := kerneltest.Must(a.one.Stats())
+			if after.Received != before.Received || !slices.Equal(after.Contexts, before.Contexts) ||
+				kerneltest.Must(a.one.Seen()) != seen {
 				t.Errorf("counters %+v, before %+v", after, before)
 			}
-			if got := must(a.one.VIPStats()); got.Of(one.VIPs[0]) != vipStats.Of(one.VIPs[0]) || got.Of(one.VIPs[0]).ARPReplies != 1 {
+			if got := kerneltest.Must(a.one.VIPStats()); got.Of(one.VIPs[0]) != vipStats.Of(one.VIPs[0]) ||
+				got.Of(one.VIPs[0]).ARPReplies != 1 {
 				t.Errorf("counters of the addresses %+v, before %+v", got, vipStats)
 			}
-			if ans, err := a.one.Answering(bootNow()); err != nil || !ans {
+			if ans, err := a.one.Answering(model.BootNow()); err != nil || !ans {
 				t.Errorf("answering %v, %v", ans, err)
 			}
 
 			// Another group takes neither slot of the two.
-			three := goldenSpec("192.0.2.60")
+			three := model.GoldenSpec("192.0.2.60")
 			three.IfIndex, three.VHID = index, 3
 			g, err := a.d.AddGroup(three)
 			if err != nil || g.Slot() == slot || g.Slot() == 1 {
 				t.Fatalf("slot %d, %v", g.Slot(), err)
 			}
-			want := []LeftVIP{{IfIndex: index, Addr: netip.MustParseAddr("192.0.2.50"), VHID: 2}}
+			want := []tables.LeftVIP{{IfIndex: index, Addr: netip.MustParseAddr("192.0.2.50"), VHID: 2}}
 			if u := a.d.Unclaimed(); !slices.Equal(u, want) {
 				t.Errorf("unclaimed %+v", u)
 			}
@@ -208,18 +223,11 @@ func TestAdopt(t *testing.T) {
 			if len(a.evacuated) != 0 {
 				t.Errorf("evacuated %+v", a.evacuated)
 			}
-			if got := left(t, a.ours); got != sits {
+			if got := kerneltest.Left(t, a.ours); got != sits {
 				t.Errorf("attached: %s, want %s", got, sits)
 			}
 		})
 	}
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }
 
 // TestAdoptUnderLoad: daemons come and go while a host asks for the VIP. Every request
@@ -229,24 +237,31 @@ func TestAdoptUnderLoad(t *testing.T) {
 		ns := map[bool]string{false: "loader-load", true: "loader-loadcls"}[clsact]
 		t.Run(ns, func(t *testing.T) {
 			a := newAdoptable(t, ns, clsact)
-			far, near := packetSocket(t, a.peer), packetSocket(t, a.ours)
+			far, near := kerneltest.PacketSocket(t, a.peer), kerneltest.PacketSocket(t, a.ours)
 			var stop atomic.Bool
 			var asked, lost, leaked int
 			var wg sync.WaitGroup
-			speech := arp{dstMAC: broadcastMAC, srcMAC: nicMAC, op: 1, sha: nicMAC, sip: "192.0.2.50", tip: "192.0.2.2"}.bytes()
+			speech := model.ARP{
+				DstMAC: model.BroadcastMAC,
+				SrcMAC: model.NICMAC,
+				Op:     1,
+				SHA:    model.NICMAC,
+				SIP:    "192.0.2.50",
+				TIP:    "192.0.2.2",
+			}.Bytes()
 			wg.Go(func() {
 				for !stop.Load() {
-					near.send(speech)
+					near.Send(speech)
 					// Numbered by the asker's address, so that a late answer is not taken for the next.
-					ask := arpFor("192.0.2.1")
-					ask.sip = netip.AddrFrom4([4]byte{10, 0, byte(asked >> 8), byte(asked)}).String()
+					ask := model.ARPFor("192.0.2.1")
+					ask.SIP = netip.AddrFrom4([4]byte{10, 0, byte(asked >> 8), byte(asked)}).String()
 					asked++
-					far.send(ask.bytes())
-					if far.receive(func(f []byte) bool {
-						if isARP(f) && bytes.Equal(f[28:32], []byte{192, 0, 2, 50}) {
+					far.Send(ask.Bytes())
+					if far.Receive(func(f []byte) bool {
+						if kerneltest.IsARP(f) && bytes.Equal(f[28:32], []byte{192, 0, 2, 50}) {
 							leaked++
 						}
-						return isARP(f) && bytes.Equal(f[38:42], netip.MustParseAddr(ask.sip).AsSlice())
+						return kerneltest.IsARP(f) && bytes.Equal(f[38:42], netip.MustParseAddr(ask.SIP).AsSlice())
 					}, 2*time.Second) == nil {
 						lost++
 					}
@@ -276,8 +291,8 @@ func TestAdoptUnderLoad(t *testing.T) {
 func TestAdoptYield(t *testing.T) {
 	a := newAdoptable(t, "loader-adoptyield", false)
 	a.die()
-	far := packetSocket(t, a.peer)
-	far.send(frameOf(dualAdvert(1, 0, 0, 70))) // superior
+	far := kerneltest.PacketSocket(t, a.peer)
+	far.Send(model.FrameOf(model.DualAdvert(1, 0, 0, 70))) // superior
 	time.Sleep(50 * time.Millisecond)
 	a.open()
 	p := a.d.Pinned()
@@ -285,19 +300,7 @@ func TestAdoptYield(t *testing.T) {
 		t.Errorf("pinned %+v", p)
 	}
 	a.claim()
-	if ans, err := a.one.Answering(bootNow()); err != nil || ans {
+	if ans, err := a.one.Answering(model.BootNow()); err != nil || ans {
 		t.Errorf("answering %v, %v", ans, err)
 	}
-}
-
-// waitFor has patience for the kernel's own work queues, which an emulated machine is slow to get to.
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Error("it did not come to pass")
 }

@@ -10,14 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 const bpffsRoot = "/sys/fs/bpf"
 
-// ensureBPFFS makes dir, on a bpf file system. Only the usual place is mounted
-// here: elsewhere the administrator knows what he wants.
+// ensureBPFFS creates dir on a bpf file system. It mounts one only in the usual place: elsewhere that is the
+// administrator's decision.
 func ensureBPFFS(dir string, log *slog.Logger) error {
 	if !filepath.IsAbs(dir) {
 		return fmt.Errorf("bpf directory %q: give an absolute path below %s", dir, bpffsRoot)
@@ -39,10 +40,29 @@ func ensureBPFFS(dir string, log *slog.Logger) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make the bpf directory: %w", err)
 	}
+	return keepOthersOut(dir, log)
+}
+
+// keepOthersOut closes our directory to other users: any user who can open it can lock it and keep the next vipd from
+// starting. The root of the file system belongs to the administrator.
+func keepOthersOut(dir string, log *slog.Logger) error {
+	const others = 0o077
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return fmt.Errorf("look at the bpf directory: %w", err)
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if dir == bpffsRoot || !ok || int(st.Uid) != os.Geteuid() || fi.Mode().Perm()&others == 0 {
+		return nil
+	}
+	if err := os.Chmod(dir, fi.Mode().Perm()&^others); err != nil {
+		return fmt.Errorf("close the bpf directory to other users: %w", err)
+	}
+	log.Info("closed the bpf directory to other users", "dir", dir, "mode", fi.Mode().Perm())
 	return nil
 }
 
-// onBPFFS says whether dir, or the nearest parent that exists, is on bpffs.
+// onBPFFS reports whether dir, or its nearest existing parent, is on bpffs.
 func onBPFFS(dir string) (bool, error) {
 	for {
 		var st unix.Statfs_t
@@ -57,7 +77,7 @@ func onBPFFS(dir string) (bool, error) {
 	}
 }
 
-// lockDir takes the directory for this process. The lock ends with the file.
+// lockDir locks the directory for this process; unlockDir unlocks it.
 func lockDir(dir string) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -74,8 +94,13 @@ func lockDir(dir string) (*os.File, error) {
 	return nil, fmt.Errorf("lock the bpf directory %s: %w", dir, err)
 }
 
-// removeDir removes the directory unless it is a mount point, holds what is not ours, or
-// was made for us where we may not write.
+// unlockDir unlocks the directory even if a command that was just started still has the file open, until its exec.
+func unlockDir(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
+// removeDir removes the directory unless it is a mount point, is not empty, or is in a directory that we cannot write
+// to.
 func removeDir(dir string) error {
 	err := os.Remove(dir)
 	for _, harmless := range []error{unix.ENOTEMPTY, unix.EBUSY, fs.ErrNotExist, fs.ErrPermission} {

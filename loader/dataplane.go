@@ -5,60 +5,36 @@ package loader
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
-	"github.com/cilium/ebpf/features"
+	"vipd/loader/attach"
+	"vipd/loader/object"
+	"vipd/loader/tables"
 )
 
-// layoutVersion names the directory of the pins: LAYOUT_VERSION of bpf/vipd_types.h.
-const layoutVersion = 5
-
-const (
-	bssName   = ".bss"
-	layoutDir = "v5"
-	tmpSuffix = "-new" // bpffs refuses names with a dot
-)
-
-// Dataplane is the loaded data plane of one daemon.
+// Dataplane is the data plane of one daemon: what is attached where, and the tables that the programs work on.
 type Dataplane struct {
-	opts     Options
-	objs     bpfObjects
-	roles    *roleTable
-	place    *placeTable
-	vipPlace *vipPlaceTable
-	ring     *ring
-	tap      *tap
-	lock     *os.File
-	bss      *ebpf.Map // the variables of the programs
-	nic      nicFeatures
+	*attach.Hooks
+	*tables.Tables
+	opts Options
+	objs *object.Set
+	lock *os.File
 
-	// hooks guards these two. What the kernel is asked for under it may take its time: the
-	// election takes mu alone. Both are taken in this order.
-	hooks       sync.Mutex
-	attached    map[int]*attachment
-	ingressProg *ebpf.Program // loaded when it is needed, as the next
-	genericProg *ebpf.Program
+	exchanging sync.Mutex
 
-	mu       sync.Mutex // guards what follows
-	closed   bool       // written under both, read under either
-	groups   map[bpfGroupKey]*Group
-	slots    slots // of groups
-	vipSlots slots
-	pinned   map[bpfGroupKey]*pinnedGroup // adopted and not claimed
+	closing sync.Mutex // guards closed
+	closed  bool
 }
 
-// Open loads the programs and pins the maps below Options.Dir. It mounts the bpf
-// file system where it is missing from its usual place. What a dead daemon left in
-// the directory is adopted, if Options.Adopt says so and it fits; else it is removed
-// first, after Options.Evacuate. The error is one sentence that says what to do, wrapping one of the package's
-// sentinels where the host is at fault.
+// Open loads the programs and pins the maps below Options.Dir. It mounts the bpf file system if it is missing from its
+// usual place. If Options.Adopt is set, it adopts what a dead daemon left in the directory; if that does not fit, it
+// removes it, after calling Options.Evacuate. Errors say what to do and wrap one of the package's sentinels if the host
+// is the cause.
 func Open(o Options) (*Dataplane, error) {
 	return open(o, realHost())
 }
@@ -71,14 +47,7 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 	if err := ensureBPFFS(o.Dir, o.Log); err != nil {
 		return nil, err
 	}
-	d := &Dataplane{
-		opts:     o,
-		nic:      nic{},
-		attached: make(map[int]*attachment),
-		groups:   make(map[bpfGroupKey]*Group),
-		slots:    slots{bound: uint32(o.MaxGroups)},
-		vipSlots: slots{bound: uint32(o.MaxVIPs)},
-	}
+	d := &Dataplane{opts: o}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.release())
@@ -92,33 +61,31 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 		if err == nil {
 			return d, nil
 		}
-		// Nothing there is the first start, or one after a reboot.
+		// Finding nothing means the first start, or a reboot.
 		if others := d.otherLayouts(); !errors.Is(err, fs.ErrNotExist) || exists(d.pinDir()) || len(others) > 0 {
 			if !exists(d.pinDir()) {
 				err = fmt.Errorf("only another layout is there: %s", strings.Join(others, ", "))
 			}
 			o.Log.Warn("cannot adopt what an earlier vipd left, starting clean", "dir", d.pinDir(), "err", err)
 		}
-		if err := d.forget(); err != nil {
+		if err := d.releaseObjects(); err != nil {
 			o.Log.Warn("cannot close what was to be adopted", "err", err)
 		}
+		d.Hooks, d.Tables, d.objs = nil, nil, nil
 	}
-	// Before anything is removed: what runs is better than nothing.
-	if err := d.load(nil); err != nil {
+	// Load before removing anything: the old programs are better than none.
+	if d.objs, err = object.Load(o.set()); err != nil {
 		return nil, errors.Join(h.explain(err), removeDir(o.Dir))
 	}
 	defer func() {
 		if err != nil { // with the lock still held
-			err = errors.Join(err, os.RemoveAll(d.pinDir()+tmpSuffix), os.RemoveAll(d.pinDir()), removeDir(o.Dir))
+			err = errors.Join(err, os.RemoveAll(d.pinDir()+object.TmpSuffix), os.RemoveAll(d.pinDir()), removeDir(o.Dir))
 		}
 	}()
 	if err := d.clear(); err != nil {
 		return nil, err
 	}
-	if err := d.objs.Meta.Put(uint32(0), bpfMeta{Layout: layoutVersion}); err != nil {
-		return nil, fmt.Errorf("note the layout version: %w", err)
-	}
-	if err := d.pinMaps(); err != nil {
+	if err := d.objs.Pin(o.Dir); err != nil {
 		return nil, err
 	}
 	if err := d.open(); err != nil {
@@ -127,22 +94,77 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 	return d, nil
 }
 
-// open gets what works on the loaded maps.
+// open sets up what works on the loaded maps.
 func (d *Dataplane) open() (err error) {
-	if d.roles, err = mapRoles(d.objs.Roles); err != nil {
-		return err
-	}
-	if d.place, err = mapPlaces(d.objs.Places); err != nil {
-		return err
-	}
-	if d.vipPlace, err = mapVIPPlaces(d.objs.VipPlaces); err != nil {
-		return err
-	}
-	if d.ring, err = openRing(d.objs.Events); err != nil {
-		return err
-	}
-	d.tap, err = openTap(&d.objs)
+	d.Hooks = attach.New(d.objs, d.opts.hooks())
+	d.Tables, err = tables.Open(&d.objs.BPFMaps, d.objs.TapEpoch, d.opts.tables())
 	return err
+}
+
+// adopt adopts maps and links of an earlier vipd. After an error everything pinned is as it was, except that some links
+// may run the new programs.
+func (d *Dataplane) adopt() (err error) {
+	if d.objs, err = object.OpenPinned(d.opts.Dir, d.opts.set()); err != nil {
+		return err
+	}
+	if err := d.open(); err != nil {
+		return err
+	}
+	groups, err := d.Tables.Adopt()
+	if err != nil {
+		return err
+	}
+	interfaces, err := d.Inherit(d.opts.Defer)
+	if err != nil {
+		return err
+	}
+	if !d.opts.Defer {
+		if err := d.exchange(true); err != nil {
+			return err
+		}
+	}
+	d.opts.Log.Info("adopted what an earlier vipd left", "dir", d.pinDir(), "groups", groups, "interfaces", interfaces)
+	return nil
+}
+
+// otherLayouts lists the pins of vipds with other layouts.
+func (d *Dataplane) otherLayouts() []string {
+	dirs, err := filepath.Glob(filepath.Join(d.opts.Dir, "v*"))
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(dirs, func(dir string) bool {
+		return strings.HasSuffix(dir, object.TmpSuffix) // no program used those
+	})
+}
+
+// The verifier takes about 200 ms for the XDP program, which may be longer than a lease. So the programs of the earlier
+// vipd continue on the pinned maps until those of this vipd are loaded. Both have the same layout version, which must
+// rise with any change in what a program expects of the agent.
+
+// Exchange loads the programs and replaces those of the earlier vipd, each atomically, so that a program is attached at
+// any time. An interface on which that fails loses the old programs; Attach attaches new ones. Attach or detach nothing
+// before. Exchange delays no group, and may be called again after an error.
+func (d *Dataplane) Exchange() error {
+	d.exchanging.Lock()
+	defer d.exchanging.Unlock()
+	return d.exchange(false)
+}
+
+// exchange returns the first error if strict.
+func (d *Dataplane) exchange(strict bool) error {
+	if !d.Pending() {
+		return nil
+	}
+	p, err := d.objs.LoadPrograms()
+	if err != nil {
+		return err
+	}
+	if err := d.Install(p); err != nil {
+		return err
+	}
+	d.UseTap(p.TapEpoch)
+	return d.Hooks.Adopt(strict)
 }
 
 func exists(path string) bool {
@@ -150,10 +172,10 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// clear removes what an earlier vipd left. Pins that make no sense are no reason to
-// fail: that would be so at every start.
+// clear removes what an earlier vipd left. It does not fail on pins that make no sense, since every start would fail
+// then.
 func (d *Dataplane) clear() error {
-	if left, err := leftBehind(d.opts.Dir); err != nil {
+	if left, err := tables.Left(d.opts.Dir); err != nil {
 		d.opts.Log.Warn("addresses of an earlier vipd unknown", "err", err)
 	} else if len(left) > 0 {
 		d.opts.Evacuate(left)
@@ -163,9 +185,9 @@ func (d *Dataplane) clear() error {
 	if err != nil {
 		d.opts.Log.Warn("not all of what an earlier vipd left could be undone", "err", err)
 	}
-	// A filter has no pin to go by, and what an earlier layout's maps say of it cannot be read, or the maps are gone.
+	// A filter has no pin, and maps of an earlier layout cannot be read for it, or are gone.
 	if len(layouts) > 0 {
-		n, err := sweepFilters()
+		n, err := attach.SweepFilters(d.opts.Dir)
 		report.Filters += n
 		if err != nil {
 			d.opts.Log.Warn("egress filters of an earlier vipd may be left", "err", err)
@@ -180,176 +202,59 @@ func (d *Dataplane) clear() error {
 	return nil
 }
 
-// spec is the collection as this host can load it.
-func spec(o Options) (*ebpf.CollectionSpec, error) {
-	s, err := loadBpf()
-	if err != nil {
-		return nil, fmt.Errorf("read the embedded programs: %w", err)
-	}
-	groups, vips := uint32(o.MaxGroups), uint32(o.MaxVIPs)
-	for name, n := range map[string]uint32{
-		bpfMapGroups: groups, bpfMapRoles: groups, bpfMapSeen: groups, bpfMapGroupStats: groups,
-		bpfMapBudget: groups, bpfMapTapUsed: groups, bpfMapTapCapture: groups, bpfMapAuth: 2 * groups, bpfMapVips: vips, bpfMapVipStats: vips,
-	} {
-		s.Maps[name].MaxEntries = n
-	}
-	if !severalBuffers(o) {
-		dropFrags(s)
-		if err := s.Variables[bpfVarCfgBuffLen].Set(uint32(0)); err != nil {
-			return nil, fmt.Errorf("set %s: %w", bpfVarCfgBuffLen, err)
-		}
-	}
-	return s, nil
+func (d *Dataplane) pinDir() string { return object.PinDir(d.opts.Dir) }
+
+// DropUnclaimed removes the adopted groups that were not claimed, and detaches from adopted interfaces that no Attach
+// claimed. It returns the addresses that have lost their fence, the same as Unclaimed before.
+func (d *Dataplane) DropUnclaimed() ([]tables.LeftVIP, error) {
+	left, err := d.Tables.DropUnclaimed()
+	return left, errors.Join(err, d.Hooks.DropUnclaimed())
 }
 
-// severalBuffers: such frames, and the helper that measures them, came together in 5.18.
-func severalBuffers(o Options) bool {
-	return !o.singleBuffer && features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) == nil
+// Close closes all handles and leaves what is pinned: the kernel continues with it until the leases end.
+func (d *Dataplane) Close() error {
+	d.closing.Lock()
+	defer d.closing.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	return d.release()
 }
 
-// dropFrags makes the XDP program one for frames of a single buffer.
-func dropFrags(s *ebpf.CollectionSpec) {
-	const hasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS
-	s.Programs[bpfProgVipdXdp].Flags &^= hasFrags
+// Remove revokes every group's right to speak, detaches from every interface and leaves nothing in the kernel.
+func (d *Dataplane) Remove() error {
+	d.closing.Lock()
+	defer d.closing.Unlock()
+	if d.closed {
+		return nil
+	}
+	d.closed = true
+	d.Silence()
+	err := errors.Join(d.Hooks.Remove(), os.RemoveAll(d.pinDir()), removeDir(d.opts.Dir))
+	return errors.Join(err, d.release())
 }
 
-// load makes new maps but for those that are given.
-func (d *Dataplane) load(pinned map[string]*ebpf.Map) error {
-	s, err := spec(d.opts)
-	if err != nil {
-		return err
-	}
-	all := struct {
-		*bpfObjects
-		Bss *ebpf.Map `ebpf:".bss"`
-	}{bpfObjects: &d.objs}
-	if err := d.loadInto(&all, s, pinned); err != nil {
-		return fmt.Errorf("load the bpf programs: %w", err)
-	}
-	d.bss = all.Bss
-	if !severalBuffers(d.opts) {
-		d.opts.Log.Info("this kernel has no xdp for frames in several buffers: where native mode refuses a large MTU, use mode = \"generic\" or Linux 5.18 or newer")
-	}
-	return nil
-}
-
-// loadInto loads a collection with those of its maps that are there already. What the verifier
-// has to say is for the log: it is long.
-func (d *Dataplane) loadInto(to any, s *ebpf.CollectionSpec, there map[string]*ebpf.Map) error {
-	err := s.LoadAndAssign(to, &ebpf.CollectionOptions{MapReplacements: there})
-	if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
-		d.opts.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
+// release closes what Open has opened so far.
+func (d *Dataplane) release() error {
+	err := d.releaseObjects()
+	if d.lock != nil {
+		err = errors.Join(err, unlockDir(d.lock))
 	}
 	return err
 }
 
-// maps by the name under which they are pinned: all but scratch, clock, places and
-// those of the tap, which are no state.
-func (d *Dataplane) maps() map[string]*ebpf.Map {
-	o := &d.objs
-	return map[string]*ebpf.Map{
-		bpfMapAuth: o.Auth, bpfMapBudget: o.Budget, bpfMapEvents: o.Events,
-		bpfMapGroupStats: o.GroupStats, bpfMapGroups: o.Groups, bpfMapIfStats: o.IfStats,
-		bpfMapIfaces: o.Ifaces, bpfMapMeta: o.Meta, bpfMapRoles: o.Roles, bpfMapSeen: o.Seen,
-		bpfMapSources: o.Sources, bpfMapVipStats: o.VipStats, bpfMapVips: o.Vips, bpfMapVlans: o.Vlans,
-	}
-}
-
-// pinMaps makes all maps visible at once: a crash leaves all of them or none that
-// would be taken for a whole set.
-func (d *Dataplane) pinMaps() error {
-	tmp := filepath.Join(d.opts.Dir, layoutDir+tmpSuffix)
-	if err := os.Mkdir(tmp, 0o700); err != nil {
-		return fmt.Errorf("make the directory for pins: %w", err)
-	}
-	for name, m := range d.maps() {
-		if err := m.Pin(filepath.Join(tmp, name)); err != nil {
-			return fmt.Errorf("pin map %s in %s: %w", name, tmp, err)
-		}
-	}
-	if err := os.Rename(tmp, d.pinDir()); err != nil {
-		return fmt.Errorf("put the pins in place: %w", err)
-	}
-	return nil
-}
-
-func (d *Dataplane) pinDir() string { return filepath.Join(d.opts.Dir, layoutDir) }
-
-// Close gives up all handles and leaves what is pinned: the kernel goes on with it
-// until the leases end.
-func (d *Dataplane) Close() error {
-	defer d.lockAll()()
-	if d.closed {
-		return nil
-	}
-	d.closed = true
-	var errs []error
-	for _, a := range d.attached {
-		errs = append(errs, a.close())
-	}
-	return errors.Join(append(errs, d.release())...)
-}
-
-// Remove takes the right to speak from every group, detaches from every interface
-// and leaves nothing in the kernel.
-func (d *Dataplane) Remove() error {
-	defer d.lockAll()()
-	if d.closed {
-		return nil
-	}
-	d.roles.silence()
-	d.closed = true
-	var errs []error
-	for len(d.attached) > 0 { // a parent may have to wait for its VLAN devices
-		for ifindex := range d.attached {
-			errs = append(errs, d.detach(ifindex))
-		}
-	}
-	errs = append(errs, os.RemoveAll(d.pinDir()), removeDir(d.opts.Dir))
-	return errors.Join(append(errs, d.release())...)
-}
-
-// lockAll returns what unlocks again.
-func (d *Dataplane) lockAll() func() {
-	d.hooks.Lock()
-	d.mu.Lock()
-	return func() {
-		d.mu.Unlock()
-		d.hooks.Unlock()
-	}
-}
-
-// release closes what Open got, however far it came.
-func (d *Dataplane) release() error {
-	return errors.Join(d.releaseObjects(), closeIf(d.lock != nil, d.lock))
-}
-
-// releaseObjects closes all but the lock.
+// releaseObjects closes everything but the lock, first the users of maps and programs.
 func (d *Dataplane) releaseObjects() error {
 	var errs []error
-	if d.ring != nil {
-		errs = append(errs, d.ring.close())
+	if d.Hooks != nil {
+		errs = append(errs, d.Hooks.Close())
 	}
-	if d.tap != nil {
-		errs = append(errs, d.tap.close())
+	if d.Tables != nil {
+		errs = append(errs, d.Tables.Close())
 	}
-	for _, m := range d.maps() {
-		errs = append(errs, closeIf(m != nil, m))
+	if d.objs != nil {
+		errs = append(errs, d.objs.Close())
 	}
-	for _, m := range []*ebpf.Map{d.objs.Scratch, d.objs.Clock, d.objs.Places, d.objs.VipPlaces, d.objs.Tap, d.objs.TapUsed, d.objs.TapLost, d.objs.TapCapture} {
-		errs = append(errs, closeIf(m != nil, m))
-	}
-	errs = append(errs,
-		closeIf(d.objs.VipdXdp != nil, d.objs.VipdXdp),
-		closeIf(d.objs.VipdEgress != nil, d.objs.VipdEgress),
-		closeIf(d.ingressProg != nil, d.ingressProg), closeIf(d.genericProg != nil, d.genericProg), closeIf(d.bss != nil, d.bss))
-	d.ingressProg, d.genericProg, d.bss = nil, nil, nil
 	return errors.Join(errs...)
-}
-
-func closeIf(ok bool, c io.Closer) error {
-	if !ok {
-		return nil
-	}
-	return c.Close()
 }

@@ -4,10 +4,10 @@ package loader
 
 import "errors"
 
-// Reasons why the data plane cannot do what it was asked for. Each is wrapped in
-// one sentence that says what to do about it.
+// Reasons why the data plane cannot do what it is asked for. Each is wrapped in a sentence that says what to do about
+// it.
 var (
-	// ErrNoBTF means that the running kernel carries no type information.
+	// ErrNoBTF means that the running kernel has no type information.
 	ErrNoBTF = errors.New("the kernel has no BTF")
 	// ErrNoCapability means that the process may not load or attach BPF programs.
 	ErrNoCapability = errors.New("missing capability")
@@ -17,14 +17,4 @@ var (
 	ErrNoBPFFS = errors.New("no bpf file system")
 	// ErrBusy means that another process holds the directory for pins.
 	ErrBusy = errors.New("data plane in use")
-	// ErrSlotTaken means that the XDP slot of an interface holds another program.
-	ErrSlotTaken = errors.New("xdp slot taken")
-	// ErrFull means that a table of the data plane has no room left.
-	ErrFull = errors.New("table full")
-	// ErrExists means that another group has the VHID or an address already.
-	ErrExists = errors.New("already in use")
-	// ErrClosed means that the data plane was closed or removed.
-	ErrClosed = errors.New("data plane closed")
-	// ErrRemoved means that the group was removed.
-	ErrRemoved = errors.New("group removed")
 )

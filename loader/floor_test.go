@@ -13,6 +13,12 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"vipd/loader/attach"
+	"vipd/loader/internal/kerneltest"
+	"vipd/loader/model"
+	"vipd/loader/object"
+	"vipd/loader/tables"
 )
 
 // TestFloor: the programs and maps need nothing newer than Linux 5.15, but for what is
@@ -25,7 +31,10 @@ func TestFloor(t *testing.T) {
 			unix.BPF_F_NO_PREALLOC | unix.BPF_F_RDONLY_PROG // 4.6, 5.2
 	)
 	probed := map[asm.BuiltinFunc]bool{asm.FnXdpGetBuffLen: true}
-	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"vipd": loadBpf, "ingress": loadIngress} {
+	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){
+		"vipd":    object.LoadBPF,
+		"ingress": object.LoadIngress,
+	} {
 		s, err := load()
 		if err != nil {
 			t.Fatal(err)
@@ -45,7 +54,7 @@ func TestFloor(t *testing.T) {
 				}
 			}
 			if name == "vipd" {
-				dropFrags(s)
+				object.DropFrags(s)
 			}
 			if p.Flags != 0 {
 				t.Errorf("%s: %s has the flags %#x once frames of several buffers are left out", name, p.Name, p.Flags)
@@ -65,14 +74,14 @@ func TestFloor(t *testing.T) {
 // TestSingleBuffer: where the probe finds no frames in several buffers the program is
 // loaded without, one line says so, and it serves; also what is adopted.
 func TestSingleBuffer(t *testing.T) {
-	ours, peer := pair(t, "loader-single")
+	ours, peer := kerneltest.Pair(t, "loader-single")
 	if err := netlink.LinkSetMTU(peer, 9000); err != nil {
 		t.Fatal(err)
 	}
 	index := ours.Attrs().Index
-	if severalBuffers(Options{}) {
+	if (object.Options{}).SeveralBuffers() {
 		d := openTest(t, Options{})
-		if _, err := d.Attach(index, "ours", ModeNative); err != nil {
+		if _, err := d.Attach(index, "ours", attach.ModeNative); err != nil {
 			t.Fatalf("no witness: with large frames native mode is refused, too: %v", err)
 		}
 		if err := d.Detach(index); err != nil {
@@ -80,10 +89,10 @@ func TestSingleBuffer(t *testing.T) {
 		}
 	}
 	var log bytes.Buffer
-	o := Options{Dir: testDir(), Adopt: true, singleBuffer: true, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	o := Options{Dir: kerneltest.TestDir(), Adopt: true, SingleBuffer: true, Log: slog.New(slog.NewTextHandler(&log, nil))}
 	d := openTest(t, o)
 	// veth refuses such a program where its peer may send more than one buffer holds.
-	if _, err := d.Attach(index, "ours", ModeNative); err == nil {
+	if _, err := d.Attach(index, "ours", attach.ModeNative); err == nil {
 		t.Error("native mode was accepted: the program takes frames in several buffers")
 	}
 	for _, adopted := range []bool{false, true} {
@@ -97,21 +106,21 @@ func TestSingleBuffer(t *testing.T) {
 			t.Errorf("adopted %v: %d lines name the kernel, want one:\n%s", adopted, n, log.String())
 		}
 		log.Reset()
-		if at, err := d.Attach(index, "ours", ModeAuto); err != nil || at.Mode != ModeGeneric {
+		if at, err := d.Attach(index, "ours", attach.ModeAuto); err != nil || at.Mode != attach.ModeGeneric {
 			t.Fatalf("adopted %v: %+v, %v", adopted, at, err)
 		}
-		s := goldenSpec("192.0.2.1")
+		s := model.GoldenSpec("192.0.2.1")
 		s.IfIndex = index
 		g, err := d.AddGroup(s)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !adopted {
-			g.SetRole(Role{State: RoleMaster, Generation: 1, Lease: bootNow() + 60e9})
+			g.SetRole(tables.Role{State: tables.RoleMaster, Generation: 1, Lease: model.BootNow() + 60e9})
 		}
-		far := packetSocket(t, peer)
-		far.send(arpFor("192.0.2.1").bytes())
-		if far.receive(isARP, 5*time.Second) == nil {
+		far := kerneltest.PacketSocket(t, peer)
+		far.Send(model.ARPFor("192.0.2.1").Bytes())
+		if far.Receive(kerneltest.IsARP, 5*time.Second) == nil {
 			t.Errorf("adopted %v: no answer", adopted)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// host is what Open needs to know of the machine; tests stand in another one.
+// host is what Open needs to know about the machine; tests replace it.
 type host struct {
 	btfPath string
 	capEff  func() (uint64, error)
@@ -21,25 +21,31 @@ func realHost() host {
 	return host{btfPath: "/sys/kernel/btf/vmlinux", capEff: effectiveCaps, release: kernelRelease}
 }
 
-// check names what is missing on this host in one sentence each.
+// check returns an error that names what this host lacks.
 func (h host) check() error {
 	caps, err := h.capEff()
 	if err != nil {
 		return fmt.Errorf("read the capabilities of this process: %w", err)
 	}
 	if missing := missingCaps(caps); len(missing) > 0 {
-		return fmt.Errorf("%w %s: run vipd as root or give its unit AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_NET_RAW",
-			ErrNoCapability, strings.Join(missing, " and "))
+		return fmt.Errorf(
+			"%w %s: run vipd as root or give its unit AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN CAP_NET_RAW",
+			ErrNoCapability,
+			strings.Join(missing, " and "),
+		)
 	}
 	if _, err := os.Stat(h.btfPath); err != nil {
-		return fmt.Errorf("%w (%s is missing): boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distribution kernels from 5.15 on are",
-			ErrNoBTF, h.btfPath)
+		return fmt.Errorf(
+			"%w (%s is missing): boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distribution kernels from 5.15 on are",
+			ErrNoBTF,
+			h.btfPath,
+		)
 	}
 	return nil
 }
 
-// explain turns a load that failed on an old kernel into a sentence about that.
-// The version alone is no reason to refuse: distributions port BPF back.
+// explain adds to the error of a failed load that the kernel is too old. The version alone is not a reason to refuse:
+// distributions backport BPF.
 func (h host) explain(err error) error {
 	var major, minor int
 	release := h.release()
@@ -52,9 +58,9 @@ func (h host) explain(err error) error {
 	return fmt.Errorf("%w (%s): boot Linux 5.15 or newer: %w", ErrKernelTooOld, release, err)
 }
 
-// missingCaps lists what is not in the set of CAP_BPF, CAP_NET_ADMIN, and CAP_PERFMON:
-// without that the verifier forbids any offset into a frame that is not a constant,
-// such as that behind IP options. CAP_SYS_ADMIN contains it and CAP_BPF.
+// missingCaps lists which of CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON are missing. Without CAP_PERFMON the verifier
+// refuses offsets into a frame that are not constant, such as that behind IP options. CAP_SYS_ADMIN includes it and
+// CAP_BPF.
 func missingCaps(set uint64) []string {
 	has := func(c uint) bool { return set&(1<<c) != 0 }
 	var missing []string

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vipd/loader/internal/kerneltest"
+	"vipd/loader/object"
 )
 
 // TestMissing: each thing that a host may lack is one sentence that says what to do.
@@ -33,10 +34,20 @@ func TestMissing(t *testing.T) {
 		says string
 	}{
 		{"no btf", host{btfPath: "/nonexistent/vmlinux", capEff: all}, ErrNoBTF, "CONFIG_DEBUG_INFO_BTF=y"},
-		{"no capability", host{btfPath: "/", capEff: func() (uint64, error) { return 0, nil }}, ErrNoCapability, "CAP_BPF and CAP_PERFMON and CAP_NET_ADMIN"},
+		{
+			"no capability",
+			host{btfPath: "/", capEff: func() (uint64, error) { return 0, nil }},
+			ErrNoCapability,
+			"CAP_BPF and CAP_PERFMON and CAP_NET_ADMIN",
+		},
 		{"no net_admin", host{btfPath: "/", capEff: lacking(unix.CAP_NET_ADMIN)}, ErrNoCapability, "run vipd as root"},
 		{"no bpf", host{btfPath: "/", capEff: lacking(unix.CAP_BPF, unix.CAP_SYS_ADMIN)}, ErrNoCapability, "CAP_BPF:"},
-		{"no perfmon", host{btfPath: "/", capEff: lacking(unix.CAP_PERFMON, unix.CAP_SYS_ADMIN)}, ErrNoCapability, "CAP_PERFMON:"},
+		{
+			"no perfmon",
+			host{btfPath: "/", capEff: lacking(unix.CAP_PERFMON, unix.CAP_SYS_ADMIN)},
+			ErrNoCapability,
+			"CAP_PERFMON:",
+		},
 		{"no bpf file system", host{btfPath: "/", capEff: all}, ErrNoBPFFS, "mount -t bpf"},
 	} {
 		_, err := open(Options{Dir: t.TempDir() + "/vipd"}, tc.host)
@@ -48,7 +59,9 @@ func TestMissing(t *testing.T) {
 		t.Error("a relative directory was accepted")
 	}
 	cause := errors.New("load")
-	for release, old := range map[string]bool{"5.14.0-70.el9": true, "4.19.0": true, "5.15.0-1": false, "6.1.0-18-amd64": false, "odd": false} {
+	for release, old := range map[string]bool{
+		"5.14.0-70.el9": true, "4.19.0": true, "5.15.0-1": false, "6.1.0-18-amd64": false, "odd": false,
+	} {
 		h := host{release: func() string { return release }}
 		if err := h.explain(cause); errors.Is(err, ErrKernelTooOld) != old || !errors.Is(err, cause) {
 			t.Errorf("release %s: %v", release, err)
@@ -80,17 +93,17 @@ func TestLeastCapabilities(t *testing.T) {
 		}
 	}()
 	for _, frags := range []bool{true, false} {
-		s, err := spec(Options{}.withDefaults())
+		s, err := Options{}.withDefaults().set().Spec()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if !frags { // as on a kernel before 5.18
-			dropFrags(s)
-			if err := s.Variables[bpfVarCfgBuffLen].Set(uint32(0)); err != nil {
+			object.DropFrags(s)
+			if err := s.Variables[object.BPFVarCfgBuffLen].Set(uint32(0)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		var objs bpfObjects
+		var objs object.BPFObjects
 		if err := s.LoadAndAssign(&objs, nil); err != nil {
 			t.Errorf("frags %v: %v", frags, err)
 			continue

@@ -5,13 +5,17 @@ package loader
 import (
 	"log/slog"
 	"time"
+
+	"vipd/loader/attach"
+	"vipd/loader/object"
+	"vipd/loader/tables"
 )
 
-// DefaultDir is where maps and links are pinned unless the options say otherwise.
+// DefaultDir is where maps and links are pinned by default.
 const DefaultDir = "/sys/fs/bpf/vipd"
 
-// Bounds of the tables, unless the options lower or raise them. Each CPU pays 256
-// bytes of counters a group and 128 a VIP, the host about 4 KiB a group.
+// Default bounds of the tables. Counters take 256 bytes per group and 128 per VIP on each CPU; everything else takes
+// about 4 KiB per group.
 const (
 	DefaultMaxGroups = 4096
 	DefaultMaxVIPs   = 16384
@@ -23,22 +27,22 @@ type Options struct {
 	Dir string
 	// Log receives lifecycle messages. Default: none.
 	Log *slog.Logger
-	// Adopt takes over what an earlier vipd of the same layout left pinned, instead of
-	// removing it. See [Dataplane.Pinned].
+	// Adopt adopts what an earlier vipd of the same layout left pinned, instead of removing it. See Pinned.
 	Adopt bool
-	// Evacuate is called with the addresses that an earlier vipd left fenced, before
-	// Open removes the fence because it cannot be adopted: take them off their
-	// interfaces. Default: nothing.
-	Evacuate func([]LeftVIP)
+	// Defer makes Open adopt only the maps: the programs of the earlier vipd continue until [Dataplane.Exchange], since
+	// the verifier takes long.
+	Defer bool
+	// Evacuate is called with the addresses that an earlier vipd left fenced, before Open removes a fence that it cannot
+	// adopt: remove them from their interfaces. Default: nothing.
+	Evacuate func([]tables.LeftVIP)
 	// ForceClsact uses clsact for egress, as on kernels before 6.6.
 	ForceClsact bool
 	// MaxGroups and MaxVIPs bound the tables. 0 means the default.
 	MaxGroups, MaxVIPs int
-
-	// slotRest is for tests: how long the XDP slot that was another's has to be free.
-	slotRest time.Duration
-	// singleBuffer is for tests: as on a kernel before 5.18.
-	singleBuffer bool
+	// SlotRest is how long an XDP slot that another program used must be free before vipd takes it. 0 means ten seconds.
+	SlotRest time.Duration
+	// SingleBuffer loads programs as on a kernel before 5.18, for tests.
+	SingleBuffer bool
 }
 
 func (o Options) withDefaults() Options {
@@ -49,7 +53,7 @@ func (o Options) withDefaults() Options {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Evacuate == nil {
-		o.Evacuate = func([]LeftVIP) {}
+		o.Evacuate = func([]tables.LeftVIP) {}
 	}
 	if o.MaxGroups <= 0 {
 		o.MaxGroups = DefaultMaxGroups
@@ -57,8 +61,17 @@ func (o Options) withDefaults() Options {
 	if o.MaxVIPs <= 0 {
 		o.MaxVIPs = DefaultMaxVIPs
 	}
-	if o.slotRest <= 0 {
-		o.slotRest = slotRest
-	}
 	return o
+}
+
+func (o Options) set() object.Options {
+	return object.Options{Log: o.Log, MaxGroups: o.MaxGroups, MaxVIPs: o.MaxVIPs, SingleBuffer: o.SingleBuffer}
+}
+
+func (o Options) hooks() attach.Options {
+	return attach.Options{Dir: o.Dir, Log: o.Log, ForceClsact: o.ForceClsact, SlotRest: o.SlotRest}
+}
+
+func (o Options) tables() tables.Options {
+	return tables.Options{Log: o.Log, MaxGroups: o.MaxGroups, MaxVIPs: o.MaxVIPs}
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package packaging is what is installed beside the binaries: the reference config, the
-// systemd unit, example hooks, alert rules and a dashboard. Its tests hold them against
-// the code.
+// Package packaging holds what is installed besides the binaries: the reference config, the systemd units, example
+// hooks, alert rules and a dashboard. Its tests compare them with the code.
 package packaging

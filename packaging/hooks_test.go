@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"vipd/tests/executable"
 	"vipd/tests/needs"
 )
 
@@ -32,7 +33,7 @@ func TestHooksPassShellcheck(t *testing.T) {
 	}
 }
 
-// stage is a directory with commands that only write down how they were called.
+// stage is a directory with stub commands that record how they were called.
 type stage struct {
 	t         *testing.T
 	dir, bin  string
@@ -48,7 +49,7 @@ func newStage(t *testing.T, commands map[string]string) *stage {
 		t.Fatal(err)
 	}
 	for name, text := range commands {
-		s.write(filepath.Join(s.bin, name), "#!/bin/sh\necho \"${0##*/} $*\" >>"+s.dir+"/calls\n"+text, 0o755)
+		executable.Script(t, filepath.Join(s.bin, name), "echo \"${0##*/} $*\" >>"+s.dir+"/calls\n"+text)
 	}
 	return s
 }
@@ -60,14 +61,18 @@ func (s *stage) write(path, text string, mode os.FileMode) {
 	}
 }
 
-// run runs a hook with what vipd would give it, and returns its status, what it said,
-// and how it called the commands.
+// run runs a hook as vipd would, and returns its status, its output, and the command lines of the stubs
+// that it called.
 func (s *stage) run(hook string, args ...string) (code int, output string, calls []string) {
 	s.t.Helper()
 	cmd := exec.CommandContext(s.t.Context(), "hooks/"+hook, args...)
 	cmd.Env = []string{
-		"PATH=" + s.bin + ":/usr/bin:/bin", "VIPD_ADDRESSES=" + s.addresses, "DIR=" + s.dir,
-		"VIPD_CONNTRACKD_DEFAULTS=" + s.defaults, "VIPD_CLOUD_ROUTE_DEFAULTS=" + s.defaults, "VIPD_RADVD_DEFAULTS=" + s.defaults,
+		"PATH=" + s.bin + ":/usr/bin:/bin",
+		"VIPD_ADDRESSES=" + s.addresses,
+		"DIR=" + s.dir,
+		"VIPD_CONNTRACKD_DEFAULTS=" + s.defaults,
+		"VIPD_CLOUD_ROUTE_DEFAULTS=" + s.defaults,
+		"VIPD_RADVD_DEFAULTS=" + s.defaults,
 	}
 	out, err := cmd.CombinedOutput()
 	if ee, ok := errors.AsType[*exec.ExitError](err); ok {
@@ -93,14 +98,16 @@ func TestConntrackdHook(t *testing.T) {
 		"BACKUP": {c + "-t", c + "-n"},
 		"INIT":   {c + "-t"},
 	} {
-		if code, out, calls := s.run("conntrackd", "eth0@1", "BACKUP", state); code != 0 || !slices.Equal(calls, want) || out != "" {
+		code, out, calls := s.run("conntrackd", "eth0@1", "BACKUP", state)
+		if code != 0 || !slices.Equal(calls, want) || out != "" {
 			t.Errorf("%s: status %d, %q, called %q, want %q", state, code, out, calls, want)
 		}
 	}
 	s.write(s.dir+"/broken", "", 0o600)
 	s.write(s.defaults, "CONNTRACKD_CONFIG=/other\n", 0o600)
 	code, out, calls := s.run("conntrackd", "eth0@1", "BACKUP", "MASTER")
-	if code != 1 || !strings.Contains(out, "resynchronise the internal cache") || len(calls) != 4 || calls[3] != "conntrackd -C /other -B" {
+	if code != 1 || !strings.Contains(out, "resynchronise the internal cache") || len(calls) != 4 ||
+		calls[3] != "conntrackd -C /other -B" {
 		t.Errorf("a step fails: status %d, %q, called %q", code, out, calls)
 	}
 	if code, out, calls := s.run("conntrackd"); code != 2 || !strings.Contains(out, "usage:") || calls != nil {
@@ -108,21 +115,26 @@ func TestConntrackdHook(t *testing.T) {
 	}
 }
 
-// A step that hangs is cut off, and the next ones are done.
+// A step that hangs is killed at its timeout, and the next ones still run.
 func TestConntrackdHookHangs(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, map[string]string{"conntrackd": `[ "$3" != -t ] || exec sleep 60`})
 	s.write(s.defaults, "STEP_TIMEOUT=0.2\n", 0o600)
-	if code, out, calls := s.run("conntrackd", "eth0@1", "MASTER", "BACKUP"); code != 1 || len(calls) != 2 || !strings.Contains(out, "shorten") {
+	code, out, calls := s.run("conntrackd", "eth0@1", "MASTER", "BACKUP")
+	if code != 1 || len(calls) != 2 || !strings.Contains(out, "shorten") {
 		t.Errorf("status %d, %q, called %q", code, out, calls)
 	}
 }
 
 func TestCloudRouteHook(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, map[string]string{"curl": `n=$(cat "$DIR/fail" 2>/dev/null || echo 0); [ "$n" -eq 0 ] || { echo $((n - 1)) >"$DIR/fail"; echo "curl: (22) 503" >&2; exit 22; }`})
+	s := newStage(t, map[string]string{
+		"curl": `n=$(cat "$DIR/fail" 2>/dev/null || echo 0)
+[ "$n" -eq 0 ] || { echo $((n - 1)) >"$DIR/fail"; echo "curl: (22) 503" >&2; exit 22; }`,
+	})
 	s.write(s.defaults, "CLAIM='curl -fsS --max-time 5 https://api.example/ips/$ADDRESS'\nPAUSE=0.01\nTRIES=3\n", 0o600)
-	const four, six = "curl -fsS --max-time 5 https://api.example/ips/192.0.2.100", "curl -fsS --max-time 5 https://api.example/ips/2001:db8::100"
+	const curl = "curl -fsS --max-time 5 https://api.example/ips/"
+	const four, six = curl + "192.0.2.100", curl + "2001:db8::100"
 	tests := []struct {
 		name, to, failing string
 		code              int
@@ -133,7 +145,11 @@ func TestCloudRouteHook(t *testing.T) {
 		{"init does nothing", "INIT", "0", 0, nil, ""},
 		{"master", "MASTER", "0", 0, []string{four, six}, "2001:db8::100 is here"},
 		{"tries again", "MASTER", "2", 0, []string{four, four, four, six}, "503"},
-		{"gives up and goes on", "MASTER", "3", 1, []string{four, four, four, six}, "192.0.2.100 was not claimed in 3 tries"},
+		{
+			"gives up and continues", "MASTER", "3", 1,
+			[]string{four, four, four, six},
+			"192.0.2.100 was not claimed in 3 tries",
+		},
 	}
 	for _, tt := range tests {
 		s.write(s.dir+"/fail", tt.failing, 0o600)
@@ -143,21 +159,28 @@ func TestCloudRouteHook(t *testing.T) {
 		}
 	}
 	s.write(s.defaults, "", 0o600)
-	if code, out, calls := s.run("cloud-route", "eth0@1", "BACKUP", "MASTER"); code != 2 || !strings.Contains(out, "CLAIM is not set") || calls != nil {
-		t.Errorf("not filled in: status %d, %q, %q", code, out, calls)
+	code, out, calls := s.run("cloud-route", "eth0@1", "BACKUP", "MASTER")
+	if code != 2 || !strings.Contains(out, "CLAIM is not set") || calls != nil {
+		t.Errorf("without settings: status %d, %q, %q", code, out, calls)
 	}
 }
 
 func TestRadvdHook(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, map[string]string{"systemctl": "[ \"$2\" != broken ]"})
-	for state, want := range map[string]string{"MASTER": "systemctl start radvd", "BACKUP": "systemctl stop radvd", "INIT": "systemctl stop radvd"} {
-		if code, out, calls := s.run("radvd", "eth0@1", "BACKUP", state); code != 0 || !slices.Equal(calls, []string{want}) {
+	for state, want := range map[string]string{
+		"MASTER": "systemctl start radvd",
+		"BACKUP": "systemctl stop radvd",
+		"INIT":   "systemctl stop radvd",
+	} {
+		code, out, calls := s.run("radvd", "eth0@1", "BACKUP", state)
+		if code != 0 || !slices.Equal(calls, []string{want}) {
 			t.Errorf("%s: status %d, %q, called %q", state, code, out, calls)
 		}
 	}
 	s.write(s.defaults, "SERVICE=broken\n", 0o600)
-	if code, _, calls := s.run("radvd", "eth0@1", "BACKUP", "MASTER"); code == 0 || !slices.Equal(calls, []string{"systemctl start broken"}) {
+	code, _, calls := s.run("radvd", "eth0@1", "BACKUP", "MASTER")
+	if code == 0 || !slices.Equal(calls, []string{"systemctl start broken"}) {
 		t.Errorf("a service that does not start: status %d, called %q", code, calls)
 	}
 }

@@ -7,13 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"vipd/agent/config"
 )
 
-// blocks are the indented blocks of a page, without their indentation.
+// blocks returns the indented blocks of a page, without their indentation.
 func blocks(page string) (out []string) {
 	var b strings.Builder
 	for line := range strings.Lines(page + "end\n") {
@@ -29,10 +30,10 @@ func blocks(page string) (out []string) {
 	return out
 }
 
-// toml are the parts of a block that are vipd's config: from a table of ours to a blank line before something else.
+// toml matches the parts of a block that are vipd's config: a table and its keys.
 var toml = regexp.MustCompile(`(?m)^\[(carp|\[vip\]|\[check\]|\[vip\.accept\])\][^\n]*\n(?:[a-z_]+ = [^\n]*\n)*`)
 
-// Every config that the pages show is one that vipd takes, together with the rest of its page.
+// TestHowtoConfigs proves that vipd accepts every config in the pages.
 func TestHowtoConfigs(t *testing.T) {
 	t.Parallel()
 	pages, err := filepath.Glob("../docs/howto/*.md")
@@ -56,7 +57,7 @@ func TestHowtoConfigs(t *testing.T) {
 				ReadFile: func(string) ([]byte, fs.FileMode, error) { return []byte("secret\n"), 0o600, nil },
 			})
 			if err != nil {
-				t.Errorf("%s shows what vipd refuses:\n%s\n%v", page, text, err)
+				t.Errorf("%s shows a config that vipd refuses:\n%s\n%v", page, text, err)
 			}
 		}
 	}
@@ -65,33 +66,44 @@ func TestHowtoConfigs(t *testing.T) {
 	}
 }
 
-// Every page is linked from the README, and every link between pages goes somewhere.
+// TestDocsAreLinked proves that the README links every page, and that every link and file name in the pages exists.
 func TestDocsAreLinked(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages, err := filepath.Glob("../docs/howto/*.md")
+	pages, err := filepath.Glob("../docs/*.md")
 	if err != nil || len(pages) < 8 {
 		t.Fatalf("%v, %v", pages, err)
 	}
-	for _, page := range append(pages, "../docs/hooks.md") {
+	howto, err := filepath.Glob("../docs/howto/*.md")
+	if err != nil || len(howto) < 8 {
+		t.Fatalf("%v, %v", howto, err)
+	}
+	decisions, err := filepath.Glob("../docs/decisions/*.md")
+	if err != nil || len(decisions) < 4 {
+		t.Fatalf("%v, %v", decisions, err)
+	}
+	for _, page := range slices.Concat(pages, howto) {
 		if !strings.Contains(string(readme), "("+strings.TrimPrefix(page, "../")+")") {
 			t.Errorf("README.md does not link %s", page)
 		}
+	}
+	for _, page := range slices.Concat(pages, howto, decisions, []string{"../README.md", "../CONTRIBUTING.md"}) {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(data), -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
-				t.Errorf("%s links what is not there: %v", page, err)
+				t.Errorf("%s has a dead link: %v", page, err)
 			}
 		}
-		for _, m := range regexp.MustCompile(`\b(?:packaging|docs)/[\w./-]+\w`).FindAllString(string(data), -1) {
-			if _, err := os.Stat("../" + m); err != nil {
-				t.Errorf("%s names what is not there: %v", page, err)
+		names := regexp.MustCompile(`(?:^|[^/\w.-])((?:agent|bpf|cmd|docs|loader|packaging|tests|vipctl)/[\w./*-]*\w)`)
+		for _, m := range names.FindAllStringSubmatch(string(data), -1) {
+			if files, err := filepath.Glob("../" + m[1]); err != nil || len(files) == 0 {
+				t.Errorf("%s names %s, which does not exist: %v", page, m[1], err)
 			}
 		}
 	}

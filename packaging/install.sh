@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Puts vipd where a Linux distribution has such things; run by `make install`.
-# DESTDIR is put before every path, PREFIX is /usr/local or /usr, SYSCONFDIR is /etc.
+# Installs vipd in the usual places of a Linux distribution; run by `make install`.
+# DESTDIR is prepended to every path, PREFIX is /usr/local or /usr, SYSCONFDIR is /etc.
 set -euo pipefail
 
 bin=${1:?the directory with vipd and vipctl}
@@ -19,11 +19,14 @@ put 755 "$bin/vipctl" "$prefix/bin/vipctl"
 
 unit=$(mktemp)
 trap 'rm -f "$unit"' EXIT
-sed -e "s|/usr/sbin/vipd|$prefix/sbin/vipd|; s|/usr/bin/vipctl|$prefix/bin/vipctl|; s|/etc/vipd/|$etc/vipd/|" "$here/vipd.service" >"$unit"
-put 644 "$unit" "$prefix/lib/systemd/system/vipd.service"
+for name in vipd.service vipd-commands.socket vipd-commands.service vipd-handover.service; do
+  sed -e "s|/usr/sbin/vipd|$prefix/sbin/vipd|; s|/usr/bin/vipctl|$prefix/bin/vipctl|; s|/etc/vipd/|$etc/vipd/|" \
+    "$here/$name" >"$unit"
+  put 644 "$unit" "$prefix/lib/systemd/system/$name"
+done
 put 644 "$here/sysusers.conf" "$prefix/lib/sysusers.d/vipd.conf"
 
-# Configs and keys are the operator's: never overwritten.
+# Never overwrite configs and keys: they belong to the operator.
 install -d -m 755 "$root$etc/vipd"
 put 644 "$here/vipd.toml" "$prefix/share/doc/vipd/vipd.toml"
 for hook in "$here"/hooks/*; do
@@ -33,8 +36,9 @@ for file in "$here"/prometheus/*.yml "$here"/grafana/*.json; do
   [ -e "$file" ] && put 644 "$file" "$prefix/share/vipd/${file#"$here"/}"
 done
 
-# The command prints its own completion.
-install -d -m 755 "$root$prefix/share/bash-completion/completions" "$root$prefix/share/fish/vendor_completions.d" "$root$prefix/share/zsh/site-functions"
+# vipctl prints its own completion scripts.
+install -d -m 755 "$root$prefix/share/bash-completion/completions" \
+  "$root$prefix/share/fish/vendor_completions.d" "$root$prefix/share/zsh/site-functions"
 "$bin/vipctl" completion bash >"$root$prefix/share/bash-completion/completions/vipctl"
 "$bin/vipctl" completion zsh >"$root$prefix/share/zsh/site-functions/_vipctl"
 "$bin/vipctl" completion fish >"$root$prefix/share/fish/vendor_completions.d/vipctl.fish"

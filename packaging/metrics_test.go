@@ -14,7 +14,7 @@ import (
 	"vipd/tests/needs"
 )
 
-// exposition is what the metrics' own test holds, by name with the labels of its series.
+// exposition returns the metrics in the golden file of agent/metrics, by name, with the labels of their series.
 func exposition(t *testing.T) map[string][]string {
 	t.Helper()
 	data, err := os.ReadFile("../agent/metrics/testdata/exposition.txt")
@@ -37,7 +37,7 @@ func exposition(t *testing.T) map[string][]string {
 	return out
 }
 
-// checkQueries finds metrics, and labels of theirs, that vipd does not have.
+// checkQueries reports metrics and labels in the queries that vipd does not have.
 func checkQueries(t *testing.T, queries []string) {
 	t.Helper()
 	have := exposition(t)
@@ -56,7 +56,7 @@ func checkQueries(t *testing.T, queries []string) {
 	}
 }
 
-// Every rule is tested by promtool: once for silence, once for the alert with its text.
+// TestAlerts lets promtool test every rule: once for silence, once for the alert with its text.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
 	promtool := needs.Program(t, "promtool")
@@ -83,14 +83,17 @@ func TestAlerts(t *testing.T) {
 		queries = append(queries, m[1])
 	}
 	checkQueries(t, queries)
-	for _, args := range [][]string{{"check", "rules", "prometheus/alerts.yml"}, {"test", "rules", "prometheus/alerts_test.yml"}} {
+	for _, args := range [][]string{
+		{"check", "rules", "prometheus/alerts.yml"},
+		{"test", "rules", "prometheus/alerts_test.yml"},
+	} {
 		if out, err := exec.CommandContext(t.Context(), promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %v: %v\n%s", args, err, out)
 		}
 	}
 }
 
-// The dashboard is valid JSON and asks only for what there is.
+// TestDashboard proves that the dashboard is valid JSON and queries only existing metrics.
 func TestDashboard(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("grafana/vipd.json")
@@ -137,7 +140,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// checkPromQL lets promtool parse the queries, as rules with the variables filled in.
+// checkPromQL lets promtool parse the queries, as rules with the variables substituted.
 func checkPromQL(t *testing.T, promtool string, queries []string) {
 	t.Helper()
 	var b strings.Builder
@@ -157,7 +160,8 @@ func checkPromQL(t *testing.T, promtool string, queries []string) {
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", "--lint=none", file).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", "--lint=none", file).
+		CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

@@ -13,21 +13,20 @@ import (
 	"testing"
 
 	"vipd/agent/config"
+	"vipd/tests/executable"
 	"vipd/tests/needs"
 )
 
-// exposure is the most that `systemd-analyze security` may say, in tenths: a looser unit
-// has to be meant.
+// exposure is the highest rating that `systemd-analyze security` may give, in tenths: a looser unit
+// must be intended.
 const exposure = "27"
 
-// install runs make install's script with commands that only are there.
+// install runs the script of make install with stub binaries.
 func install(t *testing.T, env ...string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"vipd": "", "vipctl": `echo "$*"`} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		executable.Script(t, filepath.Join(dir, name), text)
 	}
 	cmd := exec.CommandContext(t.Context(), "./install.sh", dir)
 	cmd.Env = append(os.Environ(), env...)
@@ -37,7 +36,7 @@ func install(t *testing.T, env ...string) string {
 	return dir
 }
 
-// Everything is where the unit and its readers look for it, and nowhere else.
+// TestInstall proves that every file is where the unit and its users look for it, and nowhere else.
 func TestInstall(t *testing.T) {
 	t.Parallel()
 	dest := t.TempDir()
@@ -58,10 +57,16 @@ func TestInstall(t *testing.T) {
 	}
 	for _, want := range []string{
 		"/usr/sbin/vipd -rwxr-xr-x", "/usr/bin/vipctl -rwxr-xr-x",
-		"/usr/lib/systemd/system/vipd.service -rw-r--r--", "/usr/lib/sysusers.d/vipd.conf -rw-r--r--",
+		"/usr/lib/systemd/system/vipd.service -rw-r--r--", "/usr/lib/systemd/system/vipd-handover.service -rw-r--r--",
+		"/usr/lib/systemd/system/vipd-commands.socket -rw-r--r--",
+		"/usr/lib/systemd/system/vipd-commands.service -rw-r--r--",
+		"/usr/lib/sysusers.d/vipd.conf -rw-r--r--",
 		"/usr/share/doc/vipd/vipd.toml -rw-r--r--",
-		"/usr/share/bash-completion/completions/vipctl -rw-r--r--", "/usr/share/fish/vendor_completions.d/vipctl.fish -rw-r--r--",
-		"/usr/share/vipd/hooks/conntrackd -rwxr-xr-x", "/usr/share/vipd/hooks/cloud-route -rwxr-xr-x", "/usr/share/vipd/hooks/radvd -rwxr-xr-x",
+		"/usr/share/bash-completion/completions/vipctl -rw-r--r--",
+		"/usr/share/fish/vendor_completions.d/vipctl.fish -rw-r--r--",
+		"/usr/share/vipd/hooks/conntrackd -rwxr-xr-x",
+		"/usr/share/vipd/hooks/cloud-route -rwxr-xr-x",
+		"/usr/share/vipd/hooks/radvd -rwxr-xr-x",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("no %s in\n%s", want, strings.Join(got, "\n"))
@@ -69,9 +74,22 @@ func TestInstall(t *testing.T) {
 	}
 	for _, path := range got {
 		if strings.HasPrefix(path, "/etc/") {
-			t.Errorf("%s is the operator's", path)
+			t.Errorf("install wrote %s, which belongs to the operator", path)
 		}
 	}
+	socket, err := os.ReadFile(dest + "/usr/lib/systemd/system/vipd-commands.socket")
+	if err != nil {
+		t.Fatal(err)
+	}
+	helper, err := os.ReadFile(dest + "/usr/lib/systemd/system/vipd-commands.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(helper), "\nExecStart=/usr/sbin/vipd --run-commands --config "+config.DefaultPath+"\n") {
+		t.Errorf("the helper's unit is\n%s", helper)
+	}
+	_, path, _ := strings.Cut(string(socket), "\nListenStream=")
+	path, _, _ = strings.Cut(path, "\n")
 	// The unit names what is there, and the paths that the config has by default.
 	unit, err := os.ReadFile(dest + "/usr/lib/systemd/system/vipd.service")
 	if err != nil {
@@ -79,7 +97,7 @@ func TestInstall(t *testing.T) {
 	}
 	for _, m := range regexp.MustCompile(`(?m)^Exec\w+=(\S+)`).FindAllSubmatch(unit, -1) {
 		if _, err := os.Stat(dest + string(m[1])); err != nil {
-			t.Errorf("the unit runs what is not installed: %v", err)
+			t.Errorf("the unit runs a program that is not installed: %v", err)
 		}
 	}
 	def := config.Default()
@@ -87,6 +105,7 @@ func TestInstall(t *testing.T) {
 		"\nExecStart=/usr/sbin/vipd --config " + config.DefaultPath + "\n", "\nAssertPathExists=" + config.DefaultPath + "\n",
 		"\nRuntimeDirectory=" + strings.TrimPrefix(def.Node.RuntimeDir, "/run/") + "\n",
 		"\nStateDirectory=" + strings.TrimPrefix(def.Node.StateDir, "/var/lib/") + "\n",
+		"\nEnvironment=VIPD_COMMANDS=" + path + "\n", "\nRestartPreventExitStatus=2\n",
 		"\nReadWritePaths=" + filepath.Dir(def.Node.BPFDir) + "\n",
 	} {
 		if !strings.Contains(string(unit), want) {
@@ -98,7 +117,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// A second install replaces what is ours and leaves what is the operator's.
+// TestInstallAgain proves that a second install replaces vipd's files and keeps the operator's.
 func TestInstallAgain(t *testing.T) {
 	t.Parallel()
 	dest := t.TempDir()
@@ -125,27 +144,35 @@ func TestUnitIsVerified(t *testing.T) {
 	analyze := needs.Program(t, "systemd-analyze")
 	prefix, etc := t.TempDir(), t.TempDir()
 	install(t, "DESTDIR=", "PREFIX="+prefix, "SYSCONFDIR="+etc)
-	unit := prefix + "/lib/systemd/system/vipd.service"
-	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput()
-	if err != nil || strings.Contains(string(out), "vipd.service") {
+	units := prefix + "/lib/systemd/system/"
+	unit := units + "vipd.service"
+	args := []string{"verify", "--man=no", unit}
+	for _, name := range []string{"vipd-commands.socket", "vipd-commands.service", "vipd-handover.service"} {
+		args = append(args, units+name)
+	}
+	out, err := exec.CommandContext(t.Context(), analyze, args...).CombinedOutput()
+	if err != nil || strings.Contains(string(out), "vipd") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	// The witness: it does complain where there is cause.
+	// The witness: it reports an unknown key.
 	text, err := os.ReadFile(unit)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(unit, []byte(strings.Replace(string(text), "WatchdogSec=10s", "WatchdogSecs=10s", 1)), 0o600); err != nil {
+	broken := strings.Replace(string(text), "WatchdogSec=10s", "WatchdogSecs=10s", 1)
+	if err := os.WriteFile(unit, []byte(broken), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, _ := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput(); !strings.Contains(string(out), "WatchdogSecs") {
-		t.Errorf("an unknown key is not told:\n%s", out)
+	out, _ = exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput()
+	if !strings.Contains(string(out), "WatchdogSecs") {
+		t.Errorf("an unknown key is not reported:\n%s", out)
 	}
 }
 
 func TestUnitExposure(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), needs.Program(t, "systemd-analyze"), "security", "--offline=true", "--threshold="+exposure, "vipd.service").CombinedOutput()
+	args := []string{"security", "--offline=true", "--threshold=" + exposure, "vipd.service"}
+	out, err := exec.CommandContext(t.Context(), needs.Program(t, "systemd-analyze"), args...).CombinedOutput()
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	t.Log(lines[len(lines)-1])
 	if err != nil {

@@ -34,8 +34,8 @@ func TestHostAddressesAndRoutesSurviveAHundredTransitions(t *testing.T) {
 			s := newSingle(t, lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{tt.vip}, AdvSkew: 100}}})
 			s.node.AddAddress("eth0", "192.0.2.13/24")   // a secondary address
 			s.node.AddAddress("eth0", "203.0.113.11/28") // and one of another prefix
-			s.node.MustRun(5*time.Second, "ip", "route", "add", "default", "via", addrClient.String())
-			s.node.MustRun(5*time.Second, "ip", "route", "add", "10.0.0.0/8", "via", addrClient.String(), "src", "203.0.113.11")
+			s.node.MustRun(toolTimeout, "ip", "route", "add", "default", "via", addrClient.String())
+			s.node.MustRun(toolTimeout, "ip", "route", "add", "10.0.0.0/8", "via", addrClient.String(), "src", "203.0.113.11")
 			before := s.node.Snapshot()
 			if tt.ownLate {
 				for _, a := range []string{"192.0.2.13/24", addrA.String() + "/24", "203.0.113.11/28"} {
@@ -46,27 +46,27 @@ func TestHostAddressesAndRoutesSurviveAHundredTransitions(t *testing.T) {
 			p := newPeer(s.clientPort, addrClient)
 			p.prefix = wire.DigestPrefix(vhid, []netip.Addr{address}, nil)
 			s.node.Start()
-			s.node.WaitState(group, lab.Backup, 5*time.Second)
+			s.node.WaitState(group, lab.Backup, patience)
 			p.goodbye()
-			s.node.WaitAnswering(group, 2*time.Second)
+			s.node.WaitAnswering(group, patience)
 			if tt.ownLate {
 				for _, a := range []string{addrA.String() + "/24", "192.0.2.13/24", "203.0.113.11/28"} {
 					s.node.AddAddress("eth0", a)
 				}
-				s.node.MustRun(5*time.Second, "ip", "route", "add", "default", "via", addrClient.String())
-				s.node.MustRun(5*time.Second, "ip", "route", "add", "10.0.0.0/8", "via", addrClient.String(), "src", "203.0.113.11")
+				s.node.MustRun(toolTimeout, "ip", "route", "add", "default", "via", addrClient.String())
+				s.node.MustRun(toolTimeout, "ip", "route", "add", "10.0.0.0/8", "via", addrClient.String(), "src", "203.0.113.11")
 			}
 			const transitions = 100
 			for range transitions / 2 {
 				p.send(1, 0, 0)
-				s.node.WaitState(group, lab.Backup, 2*time.Second)
+				s.node.WaitState(group, lab.Backup, patience)
 				if s.node.HasAddress("eth0", address) {
 					t.Fatal("BACKUP still has the VIP")
 				}
 				p.goodbye()
-				s.node.WaitAnswering(group, 2*time.Second)
+				s.node.WaitAnswering(group, patience)
 				if !s.node.HasAddress("eth0", address) {
-					t.Fatal("MASTER has not the VIP") // the witness of each transition
+					t.Fatal("MASTER has not the VIP") // the control of each transition
 				}
 			}
 			s.node.Stop()
@@ -77,8 +77,8 @@ func TestHostAddressesAndRoutesSurviveAHundredTransitions(t *testing.T) {
 	}
 }
 
-// Two interfaces with virtual addresses in one prefix, where the host has none, have a route each, of both families: when
-// one gives way the other's is there all the time, and the log blames nobody.
+// Two interfaces with virtual addresses in one prefix, where the host has none, have a route each, of both families:
+// when one gives way the other's is there all the time, and the log blames nobody.
 func TestRouteOfOnePrefixOnTwoInterfaces(t *testing.T) {
 	t.Parallel()
 	prefixes := map[string]string{"-4": "198.51.100.0/24", "-6": "2001:db8:2::/64"}
@@ -91,9 +91,10 @@ func TestRouteOfOnePrefixOnTwoInterfaces(t *testing.T) {
 	clean := s.node.Snapshot()
 	s.node.Start()
 	s.node.WaitAnswering(group, upTimeout)
-	s.node.WaitAnswering("eth1@1", 2*time.Second)
+	s.node.WaitAnswering("eth1@1", patience)
 	on := func(family string) (out []string) {
-		for line := range strings.Lines(s.node.MustRun(5*time.Second, "ip", family, "route", "show", prefixes[family], "proto", "112")) {
+		for line := range strings.Lines(s.node.MustRun(toolTimeout, "ip", family, "route", "show", prefixes[family], "proto",
+			"112")) {
 			for _, ifname := range []string{"eth0", "eth1"} {
 				if strings.Contains(line, "dev "+ifname) {
 					out = append(out, ifname)
@@ -103,21 +104,23 @@ func TestRouteOfOnePrefixOnTwoInterfaces(t *testing.T) {
 		return out
 	}
 	for family := range prefixes {
-		s.Eventually(2*time.Second, 5*time.Millisecond, func() (bool, string) {
+		s.Eventually(patience, 5*time.Millisecond, func() (bool, string) {
 			got := on(family)
 			return len(got) == 2 && got[0] != got[1], fmt.Sprintf("%s: a route on each interface: %v", family, got)
 		})
 	}
 	s.port.SetCarrier(false)
-	s.node.WaitState(group, lab.Init, 2*time.Second)
+	s.node.WaitState(group, lab.Init, patience)
 	for family := range prefixes {
 		if got := on(family); len(got) != 1 || got[0] != "eth1" {
 			t.Errorf("%s: with eth0 down there are routes on %v, want eth1 alone", family, got)
 		}
 	}
 	time.Sleep(2500 * time.Millisecond) // two renewals
-	if out := s.node.Proc().Output(); strings.Contains(out, "somebody deleted") || !strings.Contains(out, "interface not usable") {
-		t.Errorf("the log blames somebody for a route of ours, or misses the link:\n%s", out)
+	if out := s.node.Proc().
+		Output(); strings.Contains(out, "another program deleted") ||
+		!strings.Contains(out, "interface not usable") {
+		t.Errorf("the log blames another process for a route of ours, or does not name the link:\n%s", out)
 	}
 	s.port.SetCarrier(true)
 	s.node.Stop()

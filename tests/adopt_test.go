@@ -23,22 +23,23 @@ import (
 func leave(t *testing.T, n *lab.Node) time.Time {
 	t.Helper()
 	at := n.Proc().Signal(syscall.SIGUSR2)
-	if code := n.Proc().Wait(5 * time.Second); code != 0 {
+	if code := n.Proc().Wait(patience); code != 0 {
 		t.Errorf("vipd on %s ended with exit code %d after SIGUSR2", n.Name, code)
 	}
 	return at
 }
 
-// A master that is killed, or leaves, and is started again within its lease is master all the time: neither node makes a
-// transition, the kernel answers throughout, and the other node never says a word.
+// A master that is killed, or leaves, and is started again within its lease is master all the time: neither node makes
+// a transition, the kernel answers throughout, and the other node never says a word.
 func TestRestartWithinTheLeaseMovesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(10))
+	asShipped(t, p.a, p.b)
 	p.start()
 	a, b := p.a.Group(group), p.b.Group(group)
 	from, other := p.portA.Sniff(), p.portB.Sniff()
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	began := time.Now()
 	for round := range 4 {
 		how := "killed"
@@ -50,7 +51,7 @@ func TestRestartWithinTheLeaseMovesNothing(t *testing.T) {
 		}
 		time.Sleep(500 * time.Millisecond)
 		started := p.a.Start()
-		g := p.a.WaitAnswering(group, time.Second)
+		g := p.a.WaitAnswering(group, patience)
 		t.Logf("%s: the new process answered its socket and was MASTER %v after its start", how, time.Since(started))
 		if g.Generation != a.Generation {
 			t.Errorf("%s: generation %d, was %d", how, g.Generation, a.Generation)
@@ -58,7 +59,7 @@ func TestRestartWithinTheLeaseMovesNothing(t *testing.T) {
 		if n := transitions(p.a); n != 0 {
 			t.Errorf("%s: the new process made %v transitions", how, n)
 		}
-		next := from.Await(2*time.Second, "an advert of the new process", func(f lab.Frame) bool {
+		next := from.Await(patience, "an advert of the new process", func(f lab.Frame) bool {
 			ad, ok := f.Advert()
 			return ok && f.FromHost && ad.VHID == vhid && f.At.After(started)
 		})
@@ -96,12 +97,13 @@ func TestRestartWithClsactMovesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPairWith(t, []string{"/24", "/64"}, dualStack(0), dualStack(10))
 	p.a.Env = []string{"VIPD_EGRESS=clsact"}
+	asShipped(t, p.a, p.b)
 	p.startNaturally()
 	b := p.b.Group(group)
 	from := p.portA.Sniff()
 	pingers := []*lab.Pinger{p.client.Ping(vip, 5*time.Millisecond), p.client.Ping(vip6, 5*time.Millisecond)}
 	for _, pinger := range pingers {
-		pinger.AwaitAnswer(time.Now(), 2*time.Second)
+		pinger.AwaitAnswer(time.Now(), patience)
 	}
 	for _, end := range []func(){func() { p.a.Kill9() }, func() { leave(t, p.a) }} {
 		if n := p.a.ClsactFilters("eth0"); n != 1 {
@@ -109,7 +111,7 @@ func TestRestartWithClsactMovesNothing(t *testing.T) {
 		}
 		end()
 		p.a.Start()
-		p.a.WaitAnswering(group, time.Second)
+		p.a.WaitAnswering(group, patience)
 		if n := transitions(p.a); n != 0 {
 			t.Errorf("the new process made %v transitions", n)
 		}
@@ -135,7 +137,7 @@ func TestRestartWithClsactMovesNothing(t *testing.T) {
 	assertPrograms(t, p.a.Host, false)
 }
 
-// transitions is how many transitions the node's present process has counted.
+// transitions returns how many transitions the node's present process has counted.
 func transitions(n *lab.Node) (sum float64) {
 	for line := range strings.Lines(n.Metrics()) {
 		if strings.HasPrefix(line, "vipd_transitions_total{") {
@@ -157,7 +159,7 @@ func TestRestartedBackupGoesOn(t *testing.T) {
 		p.b.Kill9()
 		time.Sleep(300 * time.Millisecond)
 		p.b.Start()
-		p.b.WaitFor(group, "is BACKUP and hears a", 3*time.Second, func(g lab.GroupStatus) bool { return g.State == lab.Backup && g.Master != nil })
+		p.b.WaitFor(group, "is BACKUP and hears a", patience, hearsMaster)
 	}
 	if got := p.a.Group(group); got.State != lab.Master || !sameTime(got.Since, a.Since) {
 		t.Errorf("a is %s (%s) since %v", got.State, got.Reason, got.Since)
@@ -166,7 +168,7 @@ func TestRestartedBackupGoesOn(t *testing.T) {
 		t.Errorf("b spoke for the VIP:\n%v", spoken)
 	}
 	killed := p.a.Kill9()
-	first := other.FirstSpeaking(killed, skewed(10)+2*time.Second, vip, vmac)
+	first := other.FirstSpeaking(killed, patience, vip, vmac)
 	t.Logf("it took over %v after kill -9 of the master", first.At.Sub(killed))
 }
 
@@ -177,12 +179,12 @@ func TestRestartPastTheLeaseIsBackup(t *testing.T) {
 	p.start()
 	was := p.a.Group(group)
 	killed := p.a.Kill9()
-	p.b.WaitAnswering(group, skewed(10)+2*time.Second)
+	p.b.WaitAnswering(group, patience)
 	time.Sleep(time.Until(killed.Add(5 * time.Second)))
 	from := p.portA.Sniff()
 	since := p.b.Group(group).Since
 	p.a.Start()
-	p.a.WaitFor(group, "hears b", 3*time.Second, func(g lab.GroupStatus) bool { return g.State == lab.Backup && g.Master != nil })
+	p.a.WaitFor(group, "hears b", patience, hearsMaster)
 	time.Sleep(4 * time.Second)
 	if g := p.a.Group(group); g.State != lab.Backup || p.a.HasAddress("eth0", vip) {
 		t.Errorf("a is %s (%s) and has the address: %v", g.State, g.Reason, p.a.HasAddress("eth0", vip))
@@ -197,13 +199,13 @@ func TestRestartPastTheLeaseIsBackup(t *testing.T) {
 	}
 	// A generation is never used twice: an old yield would count against the new one.
 	p.b.Kill9()
-	if g := p.a.WaitAnswering(group, masterDown+2*time.Second); g.Generation <= was.Generation {
+	if g := p.a.WaitAnswering(group, patience); g.Generation <= was.Generation {
 		t.Errorf("generation %d after %d", g.Generation, was.Generation)
 	}
 }
 
 // What is not in the config any more when the new process starts goes, address before fence, and the rest goes on.
-func TestRestartWithAnotherConfig(t *testing.T) {
+func TestRestartRemovesWhatTheConfigNoLongerHas(t *testing.T) {
 	t.Parallel()
 	second, third := netip.MustParseAddr("192.0.2.101"), netip.MustParseAddr("192.0.2.200")
 	config := func(addresses []string, more ...lab.Group) lab.NodeConfig {
@@ -211,16 +213,17 @@ func TestRestartWithAnotherConfig(t *testing.T) {
 	}
 	one, two := []string{"192.0.2.100/24"}, []string{"192.0.2.100/24", "192.0.2.101/24"}
 	s := newSingle(t, config(two, lab.Group{VHID: 2, Addresses: []string{"192.0.2.200/24"}}))
+	asShipped(t, s.node)
 	from := s.port.Sniff()
 	s.node.Start()
 	s.node.WaitAnswering(group, upTimeout)
-	s.node.WaitAnswering("eth0@2", 2*time.Second)
+	s.node.WaitAnswering("eth0@2", patience)
 	pinger := s.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	s.node.Kill9()
 	s.node.WriteConfig(config(one))
 	s.node.Start()
-	g := s.node.WaitAnswering(group, time.Second)
+	g := s.node.WaitAnswering(group, patience)
 	if n := transitions(s.node); n != 0 {
 		t.Errorf("%v transitions; it is %s (%s)", n, g.State, g.Reason)
 	}
@@ -233,10 +236,10 @@ func TestRestartWithAnotherConfig(t *testing.T) {
 			t.Errorf("%v is still there", gone)
 		}
 		if replies := s.clientPort.AskARP(addrClient, gone, 150*time.Millisecond); len(replies) > 0 {
-			t.Errorf("somebody answers for %v:\n%v", gone, replies)
+			t.Errorf("a host answers for %v:\n%v", gone, replies)
 		}
 	}
-	if n := len(s.clientPort.AskARP(addrClient, vip, 150*time.Millisecond)); n != 1 {
+	if n := len(s.clientPort.AnswersARP(addrClient, vip, 150*time.Millisecond)); n != 1 {
 		t.Errorf("%d answers for the VIP", n)
 	}
 	if r := pinger.Stop(); r.Lost > 0 {
@@ -254,20 +257,25 @@ func TestRestartKeepsRoutes(t *testing.T) {
 	t.Parallel()
 	kept := lab.Group{Addresses: []string{"198.51.100.100/24"}}
 	s := newSingle(t, lab.NodeConfig{Groups: []lab.Group{kept, {VHID: 2, Addresses: []string{"203.0.113.100/24"}}}})
+	asShipped(t, s.node)
 	clean := s.node.Snapshot()
-	routes := func() string { return s.node.MustRun(5*time.Second, "ip", "-4", "route") }
+	routes := func() string { return s.node.MustRun(toolTimeout, "ip", "-4", "route") }
 	s.node.Start()
 	s.node.WaitAnswering(group, upTimeout)
-	s.node.WaitAnswering("eth0@2", 2*time.Second)
+	s.node.WaitAnswering("eth0@2", patience)
 	if got := routes(); !strings.Contains(got, "198.51.100.0/24") || !strings.Contains(got, "203.0.113.0/24") {
-		t.Fatalf("no routes to the prefixes: the witness is missing\n%s", got)
+		t.Fatalf("no routes to the prefixes: the test proves nothing\n%s", got)
 	}
 	for _, groups := range [][]lab.Group{s.node.Config.Groups, {kept}} {
 		s.node.Kill9()
 		s.node.WriteConfig(lab.NodeConfig{Groups: groups})
 		s.node.Start()
-		s.node.WaitAnswering(group, time.Second)
-		if got := routes(); !strings.Contains(got, "198.51.100.0/24") || strings.Contains(got, "203.0.113.0/24") != (len(groups) == 2) {
+		s.node.WaitAnswering(group, patience)
+		if n := transitions(s.node); n != 0 {
+			t.Errorf("%v transitions, want none: it goes on", n)
+		}
+		if got := routes(); !strings.Contains(got, "198.51.100.0/24") ||
+			strings.Contains(got, "203.0.113.0/24") != (len(groups) == 2) {
 			t.Errorf("with %d groups the routes are:\n%s", len(groups), got)
 		}
 	}
@@ -303,7 +311,7 @@ func TestPinsOfAnotherLayoutAreRemoved(t *testing.T) {
 	}
 	from := s.port.Sniff()
 	started := s.node.Start()
-	g := s.node.WaitState(group, lab.Backup, 2*time.Second)
+	g := s.node.WaitState(group, lab.Backup, patience)
 	if s.node.HasAddress("eth0", vip) {
 		t.Error("the address is still there")
 	}
@@ -314,7 +322,7 @@ func TestPinsOfAnotherLayoutAreRemoved(t *testing.T) {
 	if took := first.At.Sub(started); took < masterDown {
 		t.Errorf("spoke %v after the start (%s)", took, g.Reason)
 	}
-	s.node.WaitAnswering(group, time.Second)
+	s.node.WaitAnswering(group, patience)
 	s.node.Stop()
 	assertNothingLeft(t, s.node, clean)
 }

@@ -17,20 +17,33 @@ import (
 	"vipd/tests/lab"
 )
 
-// Every answer of a real daemon is what the OpenAPI file says, over all its routes; a route that this test does not know
-// how to ask fails it.
+// Every answer of a real daemon is what the OpenAPI file says, over all its routes; a route that this test does not
+// know how to ask fails it.
 func TestAPIAnswersAsDescribed(t *testing.T) {
 	t.Parallel()
 	file, err := spec.Load("../docs/openapi.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newPair(t, oneVIP(0), oneVIP(50))
+	checked := oneVIP(0)
+	checked.Extra = `[[check]]
+name = "fine"
+type = "command"
+command = ["/bin/true"]
+interval = "1s"
+timeout = "1s"
+`
+	p := newPair(t, checked, oneVIP(50))
 	p.start()
 	socket := p.a.Socket()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
+	client := &http.Client{
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+			},
+		},
+	}
 	ask := func(method, route, path, body string) (status int) {
 		ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
 		defer cancel()
@@ -85,17 +98,19 @@ func TestAPIAnswersAsDescribed(t *testing.T) {
 		get("/v1/demotions", "/v1/demotions")
 		get("/v1/events", "/v1/events")
 		get("/v1/groups/{name}/capture", "/v1/groups/"+group+"/capture")
+		get("/v1/checks", "/v1/checks")
 		get("/v1/records", "/v1/records")
 		get("/v1/records/{id}", "/v1/records/1")
 	}
 	reads() // as MASTER
+	verb("POST", "/v1/checks/{name}/run", "/v1/checks/fine/run", "")
 	verb("POST", "/v1/plan", "/v1/plan", "[carp]\npreempt = false\n")
 	verb("POST", "/v1/reload", "/v1/reload", "")
 	verb("DELETE", "/v1/demotions/{name}", "/v1/demotions/a", "")
 	verb("DELETE", "/v1/demotions/reset", "/v1/demotions/reset", "")
 	verb("POST", "/v1/demotions/reset", "/v1/demotions/reset", "")
 	verb("POST", "/v1/groups/{name}/yield", "/v1/groups/"+group+"/yield", "")
-	p.a.WaitState(group, lab.Backup, 5*time.Second)
+	p.a.WaitState(group, lab.Backup, patience)
 	reads() // as BACKUP
 	verb("POST", "/v1/maintenance/enter", "/v1/maintenance/enter", `{"wait":true}`)
 	verb("POST", "/v1/maintenance/leave", "/v1/maintenance/leave", "")

@@ -54,7 +54,8 @@ password = "secret"
 			t.Errorf("vipd %v of a bad config: exit code %d, want 2", args, code)
 		}
 		for _, want := range wants {
-			re := regexp.MustCompile(fmt.Sprintf(`(?m)^%s:%d: [^:]*%s[^:]*: .*%s`, regexp.QuoteMeta(s.node.ConfigFile()), want.line, want.key, regexp.QuoteMeta(want.says)))
+			re := regexp.MustCompile(fmt.Sprintf(`(?m)^%s:%d: [^:]*%s[^:]*: .*%s`, regexp.QuoteMeta(s.node.ConfigFile()),
+				want.line, want.key, regexp.QuoteMeta(want.says)))
 			if !re.MatchString(out) {
 				t.Errorf("vipd %v: no line for %s in line %d that says %q:\n%s", args, want.key, want.line, want.says, out)
 			}
@@ -80,7 +81,7 @@ func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
 	s := newSingle(t, config)
 	s.startMaster()
 	const late = "eth1@2"
-	g := s.node.WaitState(late, lab.Init, 2*time.Second)
+	g := s.node.WaitState(late, lab.Init, patience)
 	if g.Reason != "interface_missing" {
 		t.Errorf("reason %q, want interface_missing", g.Reason)
 	}
@@ -93,7 +94,7 @@ func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
 		port := other.Join(s.node.Host, "eth1", "198.51.100.11/24")
 		s.node.WaitAnswering(late, upTimeout)
 		port.Unplug()
-		g = s.node.WaitState(late, lab.Init, 3*time.Second)
+		g = s.node.WaitState(late, lab.Init, patience)
 		if g.Reason != "interface_missing" {
 			t.Errorf("round %d: reason %q, want interface_missing", round, g.Reason)
 		}
@@ -104,8 +105,8 @@ func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
 	s.node.Stop()
 }
 
-// Where native XDP is wanted, a slot taken by another program puts the group in INIT and says in one sentence what to do;
-// the other program stays, and when it has gone the group recovers.
+// Where native XDP is wanted, a slot taken by another program puts the group in INIT and says in one sentence what to
+// do; the other program stays, and when it has gone the group recovers.
 func TestTakenXDPSlotIsNamed(t *testing.T) {
 	t.Parallel()
 	config := oneVIP(0)
@@ -116,7 +117,7 @@ func TestTakenXDPSlotIsNamed(t *testing.T) {
 	taken := s.node.XDPProgram("eth0")
 
 	s.node.Start()
-	g := s.node.WaitFor(group, "is INIT for attach_failed", 3*time.Second, func(g lab.GroupStatus) bool {
+	g := s.node.WaitFor(group, "is INIT for attach_failed", patience, func(g lab.GroupStatus) bool {
 		return g.State == lab.Init && g.Reason == "attach_failed"
 	})
 	said := g.Detail + "\n" + s.node.Proc().Output()
@@ -131,10 +132,10 @@ func TestTakenXDPSlotIsNamed(t *testing.T) {
 		t.Errorf("the XDP program is %d, was %d: the other one did not stay", got, taken)
 	}
 	theirs.Close()
-	s.node.WaitAnswering(group, 30*time.Second)
+	s.node.WaitAnswering(group, patience)
 }
 
-// Behind somebody else's XDP program the data plane works on tc ingress: both nodes, pings, and a failover.
+// Behind another owner's XDP program the data plane works on tc ingress: both nodes, pings, and a failover.
 func TestFailoverBehindAnotherXDPProgram(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(100))
@@ -144,20 +145,22 @@ func TestFailoverBehindAnotherXDPProgram(t *testing.T) {
 	}
 	taken := p.a.XDPProgram("eth0")
 	p.start()
-	if g := p.a.Group(group); g.Dataplane.Mode != "tcx" && g.Dataplane.Mode != "clsact" || !strings.Contains(g.Dataplane.Note, "someone_else") {
+	if g := p.a.Group(group); g.Dataplane.Mode != "tcx" && g.Dataplane.Mode != "clsact" ||
+		!strings.Contains(g.Dataplane.Note, "someone_else") {
 		t.Errorf("a's data plane is %+v: mode or reason is wrong", g.Dataplane)
 	}
-	if m := p.a.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="tcx"} 1`) && !strings.Contains(m, `mode="clsact"`) {
-		t.Error("the metrics do not tell the mode")
+	if m := p.a.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="tcx"} 1`) &&
+		!strings.Contains(m, `mode="clsact"`) {
+		t.Error("the metrics do not show the mode")
 	}
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	if mac := p.client.Neighbour("eth0", vip); mac != net.HardwareAddr(vmac[:]).String() {
 		t.Errorf("the client knows the VIP at %s", mac)
 	}
 	killed := p.a.Kill9()
-	p.b.WaitAnswering(group, 8*time.Second)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	p.b.WaitAnswering(group, patience)
+	pinger.AwaitAnswer(time.Now(), patience)
 	r := pinger.Stop()
 	assertGap(t, r, killed, skewed(100)+100*time.Millisecond)
 	if g := p.b.Group(group); g.Counters.Packets == 0 {
@@ -165,7 +168,7 @@ func TestFailoverBehindAnotherXDPProgram(t *testing.T) {
 	}
 	p.client.Forget("eth0", vip)
 	again := p.client.Ping(vip, 20*time.Millisecond)
-	again.AwaitAnswer(time.Now(), 2*time.Second)
+	again.AwaitAnswer(time.Now(), patience)
 	again.Stop()
 	if g := p.b.Group(group); g.Counters.ARPReplies == 0 {
 		t.Error("b has answered no ARP request")
@@ -181,7 +184,7 @@ func TestFailoverBehindAnotherXDPProgram(t *testing.T) {
 func TestMissingCapabilityIsOneSentence(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
-	code, out := s.node.Run(15*time.Second, "setpriv", "--bounding-set=-bpf,-sys_admin", "--inh-caps=-bpf,-sys_admin",
+	code, out := s.node.Run(toolTimeout, "setpriv", "--bounding-set=-bpf,-sys_admin", "--inh-caps=-bpf,-sys_admin",
 		filepath.Join(bin(t), "vipd"), "--config", s.node.ConfigFile())
 	if code != 1 {
 		t.Errorf("exit code %d, want 1\n%s", code, out)
@@ -198,8 +201,9 @@ func TestMissingCapabilityIsOneSentence(t *testing.T) {
 func TestMissingBTFIsOneSentence(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
-	script := "mount -t tmpfs none /sys/kernel/btf && exec " + filepath.Join(bin(t), "vipd") + " --config " + s.node.ConfigFile()
-	code, out := s.node.Run(15*time.Second, "unshare", "--mount", "sh", "-c", script)
+	script := "mount -t tmpfs none /sys/kernel/btf && exec " + filepath.Join(bin(t), "vipd") + " --config " +
+		s.node.ConfigFile()
+	code, out := s.node.Run(toolTimeout, "unshare", "--mount", "sh", "-c", script)
 	if code != 1 || !strings.Contains(out, "BTF") {
 		t.Errorf("exit code %d, want 1 and BTF named:\n%s", code, out)
 	}
@@ -208,7 +212,7 @@ func TestMissingBTFIsOneSentence(t *testing.T) {
 	}
 }
 
-// A second daemon on the same state says who holds it and harms nobody.
+// A second daemon on the same state names the process that holds it, and changes nothing.
 func TestSecondDaemonSaysWhoHoldsTheState(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
@@ -225,12 +229,12 @@ func TestSecondDaemonSaysWhoHoldsTheState(t *testing.T) {
 	if g.State != lab.Master || !sameTime(g.Since, since) || !g.Dataplane.Answering {
 		t.Errorf("the first is %s since %v, answering %v", g.State, g.Since, g.Dataplane.Answering)
 	}
-	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
+	if n := len(s.clientPort.AnswersARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
 		t.Errorf("%d answers for the VIP, want 1", n)
 	}
 }
 
-// Garbage on the control socket gets an error and harms nobody, however much of it comes.
+// Garbage on the control socket gets an error and disturbs nothing, however much of it comes.
 func TestGarbageOnTheSocketHarmsNobody(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
@@ -242,7 +246,8 @@ func TestGarbageOnTheSocketHarmsNobody(t *testing.T) {
 		"wrong method":   "GET /v1/disable HTTP/1.1\r\nHost: vipd\r\nConnection: close\r\n\r\n",
 		"unknown group":  "GET /v1/groups/eth9@9 HTTP/1.1\r\nHost: vipd\r\nConnection: close\r\n\r\n",
 		"endless header": "GET /v1/status HTTP/1.1\r\nHost: vipd\r\nX: " + strings.Repeat("x", 4<<20),
-		"huge body":      "POST /v1/reload HTTP/1.1\r\nHost: vipd\r\nContent-Length: 99999999\r\n\r\n" + strings.Repeat("x", 4<<20),
+		"huge body": "POST /v1/reload HTTP/1.1\r\nHost: vipd\r\nContent-Length: 99999999\r\n\r\n" +
+			strings.Repeat("x", 4<<20),
 	}
 	for name, text := range garbage {
 		conn, err := net.Dial("unix", s.node.Socket())
@@ -271,10 +276,10 @@ func TestGarbageOnTheSocketHarmsNobody(t *testing.T) {
 		defer conn.Close()
 	}
 	time.Sleep(1500 * time.Millisecond)
-	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
+	if n := len(s.clientPort.AnswersARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
 		t.Errorf("%d answers for the VIP, want 1", n)
 	}
-	g := s.node.WaitFor(group, "is still served", 20*time.Second, func(lab.GroupStatus) bool { return true })
+	g := s.node.WaitFor(group, "is still served", patience, func(lab.GroupStatus) bool { return true })
 	if g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("the node is %s since %v, was MASTER since %v", g.State, g.Since, since)
 	}
@@ -284,16 +289,16 @@ func TestGarbageOnTheSocketHarmsNobody(t *testing.T) {
 func TestBridgePortIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
-	s.node.MustRun(5*time.Second, "ip", "link", "add", "br7", "type", "bridge")
-	s.node.MustRun(5*time.Second, "ip", "link", "set", "eth0", "master", "br7")
+	s.node.MustRun(toolTimeout, "ip", "link", "add", "br7", "type", "bridge")
+	s.node.MustRun(toolTimeout, "ip", "link", "set", "eth0", "master", "br7")
 	s.node.Start()
-	g := s.node.WaitFor(group, "is INIT for interface_enslaved", 3*time.Second, func(g lab.GroupStatus) bool {
+	g := s.node.WaitFor(group, "is INIT for interface_enslaved", patience, func(g lab.GroupStatus) bool {
 		return g.State == lab.Init && g.Reason == "interface_enslaved"
 	})
 	if !strings.Contains(g.Detail, "br7") {
 		t.Errorf("the detail %q does not name br7", g.Detail)
 	}
-	s.node.MustRun(5*time.Second, "ip", "link", "set", "eth0", "nomaster")
+	s.node.MustRun(toolTimeout, "ip", "link", "set", "eth0", "nomaster")
 	s.node.WaitAnswering(group, upTimeout)
 }
 
@@ -310,7 +315,7 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 		s.node.WriteRawConfig(bad)
 		length := len(s.node.Proc().Output())
 		s.node.Proc().Signal(syscall.SIGHUP)
-		s.Eventually(3*time.Second, 20*time.Millisecond, func() (bool, string) {
+		s.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 			said := s.node.Proc().Output()[length:]
 			return strings.Contains(said, filepath.Base(s.node.ConfigFile())+":"), "the log names file and line: " + said
 		})
@@ -327,7 +332,7 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 	s.node.WriteConfig(changed)
 	at := s.node.Proc().Signal(syscall.SIGHUP)
 	s.node.WaitAnswering("eth0@2", upTimeout)
-	sniffer.Await(2*time.Second, "an advert with the new skew", func(f lab.Frame) bool {
+	sniffer.Await(patience, "an advert with the new skew", func(f lab.Frame) bool {
 		ad, ok := f.Advert()
 		return ok && f.At.After(at) && ad.VHID == vhid && ad.AdvSkew == 20
 	})
@@ -338,8 +343,12 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 	// And the second group goes again, by vipctl; the first stays.
 	s.node.WriteConfig(oneVIP(20))
 	s.node.MustCTL("reload")
-	s.Eventually(7*time.Second, 20*time.Millisecond, func() (bool, string) { return len(s.node.Status().Groups) == 1, "one group is left" })
-	s.Eventually(7*time.Second, 20*time.Millisecond, func() (bool, string) {
+	s.Eventually(
+		patience,
+		20*time.Millisecond,
+		func() (bool, string) { return len(s.node.Status().Groups) == 1, "one group is left" },
+	)
+	s.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 		return !s.node.HasAddress("eth0", netipAddr("192.0.2.200")), "the address of the removed group is gone"
 	})
 	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
@@ -357,8 +366,12 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 	if err := os.Remove(s.node.ConfigFile()); err != nil {
 		t.Fatal(err)
 	}
+	length := len(s.node.Proc().Output())
 	s.node.Proc().Signal(syscall.SIGHUP)
-	time.Sleep(500 * time.Millisecond)
+	s.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
+		said := s.node.Proc().Output()[length:]
+		return strings.Contains(said, filepath.Base(s.node.ConfigFile())), "the log names the missing file: " + said
+	})
 	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("after a reload without a file: %s since %v", g.State, g.Since)
 	}

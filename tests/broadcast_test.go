@@ -9,8 +9,9 @@ import (
 	"vipd/tests/lab"
 )
 
-// With broadcast our adverts reach a ucarp that does without multicast (--nomcast): it follows our master and we follow it.
-func TestBroadcastPairWithUCARP(t *testing.T) {
+// With broadcast our adverts reach a ucarp that does without multicast (--nomcast): it follows our master and we follow
+// it.
+func TestUCARPFollowsOurBroadcasts(t *testing.T) {
 	t.Parallel()
 	u := newUCARPPair(t, withExtra(oneVIP(0), "broadcast = true\n"), lab.UCARP{AdvSkew: 50, NoMcast: true})
 	ours, theirs := u.port.Sniff(), u.otherPort.Sniff()
@@ -27,15 +28,18 @@ func TestBroadcastPairWithUCARP(t *testing.T) {
 	u.assertServed(t)
 
 	u.node.Start() // preempts: we hear it
-	g := u.node.WaitAnswering(group, 5*time.Second)
+	g := u.node.WaitAnswering(group, patience)
 	if g.Reason != "preempt" {
 		t.Errorf("we are MASTER for the reason %q, want preempt", g.Reason)
 	}
 	u.waitUCARP(lab.Backup, time.Second+ucarpGrid)
 	u.assertServed(t)
-	for name, adverts := range map[string]lab.Frames{"we": ours.Frames().FromHost().Adverts(vhid), "ucarp": theirs.Frames().FromHost().Adverts(vhid)} {
+	for name, adverts := range map[string]lab.Frames{
+		"we":    ours.Frames().FromHost().Adverts(vhid),
+		"ucarp": theirs.Frames().FromHost().Adverts(vhid),
+	} {
 		if len(adverts) == 0 {
-			t.Errorf("%s sent nothing: the witness is missing", name)
+			t.Errorf("%s sent nothing: the test proves nothing", name)
 		}
 		for _, f := range adverts {
 			if f.Dst() != lab.Broadcast {
@@ -50,9 +54,9 @@ func TestWeFollowUCARPWithBroadcast(t *testing.T) {
 	t.Parallel()
 	u := newUCARPPair(t, withExtra(oneVIP(50), "broadcast = true\n"), lab.UCARP{Preempt: true, NoMcast: true})
 	u.startUCARP()
-	u.waitUCARP(lab.Master, masterDown+2*time.Second)
+	u.waitUCARP(lab.Master, patience)
 	u.node.Start()
-	u.node.WaitFor(group, "hears ucarp", 3*time.Second, func(g lab.GroupStatus) bool {
+	u.node.WaitFor(group, "hears ucarp", patience, func(g lab.GroupStatus) bool {
 		return g.State == lab.Backup && g.Master != nil && g.Master.Address == addrB.String()
 	})
 	time.Sleep(4 * time.Second)
@@ -61,6 +65,6 @@ func TestWeFollowUCARPWithBroadcast(t *testing.T) {
 	}
 	u.peer.Kill9()
 	u.other.DelAddress("eth0", vip.String()+"/32") // a killed ucarp leaves it: its fault, not ours
-	u.node.WaitAnswering(group, skewed(50)+2*time.Second)
+	u.node.WaitAnswering(group, patience)
 	u.assertServed(t)
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Regenerates the BPF objects and fails when they differ from what is committed. Works without git, on a copy of the sums.
+# Regenerates the BPF objects and fails if they differ from the committed ones. Compares checksums, so it works without
+# git.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 sums() { find loader -name '*_bpfe[lb].*' -print0 | sort -z | xargs -0r sha256sum; }
@@ -11,6 +12,6 @@ if [ -z "$before" ]; then
 fi
 make generate
 if ! diff <(echo "$before") <(sums); then
-  echo "check-generate: the objects were not what the sources make; commit the result of 'make generate'" >&2
+  echo "check-generate: the objects differ from what the sources produce; commit the result of 'make generate'" >&2
   exit 1
 fi

@@ -35,7 +35,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		cmd, out := startDemo(t)
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(2 * patience)
 		for !strings.Contains(out.String(), "The client pings") {
 			if time.Now().After(deadline) {
 				t.Fatalf("the demo does not get as far as pinging:\n%s", out)
@@ -43,7 +43,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if len(demoTraces(t, cmd.Process.Pid)) == 0 {
-			t.Error("a running demo has made nothing: the witness is missing")
+			t.Error("a running demo has made nothing: the test proves nothing")
 		}
 		at := time.Now()
 		if err := cmd.Process.Signal(sig); err != nil {
@@ -75,7 +75,7 @@ func startDemo(t *testing.T) (*exec.Cmd, *syncBuffer) {
 	return cmd, out
 }
 
-// demoTraces are the namespaces, pins and directories of a demo.
+// demoTraces returns the namespaces, pins and directories of a demo.
 func demoTraces(t *testing.T, pid int) []string {
 	t.Helper()
 	var traces []string

@@ -20,7 +20,7 @@ func TestDemotionByHandMovesTheVIPAtOnce(t *testing.T) {
 	p.start()
 	sniffer := p.portA.Sniff()
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 
 	if out := p.a.MustCTL("demotion", "list"); !strings.Contains(out, "Nothing") {
 		t.Errorf("a list without a demotion:\n%s", out)
@@ -29,18 +29,23 @@ func TestDemotionByHandMovesTheVIPAtOnce(t *testing.T) {
 		name      string
 		add, take []string
 	}{
-		{"remove", []string{"demotion", "add", "upgrade", "240", "--reason", "router upgrade"}, []string{"demotion", "remove", "upgrade"}},
+		{
+			"remove",
+			[]string{"demotion", "add", "upgrade", "240", "--reason", "router upgrade"},
+			[]string{"demotion", "remove", "upgrade"},
+		},
 		{"reset", []string{"demotion", "add", "upgrade", "240"}, []string{"demotion", "reset"}},
 		{"expire", []string{"demotion", "add", "upgrade", "240", "--for", "2s"}, nil},
 	} {
 		added := time.Now()
 		p.a.MustCTL(r.add...)
-		first := sniffer.Await(time.Second, "an advert after the demotion", func(f lab.Frame) bool {
+		// One of before may leave while the command starts.
+		first := sniffer.Await(time.Second, "an advert with the demotion", func(f lab.Frame) bool {
 			ad, ok := f.Advert()
-			return ok && f.FromHost && f.At.After(added) && ad.VHID == vhid
+			return ok && f.FromHost && f.At.After(added) && ad.VHID == vhid && (ad.AdvSkew != 0 || ad.Demote != 0)
 		})
 		if ad, _ := first.Advert(); ad.AdvSkew != 240 || ad.Demote != 240 {
-			t.Errorf("%s: the first advert after it says %+v, want skew and demote byte 240", r.name, ad)
+			t.Errorf("%s: the first advert with it says %+v, want skew and demote byte 240", r.name, ad)
 		}
 		p.b.WaitAnswering(group, time.Second)
 		g := p.a.WaitState(group, lab.Backup, time.Second)
@@ -49,7 +54,8 @@ func TestDemotionByHandMovesTheVIPAtOnce(t *testing.T) {
 		if g.EffectiveAdvSkew != 240 {
 			t.Errorf("%s: effective advskew %d", r.name, g.EffectiveAdvSkew)
 		}
-		if s := p.a.Status(); s.Demotion != 240 || len(s.Demotions) != 1 || s.Demotions[0].Name != "upgrade" || s.Demotions[0].Expires.IsZero() != (r.name != "expire") {
+		if s := p.a.Status(); s.Demotion != 240 || len(s.Demotions) != 1 || s.Demotions[0].Name != "upgrade" ||
+			s.Demotions[0].Expires.IsZero() != (r.name != "expire") {
 			t.Errorf("%s: the status says %d, %+v", r.name, s.Demotion, s.Demotions)
 		}
 		if out := p.a.MustCTL("demotion", "list"); !strings.Contains(out, "upgrade") || !strings.Contains(out, "240") {
@@ -66,14 +72,14 @@ func TestDemotionByHandMovesTheVIPAtOnce(t *testing.T) {
 			limit += 2 * time.Second
 		}
 		p.a.WaitAnswering(group, limit)
-		p.b.WaitState(group, lab.Backup, time.Second)
+		p.b.WaitState(group, lab.Backup, patience)
 		if s := p.a.Status(); s.Demotion != 0 || len(s.Demotions) != 0 {
 			t.Errorf("%s: afterwards the status says %d, %+v", r.name, s.Demotion, s.Demotions)
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
 	r := pinger.Stop()
-	assertGap(t, r, time.Now(), 300*time.Millisecond+r.Stall)
+	assertGap(t, r, time.Now(), 300*time.Millisecond)
 }
 
 // A demoted BACKUP does not preempt, but takes over when the master dies.
@@ -89,7 +95,7 @@ func TestDemotedBackupStillTakesOver(t *testing.T) {
 		t.Fatalf("demoted, a is %s (%s)", g.State, g.Reason)
 	}
 	p.b.Kill9()
-	p.a.WaitAnswering(group, skewed(240)+2*time.Second)
+	p.a.WaitAnswering(group, patience)
 }
 
 // An OpenBSD peer takes over from a demoted master whatever the skews say, and never sends a demote byte other than 0
@@ -103,13 +109,13 @@ func TestDemotedNodeYieldsToOpenBSD(t *testing.T) {
 	openbsd := newPeer(s.clientPort, netip.MustParseAddr("192.0.2.13"))
 	advert := openbsd.build(func(f *wire.AdvertFrame) { f.Advert.AdvBase, f.Advert.AdvSkew = 1, 100 })
 
-	// The witness: a peer that counts is a FreeBSD, which ignores the byte and will yield itself.
+	// The control: a peer that counts is a FreeBSD, which ignores the byte and will yield itself.
 	other := newPeer(s.clientPort, addrB)
 	for range 3 {
 		other.send(1, 100, 0)
 		time.Sleep(200 * time.Millisecond)
 	}
-	s.node.WaitFor(group, "has heard it", time.Second, func(g lab.GroupStatus) bool { return g.Counters.Received >= 4 })
+	s.node.WaitFor(group, "has heard it", patience, func(g lab.GroupStatus) bool { return g.Counters.Received >= 4 })
 	if g := s.node.Group(group); g.State != lab.Master || g.EffectiveAdvSkew != 30 {
 		t.Fatalf("a worse peer that counts made the node %s (%s), effective skew %d", g.State, g.Reason, g.EffectiveAdvSkew)
 	}
@@ -120,7 +126,7 @@ func TestDemotedNodeYieldsToOpenBSD(t *testing.T) {
 		t.Errorf("its first advert made the node %s (%s)", g.State, g.Reason)
 	}
 	openbsd.injector.Send(advert)
-	g := s.node.WaitState(group, lab.Backup, time.Second)
+	g := s.node.WaitState(group, lab.Backup, patience)
 	if g.Reason != "demoted" {
 		t.Errorf("gave way for the reason %q, want demoted", g.Reason)
 	}

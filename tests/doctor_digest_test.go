@@ -38,7 +38,7 @@ func codesOf(d api.Doctor) []string {
 	return out
 }
 
-// finding is the one of that code and group; anything else the doctor found beside the codes in also is an error.
+// finding returns the finding of that code and group. Any other finding whose code is not in also fails the test.
 func finding(t *testing.T, d api.Doctor, code, group string, also ...string) api.Finding {
 	t.Helper()
 	var out api.Finding
@@ -93,6 +93,7 @@ func TestDoctorNamesWhatTheDigestsDifferBy(t *testing.T) {
 			mine(6, "ab", "192.0.2.150/24"),
 		}},
 	)
+	asShipped(t, p.a, p.b)
 	p.a.Start()
 	p.b.Start()
 	for _, g := range []string{"eth0@1", "eth0@2", "eth0@3", "eth0@4", "eth0@6"} {
@@ -112,26 +113,34 @@ func TestDoctorNamesWhatTheDigestsDifferBy(t *testing.T) {
 		t.Errorf("%d findings, want 5: the fifth group is alike on both nodes", len(d.Findings))
 	}
 	// The status says to ask, and the other node sees the mirror image.
-	if out := p.a.MustCTL("status"); !strings.Contains(out, "eth0@1 (signature_refused)") || !strings.Contains(out, "run `vipctl doctor`") {
+	if out := p.a.MustCTL("status"); !strings.Contains(out, "eth0@1 (signature_refused)") ||
+		!strings.Contains(out, "run `vipctl doctor`") {
 		t.Errorf("the status does not say to ask the doctor:\n%s", out)
 	}
-	p.b.WriteConfig(lab.NodeConfig{Groups: []lab.Group{mine(1, "", "192.0.2.100/24", "192.0.2.101/24", "198.51.100.1/24")}})
+	p.b.WriteConfig(
+		lab.NodeConfig{Groups: []lab.Group{mine(1, "", "192.0.2.100/24", "192.0.2.101/24", "198.51.100.1/24")}},
+	)
 	p.b.MustCTL("reload")
-	says(t, finding(t, examine(t, p.b), "addresses_differ", "eth0@1", all...), "192.0.2.11", "has another", "lacks 198.51.100.1,")
+	says(t, finding(t, examine(t, p.b), "addresses_differ", "eth0@1", all...), "192.0.2.11", "has another",
+		"lacks 198.51.100.1,")
 }
 
-// ucarp answers for an address with its host's own MAC, and knows one address for each VHID: the one is in order, the other
-// is what goes wrong with it most.
-func TestDoctorKnowsUCARP(t *testing.T) {
+// ucarp answers for an address with its host's own MAC, and knows one address for each VHID: the one is in order, the
+// other is what goes wrong with it most.
+func TestDoctorFindsNoConflictWithUCARP(t *testing.T) {
 	t.Parallel()
 	config := oneVIP(100)
-	config.Groups = append(config.Groups, lab.Group{VHID: 2, Addresses: []string{"192.0.2.102/24", "192.0.2.103/24"}, AdvSkew: 100})
+	config.Groups = append(
+		config.Groups,
+		lab.Group{VHID: 2, Addresses: []string{"192.0.2.102/24", "192.0.2.103/24"}, AdvSkew: 100},
+	)
 	u := newUCARPPair(t, config, lab.UCARP{})
+	asShipped(t, u.node)
 	u.startUCARP()
 	u.other.StartUCARP(lab.UCARP{SrcIP: addrB.String(), VIP: "192.0.2.102", VHID: 2})
-	u.waitUCARP(lab.Master, skewed(0)+ucarpGrid+2*time.Second)
+	u.waitUCARP(lab.Master, skewed(0)+ucarpGrid+patience)
 	u.node.Start()
 	u.node.WaitAnswering("eth0@2", upTimeout)
-	u.node.WaitFor(group, "is BACKUP and hears ucarp", 3*time.Second, func(g lab.GroupStatus) bool { return g.State == lab.Backup && g.Master != nil })
+	u.node.WaitFor(group, "is BACKUP and hears ucarp", patience, hearsMaster)
 	says(t, finding(t, examine(t, u.node), "addresses_differ", "eth0@2"), addrB.String(), "lacks 192.0.2.103,")
 }

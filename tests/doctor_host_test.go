@@ -22,11 +22,12 @@ import (
 func TestDoctorNamesMulticastThatGetsThroughOneWay(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(100))
+	asShipped(t, p.a, p.b)
 	p.start()
 	p.segment.NFT("add table bridge cut", "add chain bridge cut forward { type filter hook forward priority 0; }",
 		"add rule bridge cut forward oifname b ip protocol 112 drop")
-	p.b.WaitAnswering(group, skewed(100)+3*time.Second)
-	p.a.WaitFor(group, "names the deaf peer among its faults", 10*time.Second, func(lab.GroupStatus) bool {
+	p.b.WaitAnswering(group, patience)
+	p.a.WaitFor(group, "names the deaf peer among its faults", patience, func(lab.GroupStatus) bool {
 		return strings.Contains(p.a.MustCTL("status"), "eth0@1 (peer_deaf): run `vipctl doctor`")
 	})
 	says(t, finding(t, examine(t, p.a), "peer_deaf", group), addrB.String(), "does not hear this node")
@@ -44,6 +45,7 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 		lab.Group{VHID: 2, Addresses: []string{"192.0.2.102/24"}, Extra: `peers = ["192.0.2.99"]`},
 		lab.Group{Interface: "eth2", VHID: 3, Addresses: []string{"203.0.113.3/24"}})
 	s := newSingle(t, config)
+	asShipped(t, s.node)
 	second := s.segment.Join(s.node.Host, "eth1", "198.51.100.1/24") // in the same segment as eth0
 	elsewhere := s.NewSegment("elsewhere")
 	elsewhere.Join(s.node.Host, "eth2", "203.0.113.1/24")
@@ -55,14 +57,14 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	s.node.Start()
 	s.node.WaitAnswering(group, upTimeout)
 	s.node.WaitAnswering("eth0@2", upTimeout)
-	s.node.WaitAnswering("eth2@3", upTimeout) // on tc ingress, which is no fault
+	s.node.WaitAnswering("eth2@3", upTimeout) // on tc ingress, which is not a fault
 	intruder.AddAddress("eth0", vip.String()+"/32")
 	intruder.AddAddress("eth0", vip6+"/128")
 	for _, mac := range []string{"00:00:5e:00:01:01", "00:00:5e:00:01:02"} { // a veth with one left is promiscuous
-		s.node.MustRun(5*time.Second, "bridge", "fdb", "del", mac, "dev", "eth0", "self")
+		s.node.MustRun(toolTimeout, "bridge", "fdb", "del", mac, "dev", "eth0", "self")
 	}
-	s.node.Pause() // shorter than the lease
-	time.Sleep(1700 * time.Millisecond)
+	paused := s.node.Pause() // shorter than the lease
+	time.Sleep(time.Until(paused.Add(1700 * time.Millisecond)))
 	s.node.Resume()
 
 	d := examine(t, s.node)
@@ -78,7 +80,7 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	says(t, finding(t, d, "second_interface", "eth0@2", all...), "eth1", "192.0.2.102")
 	says(t, finding(t, d, "mac_filter", group, all...), "eth0", "00:00:5e:00:01:01")
 	says(t, finding(t, d, "mac_filter", "eth0@2", all...), "eth0", "00:00:5e:00:01:02")
-	says(t, finding(t, d, "starved", "", all...), "not run in time")
+	says(t, finding(t, d, "starved", "", all...), "not scheduled in time")
 	if f := finding(t, d, "peer_unresolved", "eth0@2", all...); !strings.Contains(f.Cause, "192.0.2.99") {
 		t.Errorf("%+v", f)
 	}
@@ -87,7 +89,7 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	}
 
 	// The cures that are told do cure.
-	s.node.MustRun(5*time.Second, "bridge", "fdb", "add", "00:00:5e:00:01:02", "dev", "eth0", "self")
+	s.node.MustRun(toolTimeout, "bridge", "fdb", "add", "00:00:5e:00:01:02", "dev", "eth0", "self")
 	if err := s.node.Within(func() error {
 		return os.WriteFile(filepath.Join("/proc/sys/net/ipv4/conf", second.IfName, "arp_ignore"), []byte("1"), 0o644)
 	}); err != nil {
@@ -96,22 +98,28 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 	intruder.DelAddress("eth0", vip.String()+"/32")
 	intruder.DelAddress("eth0", vip6+"/128")
 	for _, f := range examine(t, s.node, "--for", "2").Findings {
-		if f.Code != "starved" && f.Code != "peer_unresolved" {
+		switch {
+		case f.Code == "starved" || f.Code == "peer_unresolved":
+		case f.Code == "address_conflict" && !strings.Contains(strings.Join(f.Evidence, "\n"), "asked for"):
+			// What was announced stays visible for a while; no host answers any more.
+		default:
 			t.Errorf("still found: %+v", f)
 		}
 	}
 }
 
-// Native XDP on a veth loses what it sends, and counts it as sent: only the clients tell. One that is answered asks once.
+// Native XDP on a veth loses what it sends, and counts it as sent: only the clients tell. One that is answered asks
+// once.
 func TestDoctorNamesAnswersThatDoNotLeave(t *testing.T) {
 	t.Parallel()
 	config := oneVIP(0)
 	config.Extra = "[xdp]\nmode = \"native\"\n"
 	s := newSingle(t, config)
+	asShipped(t, s.node)
 	sniffer := s.port.Sniff()
 	s.node.Start()
 	s.node.WaitAnswering(group, upTimeout)
-	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) { // an announcement would do for an answer
+	s.Eventually(patience, 10*time.Millisecond, func() (bool, string) { // an announcement would do for an answer
 		return len(sniffer.Frames().FromHost().GratuitousARP(vip)) == 3, "the last announcement"
 	})
 	repeat(t, 200*time.Millisecond, func() { // the client's stack asks for the address, time and again
@@ -125,11 +133,11 @@ func TestDoctorNamesAnswersThatDoNotLeave(t *testing.T) {
 			return err
 		})
 	})
-	s.node.WaitFor(group, "is asked", 5*time.Second, func(g lab.GroupStatus) bool { return g.Counters.ARPReplies > 0 })
+	s.node.WaitFor(group, "is asked", patience, func(g lab.GroupStatus) bool { return g.Counters.ARPReplies > 0 })
 	says(t, finding(t, examine(t, s.node, "--for", "4"), "answers_unseen", group), "asks", "does not leave")
 }
 
-// attachForeign puts somebody else's program into an interface's XDP slot.
+// attachForeign attaches a program of another owner to an interface's XDP slot.
 func attachForeign(t *testing.T, h *lab.Host, ifname string) link.Link {
 	t.Helper()
 	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
@@ -162,15 +170,12 @@ func TestDoctorFindsNothingThenLossThenMaintenanceOnBothNodes(t *testing.T) {
 		return c
 	}
 	p := newPair(t, config(0, addrB.String()), config(100, addrA.String()))
+	asShipped(t, p.a, p.b)
 	p.a.Start()
 	p.a.WaitAnswering(group, upTimeout)
 	p.b.Start()
-	p.b.WaitFor(group, "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
-		return g.State == lab.Backup && g.Master != nil
-	})
-	p.b.WaitFor("eth0@2", "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
-		return g.State == lab.Backup && g.Master != nil
-	})
+	p.b.WaitFor(group, "is BACKUP and hears a", patience, hearsMaster)
+	p.b.WaitFor("eth0@2", "is BACKUP and hears a", patience, hearsMaster)
 	for _, n := range []*lab.Node{p.a, p.b} {
 		before := n.Group(group)
 		code, out := n.CTL("doctor")
@@ -181,18 +186,21 @@ func TestDoctorFindsNothingThenLossThenMaintenanceOnBothNodes(t *testing.T) {
 			t.Errorf("%s: not everything could be looked at:\n%s", n.Name, out)
 		}
 		if after := n.Group(group); after.State != before.State || !sameTime(after.Since, before.Since) {
-			t.Errorf("the doctor moved the group on %s: %s since %v, was %s since %v", n.Name, after.State, after.Since, before.State, before.Since)
+			t.Errorf("the doctor moved the group on %s: %s since %v, was %s since %v",
+				n.Name, after.State, after.Since, before.State, before.Since)
 		}
 	}
-	// Of three adverts one arrives, and that is enough to stay BACKUP; for how long, nobody knows.
+	// One of three adverts arrives: just enough to stay BACKUP.
 	p.segment.NFT("add table bridge cut", "add chain bridge cut forward { type filter hook forward priority 0; }",
 		"add rule bridge cut forward oifname b ip protocol 112 numgen inc mod 3 != 0 drop",
 		"add rule bridge cut forward oifname b ip6 nexthdr 112 numgen inc mod 3 != 0 drop")
 	says(t, finding(t, examine(t, p.b, "--for", "10"), "adverts_lost", group, "adverts_lost"), "get lost")
 	p.segment.NFT("delete table bridge cut")
 	p.a.MustCTL("maintenance", "enter")
-	p.b.WaitAnswering(group, 5*time.Second)
+	p.b.WaitAnswering(group, patience)
 	p.b.MustCTL("maintenance", "enter")
-	p.a.WaitFor(group, "hears 240", 5*time.Second, func(g lab.GroupStatus) bool { return g.Master != nil && g.Master.AdvSkew == 240 })
+	p.a.WaitFor(group, "hears 240", patience, func(g lab.GroupStatus) bool {
+		return g.Master != nil && g.Master.AdvSkew == 240
+	})
 	says(t, finding(t, examine(t, p.a), "all_in_maintenance", group, "all_in_maintenance"), "maintenance")
 }

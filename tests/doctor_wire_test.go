@@ -44,7 +44,8 @@ func repeat(t *testing.T, spacing time.Duration, do ...func()) {
 	})
 }
 
-// One node hears something wrong for each of its groups: the doctor tells each cause, and blames no group for another's.
+// One node hears something wrong for each of its groups: the doctor tells each cause, and blames no group for
+// another's.
 func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 	t.Parallel()
 	address := func(vhid int) string { return fmt.Sprintf("192.0.2.%d", 100+vhid) }
@@ -73,8 +74,12 @@ func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 		}
 		groups = append(groups, g)
 	}
-	groups = append(groups, lab.Group{Interface: "eth1", VHID: joined, Addresses: []string{"198.51.100.8/24"}, Password: "other segment"})
+	groups = append(
+		groups,
+		lab.Group{Interface: "eth1", VHID: joined, Addresses: []string{"198.51.100.8/24"}, Password: "other segment"},
+	)
 	s := newSingle(t, lab.NodeConfig{Groups: groups})
+	asShipped(t, s.node)
 	other := s.NewSegment("other")
 	other.Join(s.node.Host, "eth1", "198.51.100.1/24")
 	sniffer := s.port.Sniff()
@@ -84,14 +89,14 @@ func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 	truth := from(addrClient, forgedMaster)
 	truth.frame.Advert.AdvSkew = 0
 	s.node.Start()
-	s.node.WaitState(name(forgedMaster), lab.Backup, 5*time.Second)
+	s.node.WaitState(name(forgedMaster), lab.Backup, patience)
 	repeat(t, 300*time.Millisecond, func() { truth.injector.Send(truth.build(nil)) })
 	for v := vrrp; v <= healthy; v++ {
 		if v != forgedMaster {
 			s.node.WaitAnswering(name(v), upTimeout)
 		}
 	}
-	own := sniffer.Await(3*time.Second, "an advert of the node", func(f lab.Frame) bool {
+	own := sniffer.Await(patience, "an advert of the node", func(f lab.Frame) bool {
 		ad, ok := f.Advert()
 		return ok && f.FromHost && ad.VHID == loop && !ad.Goodbye()
 	})

@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
+	"vipd/tests/executable"
 	"vipd/tests/lab"
 )
 
-// faulty is a MASTER whose state_dir is a tmpfs of 64 KiB in a mount namespace of its own, and what is asked of it after
-// every fault: the command's answer was true, the state on disk is whole, the VIP is where it was.
+// faulty is a MASTER whose state_dir is a tmpfs of 64 KiB in a mount namespace of its own, and what is asked of it
+// after every fault: the command's answer was true, the state on disk is whole, the VIP is where it was.
 type faulty struct {
 	*single
 	generation uint64
@@ -45,17 +46,20 @@ func (s *single) mountState(t *testing.T, options string) {
 	if err := os.MkdirAll(s.node.StateDir(), 0o750); err != nil {
 		t.Fatal(err)
 	}
-	script := fmt.Sprintf("#!/bin/sh\nexec unshare --mount -- sh -euc 'mount --make-rprivate /; mount -t tmpfs -o %s tmpfs %s; exec %s/vipd \"$@\"' sh \"$@\"\n",
-		options, s.node.StateDir(), built)
-	if err := os.WriteFile(filepath.Join(wrapped, "vipd"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	script := fmt.Sprintf(
+		"exec unshare --mount -- "+
+			"sh -euc 'mount --make-rprivate /; mount -t tmpfs -o %s tmpfs %s; exec %s/vipd \"$@\"' sh \"$@\"",
+		options,
+		s.node.StateDir(),
+		built,
+	)
+	executable.Script(t, filepath.Join(wrapped, "vipd"), script)
 	if err := os.Symlink(filepath.Join(built, "vipctl"), filepath.Join(wrapped, "vipctl")); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// state is a path below state_dir as the daemon sees it.
+// state returns a path below state_dir as the daemon sees it.
 func (f *faulty) state(name string) string {
 	return fmt.Sprintf("/proc/%d/root%s", f.node.Proc().PID(), filepath.Join(f.node.StateDir(), name))
 }
@@ -63,7 +67,8 @@ func (f *faulty) state(name string) string {
 // remount changes the daemon's state_dir.
 func (f *faulty) remount(options string) {
 	f.Helper()
-	f.node.MustRun(5*time.Second, "nsenter", "-t", fmt.Sprint(f.node.Proc().PID()), "-m", "mount", "-o", "remount,"+options, f.node.StateDir())
+	f.node.MustRun(toolTimeout, "nsenter", "-t", fmt.Sprint(f.node.Proc().PID()), "-m", "mount", "-o", "remount,"+options,
+		f.node.StateDir())
 }
 
 // fill leaves no room on the disk; free gives it back.
@@ -109,7 +114,8 @@ func maintenanceOnDisk(t *testing.T, dir string) bool {
 // settled checks that disk and daemon say the same, and that the VIP is where it was.
 func (f *faulty) settled(t *testing.T, maintenance bool) {
 	t.Helper()
-	if on, said := maintenanceOnDisk(t, f.state("")), f.node.Status().Maintenance; on != maintenance || said != maintenance {
+	if on, said := maintenanceOnDisk(t, f.state("")), f.node.Status().Maintenance; on != maintenance ||
+		said != maintenance {
 		t.Errorf("maintenance on disk %v, in the status %v, want %v", on, said, maintenance)
 	}
 	left, err := filepath.Glob(f.state(".maintenance*"))
@@ -118,26 +124,29 @@ func (f *faulty) settled(t *testing.T, maintenance bool) {
 	}
 	g := f.node.Group(group)
 	if g.State != lab.Master || !g.Dataplane.Answering || g.Generation != f.generation {
-		t.Errorf("the group is %s, answering %v, in generation %d; it was MASTER in %d", g.State, g.Dataplane.Answering, g.Generation, f.generation)
+		t.Errorf("the group is %s, answering %v, in generation %d; it was MASTER in %d",
+			g.State, g.Dataplane.Answering, g.Generation, f.generation)
 	}
 }
 
-// refused is a command that must fail for that cause and say that nothing changed.
+// refused runs a command that must fail for that cause and say that nothing changed.
 func (f *faulty) refused(t *testing.T, cause string, args ...string) {
 	t.Helper()
-	if code, out := f.node.CTL(args...); code != 1 || !strings.Contains(out, "nothing changed") || !strings.Contains(out, cause) {
-		t.Errorf("vipctl %s: exit code %d, want 1, \"nothing changed\" and %q:\n%s", strings.Join(args, " "), code, cause, out)
+	if code, out := f.node.CTL(args...); code != 1 || !strings.Contains(out, "nothing changed") ||
+		!strings.Contains(out, cause) {
+		t.Errorf("vipctl %s: exit code %d, want 1, \"nothing changed\" and %q:\n%s",
+			strings.Join(args, " "), code, cause, out)
 	}
 }
 
 // The list of faults (issue: must hold). Each begins with a MASTER.
-func TestFaults(t *testing.T) {
+func TestAnswersUnderFaultsMatchTheDisk(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		fault func(t *testing.T, f *faulty)
 	}{
-		{"two persons type at once", twoPersons},
+		{"two operators at once", twoOperators},
 		{"clients that hang", hangingClients},
 		{"full disk under maintenance", fullDiskMaintenance},
 		{"full disk under the history", fullDiskHistory},
@@ -150,7 +159,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func twoPersons(t *testing.T, f *faulty) {
+func twoOperators(t *testing.T, f *faulty) {
 	vipctl := filepath.Join(bin(t), "vipctl")
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -176,9 +185,9 @@ func twoPersons(t *testing.T, f *faulty) {
 	}
 	wg.Wait()
 	if changed["enter"] == 0 || changed["leave"] == 0 {
-		t.Errorf("entered %d times, left %d times: nobody met", changed["enter"], changed["leave"])
+		t.Errorf("entered %d times, left %d times: the commands did not meet", changed["enter"], changed["leave"])
 	}
-	// Each "entered" is followed by one "left", or is the last word: else somebody was told what was not so.
+	// Each "entered" is followed by one "left", or is the last word: otherwise an answer was false.
 	on := f.node.Status().Maintenance
 	if n := changed["enter"] - changed["leave"]; n != map[bool]int{true: 1, false: 0}[on] {
 		t.Errorf("%d times entered, %d times left, and maintenance is %v", changed["enter"], changed["leave"], on)
@@ -208,12 +217,12 @@ func hangingClients(t *testing.T, f *faulty) {
 		}
 	}
 	start := time.Now()
-	f.Eventually(20*time.Second, 200*time.Millisecond, func() (bool, string) {
+	f.Eventually(patience, 200*time.Millisecond, func() (bool, string) {
 		code, out := f.node.CTL("maintenance", "enter")
 		return code == 0, "the command comes through: " + out
 	})
 	t.Logf("a command came through after %v", time.Since(start))
-	f.Eventually(20*time.Second, 200*time.Millisecond, func() (bool, string) {
+	f.Eventually(patience, 200*time.Millisecond, func() (bool, string) {
 		_, err := f.node.TryStatus()
 		return err == nil, fmt.Sprint("the status comes through: ", err)
 	})
@@ -236,9 +245,14 @@ func fullDiskMaintenance(t *testing.T, f *faulty) {
 
 func fullDiskHistory(t *testing.T, f *faulty) {
 	path := f.state("history")
-	f.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+	f.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
 		data, err := os.ReadFile(path)
-		return err == nil && strings.Count(string(data), "\n") == 2, fmt.Sprintf("both transitions are on disk: %q, %v", data, err)
+		return err == nil &&
+				strings.Count(string(data), "\n") == 2, fmt.Sprintf(
+				"both transitions are on disk: %q, %v",
+				data,
+				err,
+			)
 	})
 	free := f.fill(t)
 	// Blank lines up to the end of its page, or the next line would find room there.
@@ -260,14 +274,15 @@ func fullDiskHistory(t *testing.T, f *faulty) {
 		t.Helper()
 		f.node.MustCTL("disable")
 		f.node.MustCTL("enable")
-		f.node.WaitState(group, lab.Backup, 6*time.Second)
+		f.node.WaitState(group, lab.Backup, patience)
 		newPeer(f.clientPort, addrClient).goodbye()
-		f.generation = f.node.WaitAnswering(group, 6*time.Second).Generation
+		f.generation = f.node.WaitAnswering(group, patience).Generation
 	}
 	again()
-	f.Eventually(5*time.Second, 50*time.Millisecond, func() (bool, string) {
+	f.Eventually(patience, 50*time.Millisecond, func() (bool, string) {
 		_, out := f.node.CTL("history")
-		return strings.Contains(out, "the history is not on disk and would be lost with vipd: ") && strings.Contains(out, "no space left on device"),
+		return strings.Contains(out, "the history is not on disk and is lost when vipd exits: ") &&
+				strings.Contains(out, "no space left on device"),
 			"the command says that it is not saved: " + out
 	})
 	if n := len(history(t, f.node)); n != 5 {
@@ -276,7 +291,7 @@ func fullDiskHistory(t *testing.T, f *faulty) {
 	f.settled(t, false)
 	free()
 	again()
-	f.Eventually(5*time.Second, 50*time.Millisecond, func() (bool, string) {
+	f.Eventually(patience, 50*time.Millisecond, func() (bool, string) {
 		data, err := os.ReadFile(path)
 		n := strings.Count(string(data), "\"group\"")
 		return err == nil && n == 8, fmt.Sprintf("all 8 are on disk: %d, %v", n, err)
@@ -318,7 +333,7 @@ func TestStartsOnAReadOnlyStateDir(t *testing.T) {
 
 // What stands where the control socket belongs: a file and a live socket keep the daemon from starting and stay as they
 // are, a dead one is replaced.
-func TestSocketPathIsTaken(t *testing.T) {
+func TestTakenSocketPathIsRefused(t *testing.T) {
 	t.Parallel()
 	refusal := func(t *testing.T, s *single, why string) {
 		t.Helper()
@@ -344,7 +359,7 @@ func TestSocketPathIsTaken(t *testing.T) {
 		if err := os.WriteFile(s.node.Socket(), []byte("precious"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		refusal(t, s, "no socket is in the way")
+		refusal(t, s, "exists and is not a socket")
 		if data, err := os.ReadFile(s.node.Socket()); err != nil || string(data) != "precious" {
 			t.Errorf("the file is %q now, %v", data, err)
 		}

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// After kill -9, and after SIGSTOP, of the master's daemon with the link left up: once the other node has taken over, not
-// one frame that speaks for the VIP leaves the old node, however it is asked. (ucarp and keepalived leave two owners.)
+// After kill -9, and after SIGSTOP, of the master's daemon with the link left up: once the other node has taken over,
+// not one frame that speaks for the VIP leaves the old node, however it is asked. (ucarp and keepalived leave two
+// owners.)
 
 func TestKilledMasterIsSilentAfterTakeover(t *testing.T) {
 	t.Parallel()
@@ -37,7 +38,7 @@ func TestKilledMasterIsSilentAfterTakeoverWithClsact(t *testing.T) {
 	p.a.Env = []string{"VIPD_EGRESS=clsact"}
 	p.start()
 	if p.a.ClsactFilters("eth0") == 0 {
-		t.Error("no clsact filter is attached: the witness is missing")
+		t.Error("no clsact filter is attached: the test proves nothing")
 	}
 	assertSilent(t, p, p.a.Kill9)
 }
@@ -45,38 +46,39 @@ func TestKilledMasterIsSilentAfterTakeoverWithClsact(t *testing.T) {
 func assertSilent(t *testing.T, p *pair, silence func() time.Time) {
 	t.Helper()
 	old, successor := p.portA.Sniff(), p.portB.Sniff()
-	old.FirstSpeaking(time.Now(), 3*time.Second, vip, vmac) // the sniffer sees the old node speak while it may
+	old.FirstSpeaking(time.Now(), patience, vip, vmac) // the sniffer sees the old node speak while it may
 
 	at := silence()
-	took := successor.FirstSpeaking(at, 8*time.Second, vip, vmac)
+	took := successor.FirstSpeaking(at, patience, vip, vmac)
 	t.Logf("taken over %v after", took.At.Sub(at))
 	// Everything that could make the old node speak: ARP requests, echo requests to its own and to the virtual MAC for the
 	// address it may still carry, and a program of its own that sends from it.
-	temptation := p.clientPort.Injector()
+	attacker := p.clientPort.Injector()
 	const rounds = 25
 	answers := 0
 	for round, end := 0, time.Now().Add(3*time.Second); round < rounds || time.Now().Before(end); round++ {
-		temptation.Send(lab.ARPRequest(p.clientPort.MAC, addrClient, vip))
-		temptation.Send(echoRequest(p.clientPort.MAC, p.portA.MAC, addrClient, vip))
-		temptation.Send(echoRequest(p.clientPort.MAC, lab.Broadcast, addrClient, vip))
+		attacker.Send(lab.ARPRequest(p.clientPort.MAC, addrClient, vip))
+		attacker.Send(echoRequest(p.clientPort.MAC, p.portA.MAC, addrClient, vip))
+		attacker.Send(echoRequest(p.clientPort.MAC, lab.Broadcast, addrClient, vip))
 		sendUDP(t, p.a.Host, vip, addrClient)
-		answers += len(p.clientPort.AskARP(addrClient, vip, 60*time.Millisecond))
+		answers += len(p.clientPort.AnswersARP(addrClient, vip, 60*time.Millisecond))
 	}
 
 	frames := old.Frames()
 	if spoken := frames.FromHost().After(took.At).Speaking(vip, vmac); len(spoken) > 0 {
 		t.Errorf("%d frames for the VIP left the old node after the takeover:\n%v", len(spoken), spoken)
 	}
-	// Witnesses: it was asked, it heard its successor, and somebody answered.
+	// Controls: it was asked, it heard its successor, and the successor answered.
 	asked := frames.ToHost().After(took.At).Where(func(f lab.Frame) bool {
 		a, isARP := f.ARP()
 		_, dst, _, _, isIP := f.IPv4()
 		return isARP && a.Op == 1 && a.TargetIP == vip || isIP && dst == vip
 	})
 	heard := frames.ToHost().After(took.At).Adverts(vhid)
-	t.Logf("old node was asked %d times and heard %d adverts; the successor answered %d times", len(asked), len(heard), answers)
+	t.Logf("old node was asked %d times and heard %d adverts; the successor answered %d times",
+		len(asked), len(heard), answers)
 	if len(asked) < 3*rounds || len(heard) < 2 || answers < rounds*9/10 {
-		t.Error("the witnesses are missing: the silence proves nothing")
+		t.Error("the old node was not asked, or the successor did not answer: the silence proves nothing")
 	}
 }
 
@@ -107,7 +109,12 @@ func sendUDP(t *testing.T, h *lab.Host, from, to netip.Addr) {
 		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: from.As4()}); err != nil {
 			return err
 		}
-		_ = unix.Sendto(fd, []byte("temptation"), 0, &unix.SockaddrInet4{Port: 9, Addr: to.As4()}) // refused is what we hope for
+		_ = unix.Sendto(
+			fd,
+			[]byte("from the VIP"),
+			0,
+			&unix.SockaddrInet4{Port: 9, Addr: to.As4()},
+		) // refused is what we hope for
 		return nil
 	})
 	if err != nil {

@@ -4,9 +4,12 @@ package tests
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"vipd/tests/executable"
 	"vipd/tests/lab"
 )
 
@@ -16,7 +19,12 @@ const (
 	// masterDown is the master-down time of an unskewed node with advbase 1; a skew adds 1/256 s each.
 	masterDown = 3 * time.Second
 	// upTimeout is how long a node may take from its start to MASTER.
-	upTimeout = 12 * time.Second
+	upTimeout = 45 * time.Second
+	// patience is how long a test waits for what has to come. What must come sooner is measured as well, or says the
+	// reason for which it came.
+	patience = 30 * time.Second
+	// toolTimeout is the same for a program that ends by itself.
+	toolTimeout = lab.ToolTimeout
 )
 
 var (
@@ -28,12 +36,12 @@ var (
 	addrClient = netip.MustParseAddr("192.0.2.50")
 )
 
-// skewed is the master-down time of a node with that advskew.
+// skewed returns the master-down time of a node with that advskew.
 func skewed(advskew int) time.Duration {
 	return masterDown + time.Duration(advskew)*time.Second/256
 }
 
-// oneVIP is a config with the usual group.
+// oneVIP returns a config with the usual group.
 func oneVIP(advskew int) lab.NodeConfig {
 	return lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{vip.String() + "/24"}, AdvSkew: advskew}}}
 }
@@ -70,9 +78,9 @@ func (s *single) startMaster() *peer {
 	s.Helper()
 	p := newPeer(s.clientPort, addrClient)
 	s.node.Start()
-	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	s.node.WaitState(group, lab.Backup, patience)
 	p.goodbye()
-	s.node.WaitAnswering(group, 2*time.Second)
+	s.node.WaitAnswering(group, patience)
 	return p
 }
 
@@ -104,15 +112,52 @@ func (p *pair) start() {
 	p.Helper()
 	p.a.Start()
 	goodbye := newPeer(p.clientPort, addrClient)
-	p.a.WaitState(group, lab.Backup, 5*time.Second)
+	p.a.WaitState(group, lab.Backup, patience)
 	goodbye.goodbye()
 	p.a.WaitAnswering(group, upTimeout)
 	p.b.Start()
-	p.b.WaitFor(group, "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
+	p.b.WaitFor(group, "is BACKUP and hears a", patience, func(g lab.GroupStatus) bool {
 		return g.State == lab.Backup && g.Master != nil && g.Master.Address == addrA.String()
 	})
 }
 
-// sameTime says whether two statuses mean the same moment. The daemon counts on CLOCK_BOOTTIME and the distance of that to
-// the time of day may be adjusted between them; TestStatusOutputs holds how steady it is.
+// realTime returns a directory with the programs of the directory built, whose vipd runs with the scheduling of
+// packaging/vipd.service.
+func realTime(t *testing.T, built string) string {
+	t.Helper()
+	dir := t.TempDir()
+	executable.Script(t, filepath.Join(dir, "vipd"), "exec chrt -r 55 "+filepath.Join(built, "vipd")+` "$@"`)
+	if err := os.Symlink(filepath.Join(built, "vipctl"), filepath.Join(dir, "vipctl")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// asShipped has the nodes run vipd with the scheduling of packaging/vipd.service. A test needs it if the daemon has to
+// do something within an interval of milliseconds or within a lease: an ordinary process of a busy machine may not be
+// run in that time.
+func asShipped(t *testing.T, nodes ...*lab.Node) {
+	t.Helper()
+	dir := realTime(t, bin(t))
+	for _, n := range nodes {
+		n.Replace(dir)
+	}
+}
+
+// assertUnmoved checks that the nodes' groups have made no transition.
+func assertUnmoved(t *testing.T, groups map[*lab.Node]lab.GroupStatus) {
+	t.Helper()
+	for node, was := range groups {
+		if got := node.Group(group); got.State != was.State || !sameTime(got.Since, was.Since) {
+			t.Errorf("%s is %s (%s) since %v, was %s since %v",
+				node.Name, got.State, got.Reason, got.Since, was.State, was.Since)
+		}
+	}
+}
+
+// hearsMaster is a condition of [lab.Node.WaitFor].
+func hearsMaster(g lab.GroupStatus) bool { return g.State == lab.Backup && g.Master != nil }
+
+// sameTime reports whether two statuses mean the same moment. The daemon counts on CLOCK_BOOTTIME and the distance of
+// that to the time of day may be adjusted between them; TestStatusOutputsAgree holds how steady it is.
 func sameTime(a, b time.Time) bool { return a.Sub(b).Abs() < 10*time.Millisecond }

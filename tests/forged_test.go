@@ -94,7 +94,8 @@ func forgeries() []forgery {
 	return fs
 }
 
-// Every forged or damaged advert is counted by its reason and changes nothing: not the state of a MASTER it would depose.
+// Every forged or damaged advert is counted by its reason and changes nothing: not the state of a MASTER it would
+// depose.
 func TestForgedAdvertsAreCountedAndDeposeNobody(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(100))
@@ -103,7 +104,7 @@ func TestForgedAdvertsAreCountedAndDeposeNobody(t *testing.T) {
 	for _, f := range forgeries() {
 		before := s.node.Group(group).Counters
 		p.injector.Send(f.build(p))
-		s.node.WaitFor(group, f.name+" is counted as "+f.reason, 2*time.Second, func(g lab.GroupStatus) bool {
+		s.node.WaitFor(group, f.name+" is counted as "+f.reason, patience, func(g lab.GroupStatus) bool {
 			return g.Counters.Rejected[f.reason] == before.Rejected[f.reason]+1
 		})
 		after := s.node.Group(group)
@@ -122,19 +123,20 @@ func TestForgedAdvertsAreCountedAndDeposeNobody(t *testing.T) {
 	if got := s.node.Group(group); !sameTime(got.Since, since.Since) {
 		t.Errorf("MASTER since %v, was since %v", got.Since, since.Since)
 	}
-	// The witness: the same advert undamaged does depose it.
+	// The control: the same advert undamaged does depose it.
 	p.send(1, 0, 0)
-	s.node.WaitState(group, lab.Backup, 2*time.Second)
+	s.node.WaitState(group, lab.Backup, patience)
 }
 
-// Nor do they restart a BACKUP's timer or make it take over: it does so when its true master has been silent long enough.
+// Nor do they restart a BACKUP's timer or make it take over: it does so when its true master has been silent long
+// enough.
 func TestForgedAdvertsRestartNoTimer(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(10))
 	sniffer := s.port.Sniff()
 	p := newPeer(s.clientPort, addrClient)
 	s.node.Start()
-	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	s.node.WaitState(group, lab.Backup, patience)
 	last := p.send(1, 0, 0)
 	all := forgeries()
 	sent := 0
@@ -165,31 +167,38 @@ func TestForgedAdvertsRestartNoTimer(t *testing.T) {
 	}
 }
 
-// Adverts of somebody else's VHID and VRRP on ours are passed on and counted, and change nothing.
+// Adverts for an unknown VHID, and VRRP on our VHID, are passed on and counted, and change nothing.
 func TestForeignVRRPAndForeignVHIDChangeNothing(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(100))
 	p := s.startMaster()
 	since := s.node.Group(group).Since
 	p.injector.Send(vrrp3Frame(p.frame.SrcMAC, addrClient, vip))
-	s.node.WaitFor(group, "counts foreign VRRP", 2*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Rejected["foreign_vrrp"] == 1 })
+	s.node.WaitFor(
+		group,
+		"counts foreign VRRP",
+		patience,
+		func(g lab.GroupStatus) bool { return g.Counters.Rejected["foreign_vrrp"] == 1 },
+	)
 	p.injector.Send(p.build(func(f *wire.AdvertFrame) { f.Advert.VHID = 77 }))
-	s.Eventually(2*time.Second, 20*time.Millisecond, func() (bool, string) {
-		return metric(s.node.Metrics(), `vipd_advertisements_rejected_total{interface="eth0",reason="bad_vhid",vhid=""}`) == 1, "bad_vhid is counted"
+	s.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
+		return metric(s.node.Metrics(),
+			`vipd_advertisements_rejected_total{interface="eth0",reason="bad_vhid",vhid=""}`) == 1, "bad_vhid is counted"
 	})
 	if g := s.node.Group(group); g.State != lab.Master || !sameTime(g.Since, since) || !g.Dataplane.Answering {
 		t.Errorf("the node is %s since %v", g.State, g.Since)
 	}
 }
 
-// vrrp3Frame is a well-formed VRRPv3 advert (RFC 5798) on the usual VHID for one address.
+// vrrp3Frame returns a well-formed VRRPv3 advert (RFC 5798) on the usual VHID for one address.
 func vrrp3Frame(srcMAC [6]byte, src, address netip.Addr) []byte {
 	vrrp := append([]byte{0x31, vhid, 100, 1, 0, 100, 0, 0}, address.AsSlice()...)
 	dst := wire.MulticastV4
 	pseudo := append(append(src.AsSlice(), dst.AsSlice()...), 0, lab.ProtoCARP, 0, byte(len(vrrp)))
 	binary.BigEndian.PutUint16(vrrp[6:], lab.Checksum(append(pseudo, vrrp...)))
 	mac := wire.MulticastMAC(dst)
-	frame := append(append(mac[:], srcMAC[:]...), 8, 0, 0x45, 0xc0, 0, byte(ipSize+len(vrrp)), 0, 0, 0, 0, 255, lab.ProtoCARP, 0, 0)
+	frame := append(append(mac[:], srcMAC[:]...), 8, 0, 0x45, 0xc0, 0, byte(ipSize+len(vrrp)), 0, 0, 0, 0, 255,
+		lab.ProtoCARP, 0, 0)
 	frame = append(append(append(frame, src.AsSlice()...), dst.AsSlice()...), vrrp...)
 	ip := frame[ethSize : ethSize+ipSize]
 	binary.BigEndian.PutUint16(ip[10:], lab.Checksum(ip))
@@ -203,12 +212,17 @@ func TestLoopedAdvertIsCountedAndDeposesNobody(t *testing.T) {
 	sniffer := s.port.Sniff()
 	p := s.startMaster()
 	since := s.node.Group(group).Since
-	own := sniffer.Await(3*time.Second, "an advert of the node", func(f lab.Frame) bool {
+	own := sniffer.Await(patience, "an advert of the node", func(f lab.Frame) bool {
 		ad, ok := f.Advert()
 		return ok && f.FromHost && !ad.Goodbye()
 	})
 	p.injector.Send(own.Data)
-	g := s.node.WaitFor(group, "counts a loop", 2*time.Second, func(g lab.GroupStatus) bool { return g.Counters.Rejected["loop"] == 1 })
+	g := s.node.WaitFor(
+		group,
+		"counts a loop",
+		patience,
+		func(g lab.GroupStatus) bool { return g.Counters.Rejected["loop"] == 1 },
+	)
 	if g.State != lab.Master || !sameTime(g.Since, since) || !g.Dataplane.Answering {
 		t.Errorf("the node is %s since %v", g.State, g.Since)
 	}

@@ -14,7 +14,7 @@ import (
 // 2 ms apart; this test measures and runs alone.
 const handovers = 20
 
-// handover is one way to give an address up, and back whatever it took.
+// handover is one way to hand an address over, and to undo it.
 type handover struct {
 	name, reason string
 	over         string // what the command has to say, with the successor's address
@@ -24,8 +24,16 @@ type handover struct {
 
 var planned = []handover{
 	{"yield", "yield", " took over", func(n *lab.Node) string { return n.MustCTL("yield", group) }, func(*lab.Node) {}},
-	{"maintenance", "", " took over", func(n *lab.Node) string { return n.MustCTL("maintenance", "enter", "--wait") }, func(n *lab.Node) { n.MustCTL("maintenance", "leave") }},
-	{"disable", "disabled", "", func(n *lab.Node) string { return n.MustCTL("disable") }, func(n *lab.Node) { n.MustCTL("enable") }},
+	{
+		"maintenance", "", " took over",
+		func(n *lab.Node) string { return n.MustCTL("maintenance", "enter", "--wait") },
+		func(n *lab.Node) { n.MustCTL("maintenance", "leave") },
+	},
+	{
+		"disable", "disabled", "",
+		func(n *lab.Node) string { return n.MustCTL("disable") },
+		func(n *lab.Node) { n.MustCTL("enable") },
+	},
 	{"stop", "", "", func(n *lab.Node) string { n.Stop(); return "" }, func(n *lab.Node) { n.Start() }},
 }
 
@@ -37,7 +45,7 @@ func TestTwentyHandoversLoseNoPing(t *testing.T) {
 	for i := range handovers {
 		way := planned[i/2%len(planned)] // each in both directions
 		pinger := p.client.Ping(vip, pingSpacing)
-		pinger.AwaitAnswer(time.Now(), 2*time.Second)
+		pinger.AwaitAnswer(time.Now(), patience)
 		time.Sleep(100 * time.Millisecond)
 		out := way.do(from)
 		to.WaitAnswering(group, 2*time.Second)
@@ -48,7 +56,7 @@ func TestTwentyHandoversLoseNoPing(t *testing.T) {
 			t.Errorf("handover %d: the command does not say who took over without a gap: %s", i+1, out)
 		}
 		if way.reason != "" {
-			from.WaitFor(group, "gave the address up: "+way.reason, time.Second, func(g lab.GroupStatus) bool {
+			from.WaitFor(group, "gave the address up: "+way.reason, patience, func(g lab.GroupStatus) bool {
 				return g.State != lab.Master && g.Reason == way.reason
 			})
 		}
@@ -59,7 +67,7 @@ func TestTwentyHandoversLoseNoPing(t *testing.T) {
 			clean++
 		}
 		way.undo(from)
-		from.WaitFor(group, "is BACKUP again and hears the other", 10*time.Second, func(g lab.GroupStatus) bool {
+		from.WaitFor(group, "is BACKUP again and hears the other", patience, func(g lab.GroupStatus) bool {
 			return g.State == lab.Backup && g.Master != nil && g.Master.Address == toAddr
 		})
 		from, to = to, from
@@ -75,14 +83,15 @@ func TestYieldWithoutSuccessorKeepsTheVIP(t *testing.T) {
 	s.startMaster()
 	at := time.Now()
 	code, out := s.node.CTL("yield", group)
-	if code != 1 || !strings.Contains(out, "nobody took over") || !strings.Contains(out, "--force") {
+	if code != 1 || !strings.Contains(out, "no node took over") || !strings.Contains(out, "--force") {
 		t.Errorf("exit code %d, want 1 and --force in:\n%s", code, out)
 	}
 	t.Logf("refused after %v", time.Since(at))
 	if g := s.node.Group(group); g.State != lab.Master || !g.Dataplane.Answering {
 		t.Errorf("after the refusal: %s, answering %v", g.State, g.Dataplane.Answering)
 	}
-	if code, out = s.node.CTL("maintenance", "enter", "--wait"); code != 1 || !strings.Contains(out, "maintenance mode is on") || !strings.Contains(out, "--force") {
+	if code, out = s.node.CTL("maintenance", "enter", "--wait"); code != 1 ||
+		!strings.Contains(out, "maintenance mode is on") || !strings.Contains(out, "--force") {
 		t.Errorf("maintenance: exit code %d, want 1 and --force in:\n%s", code, out)
 	}
 	if st := s.node.Status(); !st.Maintenance || st.Groups[0].State != lab.Master {
@@ -103,7 +112,7 @@ func TestMaintenanceWaitsForAPeerWithoutPreemption(t *testing.T) {
 	p := newPair(t, oneVIP(0), noPreempt(oneVIP(10)))
 	p.start()
 	pinger := p.client.Ping(vip, pingSpacing)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	out := p.a.MustCTL("maintenance", "enter", "--wait")
 	if !strings.Contains(out, addrB.String()+" took over") || !strings.Contains(out, "without a gap") {
 		t.Errorf("the command does not say who took over without a gap: %s", out)
@@ -113,19 +122,22 @@ func TestMaintenanceWaitsForAPeerWithoutPreemption(t *testing.T) {
 	t.Logf("%s; client: %v", strings.TrimSpace(out), pinger.Stop())
 }
 
-// What happened is told after a restart and after kill -9 too, with the advert that caused it.
+// The history survives a restart and kill -9, with the advert that caused each transition.
 func TestHistoryOutlivesTheDaemon(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
 	s.startMaster()
 	s.node.Stop()
 	s.node.Start()
-	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	s.node.WaitState(group, lab.Backup, patience)
 	s.node.Kill9()
 	s.node.Start()
-	s.node.WaitState(group, lab.Backup, 5*time.Second)
+	s.node.WaitState(group, lab.Backup, patience)
 	out := s.node.MustCTL("history", group)
-	for _, want := range []string{"goodbye         192.0.2.50 255/255", "MASTER  INIT    stop", "INIT    BACKUP  startup"} {
+	for _, want := range []string{
+		"goodbye         192.0.2.50 255/255", "MASTER  INIT    stop",
+		"INIT    BACKUP  startup",
+	} {
 		if !strings.Contains(strings.Join(strings.Fields(out), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("no %q in the history:\n%s", want, out)
 		}
@@ -133,24 +145,26 @@ func TestHistoryOutlivesTheDaemon(t *testing.T) {
 	if n := strings.Count(out, " startup "); n != 3 {
 		t.Errorf("%d starts in the history, want 3:\n%s", n, out)
 	}
-	if newest := s.node.MustCTL("history", "-n", "1"); strings.Count(newest, "\n") != 2 || !strings.Contains(newest, "startup") {
+	if newest := s.node.MustCTL("history", "-n", "1"); strings.Count(newest, "\n") != 2 ||
+		!strings.Contains(newest, "startup") {
 		t.Errorf("the newest one:\n%s", newest)
 	}
 }
 
-// restart leaves for the next vipd, which somebody else has to start: the VIP is where it was, and is answered for.
+// restart ends vipd without a supervisor that starts the next one: the VIP stays where it is, and is answered for.
 func TestRestartMovesNothing(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(10))
+	asShipped(t, p.a, p.b)
 	p.start()
 	before := p.a.Group(group)
 	pinger := p.client.Ping(vip, pingSpacing)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	if code, out := p.a.CTL("restart", "--timeout", "200ms"); code != 1 || !strings.Contains(out, "systemctl start vipd") {
 		t.Errorf("without a supervisor: exit code %d, want 1 and what to do in:\n%s", code, out)
 	}
 	p.a.Start()
-	g := p.a.WaitAnswering(group, time.Second)
+	g := p.a.WaitAnswering(group, patience)
 	time.Sleep(3500 * time.Millisecond) // longer than the lease that was adopted
 	r := pinger.Stop()
 	t.Logf("client: %v", r)
@@ -158,6 +172,11 @@ func TestRestartMovesNothing(t *testing.T) {
 		t.Errorf("%d pings lost in a restart, want 0", r.Lost)
 	}
 	if g.Generation != before.Generation || p.b.Group(group).State != lab.Backup {
-		t.Errorf("generation %d after the restart and %d before; b is %s", g.Generation, before.Generation, p.b.Group(group).State)
+		t.Errorf(
+			"generation %d after the restart and %d before; b is %s",
+			g.Generation,
+			before.Generation,
+			p.b.Group(group).State,
+		)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"vipd/tests/lab"
 )
@@ -18,7 +17,7 @@ func TestImportedUCARPIsUnderstood(t *testing.T) {
 	t.Parallel()
 	u := newUCARPPair(t, lab.NodeConfig{}, lab.UCARP{VHID: 42, Password: "it's a 'secret'", AdvSkew: 10, NoMcast: true})
 	u.startUCARP()
-	u.waitUCARP(lab.Master, 8*time.Second)
+	u.waitUCARP(lab.Master, patience)
 
 	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", u.peer.PID()))
 	if err != nil {
@@ -35,7 +34,8 @@ func TestImportedUCARPIsUnderstood(t *testing.T) {
 	}
 	toml := filepath.Join(dir, "vipd.toml")
 	n := u.node
-	code, out := n.Run(10*time.Second, "/bin/sh", "-c", fmt.Sprintf("%s/vipctl import ucarp --write-keys --key-dir %s %s > %s", bin(t), dir, script, toml))
+	code, out := n.Run(toolTimeout, "/bin/sh", "-c",
+		fmt.Sprintf("%s/vipctl import ucarp --write-keys --key-dir %s %s > %s", bin(t), dir, script, toml))
 	if code != 0 || strings.Contains(out, "secret") {
 		t.Fatalf("import: exit code %d\n%s", code, out)
 	}
@@ -46,14 +46,23 @@ func TestImportedUCARPIsUnderstood(t *testing.T) {
 	if strings.Contains(string(imported), "secret") {
 		t.Errorf("the password is in the config:\n%s", imported)
 	}
-	text := fmt.Sprintf("[node]\nstate_dir = %q\nruntime_dir = %q\nbpf_dir = %q\n[control]\nsocket = %q\ngroup = \"\"\n[http]\nlisten = \"\"\n%s",
+	text := fmt.Sprintf(`[node]
+state_dir = %q
+runtime_dir = %q
+bpf_dir = %q
+[control]
+socket = %q
+group = ""
+[http]
+listen = ""
+%s`,
 		n.StateDir(), n.RuntimeDir(), n.BPFDir(), n.Socket(), imported)
 	n.WriteRawConfig(text)
 	if code, out := n.CTL("config", "check", n.ConfigFile()); code != 0 {
 		t.Fatalf("config check: exit code %d\n%s\n%s", code, out, text)
 	}
 	n.Start()
-	g := n.WaitFor("eth0@42", "hears the ucarp", 5*time.Second, func(g lab.GroupStatus) bool {
+	g := n.WaitFor("eth0@42", "hears the ucarp", patience, func(g lab.GroupStatus) bool {
 		return g.State == lab.Backup && g.Master != nil && g.Master.Address == addrB.String()
 	})
 	for reason, count := range g.Counters.Rejected {
@@ -62,5 +71,5 @@ func TestImportedUCARPIsUnderstood(t *testing.T) {
 		}
 	}
 	u.peer.Kill9()
-	n.WaitAnswering("eth0@42", 6*time.Second)
+	n.WaitAnswering("eth0@42", patience)
 }

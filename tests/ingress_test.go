@@ -17,9 +17,6 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// slotRest is how long the XDP slot has to be free before vipd takes it back.
-const slotRest = 10 * time.Second
-
 // standsIn says that the data plane works on tc ingress.
 func standsIn(g lab.GroupStatus) bool {
 	return g.Dataplane.Mode == "tcx" || g.Dataplane.Mode == "clsact"
@@ -60,7 +57,7 @@ func TestReturnToXDPMovesNothing(t *testing.T) {
 	}
 	before := []float64{transitions(p.a), transitions(p.b)}
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 
 	theirs[p.a].Close()
 	time.Sleep(2 * time.Second)
@@ -77,18 +74,19 @@ func TestReturnToXDPMovesNothing(t *testing.T) {
 		t.Logf("%s: the other program has gone for good", n.Name)
 	}
 	for _, n := range []*lab.Node{p.a, p.b} {
-		g := n.WaitFor(group, "is on XDP", slotRest+10*time.Second, func(g lab.GroupStatus) bool { return g.Dataplane.Mode == "generic" })
+		g := n.WaitFor(group, "is on XDP", patience, func(g lab.GroupStatus) bool { return g.Dataplane.Mode == "generic" })
 		t.Logf("%s: back on XDP %v after the other program had gone", n.Name, time.Since(gone))
 		if g.Dataplane.Note != "" {
 			t.Errorf("%s: still says %q", n.Name, g.Dataplane.Note)
 		}
-		p.Eventually(3*time.Second, 20*time.Millisecond, func() (bool, string) {
+		p.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 			return ingressPrograms(t, n.Host) == 0, "tc ingress has nothing any more"
 		})
 		if !strings.Contains(n.Proc().Output(), "xdp has taken over from tc ingress again") {
 			t.Errorf("%s: the log does not say so", n.Name)
 		}
-		if m := n.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="generic"} 1`) || !strings.Contains(m, `vipd_programs_lost_total{hook="xdp",interface="eth0"} 0`) {
+		if m := n.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="generic"} 1`) ||
+			!strings.Contains(m, `vipd_programs_lost_total{hook="xdp",interface="eth0"} 0`) {
 			t.Errorf("%s: the metrics do not tell", n.Name)
 		}
 	}
@@ -107,16 +105,17 @@ func TestReturnToXDPMovesNothing(t *testing.T) {
 	if after := []float64{transitions(p.a), transitions(p.b)}; !slices.Equal(before, after) {
 		t.Errorf("transitions: %v, then %v", before, after)
 	}
-	killed := p.a.Kill9() // witness: b hears by XDP
-	p.b.WaitAnswering(group, 8*time.Second)
+	killed := p.a.Kill9() // control: b hears by XDP
+	p.b.WaitAnswering(group, patience)
 	t.Logf("b took over %v after kill -9 of a", time.Since(killed))
 }
 
-// A vipd that is killed on tc ingress and started within its lease, when the other program has gone meanwhile, goes on by
-// XDP at once, in its role and without a lost ping; and vipd --cleanup removes what one leaves.
+// A vipd that is killed on tc ingress and started within its lease, when the other program has gone meanwhile, goes on
+// by XDP at once, in its role and without a lost ping; and vipd --cleanup removes what one leaves.
 func TestKilledOnIngressStartsOnXDP(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(100))
+	asShipped(t, p.a, p.b)
 	clean := p.a.Snapshot()
 	theirs := attachForeign(t, p.a.Host, "eth0")
 	defer theirs.Close()
@@ -126,19 +125,20 @@ func TestKilledOnIngressStartsOnXDP(t *testing.T) {
 		t.Fatalf("a is not on tc ingress: %+v", a.Dataplane)
 	}
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	p.a.Kill9()
 	theirs.Close()
 	if n := ingressPrograms(t, p.a.Host); n == 0 {
-		t.Error("the killed one has left nothing on tc ingress: the witness is missing")
+		t.Error("the killed one has left nothing on tc ingress: the test proves nothing")
 	}
 	time.Sleep(300 * time.Millisecond)
 	p.a.Start()
-	g := p.a.WaitAnswering(group, time.Second)
+	g := p.a.WaitAnswering(group, patience)
 	if g.Dataplane.Mode != "generic" || g.Generation != a.Generation || transitions(p.a) != 0 {
-		t.Errorf("started as %s of generation %d, was %d, with %v transitions: %+v", g.State, g.Generation, a.Generation, transitions(p.a), g.Dataplane)
+		t.Errorf("started as %s of generation %d, was %d, with %v transitions: %+v",
+			g.State, g.Generation, a.Generation, transitions(p.a), g.Dataplane)
 	}
-	p.Eventually(3*time.Second, 20*time.Millisecond, func() (bool, string) {
+	p.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 		return ingressPrograms(t, p.a.Host) == 0, "tc ingress has nothing any more"
 	})
 	time.Sleep(1500 * time.Millisecond)
@@ -154,7 +154,7 @@ func TestKilledOnIngressStartsOnXDP(t *testing.T) {
 	theirs = attachForeign(t, p.a.Host, "eth0")
 	defer theirs.Close()
 	p.a.Start()
-	p.a.WaitFor(group, "is on tc ingress", 5*time.Second, standsIn)
+	p.a.WaitFor(group, "is on tc ingress", patience, standsIn)
 	p.a.Kill9()
 	theirs.Close()
 	p.a.Cleanup()
@@ -183,8 +183,8 @@ func detach(t *testing.T, n *lab.Node, hook string) time.Time {
 	return at
 }
 
-// Whatever somebody takes off is back within a second, on the master and on the backup, and no role moves; it is counted,
-// logged and shown. Who then takes the slot has it, and vipd goes on beside him.
+// Whatever somebody takes off is back within a second, on the master and on the backup, and no role moves; it is
+// counted, logged and shown. Who then takes the slot has it, and vipd goes on beside him.
 func TestProgramsTakenOffComeBack(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(100))
@@ -193,7 +193,7 @@ func TestProgramsTakenOffComeBack(t *testing.T) {
 		t.Skip("no tcx before Linux 6.6, so no link of the fence; the loader's own tests delete filters")
 	}
 	a, b := p.a.Group(group), p.b.Group(group)
-	if code, out := p.a.Run(5*time.Second, "ip", "link", "set", "dev", "eth0", "xdpgeneric", "off"); code == 0 {
+	if code, out := p.a.Run(toolTimeout, "ip", "link", "set", "dev", "eth0", "xdpgeneric", "off"); code == 0 {
 		t.Errorf("`ip link set xdpgeneric off` takes our program off: %s", out)
 	}
 	lost := map[string]float64{"xdp": 2, "egress": 1}
@@ -201,7 +201,12 @@ func TestProgramsTakenOffComeBack(t *testing.T) {
 		for _, hook := range []string{"xdp", "egress", "xdp"} {
 			before := n.Group(group).Dataplane.ProgramsLost
 			at := detach(t, n, hook)
-			n.WaitFor(group, "has "+hook+" again", 2*time.Second, func(g lab.GroupStatus) bool { return g.Dataplane.ProgramsLost > before })
+			n.WaitFor(
+				group,
+				"has "+hook+" again",
+				2*time.Second,
+				func(g lab.GroupStatus) bool { return g.Dataplane.ProgramsLost > before },
+			)
 			t.Logf("%s: %s was back and told %v after it was detached", n.Name, hook, time.Since(at))
 			assertPrograms(t, n.Host, true)
 		}
@@ -211,10 +216,11 @@ func TestProgramsTakenOffComeBack(t *testing.T) {
 				t.Errorf("%s: %v lost on %s, want %v", n.Name, got, hook, times)
 			}
 		}
-		if c := strings.Count(n.Proc().Output(), "took programs of ours off"); c != 1 {
+		if c := strings.Count(n.Proc().Output(), "detached our programs"); c != 1 {
 			t.Errorf("%s: the log says it %d times in a minute, want once", n.Name, c)
 		}
-		if code, out := n.CTL("show", group); code != 0 || !strings.Contains(out, "taken off by somebody and put back: 3") {
+		if code, out := n.CTL("show", group); code != 0 ||
+			!strings.Contains(out, "detached by another process and reattached: 3") {
 			t.Errorf("%s: show: exit code %d\n%s", n.Name, code, out)
 		}
 	}
@@ -226,17 +232,17 @@ func TestProgramsTakenOffComeBack(t *testing.T) {
 		t.Errorf("b is %s since %v, was BACKUP since %v", g.State, g.Since, b.Since)
 	}
 
-	// Somebody wants the slot for himself.
+	// Another program takes the slot.
 	p.a.Pause() // or the slot is taken again in between
 	detach(t, p.a, "xdp")
 	theirs := attachForeign(t, p.a.Host, "eth0")
 	p.a.Resume()
-	g := p.a.WaitFor(group, "is on tc ingress", 2*time.Second, standsIn)
+	g := p.a.WaitFor(group, "is on tc ingress", patience, standsIn)
 	if g.State != lab.Master || !sameTime(g.Since, a.Since) || !strings.Contains(g.Dataplane.Note, "someone_else") {
 		t.Errorf("displaced: %s since %v: %+v", g.State, g.Since, g.Dataplane)
 	}
 	pinger := p.client.Ping(vip, 10*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	if r := pinger.Stop(); r.Doubles > 0 {
 		t.Errorf("client: %v", r)
 	}

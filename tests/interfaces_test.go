@@ -29,9 +29,7 @@ func (p *pair) failOver(t *testing.T, f failover) {
 		t.Errorf("a runs in mode %q (%s), want %q", g.Dataplane.Mode, g.Dataplane.Note, f.mode)
 	}
 	p.b.Start()
-	p.b.WaitFor(f.group, "is BACKUP and hears a", f.within, func(g lab.GroupStatus) bool {
-		return g.State == lab.Backup && g.Master != nil
-	})
+	p.b.WaitFor(f.group, "is BACKUP and hears a", f.within, hearsMaster)
 	pingers := make(map[netip.Addr]*lab.Pinger)
 	for _, v := range f.vips {
 		pingers[v] = p.client.Ping(v, 10*time.Millisecond)
@@ -47,7 +45,7 @@ func (p *pair) failOver(t *testing.T, f failover) {
 		pinger.AwaitAnswer(time.Now(), f.within)
 		r := pinger.Stop()
 		t.Logf("client of %v: %v; it began %v after the kill", v, r, r.From.Sub(killed).Round(time.Millisecond))
-		if r.Gap > f.gap+r.Stall {
+		if r.Gap > f.gap+r.Allowance() {
 			t.Errorf("the kill cost the client %v", r.Gap)
 		}
 		if r.Doubles > 0 {
@@ -72,7 +70,7 @@ func (p *pair) failOver(t *testing.T, f failover) {
 	p.a.Cleanup()
 }
 
-// clientIf is the client's interface: its VLAN device, if the pair is on one.
+// clientIf returns the client's interface: its VLAN device, if the pair is on one.
 func (p *pair) clientIf(f failover) string {
 	if p.clientPort != nil {
 		return p.clientPort.IfName

@@ -46,9 +46,9 @@ const keepalivedPriority = 100
 const keepalivedDown = 3*time.Second + (256-keepalivedPriority)*time.Second/256
 
 // A CARP pair and a pair of keepalived on one segment, with the same numbers for VHID and VRID, VRRPv2 and v3, IPv4 and
-// IPv6: each elects as if the other were not there, each serves its own address, each fails over in its own time, and our
-// status says who else is there.
-func TestKeepalivedOnTheSameVRID(t *testing.T) {
+// IPv6: each elects as if the other were not there, each serves its own address, each fails over in its own time, and
+// our status names the other protocol.
+func TestKeepalivedOnTheSameVRIDIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	require(t, needKeepalived)
 	fs := foreigners()
@@ -58,7 +58,10 @@ func TestKeepalivedOnTheSameVRID(t *testing.T) {
 			if f.ours.Is6() {
 				length = "/64"
 			}
-			c.Groups = append(c.Groups, lab.Group{VHID: f.instance.VRID, Addresses: []string{f.ours.String() + length}, AdvSkew: skew})
+			c.Groups = append(
+				c.Groups,
+				lab.Group{VHID: f.instance.VRID, Addresses: []string{f.ours.String() + length}, AdvSkew: skew},
+			)
 		}
 		return c
 	}
@@ -69,24 +72,27 @@ func TestKeepalivedOnTheSameVRID(t *testing.T) {
 	// We come up beside them: not a moment earlier or later than alone.
 	fromA, fromB := p.portA.Sniff(), p.portB.Sniff()
 	started := p.a.Start()
+	begun := map[string]time.Time{} // the time begins with BACKUP: on a busy machine a start takes seconds
+	for _, f := range fs {
+		begun[f.group] = p.a.WaitState(f.group, lab.Backup, patience).Since
+	}
 	for _, f := range fs {
 		p.a.WaitAnswering(f.group, upTimeout)
-		took := fromA.FirstSpeaking(started, time.Second, f.ours, lab.VirtualMAC(uint8(f.instance.VRID))).At.Sub(started)
-		if took < masterDown || took > masterDown+3*time.Second {
-			t.Errorf("%s is MASTER %v after the start, want %v and a little", f.group, took, masterDown)
+		first := fromA.FirstSpeaking(started, patience, f.ours, lab.VirtualMAC(uint8(f.instance.VRID))).At
+		if took := first.Sub(begun[f.group]); first.Sub(started) < masterDown || took > masterDown+3*time.Second {
+			t.Errorf("%s is MASTER %v after it was BACKUP, want %v and a little", f.group, took, masterDown)
 		}
 	}
 	p.b.Start()
 	was := map[*lab.Node]map[string]lab.GroupStatus{p.a: {}, p.b: {}}
 	ours, theirs := map[string]*lab.Pinger{}, map[string]*lab.Pinger{}
 	for _, f := range fs {
-		was[p.b][f.group] = p.b.WaitFor(f.group, "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
-			return g.State == lab.Backup && g.Master != nil
-		})
+		was[p.b][f.group] = p.b.WaitFor(f.group, "is BACKUP and hears a", patience, hearsMaster)
 		was[p.a][f.group] = p.a.Group(f.group)
-		ours[f.group], theirs[f.group] = p.client.Ping(f.ours, 20*time.Millisecond), p.client.Ping(f.theirs, 20*time.Millisecond)
-		ours[f.group].AwaitAnswer(time.Now(), 2*time.Second)
-		theirs[f.group].AwaitAnswer(time.Now(), 2*time.Second)
+		ours[f.group], theirs[f.group] = p.client.Ping(f.ours, 20*time.Millisecond), p.client.Ping(f.theirs,
+			20*time.Millisecond)
+		ours[f.group].AwaitAnswer(time.Now(), patience)
+		theirs[f.group].AwaitAnswer(time.Now(), patience)
 	}
 	k.assertStates(t, k.master, lab.Backup, lab.Master)
 	k.assertStates(t, k.backup, lab.Backup)
@@ -98,11 +104,11 @@ func TestKeepalivedOnTheSameVRID(t *testing.T) {
 	// Their master dies: theirs take over in their time, nothing moves here.
 	killed := k.killMaster()
 	for _, f := range fs {
-		k.await(k.backup, f, lab.Master, keepalivedDown+2*time.Second)
-		theirs[f.group].AwaitAnswer(time.Now(), 2*time.Second)
+		k.await(k.backup, f, lab.Master, patience)
+		theirs[f.group].AwaitAnswer(time.Now(), patience)
 	}
 	if down := time.Since(killed); down < keepalivedDown-time.Second {
-		t.Errorf("keepalived took over %v after its master was killed: who told it?", down)
+		t.Errorf("keepalived took over %v after its master was killed, before its own master-down time", down)
 	}
 	for _, f := range fs {
 		if r := ours[f.group].Stop(); r.Lost > 0 || r.Doubles > 0 {
@@ -110,7 +116,8 @@ func TestKeepalivedOnTheSameVRID(t *testing.T) {
 		}
 		for node, old := range was {
 			if got, want := node.Group(f.group), old[f.group]; got.State != want.State || !sameTime(got.Since, want.Since) {
-				t.Errorf("%s of %s is %s (%s) since %v, was %s since %v", f.group, node.Name, got.State, got.Reason, got.Since, want.State, want.Since)
+				t.Errorf("%s of %s is %s (%s) since %v, was %s since %v",
+					f.group, node.Name, got.State, got.Reason, got.Since, want.State, want.Since)
 			}
 		}
 	}
@@ -118,21 +125,21 @@ func TestKeepalivedOnTheSameVRID(t *testing.T) {
 	// Ours dies: ours takes over in our time, nothing moves there.
 	killed = p.a.Kill9()
 	for _, f := range fs {
-		first := fromB.FirstSpeaking(killed, skewed(10)+3*time.Second, f.ours, lab.VirtualMAC(uint8(f.instance.VRID)))
+		first := fromB.FirstSpeaking(killed, patience, f.ours, lab.VirtualMAC(uint8(f.instance.VRID)))
 		if gap := first.At.Sub(killed); gap < skewed(10)-time.Second {
 			t.Errorf("b took %s over %v after a was killed: on whose silence?", f.group, gap)
 		}
-		p.b.WaitAnswering(f.group, 2*time.Second)
-		theirs[f.group].AwaitAnswer(time.Now(), time.Second)
+		p.b.WaitAnswering(f.group, patience)
+		theirs[f.group].AwaitAnswer(time.Now(), patience)
 	}
 	k.assertStates(t, k.backup, lab.Backup, lab.Master)
 }
 
-// assertNamed holds that the node counts the VRRP adverts where an operator looks, and takes nobody but its own peer for
-// a master.
+// assertNamed checks that the node counts the VRRP adverts where an operator looks, and takes nobody but its own peer
+// for a master.
 func assertNamed(t *testing.T, n *lab.Node, f foreign, was lab.GroupStatus) {
 	t.Helper()
-	g := n.WaitFor(f.group, "counts the VRRP adverts", 4*time.Second, func(g lab.GroupStatus) bool {
+	g := n.WaitFor(f.group, "counts the VRRP adverts", patience, func(g lab.GroupStatus) bool {
 		return g.Counters.Rejected["foreign_vrrp"] >= 2
 	})
 	for reason, count := range g.Counters.Rejected {
@@ -143,7 +150,8 @@ func assertNamed(t *testing.T, n *lab.Node, f foreign, was lab.GroupStatus) {
 	if g.Master != nil && (was.Master == nil || g.Master.Address != was.Master.Address) {
 		t.Errorf("%s of %s takes %s for a master", f.group, n.Name, g.Master.Address)
 	}
-	if got := metric(n.Metrics(), `vipd_advertisements_rejected_total{interface="eth0",reason="foreign_vrrp",vhid=""}`); got < 2 {
+	if got := metric(n.Metrics(),
+		`vipd_advertisements_rejected_total{interface="eth0",reason="foreign_vrrp",vhid=""}`); got < 2 {
 		t.Errorf("%s: the metric is at %v", n.Name, got)
 	}
 	if out := n.MustCTL("show", f.group); !strings.Contains(out, "foreign_vrrp") {
@@ -174,11 +182,11 @@ func (k *vrrpPair) start() {
 	k.Helper()
 	k.master = k.hosts[0].StartKeepalived(k.instances(keepalivedPriority + 50)...)
 	for _, f := range k.foreign {
-		k.await(k.master, f, lab.Master, keepalivedDown+3*time.Second)
+		k.await(k.master, f, lab.Master, patience)
 	}
 	k.backup = k.hosts[1].StartKeepalived(k.instances(keepalivedPriority)...)
 	for _, f := range k.foreign {
-		k.await(k.backup, f, lab.Backup, 3*time.Second)
+		k.await(k.backup, f, lab.Backup, patience)
 	}
 }
 
@@ -205,11 +213,12 @@ func (k *vrrpPair) await(p *lab.Proc, f foreign, state string, timeout time.Dura
 	k.Helper()
 	k.Eventually(timeout, 10*time.Millisecond, func() (bool, string) {
 		states := lab.KeepalivedStates(p, f.instance.Name)
-		return len(states) > 0 && states[len(states)-1] == state, fmt.Sprintf("%s of %s is %s\n%s", f.instance.Name, p.Name, state, p.Output())
+		return len(states) > 0 &&
+			states[len(states)-1] == state, fmt.Sprintf("%s of %s is %s\n%s", f.instance.Name, p.Name, state, p.Output())
 	})
 }
 
-// assertStates holds that every instance has gone through these states and no others since it started.
+// assertStates checks that every instance has gone through these states and no others since it started.
 func (k *vrrpPair) assertStates(t *testing.T, p *lab.Proc, want ...string) {
 	t.Helper()
 	for _, f := range k.foreign {

@@ -45,20 +45,22 @@ func killedAt(t *testing.T, s *single, call string, n int) bool {
 	t.Helper()
 	daemon := s.node.Proc()
 	before := s.node.Group(group)
-	strace := s.node.Spawn("strace", "strace", "-f", "-o", filepath.Join(s.Dir(), "strace.out"), "-p", fmt.Sprint(daemon.PID()),
+	strace := s.node.Spawn("strace", "strace", "-f", "-o", filepath.Join(s.Dir(), "strace.out"), "-p",
+		fmt.Sprint(daemon.PID()),
 		"-e", "trace="+call, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n))
-	s.Eventually(10*time.Second, 5*time.Millisecond, func() (bool, string) {
+	s.Eventually(patience, 5*time.Millisecond, func() (bool, string) {
 		return strings.Contains(strace.Output(), "attached") || !daemon.Running(), "strace is attached: " + strace.Output()
 	})
 	code, out := s.node.CTL("maintenance", "enter")
 	lived := code == 0 && daemon.Running()
 	if lived {
-		strace.Kill9() // the kernel lets its threads go; asked to, strace sometimes waits for one of them for ever
-		time.Sleep(20 * time.Millisecond)
-		lived = daemon.Running() // or it was killed after its answer
+		// the kernel lets its threads go; asked to, strace sometimes waits for one of them for ever
+		strace.Kill9()
+		_, err := s.node.TryStatus() // or it was killed after its answer
+		lived = err == nil
 	}
 	if !lived {
-		if got := daemon.Wait(10 * time.Second); got != -1 {
+		if got := daemon.Wait(patience); got != -1 {
 			t.Fatalf("call %d: the daemon ended with %d and was not killed", n, got)
 		}
 		if code != 0 && code != 1 && code != 3 {

@@ -32,28 +32,28 @@ func TestLabSeesUCARPFailOver(t *testing.T) {
 	sniffer := portA.Sniff()
 
 	first := a.StartUCARP(lab.UCARP{SrcIP: "192.0.2.11", VIP: vip.String()})
-	l.Eventually(8*time.Second, 20*time.Millisecond, func() (bool, string) {
+	l.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 		return lab.UCARPState(first) == lab.Master, "first ucarp is MASTER: " + first.Output()
 	})
 	second := b.StartUCARP(lab.UCARP{SrcIP: "192.0.2.12", VIP: vip.String(), AdvSkew: 50})
 	pinger := client.Ping(vip, 2*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 5*time.Second)
-	sniffer.Await(3*time.Second, "an advert of the first ucarp", func(f lab.Frame) bool {
+	pinger.AwaitAnswer(time.Now(), patience)
+	sniffer.Await(patience, "an advert of the first ucarp", func(f lab.Frame) bool {
 		ad, ok := f.Advert()
 		return ok && f.FromHost && ad.VHID == 1 && ad.TTL == 255
 	})
 	time.Sleep(time.Second) // the second has heard the first
 
 	killed := first.Kill9()
-	l.Eventually(8*time.Second, 20*time.Millisecond, func() (bool, string) {
+	l.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 		return lab.UCARPState(second) == lab.Master, "second ucarp is MASTER: " + second.Output()
 	})
-	sniffer.Await(3*time.Second, "an advert of the second ucarp reaches the first host", func(f lab.Frame) bool {
+	sniffer.Await(patience, "an advert of the second ucarp reaches the first host", func(f lab.Frame) bool {
 		ad, ok := f.Advert()
 		return ok && !f.FromHost && f.At.After(killed) && ad.Src == netip.MustParseAddr("192.0.2.12")
 	})
 	if !a.HasAddress("eth0", vip) {
-		t.Error("ucarp killed outright no longer leaves its address behind: the witness of the two-owner fault is gone")
+		t.Error("ucarp killed outright no longer leaves its address behind: the test of the two-owner fault proves nothing")
 	}
 	t.Logf("client during ucarp's failover: %v", pinger.Stop())
 }
@@ -67,20 +67,23 @@ func TestLabMeasuresGaps(t *testing.T) {
 	port := segment.Join(a, "eth0", "192.0.2.11/24")
 	segment.Join(client, "eth0", "192.0.2.50/24")
 	pinger := client.Ping(netip.MustParseAddr("192.0.2.11"), 2*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	time.Sleep(200 * time.Millisecond)
+	pulled := time.Now()
 	port.SetConnected(false)
 	time.Sleep(500 * time.Millisecond)
 	port.SetConnected(true)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	out := time.Since(pulled) // longer on a busy machine
+	pinger.AwaitAnswer(time.Now(), patience)
 	r := pinger.Stop()
-	if r.Gap < 490*time.Millisecond || r.Gap > 700*time.Millisecond || r.Lost < 100 {
-		t.Errorf("cable pulled for 500 ms: %v", r)
+	if r.Gap < 490*time.Millisecond || r.Gap > out+200*time.Millisecond+r.Allowance() || r.Lost < 100 {
+		t.Errorf("cable pulled for %v: %v", out, r)
 	}
 	t.Log(r)
 }
 
-// TestLabSnapshotSeesChanges: a snapshot tells an address, a route and a hardware filter that came from one that did not.
+// TestLabSnapshotSeesChanges: a snapshot tells an address, a route and a hardware filter that came from one that did
+// not.
 func TestLabSnapshotSeesChanges(t *testing.T) {
 	require(t, needNetNS)
 	t.Parallel()
@@ -90,16 +93,16 @@ func TestLabSnapshotSeesChanges(t *testing.T) {
 	segment.Join(a, "eth0", "192.0.2.11/24")
 	before := a.Snapshot()
 	a.AddAddress("eth0", "198.51.100.1/24")
-	a.MustRun(5*time.Second, "bridge", "fdb", "add", "00:00:5e:00:01:01", "dev", "eth0", "self")
-	a.MustRun(5*time.Second, "ip", "maddress", "add", "01:00:5e:00:00:12", "dev", "eth0")
+	a.MustRun(toolTimeout, "bridge", "fdb", "add", "00:00:5e:00:01:01", "dev", "eth0", "self")
+	a.MustRun(toolTimeout, "ip", "maddress", "add", "01:00:5e:00:00:12", "dev", "eth0")
 	during := a.Snapshot()
 	if len(during.Addresses) != len(before.Addresses)+1 || len(during.Routes) <= len(before.Routes) ||
 		!cmp.Equal(during.Filters, []string{"eth0 00:00:5e:00:01:01"}) || len(during.Groups) != len(before.Groups)+1 {
 		t.Errorf("changes not seen:\n%s", cmp.Diff(before, during))
 	}
 	a.DelAddress("eth0", "198.51.100.1/24")
-	a.MustRun(5*time.Second, "bridge", "fdb", "del", "00:00:5e:00:01:01", "dev", "eth0", "self")
-	a.MustRun(5*time.Second, "ip", "maddress", "del", "01:00:5e:00:00:12", "dev", "eth0")
+	a.MustRun(toolTimeout, "bridge", "fdb", "del", "00:00:5e:00:01:01", "dev", "eth0", "self")
+	a.MustRun(toolTimeout, "ip", "maddress", "del", "01:00:5e:00:00:12", "dev", "eth0")
 	if diff := cmp.Diff(before, a.Snapshot()); diff != "" {
 		t.Errorf("not as before:\n%s", diff)
 	}

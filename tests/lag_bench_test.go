@@ -11,15 +11,17 @@ import (
 	"testing"
 	"time"
 
+	"vipd/tests/executable"
 	"vipd/tests/lab"
 )
 
-// BenchmarkWakeupLag says how late the election loop wakes on a busy machine, without and with the real-time priority of
-// packaging/vipd.service, and with that of the loop's first thread alone (as CPUSchedulingResetOnFork=yes would leave it):
-// a MASTER with an interval of 3.9 ms for ten seconds, beside eight processes a core that do nothing but count.
+// BenchmarkWakeupLag says how late the election loop wakes on a busy machine, without and with the real-time priority
+// of packaging/vipd.service, and with that of the loop's first thread alone (as CPUSchedulingResetOnFork=yes would
+// leave it): a MASTER with an interval of 3.9 ms for ten seconds, beside eight processes a core that do nothing but
+// count.
 func BenchmarkWakeupLag(b *testing.B) {
 	for _, mode := range []struct{ name, chrt string }{
-		{"idle", ""}, {"busy", ""}, {"busy_fifo", "chrt -f 55"}, {"busy_fifo_reset", "chrt -R -f 55"},
+		{"idle", ""}, {"busy", ""}, {"busy_rr", "chrt -r 55"}, {"busy_rr_reset", "chrt -R -r 55"},
 	} {
 		b.Run(mode.name, func(b *testing.B) {
 			for b.Loop() {
@@ -42,15 +44,12 @@ func wakeupLag(b *testing.B, chrt string, busy bool) {
 	if err := os.Mkdir(wrapped, 0o755); err != nil {
 		b.Fatal(err)
 	}
-	script := "#!/bin/sh\nexec " + chrt + " " + filepath.Join(built, "vipd") + " \"$@\"\n"
-	if err := os.WriteFile(filepath.Join(wrapped, "vipd"), []byte(script), 0o755); err != nil {
-		b.Fatal(err)
-	}
+	executable.Script(b, filepath.Join(wrapped, "vipd"), "exec "+chrt+" "+filepath.Join(built, "vipd")+` "$@"`)
 	n := host.NewNode(wrapped, lab.NodeConfig{Groups: []lab.Group{{
 		Addresses: []string{vip.String() + "/24"}, AdvSkew: 1, Extra: "advbase = 0",
 	}}})
 	n.Start()
-	n.WaitAnswering(group, 10*time.Second)
+	n.WaitAnswering(group, patience)
 	if busy {
 		for range 8 * runtime.NumCPU() {
 			host.Spawn("hog", "timeout", "60", "sh", "-c", "while :; do :; done")
@@ -71,7 +70,7 @@ func wakeupLag(b *testing.B, chrt string, busy bool) {
 	}
 }
 
-// lagCounts are the cumulated buckets of the histogram by their upper bound.
+// lagCounts returns the cumulated buckets of the histogram by their upper bound.
 func lagCounts(text string) map[string]float64 {
 	out := map[string]float64{}
 	for line := range strings.Lines(text) {

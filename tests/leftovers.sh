@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Fails when a run of the tests or of the demo left a namespace, a pin, a directory or a process behind.
-# Everything the lab makes is called vipd-TEST-PID-...; what belongs to a PID that still runs is in use and not counted.
+# Fails if a run of the tests or of the demo left a namespace, a pin, a directory or a process behind.
+# The lab names everything vipd-TEST-PID-...; objects of a PID that still runs are in use and not counted.
 set -euo pipefail
 shopt -s nullglob
 left=0

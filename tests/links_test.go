@@ -29,15 +29,13 @@ func TestOneLinkDownMovesTheWholeNode(t *testing.T) {
 	segment.Join(p.b.Host, "eth1", "198.51.100.12/24")
 	p.a.Start()
 	p.a.WaitAnswering(lan, upTimeout)
-	p.a.WaitAnswering(wan, 2*time.Second)
+	p.a.WaitAnswering(wan, patience)
 	p.b.Start()
 	for _, g := range []string{lan, wan} {
-		p.b.WaitFor(g, "is BACKUP and hears a", 5*time.Second, func(g lab.GroupStatus) bool {
-			return g.State == lab.Backup && g.Master != nil
-		})
+		p.b.WaitFor(g, "is BACKUP and hears a", patience, hearsMaster)
 	}
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 
 	pulled := time.Now()
 	cable.SetCarrier(false)
@@ -56,16 +54,16 @@ func TestOneLinkDownMovesTheWholeNode(t *testing.T) {
 	if g, err := s.Group(lan); err != nil || g.State != lab.Backup || g.Reason != "demoted" {
 		t.Errorf("%s gave way as %s (%s), want BACKUP (demoted)", lan, g.State, g.Reason)
 	}
-	p.b.WaitAnswering(wan, skewed(100)+2*time.Second) // a goodbye would need the cable
-	if r := pinger.Stop(); r.Gap > 500*time.Millisecond || r.Doubles > 0 {
+	p.b.WaitAnswering(wan, patience) // a goodbye would need the cable
+	if r := pinger.Stop(); r.Gap > 500*time.Millisecond+r.Allowance() || r.Doubles > 0 {
 		t.Errorf("client of %v: %v", vip, r)
 	}
 
 	cable.SetCarrier(true)
-	p.a.WaitAnswering(lan, 3*time.Second)
-	p.a.WaitAnswering(wan, 3*time.Second)
+	p.a.WaitAnswering(lan, patience)
+	p.a.WaitAnswering(wan, patience)
 	for _, g := range []string{lan, wan} {
-		p.b.WaitState(g, lab.Backup, 2*time.Second)
+		p.b.WaitState(g, lab.Backup, patience)
 	}
 	if s := p.a.Status(); s.Demotion != 0 {
 		t.Errorf("demotion %d with both cables in: %+v", s.Demotion, s.Demotions)

@@ -15,7 +15,7 @@ import (
 	"vipd/tests/lab"
 )
 
-// metric is the value of one series of an exposition, -1 when it is not there.
+// metric returns the value of one series of an exposition, -1 when it is not there.
 func metric(text, series string) float64 {
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, series+" "); ok {
@@ -35,7 +35,7 @@ func TestMetricsArePromtoolCleanAndTrue(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
 	s.startMaster()
-	s.clientPort.AskARP(addrClient, vip, 50*time.Millisecond)
+	s.clientPort.AnswersARP(addrClient, vip, 50*time.Millisecond)
 	text := s.node.Metrics()
 	cmd := exec.Command("promtool", "check", "metrics")
 	cmd.Stdin = strings.NewReader(text)
@@ -62,7 +62,11 @@ func TestMetricsArePromtoolCleanAndTrue(t *testing.T) {
 			t.Errorf("%s is %v, want %v", series, got, want)
 		}
 	}
-	for _, name := range []string{"vipd_build_info{", "vipd_lease_remaining_seconds{", "vipd_last_advertisement_age_seconds{", "vipd_packets_total{", "vipd_bytes_total{", "vipd_frames_dropped_total{", "vipd_events_lost_total", "vipd_agent_wakeup_lag_seconds_bucket{", "vipd_advertisements_sent_total{"} {
+	for _, name := range []string{
+		"vipd_build_info{", "vipd_lease_remaining_seconds{",
+		"vipd_last_advertisement_age_seconds{", "vipd_packets_total{", "vipd_bytes_total{", "vipd_frames_dropped_total{",
+		"vipd_events_lost_total", "vipd_agent_wakeup_lag_seconds_bucket{", "vipd_advertisements_sent_total{",
+	} {
 		if !strings.Contains(text, "\n"+name) {
 			t.Errorf("no series %s", name)
 		}
@@ -75,8 +79,8 @@ func TestMetricsArePromtoolCleanAndTrue(t *testing.T) {
 	}
 }
 
-// vipctl prints the same JSON as the socket, a table with one row an address, and everything about one group.
-func TestStatusOutputs(t *testing.T) {
+// vipctl prints the same JSON as the socket, a table with one row per address, and everything about one group.
+func TestStatusOutputsAgree(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
 	s.startMaster()
@@ -97,12 +101,13 @@ func TestStatusOutputs(t *testing.T) {
 			t.Errorf("no column %s in:\n%s", word, table)
 		}
 	}
-	if wide := s.node.MustCTL("status", "-o", "wide"); !strings.Contains(wide, lab.Master) || !strings.Contains(wide, "generic") {
+	if wide := s.node.MustCTL("status", "-o", "wide"); !strings.Contains(wide, lab.Master) ||
+		!strings.Contains(wide, "generic") {
 		t.Errorf("wide does not show state and mode:\n%s", wide)
 	}
 	st := s.node.CTLStatus()
 	direct := s.node.Status()
-	for range 50 { // a moment that wobbles looks like a transition to whoever compares
+	for range 50 { // a time that wobbles looks like a transition
 		if again := s.node.Status().Groups[0].Since; !again.Equal(direct.Groups[0].Since) {
 			t.Errorf("since was %v and is now %v", direct.Groups[0].Since, again)
 			break
@@ -112,7 +117,8 @@ func TestStatusOutputs(t *testing.T) {
 		!st.Groups[0].Since.Equal(direct.Groups[0].Since) || st.Groups[0].VirtualMAC != "00:00:5e:00:01:01" || !st.Preempt {
 		t.Errorf("vipctl says %+v, the socket %+v", st, direct)
 	}
-	if show := s.node.MustCTL("show", group); !strings.Contains(show, lab.Master) || !strings.Contains(show, "192.0.2.100") || !strings.Contains(show, "00:00:5e:00:01:01") {
+	if show := s.node.MustCTL("show", group); !strings.Contains(show, lab.Master) ||
+		!strings.Contains(show, "192.0.2.100") || !strings.Contains(show, "00:00:5e:00:01:01") {
 		t.Errorf("show:\n%s", show)
 	}
 	if code, out := s.node.CTL("show", "eth0@9"); code != 1 || !strings.Contains(out, "eth0@9") {
@@ -130,17 +136,17 @@ func TestTCPDumpDecodesOurAdverts(t *testing.T) {
 	s := newSingle(t, oneVIP(7))
 	file := filepath.Join(s.Dir(), "adverts.pcap")
 	dump := s.client.Spawn("tcpdump", "tcpdump", "-i", "eth0", "-U", "-Z", "root", "-c", "4", "-w", file, "proto 112")
-	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+	s.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
 		return strings.Contains(dump.Output(), "listening on"), "tcpdump listens: " + dump.Output()
 	})
 	s.startMaster() // its own goodbye is one of the four
-	if code := dump.Wait(15 * time.Second); code != 0 {
+	if code := dump.Wait(patience); code != 0 {
 		t.Fatalf("tcpdump: exit code %d\n%s", code, dump.Output())
 	}
 	if _, err := os.Stat(file); err != nil {
 		t.Fatal(err)
 	}
-	out := s.client.MustRun(10*time.Second, "tcpdump", "-T", "carp", "-nvv", "-e", "-r", file)
+	out := s.client.MustRun(toolTimeout, "tcpdump", "-T", "carp", "-nvv", "-e", "-r", file)
 	t.Log(out)
 	for _, want := range []string{"CARPv2-advertise", "vhid=1 advbase=1 advskew=7", "ttl 255", "00:00:5e:00:01:01"} {
 		if !strings.Contains(out, want) {

@@ -18,10 +18,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What Linux itself makes of the answers to its solicitations, and tshark: a client that asks everybody finds the virtual
-// MAC, one that asks the virtual MAC alone finds it reachable, one that would take the address for its own finds it taken,
-// and a MASTER that forwards is known as a router. All of them with a right checksum, from the virtual MAC.
-func TestClientsMeetTheVIPByND(t *testing.T) {
+// What Linux itself makes of the answers to its solicitations, and tshark: a client that asks everybody finds the
+// virtual MAC, one that asks the virtual MAC alone finds it reachable, one that would take the address for its own
+// finds it taken, and a MASTER that forwards is known as a router. All of them with a right checksum, from the virtual
+// MAC.
+func TestLinuxClientsResolveTheVIPByND(t *testing.T) {
 	t.Parallel()
 	require(t, needTShark)
 	for _, forwards := range []bool{false, true} {
@@ -40,33 +41,34 @@ func TestClientsMeetTheVIPByND(t *testing.T) {
 			node.WaitAnswering(group, upTimeout)
 			sniffer := port.Sniff()
 			entry := func() string {
-				_, out := client.Run(5*time.Second, "ip", "-6", "neigh", "show", vip6.String(), "dev", "eth0")
+				_, out := client.Run(toolTimeout, "ip", "-6", "neigh", "show", vip6.String(), "dev", "eth0")
 				return out
 			}
 			reachable := func(how string) {
 				t.Helper()
-				l.Eventually(4*time.Second, 20*time.Millisecond, func() (bool, string) {
+				l.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 					got := entry()
-					return strings.Contains(got, net.HardwareAddr(vmac[:]).String()) && strings.Contains(got, "REACHABLE"), how + ": " + got
+					return strings.Contains(got, net.HardwareAddr(vmac[:]).String()) &&
+						strings.Contains(got, "REACHABLE"), how + ": " + got
 				})
 				if got := entry(); strings.Contains(got, "router") != forwards {
 					t.Errorf("%s: forwards %v, and the client's entry is %s", how, forwards, got)
 				}
 			}
-			client.MustRun(5*time.Second, "ip", "-6", "neigh", "flush", "dev", "eth0")
+			client.MustRun(toolTimeout, "ip", "-6", "neigh", "flush", "dev", "eth0")
 			sendUDP6(t, client, addrClient6, vip6)
 			reachable("asked by multicast")
-			client.MustRun(5*time.Second, "ip", "-6", "neigh", "change", vip6.String(), "dev", "eth0", "nud", "probe")
+			client.MustRun(toolTimeout, "ip", "-6", "neigh", "change", vip6.String(), "dev", "eth0", "nud", "probe")
 			reachable("probed by unicast")
 
 			sysctl6(t, client, "accept_dad", "1")
-			client.MustRun(5*time.Second, "ip", "-6", "addr", "add", vip6.String()+"/128", "dev", "eth0")
-			l.Eventually(4*time.Second, 20*time.Millisecond, func() (bool, string) {
-				out := client.MustRun(5*time.Second, "ip", "-6", "addr", "show", "dev", "eth0")
+			client.MustRun(toolTimeout, "ip", "-6", "addr", "add", vip6.String()+"/128", "dev", "eth0")
+			l.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
+				out := client.MustRun(toolTimeout, "ip", "-6", "addr", "show", "dev", "eth0")
 				return strings.Contains(out, "dadfailed"), "the client's own attempt at the address fails:\n" + out
 			})
 
-			sniffer.Await(2*time.Second, "an answer to all nodes", func(f lab.Frame) bool {
+			sniffer.Await(patience, "an answer to all nodes", func(f lab.Frame) bool {
 				n, ok := f.ND()
 				return ok && f.FromHost && n.Type == lab.NDAdvertisement && !n.Solicited
 			})
@@ -81,7 +83,8 @@ func TestClientsMeetTheVIPByND(t *testing.T) {
 			flag := func(on bool) string { return map[bool]string{true: "1", false: "0"}[on] }
 			mac, all := net.HardwareAddr(vmac[:]).String(), "ff02::1"
 			toAll, toOne := 0, 0
-			for _, got := range tshark(l, client, file, "eth.dst", "eth.src", "ipv6.src", "ipv6.dst", "ipv6.hlim", "icmpv6.checksum.status", "icmpv6.opt.type", "icmpv6.opt.linkaddr",
+			for _, got := range tshark(l, client, file, "eth.dst", "eth.src", "ipv6.src", "ipv6.dst", "ipv6.hlim",
+				"icmpv6.checksum.status", "icmpv6.opt.type", "icmpv6.opt.linkaddr",
 				"icmpv6.nd.na.flag.r", "icmpv6.nd.na.flag.s", "icmpv6.nd.na.flag.o") {
 				for i, v := range got {
 					switch strings.ToLower(v) { // of several versions
@@ -104,7 +107,12 @@ func TestClientsMeetTheVIPByND(t *testing.T) {
 				}
 			}
 			if toOne < 2 || toAll < 1 {
-				t.Errorf("%d answers to the client and %d to all; want one to each question, and one to who would have the address", toOne, toAll)
+				t.Errorf(
+					"%d answers to the client and %d to all; want one per solicitation, and one to the host "+
+						"that tries to use the address",
+					toOne,
+					toAll,
+				)
 			}
 			node.Stop()
 		})
@@ -121,7 +129,7 @@ func sysctl6(t *testing.T, h *lab.Host, name, value string) {
 	}
 }
 
-// pcap is a capture file of frames.
+// pcap returns a capture file of frames.
 func pcap(frames lab.Frames) []byte {
 	b := slices.Concat([]byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0}, make([]byte, 8), []byte{0, 0, 1, 0, 1, 0, 0, 0})
 	for _, f := range frames {

@@ -23,7 +23,7 @@ import (
 
 const (
 	newerVersion   = "99.1.0"
-	bpfObject      = "../loader/bpf_bpfel.o"
+	bpfObject      = "../loader/object/bpf_bpfel.o"
 	versionSource  = "../agent/control/api/version.go"
 	bpfInstruction = 8 // bytes
 )
@@ -34,13 +34,14 @@ const (
 func TestNewerBinaryWithinTheLeaseMovesNothing(t *testing.T) {
 	t.Parallel()
 	require(t, needGo)
-	older, newer := bin(t), buildNewer(t)
+	older, newer := realTime(t, bin(t)), realTime(t, buildNewer(t))
 	p := newPair(t, oneVIP(0), oneVIP(10))
+	asShipped(t, p.a, p.b)
 	p.start()
 	a, b, was := p.a.Group(group), p.b.Group(group), p.a.Status().Version
 	other := p.portB.Sniff()
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	began := time.Now()
 	for _, next := range []struct {
 		bin, version string
@@ -53,7 +54,7 @@ func TestNewerBinaryWithinTheLeaseMovesNothing(t *testing.T) {
 		next.end()
 		p.a.Replace(next.bin)
 		p.a.Start()
-		g := p.a.WaitAnswering(group, time.Second)
+		g := p.a.WaitAnswering(group, patience)
 		if got := p.a.Status().Version; got != next.version || g.Generation != a.Generation {
 			t.Errorf("version %q, generation %d; want %q and %d", got, g.Generation, next.version, a.Generation)
 		}
@@ -69,7 +70,7 @@ func TestNewerBinaryWithinTheLeaseMovesNothing(t *testing.T) {
 				t.Errorf("vipd %s, %s: %+v, was %+v; want another program in the same link", next.version, name, now, old)
 			}
 		}
-		if replies := p.clientPort.AskARP(addrClient, vip, 150*time.Millisecond); len(replies) != 1 {
+		if replies := p.clientPort.AnswersARP(addrClient, vip, 150*time.Millisecond); len(replies) != 1 {
 			t.Errorf("vipd %s: %d answers for the VIP, want one:\n%v", next.version, len(replies), replies)
 		}
 		time.Sleep(1500 * time.Millisecond) // some adverts of the new process
@@ -94,10 +95,10 @@ func TestNewerBinaryWithinTheLeaseMovesNothing(t *testing.T) {
 type attached struct {
 	link    link.ID
 	program ebpf.ProgramID
-	tag     string // says whether two programs have the same instructions
+	tag     string // reports whether two programs have the same instructions
 }
 
-// attachedPrograms are those of the node's pinned links on an interface, by the pins' names.
+// attachedPrograms returns those of the node's pinned links on an interface, by the pins' names.
 func attachedPrograms(t *testing.T, n *lab.Node, ifname string) map[string]attached {
 	t.Helper()
 	pins, err := filepath.Glob(filepath.Join(n.BPFDir(), "v*", fmt.Sprintf("link-%d-*", n.IfIndex(ifname))))
@@ -137,7 +138,7 @@ func attachedProgram(pin string) (a attached, err error) {
 	return attached{link: info.ID, program: info.Program, tag: what.Tag}, nil
 }
 
-// buildNewer is a directory with a vipd of another version that has other programs, and the usual vipctl.
+// buildNewer returns a directory with a vipd of another version that has other programs, and the usual vipctl.
 func buildNewer(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -171,7 +172,8 @@ func buildNewer(t *testing.T) string {
 	if err := os.WriteFile(file, list, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-overlay", file, "-o", filepath.Join(dir, "vipd"), "../cmd/vipd")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-overlay", file, "-o",
+		filepath.Join(dir, "vipd"), "../cmd/vipd")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build another vipd: %v\n%s", err, out)
@@ -182,9 +184,9 @@ func buildNewer(t *testing.T) string {
 	return dir
 }
 
-// otherPrograms is the BPF object with one instruction of each program in another form that does the same: a constant
-// that is not negative, moved to 64 bits of a register in the place of 32, which clears the rest. So the programs differ
-// as those of two releases do, and no compiler for BPF is needed.
+// otherPrograms returns the BPF object with one instruction of each program in another form that does the same: a
+// constant that is not negative, moved to 64 bits of a register in the place of 32, which clears the rest. So the
+// programs differ as those of two releases do, and no compiler for BPF is needed.
 func otherPrograms(t *testing.T) []byte {
 	t.Helper()
 	const mov32, mov64 = 0xb4, 0xb7

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -59,7 +58,7 @@ func TestPlanSaysWhatReloadDoes(t *testing.T) {
 	p.b.Start()
 	before := map[string]lab.GroupStatus{}
 	for _, g := range names {
-		p.b.WaitFor(g, "hears a", 5*time.Second, func(g lab.GroupStatus) bool { return g.State == lab.Backup && g.Master != nil })
+		p.b.WaitFor(g, "hears a", patience, hearsMaster)
 		before[g] = p.a.Group(g)
 	}
 
@@ -89,7 +88,10 @@ func TestPlanSaysWhatReloadDoes(t *testing.T) {
 
 	p.a.WriteConfig(next)
 	out := p.a.MustCTL("plan") // of its own file now
-	for _, said := range []string{"~ change eth0@2 (MASTER here): advskew", "- remove eth0@3 (MASTER here)", "+ add eth0@30", "Not touched: eth0@1"} {
+	for _, said := range []string{
+		"~ change eth0@2 (MASTER here): advskew", "- remove eth0@3 (MASTER here)",
+		"+ add eth0@30", "Not touched: eth0@1",
+	} {
 		if !strings.Contains(out, said) {
 			t.Errorf("no %q in\n%s", said, out)
 		}
@@ -98,12 +100,13 @@ func TestPlanSaysWhatReloadDoes(t *testing.T) {
 	if reloaded != "reloaded: added eth0@30; removed eth0@3; changed eth0@2, eth0@4\n" {
 		t.Errorf("reload: %s", reloaded)
 	}
-	p.b.WaitAnswering("eth0@2", 5*time.Second)
-	p.b.WaitAnswering("eth0@3", 5*time.Second)
+	p.b.WaitAnswering("eth0@2", patience)
+	p.b.WaitAnswering("eth0@3", patience)
 	p.a.WaitAnswering("eth0@30", upTimeout)
-	p.a.WaitState("eth0@2", lab.Backup, 5*time.Second)
+	p.a.WaitState("eth0@2", lab.Backup, patience)
 	for _, g := range []string{"eth0@1", "eth0@4"} {
-		if now := p.a.Group(g); now.State != lab.Master || !sameTime(now.Since, before[g].Since) || now.Reason != before[g].Reason {
+		if now := p.a.Group(g); now.State != lab.Master || !sameTime(now.Since, before[g].Since) ||
+			now.Reason != before[g].Reason {
 			t.Errorf("the reload moved %s: %s (%s) since %v, was since %v", g, now.State, now.Reason, now.Since, before[g].Since)
 		}
 		if b := p.b.Group(g); b.State != lab.Backup {
@@ -115,7 +118,8 @@ func TestPlanSaysWhatReloadDoes(t *testing.T) {
 	}
 
 	p.a.WriteRawConfig("[carp]\ndscp = 99\nbogus = 1\n")
-	if code, out := p.a.CTL("plan"); code != 1 || !strings.Contains(out, "dscp: 99 is out of range") || !strings.Contains(out, "bogus") {
+	if code, out := p.a.CTL("plan"); code != 1 || !strings.Contains(out, "dscp: 99 is out of range") ||
+		!strings.Contains(out, "bogus") {
 		t.Errorf("plan of a bad config: exit code %d\n%s", code, out)
 	}
 	p.a.Stop()

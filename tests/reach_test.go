@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"testing"
-	"time"
 
 	"vipd/tests/lab"
 )
@@ -32,8 +31,8 @@ func TestBackupReachesTheMaster(t *testing.T) {
 	}
 	reaches(p.b, p.a)
 	p.a.MustCTL("yield", group)
-	p.b.WaitAnswering(group, 5*time.Second)
-	p.a.WaitState(group, lab.Backup, 5*time.Second)
+	p.b.WaitAnswering(group, patience)
+	p.a.WaitState(group, lab.Backup, patience)
 	reaches(p.a, p.b)
 }
 
@@ -59,7 +58,7 @@ func hello(t *testing.T, from, at *lab.Host, addr netip.Addr) (name string) {
 		}
 	}()
 	if err := from.Within(func() error {
-		c, err := net.DialTimeout("tcp", listener.Addr().String(), 5*time.Second)
+		c, err := net.DialTimeout("tcp", listener.Addr().String(), patience)
 		if err != nil {
 			return err
 		}

@@ -17,7 +17,7 @@ import (
 	"vipd/tests/lab"
 )
 
-// tshark reads a capture file and gives back one line of tab-separated fields a frame.
+// tshark reads a capture file and returns one line of tab-separated fields a frame.
 func tshark(p *lab.Lab, h *lab.Host, file string, fields ...string) [][]string {
 	p.Helper()
 	args := []string{"-n", "-r", file, "-T", "fields", "-E", "separator=/t", "-E", "occurrence=a"}
@@ -25,7 +25,7 @@ func tshark(p *lab.Lab, h *lab.Host, file string, fields ...string) [][]string {
 		args = append(args, "-e", f)
 	}
 	var out [][]string
-	for line := range strings.Lines(h.MustRun(30*time.Second, "tshark", args...)) {
+	for line := range strings.Lines(h.MustRun(toolTimeout, "tshark", args...)) {
 		if strings.HasPrefix(line, "Running as user") || strings.TrimSpace(line) == "" {
 			continue
 		}
@@ -41,15 +41,16 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 	require(t, needTShark)
 	p := newPair(t, oneVIP(100), oneVIP(0))
 	p.a.Start()
-	p.a.WaitState(group, lab.Backup, 5*time.Second)
+	p.a.WaitState(group, lab.Backup, patience)
 	newPeer(p.clientPort, addrClient).goodbye()
 	p.a.WaitAnswering(group, upTimeout)
 	p.b.Start()
 	p.b.WaitAnswering(group, upTimeout)
-	p.a.WaitState(group, lab.Backup, 5*time.Second)
+	p.a.WaitState(group, lab.Backup, patience)
 
 	id := awaitIncident(t, p, "better_advert")
-	if story := p.a.MustCTL("record", "show", group); !strings.Contains(story, "this caused the transition") || !strings.Contains(story, "advert of "+addrB.String()) {
+	if story := p.a.MustCTL("record", "show", group); !strings.Contains(story, "this caused the transition") ||
+		!strings.Contains(story, "advert of "+addrB.String()) {
 		t.Errorf("the story does not name its cause:\n%s", story)
 	}
 	file := filepath.Join(t.TempDir(), "incident.pcapng")
@@ -63,7 +64,8 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 		if !strings.Contains(f[3], "CAUSE of the transition") {
 			continue
 		}
-		if causes++; f[1] != addrB.String() || !strings.Contains(f[3], "advbase 1, advskew 0") || !strings.Contains(f[3], "sealed counter") {
+		if causes++; f[1] != addrB.String() || !strings.Contains(f[3], "advbase 1, advskew 0") ||
+			!strings.Contains(f[3], "sealed counter") {
 			t.Errorf("the cause is %q", f)
 		}
 	}
@@ -72,7 +74,7 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 	}
 	// The better one dies: its last advert, then silence and our claim.
 	p.b.Kill9()
-	p.a.WaitAnswering(group, 8*time.Second)
+	p.a.WaitAnswering(group, patience)
 	out := p.a.MustCTL("record", "show", "-o", "json", strconv.FormatUint(awaitIncident(t, p, "master_timeout"), 10))
 	var in api.Incident
 	if err := json.Unmarshal([]byte(out), &in); err != nil {
@@ -96,16 +98,17 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 	// What is on disk outlives the daemon.
 	p.a.Stop()
 	p.a.Start()
-	p.Eventually(5*time.Second, 50*time.Millisecond, func() (bool, string) {
+	p.Eventually(patience, 50*time.Millisecond, func() (bool, string) {
 		code, out := p.a.CTL("record", "show", strconv.FormatUint(id, 10))
-		return code == 0 && strings.Contains(out, "this caused the transition"), "the incident is there after a restart:\n" + out
+		return code == 0 &&
+			strings.Contains(out, "this caused the transition"), "the incident is there after a restart:\n" + out
 	})
 }
 
-// awaitIncident waits until a's newest incident for a reason is whole, and gives back its number.
+// awaitIncident waits until a's newest incident for a reason is whole, and returns its number.
 func awaitIncident(t *testing.T, p *pair, reason string) (id uint64) {
 	t.Helper()
-	p.Eventually(6*time.Second, 50*time.Millisecond, func() (bool, string) {
+	p.Eventually(patience, 50*time.Millisecond, func() (bool, string) {
 		var list api.Incidents
 		out := p.a.MustCTL("record", "list", "-o", "json", group)
 		if err := json.Unmarshal([]byte(out), &list); err != nil {
@@ -126,18 +129,18 @@ func startCapture(t *testing.T, s *single, file string, flags ...string) *lab.Pr
 	t.Helper()
 	args := append([]string{"--socket", s.node.Socket(), "capture", "-w", file}, flags...)
 	p := s.node.Spawn("capture", filepath.Join(bin(t), "vipctl"), append(args, group)...)
-	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+	s.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
 		st, err := os.Stat(file)
 		return err == nil && st.Size() > 0, "the capture has begun: " + p.Output()
 	})
 	return p
 }
 
-// stopCapture is Ctrl-C; it gives back how many frames were captured and lost, as the command told at its end.
+// stopCapture is Ctrl-C; it returns how many frames were captured and lost, as the command told at its end.
 func stopCapture(t *testing.T, p *lab.Proc) (captured, lost int) {
 	t.Helper()
 	p.Signal(syscall.SIGINT)
-	if code := p.Wait(5 * time.Second); code != 0 {
+	if code := p.Wait(patience); code != 0 {
 		t.Fatalf("the capture ended with exit code %d:\n%s", code, p.Output())
 	}
 	if _, err := fmt.Sscanf(p.Output(), "vipctl: %d frames captured, %d lost", &captured, &lost); err != nil {
@@ -155,23 +158,25 @@ func TestCaptureSeesWhatTCPDumpCannot(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "capture.pcapng")
 	capture := startCapture(t, s, file)
 	dump := s.node.Spawn("tcpdump", "tcpdump", "-i", "eth0", "-l", "-n", "arp")
-	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+	s.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
 		return strings.Contains(dump.Output(), "listening on"), "tcpdump listens: " + dump.Output()
 	})
 	const asked = 7
 	for range asked {
-		if n := len(s.clientPort.AskARP(addrClient, vip, 100*time.Millisecond)); n != 1 {
+		if n := len(s.clientPort.AnswersARP(addrClient, vip, 100*time.Millisecond)); n != 1 {
 			t.Fatalf("%d answers for the VIP", n)
 		}
 	}
-	s.clientPort.AskARP(addrClient, addrA, 100*time.Millisecond) // the stack answers that: the witness
-	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
-		return strings.Contains(dump.Output(), addrA.String()+" is-at"), "tcpdump sees what the stack answers: " + dump.Output()
+	s.clientPort.AskARP(addrClient, addrA, 100*time.Millisecond) // the control: the stack answers that
+	s.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
+		return strings.Contains(dump.Output(), addrA.String()+" is-at"), "tcpdump sees what the stack answers: " +
+			dump.Output()
 	})
 	captured, lost := stopCapture(t, capture)
 	dump.Signal(syscall.SIGINT)
-	dump.Wait(5 * time.Second)
-	if strings.Contains(dump.Output(), "who-has "+vip.String()+" tell "+addrClient.String()) || strings.Contains(dump.Output(), vip.String()+" is-at") && strings.Contains(dump.Output(), "Reply "+vip.String()) {
+	dump.Wait(patience)
+	if strings.Contains(dump.Output(), "who-has "+vip.String()+" tell "+addrClient.String()) ||
+		strings.Contains(dump.Output(), vip.String()+" is-at") && strings.Contains(dump.Output(), "Reply "+vip.String()) {
 		t.Errorf("tcpdump saw it, too: the test proves nothing\n%s", dump.Output())
 	}
 	count := map[string]int{}
@@ -180,7 +185,8 @@ func TestCaptureSeesWhatTCPDumpCannot(t *testing.T) {
 		switch {
 		case f[0] == "1" && f[1] == addrClient.String() && f[2] == vip.String() && strings.Contains(f[3], "answered by XDP"):
 			count["asked"]++
-		case f[0] == "2" && f[1] == vip.String() && f[2] == addrClient.String() && strings.Contains(f[3], "XDP answers: "+vip.String()+" is at 00:00:5e:00:01:01"):
+		case f[0] == "2" && f[1] == vip.String() && f[2] == addrClient.String() &&
+			strings.Contains(f[3], "XDP answers: "+vip.String()+" is at 00:00:5e:00:01:01"):
 			count["answered"]++
 		case strings.Contains(f[3], "our advert"):
 			count["advert"]++
@@ -199,13 +205,13 @@ func TestCaptureSeesWhatTCPDumpCannot(t *testing.T) {
 	for capture.Running() {
 		s.clientPort.AskARP(addrClient, vip, 30*time.Millisecond)
 	}
-	if code, n := capture.Wait(time.Second), len(tshark(s.Lab, s.node.Host, file, "frame.number")); code != 0 || n != 3 {
+	if code, n := capture.Wait(patience), len(tshark(s.Lab, s.node.Host, file, "frame.number")); code != 0 || n != 3 {
 		t.Errorf("exit code %d, %d frames in the file, want 3:\n%s", code, n, capture.Output())
 	}
 }
 
-// A flood during a capture costs the agent little and the election nothing; what is too much is counted as lost. Runs alone:
-// it takes a core.
+// A flood during a capture costs the agent little and the election nothing; what is too much is counted as lost. Runs
+// alone: it takes a core.
 func TestFloodDuringACaptureHarmsNothing(t *testing.T) {
 	require(t, needTShark)
 	s := newSingle(t, oneVIP(0))
@@ -232,7 +238,8 @@ func TestFloodDuringACaptureHarmsNothing(t *testing.T) {
 	forged, took, cpu := flood(4 * time.Second)
 	after := s.node.Group(group)
 	captured, lost := stopCapture(t, capture)
-	t.Logf("%.0f forged adverts a second for %v; captured %d, lost %d; the agent took %v of CPU", float64(forged)/took.Seconds(), took.Round(time.Second), captured, lost, cpu)
+	t.Logf("%.0f forged adverts a second for %v; captured %d, lost %d; the agent took %v of CPU",
+		float64(forged)/took.Seconds(), took.Round(time.Second), captured, lost, cpu)
 	if after.State != lab.Master || !after.Dataplane.Answering || !sameTime(after.Since, before.Since) {
 		t.Errorf("the node is %s (%s) since %v, was MASTER since %v", after.State, after.Reason, after.Since, before.Since)
 	}
@@ -242,7 +249,10 @@ func TestFloodDuringACaptureHarmsNothing(t *testing.T) {
 	if cpu > took/4 {
 		t.Errorf("the agent took %v of CPU in %v", cpu, took)
 	}
-	if rejected := after.Counters.Rejected["bad_hmac"] + after.Counters.Rejected["rate_limited"] - before.Counters.Rejected["bad_hmac"] - before.Counters.Rejected["rate_limited"]; captured+lost < int(rejected)*9/10 || lost == 0 || captured == 0 {
+	refused := func(g lab.GroupStatus) int {
+		return int(g.Counters.Rejected["bad_hmac"] + g.Counters.Rejected["rate_limited"])
+	}
+	if rejected := refused(after) - refused(before); captured+lost < rejected*9/10 || lost == 0 || captured == 0 {
 		t.Errorf("%d captured and %d lost of %d that were refused", captured, lost, rejected)
 	}
 	if n := len(tshark(s.Lab, s.node.Host, file, "frame.number")); n != captured {

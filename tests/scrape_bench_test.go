@@ -15,8 +15,8 @@ import (
 	"vipd/tests/lab"
 )
 
-// BenchmarkScrape is a scrape of a daemon with 4,096 VIPs over HTTP, the reads of the kernel's maps included; it must take
-// under 100 ms.
+// BenchmarkScrape measures a scrape of a daemon with 4,096 VIPs over HTTP, the reads of the kernel's maps included; it
+// must take under 100 ms.
 func BenchmarkScrape(b *testing.B) {
 	for _, perGroup := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("%d_addresses_a_group", perGroup), func(b *testing.B) { benchmarkScrape(b, perGroup) })
@@ -47,7 +47,7 @@ func benchmarkScrape(b *testing.B, perGroup int) {
 	n := host.NewNode(built, config)
 	n.Start()
 	backup := regexp.MustCompile(`(?m)^vipd_group_state\{.*state="BACKUP",.*\} 1$`)
-	l.Eventually(60*time.Second, 100*time.Millisecond, func() (bool, string) {
+	l.Eventually(patience, 100*time.Millisecond, func() (bool, string) {
 		is := len(backup.FindAllString(n.Metrics(), -1))
 		return is == len(config.Groups), fmt.Sprintf("%d of %d groups are BACKUP", is, len(config.Groups))
 	})
@@ -65,7 +65,7 @@ func benchmarkScrape(b *testing.B, perGroup int) {
 	n.Kill9()
 }
 
-// cpuTime is what all threads of a process have run.
+// cpuTime returns what all threads of a process have run.
 func cpuTime(b *testing.B, pid int) time.Duration {
 	b.Helper()
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// The passwords are in no output of the daemon or the command, whatever goes wrong: not as they are, nor in hex or base64.
-func TestSecretsAreNowhere(t *testing.T) {
+// The passwords are in no output of the daemon or the command, whatever goes wrong: not as they are, nor in hex or
+// base64.
+func TestPasswordsAreInNoOutput(t *testing.T) {
 	t.Parallel()
 	const old, fresh, long = "sesame-open-old", "hunter2-zanzibar", "much-too-long-for-a-carp-password"
 	c := withHook(t, oneVIP(0), "", "env | sort; set; echo done")
@@ -25,13 +26,14 @@ func TestSecretsAreNowhere(t *testing.T) {
 	host, dir := s.node.Host, filepath.Dir(s.node.ConfigFile())
 	proc := host.Spawn("vipd", filepath.Join(bin(t), "vipd"), "--config", s.node.ConfigFile(), "--log-level", "debug")
 	said := map[string]string{}
-	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
+	s.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
 		_, err := s.node.TryStatus()
 		return err == nil, "vipd answers"
 	})
-	s.node.WaitAnswering(group, 10*time.Second)
-	s.Eventually(5*time.Second, 10*time.Millisecond, func() (bool, string) {
-		return strings.Contains(s.node.MustCTL("history", "-o", "json"), "VIPD_GENERATION=1"), "the hook has printed its environment"
+	s.node.WaitAnswering(group, patience)
+	s.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
+		return strings.Contains(s.node.MustCTL("history", "-o", "json"),
+			"VIPD_GENERATION=1"), "the hook has printed its environment"
 	})
 	run := func(args ...string) {
 		t.Helper()
@@ -49,7 +51,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 	run("demotion", "list")
 	run("doctor")
 	run("reload")
-	// The passwords change places, which a reload tells of, and one of them is not allowed.
+	// The passwords change places, which the reload reports, and one of them is not valid.
 	c.Groups[0].Password, c.Groups[0].Extra = fresh, strings.ReplaceAll(c.Groups[0].Extra, fresh, old)
 	s.node.WriteConfig(c)
 	run("plan", s.node.ConfigFile())
@@ -59,7 +61,8 @@ func TestSecretsAreNowhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(bad, []byte(strings.Replace(string(text), old, long, 1)+"\npassword = 7 # "+fresh+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(bad, []byte(strings.Replace(string(text), old, long, 1)+"\npassword = 7 # "+fresh+"\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	run("config", "check", bad)
@@ -78,7 +81,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		said[name] = string(data)
 	}
 	proc.Signal(15)
-	proc.Wait(20 * time.Second)
+	proc.Wait(patience)
 	said["the log"] = proc.Output()
 	err = filepath.WalkDir(s.node.StateDir(), func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() {
@@ -94,7 +97,9 @@ func TestSecretsAreNowhere(t *testing.T) {
 	for name, text := range said {
 		for _, secret := range []string{old, fresh, long} {
 			for form, s := range map[string]string{
-				"": secret, " in hex": hex.EncodeToString([]byte(secret)), " in base64": base64.StdEncoding.EncodeToString([]byte(secret))[:16],
+				"":           secret,
+				" in hex":    hex.EncodeToString([]byte(secret)),
+				" in base64": base64.StdEncoding.EncodeToString([]byte(secret))[:16],
 			} {
 				if strings.Contains(strings.ToLower(text), strings.ToLower(s)) {
 					t.Errorf("%s has a password%s:\n%s", name, form, text)
@@ -102,9 +107,10 @@ func TestSecretsAreNowhere(t *testing.T) {
 			}
 		}
 	}
-	// The witnesses: the log says much, the refusals say why, and this would find a password.
+	// The controls: the log says much, the refusals say why, and this would find a password.
 	if !strings.Contains(said["the log"], "level=DEBUG") || !strings.Contains(said["vipctl reload"], "bytes long") ||
-		!strings.Contains(said["vipctl config check "+bad], "password") || !strings.Contains(string(text), fresh+`"`) && !strings.Contains(string(text), old) {
-		t.Errorf("the witnesses are missing: %s\n%s", said["vipctl reload"], said["vipctl config check "+bad])
+		!strings.Contains(said["vipctl config check "+bad], "password") || !strings.Contains(string(text), fresh+`"`) &&
+		!strings.Contains(string(text), old) {
+		t.Errorf("the test proves nothing: %s\n%s", said["vipctl reload"], said["vipctl config check "+bad])
 	}
 }

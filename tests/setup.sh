@@ -1,47 +1,54 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Installs what the tests need on Debian 12 and mounts bpffs. Does nothing where it is all there.
+# Installs what the tests need on Debian 12 (listed in setup/packages) and mounts bpffs. Does nothing if all is present.
 set -euo pipefail
-
-# command (or file) that must be there -> Debian package that brings it
-needs=(
-  "ip iproute2" "zsh zsh" "fish fish" "nsenter util-linux" "nft nftables" "tcpdump tcpdump" "ethtool ethtool" "jq jq"
-  "ucarp ucarp" "keepalived keepalived" "promtool prometheus" "tshark tshark" "git git" "openssl openssl" "gcc gcc" "/usr/include/stdlib.h libc6-dev"
-  "shellcheck shellcheck" "systemd-analyze systemd" "setpriv util-linux" "chrt util-linux" "strace strace"
-  "chromium chromium"
-  "clang-14 clang-14" "llvm-strip-14 llvm-14" "/usr/include/bpf/bpf_helpers.h libbpf-dev"
-  "/usr/include/linux/bpf.h linux-libc-dev"
-)
+here=$(cd "$(dirname "$0")" && pwd)
+list=$here/../setup/packages
 PATH=$PATH:/usr/sbin:/sbin
 
-# axe-core looks for what keeps people from using the status page. Its licence (MPL-2.0) is not ours, so it is fetched.
+# axe-core checks the accessibility of the status page. Its licence (MPL-2.0) is not ours, so it is downloaded.
 axe_version=4.14.1
 axe_sha512="FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASyFNNtuFooJpZe37OgudVGtQ=="
 tools=${TOOLS:-$HOME/.cache/vipd-tools}
 axe=$tools/axe-$axe_version.min.js
-[ -e "$axe" ] || needs+=("npm npm")
+
+die() {
+  echo "setup: $*" >&2
+  exit 1
+}
 
 as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+  if [ "$(id -u)" = 0 ]; then "$@"; elif have sudo; then sudo "$@"; else die "needs root for: $*. Run it as root or install sudo"; fi
 }
 
 have() {
   case $1 in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null ;; esac
 }
 
-missing=()
-for need in "${needs[@]}"; do
-  read -r what package <<<"$need"
-  have "$what" || missing+=("$package")
-done
+missing=() # packages
+lacking=() # what they bring
+while read -r package provides; do
+  case $package in '' | '#'*) continue ;; esac
+  for what in $provides; do
+    # npm downloads one file, once.
+    if have "$what" || { [ "$what" = npm ] && [ -e "$axe" ]; }; then continue; fi
+    lacking+=("$what")
+    [ "${missing[*]: -1}" = "${package%:}" ] || missing+=("${package%:}")
+  done
+done <"$list"
+
+if ! have go; then
+  die "go is missing: install Go $(sed -n 's/^go //p' "$here/../go.mod") or later (https://go.dev/dl) and put it into PATH"
+fi
 
 if [ ${#missing[@]} -gt 0 ]; then
-  if ! command -v apt-get >/dev/null; then
-    echo "setup: missing: ${missing[*]}; this script knows only apt-get, install them by hand" >&2
-    exit 1
+  have apt-get || die "missing: ${lacking[*]}. This script installs them on Debian 12 only (packages: ${missing[*]});" \
+    "on this system install them by hand and run it again"
+  if [ "$(id -u)" != 0 ] && ! have sudo; then
+    die "missing: ${lacking[*]}. Installing them needs root: run this as root, or: apt-get install ${missing[*]}"
   fi
   echo "setup: installing ${missing[*]}"
-  # The packages of prometheus, ucarp and keepalived would start their services: forbid it for the time of the install.
+  # The packages of prometheus, ucarp and keepalived would start their services: prevent that during the installation.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
     trap 'as_root rm -f '$policy EXIT
@@ -49,9 +56,14 @@ if [ ${#missing[@]} -gt 0 ]; then
     as_root chmod 755 $policy
   fi
   as_root apt-get update -q </dev/null
-  # tshark asks whether others than root may capture: no.
+  # Answers tshark's question whether users other than root may capture: no.
   echo "wireshark-common wireshark-common/install-setuid boolean false" | as_root debconf-set-selections
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null ||
+    die "apt-get cannot install ${missing[*]} (see above); package names are those of Debian 12"
+  hash -r
+  for what in "${lacking[@]}"; do
+    have "$what" || die "$what is still missing after the install; is setup/packages right for this system?"
+  done
 fi
 
 if ! grep -q ' /sys/fs/bpf bpf ' /proc/mounts; then
@@ -65,7 +77,7 @@ if [ ! -e "$axe" ]; then
   (cd "$fetched" && npm pack --silent "axe-core@$axe_version" >/dev/null)
   sum=$(openssl dgst -sha512 -binary "$fetched/axe-core-$axe_version.tgz" | base64 -w0)
   if [ "$sum" != "$axe_sha512" ]; then
-    echo "setup: axe-core $axe_version is not what it was: sha512-$sum" >&2
+    echo "setup: axe-core $axe_version has an unexpected checksum: sha512-$sum" >&2
     exit 1
   fi
   mkdir -p "$tools"

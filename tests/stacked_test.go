@@ -24,13 +24,15 @@ var stacked = []struct {
 		h.Set("ipv4/conf/eth0/arp_ignore", "1")
 		h.AddMacvlan("eth0", "mv0", true, addresses...)
 	}},
-	{"bridge", "br0", nil, []string{"eth0"}, func(h *lab.Host, addresses ...string) { h.AddBridge("br0", []string{"eth0"}, addresses...) }},
+	{"bridge", "br0", nil, []string{"eth0"}, func(h *lab.Host, addresses ...string) {
+		h.AddBridge("br0", []string{"eth0"}, addresses...)
+	}},
 	{"bond", "bond0", []need{needBond}, []string{"eth0", "eth1"}, func(h *lab.Host, addresses ...string) {
 		h.AddBond("bond0", "active-backup", []string{"eth0", "eth1"}, addresses...)
 	}},
 }
 
-// newStackedPair is a dual-stack pair whose groups are on such an interface.
+// newStackedPair returns a dual-stack pair whose groups are on such an interface.
 func newStackedPair(t *testing.T, kind int) *pair {
 	t.Helper()
 	s := stacked[kind]
@@ -54,9 +56,9 @@ func newStackedPair(t *testing.T, kind int) *pair {
 	return p
 }
 
-// Two nodes on a macvlan, a bridge and a bond each: ARP and ND are answered by the data plane, on tc ingress where the tags
-// of VLANs are seen, frames come in at the virtual MAC, the other node takes over.
-func TestStackedInterfaces(t *testing.T) {
+// Two nodes on a macvlan, a bridge and a bond each: ARP and ND are answered by the data plane, on tc ingress where the
+// tags of VLANs are seen, frames come in at the virtual MAC, the other node takes over.
+func TestStackedInterfacesServeAndFailOver(t *testing.T) {
 	t.Parallel()
 	within, gap := upTimeout, skewed(10)+100*time.Millisecond
 	if needVM.missing() == nil {
@@ -83,13 +85,23 @@ func TestStackedInterfaces(t *testing.T) {
 			if n := p.a.ClsactFilters(s.ifname); n > 0 || p.a.XDPProgram(s.ifname) != 0 {
 				t.Errorf("%d filters are left on %s, XDP program %d", n, s.ifname, p.a.XDPProgram(s.ifname))
 			}
-			p.failOver(t, failover{group: group, ifname: s.ifname, mode: g.Dataplane.Mode, vips: []netip.Addr{vip, vip6}, within: within, gap: gap})
+			p.failOver(
+				t,
+				failover{
+					group:  group,
+					ifname: s.ifname,
+					mode:   g.Dataplane.Mode,
+					vips:   []netip.Addr{vip, vip6},
+					within: within,
+					gap:    gap,
+				},
+			)
 		})
 	}
 }
 
-// assertTagsAreOthers: what is said on a VLAN is said to somebody else, although the kernel has taken the tag off before
-// a runs. The request without a tag is the witness.
+// assertTagsAreOthers: a frame with a VLAN tag is not for this interface, although the kernel has removed the tag
+// before a runs. The request without a tag is the control.
 func (p *pair) assertTagsAreOthers(t *testing.T, group string) {
 	t.Helper()
 	sniffer, in := p.clientPort.Sniff(), p.clientPort.Injector()
@@ -99,7 +111,7 @@ func (p *pair) assertTagsAreOthers(t *testing.T, group string) {
 		in.Send(tagged(100, lab.ARPRequest(p.clientPort.MAC, addrClient, vip)))
 		in.Send(tagged(100, forged.build(nil)))
 	}
-	if answers := p.clientPort.AskARP(addrClient, vip, 500*time.Millisecond); len(answers) != 1 {
+	if answers := p.clientPort.AnswersARP(addrClient, vip, 500*time.Millisecond); len(answers) != 1 {
 		t.Errorf("a request without a tag was answered by:\n%v", answers)
 	}
 	answers := sniffer.Frames().ToHost().Where(func(f lab.Frame) bool { a, ok := f.ARP(); return ok && a.Op == 2 })
@@ -111,7 +123,7 @@ func (p *pair) assertTagsAreOthers(t *testing.T, group string) {
 		t.Errorf("what was said on a VLAN was counted: %+v, before %+v", after, before)
 	}
 	in.Send(forged.build(nil))
-	p.a.WaitFor(group, "counts the forged advert without a tag", 5*time.Second, func(g lab.GroupStatus) bool {
+	p.a.WaitFor(group, "counts the forged advert without a tag", patience, func(g lab.GroupStatus) bool {
 		return g.Counters.Rejected["bad_hmac"] == before.Rejected["bad_hmac"]+1
 	})
 }
@@ -121,8 +133,8 @@ func tagged(id uint16, frame []byte) []byte {
 	return slices.Concat(frame[:12], []byte{0x81, 0, byte(id >> 8), byte(id)}, frame[12:])
 }
 
-// A macvlan that gets no frames to the virtual MAC, and one over an interface that answers for every address of the host,
-// are refused with what to do; with that done the group starts.
+// A macvlan that gets no frames to the virtual MAC, and one over an interface that answers for every address of the
+// host, are refused with what to do; with that done the group starts.
 func TestMacvlansThatCannotServeAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, passthru := range map[string]bool{"in mode bridge": false, "over eth0 of this host": true} {
@@ -131,7 +143,7 @@ func TestMacvlansThatCannotServeAreRefused(t *testing.T) {
 		s := newSingle(t, c)
 		s.node.AddMacvlan("eth0", "mv0", passthru)
 		s.node.Start()
-		g := s.node.WaitState("mv0@1", lab.Init, 5*time.Second)
+		g := s.node.WaitState("mv0@1", lab.Init, patience)
 		for _, word := range []string{name, `configure interface = "eth0"`} {
 			if g.Reason != "attach_failed" || !strings.Contains(g.Detail, word) {
 				t.Errorf("INIT for the reason %s: %q is not in: %s", g.Reason, word, g.Detail)

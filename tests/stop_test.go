@@ -23,9 +23,9 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 	p := newPair(t, oneVIP(0), oneVIP(10))
 	clean := p.a.Snapshot()
 	p.start()
-	assertPrograms(t, p.a.Host, true) // witness: there is something to leave behind
+	assertPrograms(t, p.a.Host, true) // control: there is something to leave behind
 	if diff := cmp.Diff(clean, p.a.Snapshot()); diff == "" {
-		t.Error("a running MASTER changes nothing on its host: the witness is missing")
+		t.Error("a running MASTER changes nothing on its host: the test proves nothing")
 	}
 	if got := p.segment.Learned(vmac); got != p.portA.Name {
 		t.Errorf("the switch believes the virtual MAC behind %q, want %q", got, p.portA.Name)
@@ -34,7 +34,7 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 	assertFilter(t, p.b, false)
 	sniffer := p.portA.Sniff()
 	pinger := p.client.Ping(vip, pingSpacing)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	time.Sleep(time.Second)
 
 	at := p.a.Stop()
@@ -50,17 +50,13 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 	}
 	took := successor[0].At.Sub(at)
 	t.Logf("successor's first advert %v after the signal, daemon ended after %v; client: %v", took, gone.Sub(at), r)
-	if took > 200*time.Millisecond {
+	if took > 200*time.Millisecond+r.Allowance() {
 		t.Errorf("takeover after %v, want under 200 ms", took)
 	}
 	if r.Lost > 20 {
 		t.Errorf("client lost %d pings, want at most 20", r.Lost)
 	}
-	if said := frames.FromHost().After(at).Adverts(vhid); len(said) != 1 {
-		t.Errorf("want one advert after the signal, the goodbye; got:\n%v", said)
-	} else if ad, _ := said[0].Advert(); !ad.Goodbye() {
-		t.Errorf("the last advert says %+v, want 255/255", ad)
-	}
+	onlyGoodbye(t, frames.FromHost().After(at))
 	if got := p.segment.Learned(vmac); got != p.portB.Name {
 		t.Errorf("after the takeover the switch believes the virtual MAC behind %q, want %q", got, p.portB.Name)
 	}
@@ -71,11 +67,26 @@ func TestGracefulStopHandsOverAndLeavesNothing(t *testing.T) {
 	// And back: the one that preempts makes a BACKUP of the other, which gives its filter's entry up.
 	p.a.Start()
 	p.a.WaitAnswering(group, upTimeout)
-	p.b.WaitState(group, lab.Backup, 2*time.Second)
+	p.b.WaitState(group, lab.Backup, patience)
 	assertFilter(t, p.a, true)
-	p.Eventually(time.Second, 5*time.Millisecond, func() (bool, string) {
+	p.Eventually(patience, 5*time.Millisecond, func() (bool, string) {
 		return len(p.b.UnicastFilter("eth0")) == 0, "the virtual MAC leaves the filter of a BACKUP"
 	})
+}
+
+// onlyGoodbye returns the one goodbye among the frames that a host sent since it was told to give up: its last advert.
+// One that was due may leave before it.
+func onlyGoodbye(t *testing.T, sent lab.Frames) lab.Frame {
+	t.Helper()
+	adverts := sent.Adverts(vhid)
+	goodbyes := adverts.Where(func(f lab.Frame) bool { ad, _ := f.Advert(); return ad.Goodbye() })
+	if len(goodbyes) != 1 || len(adverts) > 2 {
+		t.Fatalf("want one goodbye, got:\n%v", adverts)
+	}
+	if later := adverts.After(goodbyes[0].At); len(later) > 0 {
+		t.Errorf("adverts after the goodbye:\n%v", later)
+	}
+	return goodbyes[0]
 }
 
 // assertFilter checks that the NIC takes frames to the virtual MAC, as it does for a MASTER, or not.
@@ -102,7 +113,7 @@ func TestStoppedBackupSaysNoGoodbye(t *testing.T) {
 		t.Errorf("the backup spoke:\n%v", said)
 	}
 	if len(frames.ToHost().Adverts(vhid)) == 0 {
-		t.Error("no advert was seen at all: the witness is missing")
+		t.Error("no advert was seen at all: the test proves nothing")
 	}
 	if g := p.a.Group(group); g.State != lab.Master || !sameTime(g.Since, since) {
 		t.Errorf("the master is %s since %v, was MASTER since %v", g.State, g.Since, since)
@@ -127,14 +138,14 @@ func TestCleanupRemovesWhatAKilledDaemonLeft(t *testing.T) {
 			s.node.WaitAnswering(group, upTimeout)
 			s.node.Kill9()
 			if _, err := os.Stat(s.node.BPFDir()); err != nil {
-				t.Errorf("a killed daemon left no pins: %v; the witness is missing", err)
+				t.Errorf("a killed daemon left no pins: %v; the test proves nothing", err)
 			}
 			assertPrograms(t, s.node.Host, true)
 			t.Log(s.node.Cleanup())
 			assertNothingLeft(t, s.node, clean)
 			s.node.Cleanup() // and again, with nothing there
 			s.node.Start()
-			s.node.WaitState(group, lab.Backup, 5*time.Second)
+			s.node.WaitState(group, lab.Backup, patience)
 			s.node.Stop()
 			assertNothingLeft(t, s.node, clean)
 		})
@@ -142,7 +153,7 @@ func TestCleanupRemovesWhatAKilledDaemonLeft(t *testing.T) {
 }
 
 // A daemon started after a killed one, without any clean-up, works, and the old one's leavings go when it stops.
-func TestRestartAfterKill9(t *testing.T) {
+func TestRestartAfterKill9LeavesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
 	clean := s.node.Snapshot()
@@ -150,7 +161,7 @@ func TestRestartAfterKill9(t *testing.T) {
 	s.node.Kill9()
 	s.node.Start()
 	s.node.WaitAnswering(group, upTimeout)
-	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
+	if n := len(s.clientPort.AnswersARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
 		t.Errorf("%d answers to an ARP request, want 1", n)
 	}
 	s.node.Stop()

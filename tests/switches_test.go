@@ -18,10 +18,10 @@ func TestDisableHandsOverAndEnableComesBack(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(10))
 	p.start()
-	sniffer := p.portA.Sniff()
+	sniffer, stalls := p.portA.Sniff(), p.WatchStalls()
 	at := time.Now()
 	p.a.MustCTL("disable")
-	g := p.a.WaitState(group, lab.Init, 6*time.Second)
+	g := p.a.WaitState(group, lab.Init, patience)
 	if g.Reason != "disabled" || p.a.Status().Enabled {
 		t.Errorf("after disable: INIT for %q, enabled %v", g.Reason, p.a.Status().Enabled)
 	}
@@ -29,20 +29,14 @@ func TestDisableHandsOverAndEnableComesBack(t *testing.T) {
 		t.Error("the disabled node still has the VIP")
 	}
 	p.b.WaitAnswering(group, 2*time.Second)
-	successor := sniffer.Await(2*time.Second, "b's advert", func(f lab.Frame) bool {
+	successor := sniffer.Await(patience, "b's advert", func(f lab.Frame) bool {
 		ad, ok := f.Advert()
 		return ok && !f.FromHost && ad.Src == addrB && f.At.After(at)
 	})
-	goodbyes := sniffer.Frames().FromHost().After(at).Adverts(vhid)
-	if len(goodbyes) != 1 {
-		t.Fatalf("want one goodbye, got:\n%v", goodbyes)
-	}
-	if ad, _ := goodbyes[0].Advert(); !ad.Goodbye() {
-		t.Errorf("disable sent %+v, want 255/255", ad)
-	}
-	took := successor.At.Sub(goodbyes[0].At)
+	goodbye := onlyGoodbye(t, sniffer.Frames().FromHost().After(at))
+	took := successor.At.Sub(goodbye.At)
 	t.Logf("successor %v after the goodbye", took)
-	if took > 200*time.Millisecond {
+	if took > 200*time.Millisecond+stalls.Allowance() {
 		t.Errorf("the next node took over %v after the goodbye, want under 200 ms", took)
 	}
 	if out := p.a.MustCTL("status"); !strings.Contains(out, "DISABLED") {
@@ -52,8 +46,8 @@ func TestDisableHandsOverAndEnableComesBack(t *testing.T) {
 		t.Errorf("status --check of a disabled node: exit code %d, want 4\n%s", code, out)
 	}
 	p.a.MustCTL("enable")
-	p.a.WaitAnswering(group, 5*time.Second) // it preempts
-	p.b.WaitState(group, lab.Backup, 2*time.Second)
+	p.a.WaitAnswering(group, patience) // it preempts
+	p.b.WaitState(group, lab.Backup, patience)
 	if code, out := p.a.CTL("status", "--check"); code != 0 {
 		t.Errorf("status --check of an enabled MASTER: exit code %d\n%s", code, out)
 	}
@@ -65,7 +59,7 @@ func TestDisableIsForgottenAtRebootOnly(t *testing.T) {
 	s := newSingle(t, oneVIP(0))
 	s.node.Start()
 	s.node.MustCTL("disable")
-	s.node.WaitState(group, lab.Init, 6*time.Second)
+	s.node.WaitState(group, lab.Init, patience)
 	s.node.Stop()
 	s.node.Start()
 	time.Sleep(skewed(0) + time.Second) // it would be MASTER by now
@@ -93,16 +87,18 @@ func TestMaintenanceIsPersistentAndAdvertised(t *testing.T) {
 	at := time.Now()
 	p.a.MustCTL("maintenance", "enter")
 	p.a.Kill9() // the very moment the command has returned
-	p.b.WaitAnswering(group, 8*time.Second)
-	first := sniffer.Await(time.Second, "an advert after maintenance enter", func(f lab.Frame) bool {
-		_, ok := f.Advert()
-		return ok && f.FromHost && f.At.After(at)
+	took := time.Since(at)
+	p.b.WaitAnswering(group, patience)
+	// One of before may leave while the command starts.
+	first := sniffer.Await(patience, "an advert in maintenance", func(f lab.Frame) bool {
+		ad, ok := f.Advert()
+		return ok && f.FromHost && f.At.After(at) && ad.AdvSkew != 0
 	})
 	if ad, _ := first.Advert(); ad.AdvSkew != 240 || ad.AdvBase != 1 {
 		t.Errorf("first advert in maintenance says %+v, want skew 240", ad)
 	}
-	if late := first.At.Sub(at); late > 500*time.Millisecond {
-		t.Errorf("skew 240 was advertised only %v after the command", late)
+	if late := first.At.Sub(at); late > max(took, 500*time.Millisecond) {
+		t.Errorf("skew 240 was advertised only %v after the command, which took %v", late, took)
 	}
 	if err := os.RemoveAll(p.a.RuntimeDir()); err != nil {
 		t.Fatal(err)
@@ -110,7 +106,8 @@ func TestMaintenanceIsPersistentAndAdvertised(t *testing.T) {
 
 	p.a.Start()
 	st := p.a.Status()
-	if !st.Maintenance || st.Demotion != 240 || len(st.Demotions) != 1 || st.Demotions[0].Name != "maintenance" || st.Demotions[0].Value != 240 {
+	if !st.Maintenance || st.Demotion != 240 || len(st.Demotions) != 1 || st.Demotions[0].Name != "maintenance" ||
+		st.Demotions[0].Value != 240 {
 		t.Errorf("after kill -9 and a wipe of runtime_dir: %+v", st)
 	}
 	if g := p.a.Group(group); g.EffectiveAdvSkew != 240 {
@@ -132,7 +129,7 @@ func TestMaintenanceIsPersistentAndAdvertised(t *testing.T) {
 	}
 
 	p.a.MustCTL("maintenance", "leave")
-	p.a.WaitAnswering(group, 5*time.Second)
+	p.a.WaitAnswering(group, patience)
 	p.a.Stop()
 	p.a.Start()
 	if st := p.a.Status(); st.Maintenance || st.Demotion != 0 {
@@ -166,11 +163,12 @@ func TestMaintenanceThatCannotBeWrittenChangesNothing(t *testing.T) {
 	exchange()
 	s.node.MustCTL("maintenance", "enter")
 	if !s.node.Status().Maintenance {
-		t.Error("maintenance does not work when it can be written: the witness is missing")
+		t.Error("maintenance does not work when it can be written: the test proves nothing")
 	}
 }
 
-// A master that enters maintenance hands over to a preempting peer without a goodbye, and takes back what it handed over.
+// A master that enters maintenance hands over to a preempting peer without a goodbye, and takes back what it handed
+// over.
 func TestMaintenanceMovesTheVIPToAPreemptingPeer(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(10))
@@ -181,10 +179,10 @@ func TestMaintenanceMovesTheVIPToAPreemptingPeer(t *testing.T) {
 	t.Logf("b answers %v after the command was typed", time.Since(at))
 	p.a.WaitState(group, lab.Backup, time.Second)
 	p.a.MustCTL("maintenance", "leave")
-	p.a.WaitAnswering(group, 3*time.Second)
+	p.a.WaitAnswering(group, patience)
 }
 
-// stopped daemon: vipctl says that nobody is there, and with which code.
+// If the daemon is stopped, vipctl reports that it is unreachable, with its exit code.
 func TestCTLSaysThatTheDaemonIsUnreachable(t *testing.T) {
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))

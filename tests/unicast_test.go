@@ -33,9 +33,9 @@ func withPeers(c lab.NodeConfig, peers ...netip.Addr) lab.NodeConfig {
 	return withExtra(c, "peers = ["+list+"]\n")
 }
 
-// A unicast pair: adverts go to the peer alone, from the virtual MAC, so that the switch learns it; failover after kill -9,
-// and back, as with multicast; a planned handover loses next to nothing.
-func TestUnicastPair(t *testing.T) {
+// A unicast pair: adverts go to the peer alone, from the virtual MAC, so that the switch learns it; failover after kill
+// -9, and back, as with multicast; a planned handover loses next to nothing.
+func TestUnicastPairAdvertisesToThePeerAlone(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, withPeers(oneVIP(0), addrB), withPeers(oneVIP(10), addrA))
 	third := p.clientPort.Sniff()
@@ -46,28 +46,28 @@ func TestUnicastPair(t *testing.T) {
 		t.Errorf("the bridge believes the virtual MAC behind %q, want %q", got, p.portA.Name)
 	}
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	killed := p.a.Kill9()
-	p.b.WaitAnswering(group, skewed(10)+2*time.Second)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	p.b.WaitAnswering(group, patience)
+	pinger.AwaitAnswer(time.Now(), patience)
 	r := pinger.Stop()
-	assertGap(t, r, killed, skewed(10)+100*time.Millisecond+r.Stall)
+	assertGap(t, r, killed, skewed(10)+100*time.Millisecond)
 	if got := p.segment.Learned(vmac); got != p.portB.Name {
 		t.Errorf("the bridge believes the virtual MAC behind %q, want %q", got, p.portB.Name)
 	}
 
 	p.a.Start() // preempts
-	p.a.WaitAnswering(group, 4*time.Second)
-	p.b.WaitState(group, lab.Backup, 2*time.Second)
+	p.a.WaitAnswering(group, patience)
+	p.b.WaitState(group, lab.Backup, patience)
 	time.Sleep(1500 * time.Millisecond)
 	pinger = p.client.Ping(vip, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	stopped := p.a.Stop()
 	t.Logf("a stop with handover took %v", time.Since(stopped))
 	p.b.WaitAnswering(group, time.Second)
 	time.Sleep(500 * time.Millisecond)
 	r = pinger.Stop()
-	assertGap(t, r, stopped, 200*time.Millisecond+r.Stall)
+	assertGap(t, r, stopped, 200*time.Millisecond)
 
 	for _, want := range []struct {
 		sniffer  *lab.Sniffer
@@ -76,10 +76,11 @@ func TestUnicastPair(t *testing.T) {
 	}{{fromA, p.portB, addrA, addrB}, {fromB, p.portA, addrB, addrA}} {
 		adverts := want.sniffer.Frames().FromHost().Adverts(vhid)
 		if len(adverts) < 2 {
-			t.Errorf("%d adverts from %v: the witness is missing", len(adverts), want.src)
+			t.Errorf("%d adverts from %v: the test proves nothing", len(adverts), want.src)
 		}
 		for _, f := range adverts {
-			if ad, _ := f.Advert(); f.Src() != vmac || f.Dst() != want.port.MAC || ad.Src != want.src || ad.Dst != want.dst || ad.TTL != 255 {
+			if ad, _ := f.Advert(); f.Src() != vmac || f.Dst() != want.port.MAC || ad.Src != want.src || ad.Dst != want.dst ||
+				ad.TTL != 255 {
 				t.Errorf("advert %v, to %v with TTL %d", f, ad.Dst, ad.TTL)
 			}
 		}
@@ -96,22 +97,23 @@ func TestUnicastPair(t *testing.T) {
 	}
 }
 
-// The first handover of a unicast pair is as quick as every other: the successor, which has never spoken, knows its peer.
-func TestFirstHandoverOfAUnicastPair(t *testing.T) {
+// The first handover of a unicast pair is as quick as every other: the successor, which has never spoken, knows its
+// peer.
+func TestFirstHandoverOfAUnicastPairIsQuick(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, withPeers(oneVIP(0), addrB), withPeers(oneVIP(10), addrA))
 	p.start()
-	from := p.portB.Sniff()
+	from, stalls := p.portB.Sniff(), p.WatchStalls()
 	stopped := p.a.Stop()
 	took := time.Since(stopped)
-	first := from.FirstSpeaking(stopped, 2*time.Second, vip, vmac)
+	first := from.FirstSpeaking(stopped, patience, vip, vmac)
 	t.Logf("b spoke %v after the stop, which took %v", first.At.Sub(stopped), took)
-	if ad, ok := first.Advert(); !ok || ad.Dst != addrA || took > time.Second {
+	if ad, ok := first.Advert(); !ok || ad.Dst != addrA || took > time.Second+stalls.Allowance() {
 		t.Errorf("the stop took %v, b's first word is %v: its first advert did not reach the old node", took, first)
 	}
 }
 
-// Several peers are sent to one by one; one that is not there is no error.
+// Several peers are sent to one by one; one that is not there is not an error.
 func TestUnicastPeerThatIsOffIsNoError(t *testing.T) {
 	t.Parallel()
 	off := netip.MustParseAddr("192.0.2.99")
@@ -122,7 +124,8 @@ func TestUnicastPeerThatIsOffIsNoError(t *testing.T) {
 	if g := p.a.Group(group); g.State != lab.Master || !g.Dataplane.Answering {
 		t.Errorf("a is %s (%s)", g.State, g.Reason)
 	}
-	if g := p.b.Group(group); g.State != lab.Backup || !sameTime(g.Since, before.Since) || g.Counters.Received < before.Counters.Received+3 {
+	if g := p.b.Group(group); g.State != lab.Backup || !sameTime(g.Since, before.Since) ||
+		g.Counters.Received < before.Counters.Received+3 {
 		t.Errorf("b is %s (%s) since %v and heard %d", g.State, g.Reason, g.Since, g.Counters.Received)
 	}
 	if s := p.a.Status(); s.Demotion != 0 {
@@ -130,8 +133,9 @@ func TestUnicastPeerThatIsOffIsNoError(t *testing.T) {
 	}
 }
 
-// The TTL of a unicast advert: any by default, as on FreeBSD, and 255 alone when strict; and multicast is always strict.
-func TestTTLOfUnicastAdverts(t *testing.T) {
+// The TTL of a unicast advert: any by default, as on FreeBSD, and 255 alone when strict; and multicast is always
+// strict.
+func TestUnicastTTLIsCheckedIfStrict(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name, extra string
@@ -143,7 +147,7 @@ func TestTTLOfUnicastAdverts(t *testing.T) {
 	} {
 		s := newSingle(t, withExtra(withPeers(oneVIP(10), addrClient), tt.extra))
 		s.node.Start()
-		s.node.WaitState(group, lab.Backup, 5*time.Second)
+		s.node.WaitState(group, lab.Backup, patience)
 		p := newPeer(s.clientPort, addrClient)
 		p.frame.Dst, p.frame.DstMAC = addrA, s.port.MAC
 		send := func(ttl uint8) {
@@ -151,7 +155,7 @@ func TestTTLOfUnicastAdverts(t *testing.T) {
 		}
 		send(64)
 		send(255)
-		g := s.node.WaitFor(group, "counts both", 2*time.Second, func(g lab.GroupStatus) bool {
+		g := s.node.WaitFor(group, "counts both", patience, func(g lab.GroupStatus) bool {
 			return g.Counters.Received+g.Counters.Rejected["bad_ttl"] == 2
 		})
 		if got := g.Counters.Received == 2; got != tt.accepted {
@@ -161,18 +165,18 @@ func TestTTLOfUnicastAdverts(t *testing.T) {
 }
 
 // A unicast pair over IPv6.
-func TestUnicastPairOverIPv6(t *testing.T) {
+func TestUnicastPairOverIPv6FailsOver(t *testing.T) {
 	t.Parallel()
 	p := newPairWith(t, []string{"/64"}, withPeers(vip6Only(0), addrB6), withPeers(vip6Only(10), addrA6))
 	fromA := p.portA.Sniff()
 	p.startNaturally()
 	pinger := p.client.Ping(vip6, 5*time.Millisecond)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	pinger.AwaitAnswer(time.Now(), patience)
 	killed := p.a.Kill9()
-	p.b.WaitAnswering(group, skewed(10)+2*time.Second)
-	pinger.AwaitAnswer(time.Now(), 2*time.Second)
+	p.b.WaitAnswering(group, patience)
+	pinger.AwaitAnswer(time.Now(), patience)
 	r := pinger.Stop()
-	assertGap(t, r, killed, skewed(10)+100*time.Millisecond+r.Stall)
+	assertGap(t, r, killed, skewed(10)+100*time.Millisecond)
 	adverts := fromA.Frames().FromHost().Adverts(vhid)
 	for _, f := range adverts {
 		if ad, _ := f.Advert(); f.Src() != vmac || f.Dst() != p.portB.MAC || ad.Dst != addrB6 || ad.TTL != 255 {
@@ -180,6 +184,6 @@ func TestUnicastPairOverIPv6(t *testing.T) {
 		}
 	}
 	if len(adverts) == 0 {
-		t.Error("no advert seen: the witness is missing")
+		t.Error("no advert seen: the test proves nothing")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"vipd/tests/executable"
 	"vipd/tests/lab"
 )
 
@@ -18,7 +19,7 @@ const nobody = 64317
 
 // Not root, with the capabilities of docs/howto/install.md and directories of its own: vipd becomes MASTER, answers,
 // reloads and stops without a trace.
-func TestWithoutRoot(t *testing.T) {
+func TestRunsWithoutRoot(t *testing.T) {
 	require(t, needSetpriv)
 	t.Parallel()
 	s := newSingle(t, oneVIP(0))
@@ -29,20 +30,27 @@ func TestWithoutRoot(t *testing.T) {
 	}
 	const caps = "-all,+net_admin,+net_raw,+bpf,+perfmon"
 	// A bpffs of its own stands for the one whose directory root made for it.
-	script := fmt.Sprintf(`#!/bin/sh
-exec unshare --mount -- sh -euc 'mount --make-rprivate /; mount -t bpf bpf /sys/fs/bpf; mkdir %[1]s; chown %[2]d %[1]s; chmod 711 /sys/fs/bpf
-exec setpriv --reuid=%[2]d --regid=%[2]d --clear-groups --no-new-privs --inh-caps=%[3]s --ambient-caps=%[3]s --bounding-set=%[3]s -- "$@"' sh %[4]s "$@"
-`, s.node.BPFDir(), nobody, caps, filepath.Join(s.Dir(), "real"))
-	if err := os.WriteFile(filepath.Join(wrapped, "vipd"), []byte(script), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	script := fmt.Sprintf(
+		`exec unshare --mount -- sh -euc '
+mount --make-rprivate /
+mount -t bpf bpf /sys/fs/bpf
+mkdir %[1]s
+chown %[2]d %[1]s
+chmod 711 /sys/fs/bpf
+exec setpriv --reuid=%[2]d --regid=%[2]d --clear-groups --no-new-privs \
+	--inh-caps=%[3]s --ambient-caps=%[3]s --bounding-set=%[3]s -- "$@"' sh %[4]s "$@"
+`,
+		s.node.BPFDir(),
+		nobody,
+		caps,
+		filepath.Join(s.Dir(), "real"),
+	)
+	executable.Script(t, filepath.Join(wrapped, "vipd"), script)
 	data, err := os.ReadFile(filepath.Join(built, "vipd")) // where nobody may read it, wherever the build is
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(s.Dir(), "real"), data, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	executable.Write(t, filepath.Join(s.Dir(), "real"), data)
 	if err := os.Symlink(filepath.Join(built, "vipctl"), filepath.Join(wrapped, "vipctl")); err != nil {
 		t.Fatal(err)
 	}
@@ -58,10 +66,11 @@ exec setpriv --reuid=%[2]d --regid=%[2]d --clear-groups --no-new-privs --inh-cap
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(status), fmt.Sprintf("\nUid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", nobody)) || !strings.Contains(string(status), "\nCapEff:\t000000c000003000\n") {
+	if !strings.Contains(string(status), fmt.Sprintf("\nUid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", nobody)) ||
+		!strings.Contains(string(status), "\nCapEff:\t000000c000003000\n") {
 		t.Errorf("it has more than it needs:\n%s", status)
 	}
-	if n := len(s.clientPort.AskARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
+	if n := len(s.clientPort.AnswersARP(addrClient, vip, 200*time.Millisecond)); n != 1 {
 		t.Errorf("ARP is answered %d times, want once", n)
 	}
 	s.node.MustCTL("reload")
@@ -70,7 +79,7 @@ exec setpriv --reuid=%[2]d --regid=%[2]d --clear-groups --no-new-privs --inh-cap
 		t.Error("not in maintenance")
 	}
 	s.node.MustCTL("maintenance", "leave")
-	s.node.WaitState(group, lab.Master, 5*time.Second)
+	s.node.WaitState(group, lab.Master, patience)
 	s.node.Stop()
 	if id := s.node.XDPProgram("eth0"); id != 0 {
 		t.Errorf("program %d is still attached", id)

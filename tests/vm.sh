@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Boots a distribution's own kernel under qemu and runs the program tests and failovers inside (make test-vm): Debian 12's
-# (6.1) unless VM_KERNEL says debian11 (5.10, below the floor: only that vipd refuses it, and says so) or ubuntu2204 (5.15,
-# the floor). VM_ARCH=arm64 has it on that architecture. Nothing of the host is changed but for packages that are missing:
-# kernels are downloaded and unpacked, not installed.
+# Boots a distribution's own kernel under qemu and runs the program tests and failovers inside (make test-vm): Debian
+# 12's (6.1) unless VM_KERNEL is debian11 (5.10, below the floor: tests only that vipd refuses it and reports why) or
+# ubuntu2204 (5.15, the floor). VM_ARCH=arm64 selects that architecture. The host is not changed, except that missing
+# packages are installed; kernels are downloaded and unpacked only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
-# Seconds: for all that happens inside, and for each of the two steps. They end what hangs: an idle machine needs a fifth.
+# Time limits in seconds: for everything inside, and for each of the two steps. An idle machine needs a fifth of them.
 limit=${VM_LIMIT:-3000}
 step_limit=$(((limit - 100) / 2))
 cache=${VM_CACHE:-$HOME/.cache/vipd-vm}
@@ -61,7 +61,7 @@ deb [signed-by=$debian_keys] http://deb.debian.org/debian-security bookworm-secu
   *) die "VM_KERNEL=$which: debian12, debian11 or ubuntu2204" ;;
 esac
 
-# apt-get of a configuration of its own: other sources and another architecture, without touching the host's.
+# Runs apt-get with its own configuration: other sources and another architecture, without touching the host's.
 private_apt() {
   local tool=$1 dir=$cache/apt-$which-$arch
   shift
@@ -82,7 +82,7 @@ CONF
   APT_CONFIG=$dir/apt.conf timeout 300 "$tool" "$@" </dev/null
 }
 
-# Debian 12's kernel for the host's own architecture comes by the host's own apt.
+# The host's own apt provides Debian 12's kernel for the host's own architecture.
 own() { [ "$which" = debian12 ] && [ "$arch" = "$(dpkg --print-architecture)" ]; }
 
 apt_update() {
@@ -91,10 +91,10 @@ apt_update() {
 apt_depends() { if own; then apt-cache depends "$@"; else private_apt apt-cache depends "$@"; fi; }
 apt_download() { if own; then timeout 300 apt-get -o APT::Sandbox::User=root download -q "$@" </dev/null; else private_apt apt-get download -q "$@"; fi; }
 
-# What the meta package stands for now.
+# The kernel package that the meta package depends on now.
 find_image() { apt_depends "$meta" 2>/dev/null | awk '/Depends: linux-image-[0-9]/ { print $2; exit }'; }
 
-# Ubuntu's keys are no part of Debian; what the release came with never changes.
+# Debian does not include Ubuntu's keys; the original packages of the release never change.
 ubuntu_sums() {
   [ "$which" = ubuntu2204 ] || return 0
   sha256sum --quiet --check <<SUMS
@@ -103,7 +103,7 @@ d0ba4087d9e1d497925b3481d3531fba6c2a852855f8019d73b0b1385aa4da1f  linux-modules-
 SUMS
 }
 
-# An older kernel in the cache serves where there is no network.
+# Without a network, use an older kernel from the cache.
 fetch_kernel() {
   local image packages work
   mkdir -p "$cache"
@@ -136,7 +136,7 @@ trap 'rm -rf "$work"' EXIT
 root=$work/root
 mkdir -p "$root/bin" "$root/lib/modules" "$root/src/loader" "$root/src/bpf" "$root/src/tests"
 
-# A module and what it needs; one that the kernel has built in is not there.
+# Copies a module and its dependencies; a module that is built into the kernel has no file.
 take_module() {
   local file need
   [ -e "$root/lib/modules/$1.ko" ] && return 0
@@ -148,29 +148,33 @@ take_module() {
 for m in $modules; do take_module "$m"; done
 
 say "building the programs and tests"
+loader="loader loader/attach loader/model loader/object loader/tables"
 export CGO_ENABLED=0 GOOS=linux GOARCH=$arch
 go build -trimpath -o "$root/init" ./tests/vm/init
-go build -trimpath -o "$root/bin/vipd" ./cmd/vipd
-go build -trimpath -o "$root/bin/vipctl" ./cmd/vipctl
-go test -c -o "$root/bin/loader.test" ./loader
+go build -trimpath -tags urfave_cli_no_docs -o "$root/bin/vipd" ./cmd/vipd
+go build -trimpath -tags urfave_cli_no_docs -o "$root/bin/vipctl" ./cmd/vipctl
+for dir in $loader; do
+  go test -c -o "$root/bin/${dir//\//-}.test" "./$dir"
+  mkdir -p "$root/src/$dir"
+  cp -r "$dir/testdata" "$root/src/$dir/" 2>/dev/null || true
+done
 go test -c -o "$root/bin/tests.test" ./tests
-cp -r loader/testdata "$root/src/loader/" 2>/dev/null || true
 cp bpf/*.h "$root/src/bpf/"
 step() { echo "${step_limit}s $1 $2 -test.v -test.timeout $((step_limit - 10))s ${*:3}" >>"$root/steps"; }
 if [ "$which" = debian11 ]; then
   step /src/tests tests.test -test.run "${VM_TESTS:-^TestOldKernel}"
 else
-  step /src/loader loader.test -test.short "${VM_LOADER:-}"
+  for dir in $loader; do step "/src/$dir" "${dir//\//-}.test" -test.short "${VM_LOADER:-}"; done
   step /src/tests tests.test -test.parallel 1 -test.run "${VM_TESTS:-^Test(VM|Stacked|Macvlan)}"
 fi
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initrd.gz"
 
-# Three NICs on a hub that leads nowhere: two nodes and a client.
+# Three NICs on an isolated hub: two nodes and a client.
 nics=()
 for i in 1 2 3; do
   nics+=(-netdev "hubport,id=port$i,hubid=0" -device "virtio-net-pci,netdev=port$i,mac=02:00:00:00:56:0$i,romfile=")
 done
-# Emulated unless asked otherwise: a /dev/kvm that is there does not always work.
+# Emulated by default: /dev/kvm may exist and not work.
 machine=(-M q35 -cpu max) console=ttyS0
 if [ "$arch" = arm64 ]; then
   machine=(-M virt -cpu "max,pauth-impdef=on") console=ttyAMA0

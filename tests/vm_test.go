@@ -17,14 +17,14 @@ import (
 // vmTimeout is for what takes seconds elsewhere: the machine is emulated, and perhaps not alone.
 const vmTimeout = 40 * time.Second
 
-// vmGap is what a kill may cost a client there: what tests/failover_test.go allows, and three promotions that fail because
-// the machine stood still for longer than a promotion's window between two of its adverts.
+// vmGap is what a kill may cost a client there: what tests/failover_test.go allows, and three promotions that fail
+// because the machine stood still for longer than a promotion's window between two of its adverts.
 const vmGap = 5*time.Second + 3*masterDown
 
 // vmNIC begins the address of its NICs.
 var vmNIC = net.HardwareAddr{2, 0, 0, 0, 0x56}
 
-// newVMPair is a dual-stack pair on real NICs; all of it may be on a VLAN.
+// newVMPair returns a dual-stack pair on real NICs; all of it may be on a VLAN.
 func newVMPair(t *testing.T, extra string, ifname string, dress func(h *lab.Host, addresses ...string)) *pair {
 	t.Helper()
 	require(t, needVM, needBPF)
@@ -60,7 +60,10 @@ func TestVMFailover(t *testing.T) {
 	for mode, got := range map[string]string{"auto": "native", "generic": "generic"} {
 		t.Run(mode, func(t *testing.T) {
 			p := newVMPair(t, fmt.Sprintf("[xdp]\nmode = %q\n", mode), "eth0", plain)
-			p.failOver(t, failover{group: group, ifname: "eth0", mode: got, vips: []netip.Addr{vip, vip6}, within: vmTimeout, gap: vmGap})
+			p.failOver(
+				t,
+				failover{group: group, ifname: "eth0", mode: got, vips: []netip.Addr{vip, vip6}, within: vmTimeout, gap: vmGap},
+			)
 		})
 	}
 }
@@ -102,7 +105,17 @@ func TestVMVLAN(t *testing.T) {
 			if p.a.XDPProgram("eth0") != 0 || p.a.XDPProgram(tc.ifname) != 0 {
 				t.Error("a program is left")
 			}
-			p.failOver(t, failover{group: group, ifname: tc.ifname, mode: tc.got, vips: []netip.Addr{vip, vip6}, within: vmTimeout, gap: vmGap})
+			p.failOver(
+				t,
+				failover{
+					group:  group,
+					ifname: tc.ifname,
+					mode:   tc.got,
+					vips:   []netip.Addr{vip, vip6},
+					within: vmTimeout,
+					gap:    vmGap,
+				},
+			)
 		})
 	}
 }

@@ -21,9 +21,9 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The widget is shown, and lives, in a frame on a page of an origin that the config names; in one of another origin, and on any
-// page that is not the widget, the browser shows nothing of it.
-func TestWidgetInFrames(t *testing.T) {
+// The widget is shown, and lives, in a frame on a page of an origin that the config names; in one of another origin,
+// and on any page that is not the widget, the browser shows nothing of it.
+func TestWidgetIsFramedByNamedOriginsOnly(t *testing.T) {
 	require(t, needChromium)
 	t.Parallel()
 	const wall, stranger = 8001, 8002
@@ -32,23 +32,27 @@ func TestWidgetInFrames(t *testing.T) {
 	c.Extra = fmt.Sprintf("[web]\nwidget_origins = [%q]\n", origin(wall))
 	s := newSingle(t, c)
 	s.startMaster()
-	// On the node's own address, where the port alone makes the origin another: the browser keeps frames of one address in one
-	// process, and lets a test look into them.
+	// On the node's own address, where the port alone makes the origin another: the browser keeps frames of one address in
+	// one process, and lets a test look into them.
 	for _, port := range []uint16{wall, stranger} {
-		serveFrom(t, s.node.Host, netip.AddrPortFrom(addrA, port), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, `<!doctype html><title>wall</title><iframe src="%s%s" onload="shown = true" width="1000" height="700"></iframe>`, pageOf(addrA), r.URL.Path)
-		}))
+		serveFrom(t, s.node.Host, netip.AddrPortFrom(addrA, port),
+			http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w,
+					`<!doctype html><title>wall</title><iframe src="%s%s" onload="shown = true" width="1000" height="700"></iframe>`,
+					pageOf(addrA), r.URL.Path)
+			}))
 	}
 	b := newBrowser(t, s.client)
 	open := func(port uint16, path string) cdp.Frame {
 		t.Helper()
 		b.open(origin(port) + path)
-		b.until("the frame", "window.shown", 10*time.Second)
+		b.until("the frame", "window.shown", patience)
 		return b.frame()
 	}
 	open(wall, "/widget")
-	const words = `(document.querySelector("#widget .state") || {}).textContent + " " + document.documentElement.classList.contains("is-live")`
-	s.Eventually(10*time.Second, 50*time.Millisecond, func() (bool, string) {
+	const words = `(document.querySelector("#widget .state") || {}).textContent + " " +
+		document.documentElement.classList.contains("is-live")`
+	s.Eventually(patience, 50*time.Millisecond, func() (bool, string) {
 		got := b.inFrame(words)
 		return got == "MASTER true", "the widget in a frame of " + origin(wall) + " says " + got
 	})
@@ -93,7 +97,7 @@ func listenFrom(t *testing.T, on *lab.Host, at netip.AddrPort) (l net.Listener) 
 	return l
 }
 
-// frame is the first frame inside the page.
+// frame returns the first frame inside the page.
 func (b *browser) frame() (f cdp.Frame) {
 	b.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
@@ -110,7 +114,7 @@ func (b *browser) frame() (f cdp.Frame) {
 	return f
 }
 
-// inFrame is the value of an expression that makes a string, in the first frame inside the page.
+// inFrame returns the value of an expression that makes a string, in the first frame inside the page.
 func (b *browser) inFrame(expression string) (value string) {
 	b.Helper()
 	f := b.frame()
@@ -119,7 +123,12 @@ func (b *browser) inFrame(expression string) (value string) {
 		if err != nil {
 			return err
 		}
-		got, err := cdp.Call(ctx, target, cdpruntime.Evaluate, cdpruntime.EvaluateParams{Expression: expression, ContextID: world.ExecutionContextID})
+		got, err := cdp.Call(
+			ctx,
+			target,
+			cdpruntime.Evaluate,
+			cdpruntime.EvaluateParams{Expression: expression, ContextID: world.ExecutionContextID},
+		)
 		if err != nil {
 			return err
 		}

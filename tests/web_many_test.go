@@ -32,14 +32,18 @@ type standIn struct {
 
 // manyGroups are so many of one address each, masters and backups by turns, the last address first.
 func manyGroups(groups int) *standIn {
-	s := &standIn{status: api.Status{Version: "9.8.7", Node: "fw1", Enabled: true, Preempt: true, Demotions: []api.Demotion{}}}
+	s := &standIn{
+		status: api.Status{Version: "9.8.7", Node: "fw1", Enabled: true, Preempt: true, Demotions: []api.Demotion{}},
+	}
 	for i := range groups {
 		n := groups - 1 - i
 		address := netip.AddrFrom4([4]byte{10, 64, byte(n / 128), byte(n%128 + 1)}).String()
 		g := api.Group{
-			Name: fmt.Sprintf("eth%d.%d@%d", i/1000, i/100, i%255+1), Interface: fmt.Sprintf("eth%d.%d", i/1000, i/100), VHID: i%255 + 1,
-			State: api.StateMaster, Reason: "master_timeout", Since: time.Now().Add(-time.Hour), Description: "a customer's gateway",
-			Addresses: []string{address + "/24"}, AdvBase: 1, VIPs: []api.VIP{{Address: address}},
+			Name: fmt.Sprintf("eth%d.%d@%d", i/1000, i/100, i%255+1), Interface: fmt.Sprintf("eth%d.%d", i/1000,
+				i/100), VHID: i%255 + 1,
+			State: api.StateMaster, Reason: "master_timeout", Since: time.Now().Add(-time.Hour),
+			Description: "a customer's gateway",
+			Addresses:   []string{address + "/24"}, AdvBase: 1, VIPs: []api.VIP{{Address: address}},
 			Dataplane: api.Dataplane{Mode: "native", Egress: "tcx", Answering: true},
 		}
 		if i%2 == 1 {
@@ -84,7 +88,8 @@ func (*standIn) Events(context.Context) (api.Event, <-chan api.Event, func()) {
 	return api.Event{}, nil, func() {}
 }
 
-// The page of a node with 4,096 addresses that all change every second: filter, order, width, and a browser that has time left.
+// The page of a node with 4,096 addresses that all change every second: filter, order, width, and a browser that has
+// time left.
 func TestThousandsOfAddressesInABrowser(t *testing.T) {
 	require(t, needChromium, needNetNS)
 	t.Parallel()
@@ -106,7 +111,13 @@ func TestThousandsOfAddressesInABrowser(t *testing.T) {
 	b := newBrowser(t, host)
 	b.open("http://" + at.String())
 	const rows = `document.querySelectorAll("#rows tr")`
-	b.until("the first of 41 pages", rows+`.length === 100 && document.getElementById("pager").innerText.includes("4096 addresses, page 1 of 41") && document.documentElement.classList.contains("is-live")`, 10*time.Second)
+	b.until(
+		"the first of 41 pages",
+		rows+`.length === 100 &&
+			document.getElementById("pager").innerText.includes("4096 addresses, page 1 of 41") &&
+			document.documentElement.classList.contains("is-live")`,
+		patience,
+	)
 	for _, width := range []int64{360, 1024, 2560} {
 		b.fits("4,096 addresses", width)
 	}
@@ -117,36 +128,50 @@ func TestThousandsOfAddressesInABrowser(t *testing.T) {
 		return fmt.Sprintf(`(%s[0].querySelector(".c-address").firstChild.data.trim() === "%s/24")`, rows, address)
 	}
 	b.do(chromedp.SendKeys(chromedp.CSS("input[name=q]"), "10.64.15.78 mast"))
-	b.until("one row", rows+`.length === 1 && `+first("10.64.15.78"), 10*time.Second)
+	b.until("one row", rows+`.length === 1 && `+first("10.64.15.78"), patience)
 	order := func(by string) {
 		eval[bool](b, fmt.Sprintf(`document.querySelector("input[name=q]").value = "";
-			((o) => { o.value = %q; o.dispatchEvent(new Event("input", {bubbles: true})); return true })(document.querySelector("select[name=sort]"))`, by))
+			((o) => { o.value = %q; o.dispatchEvent(new Event("input", {bubbles: true})); return true })(
+				document.querySelector("select[name=sort]"))`, by))
 	}
 	order("address")
-	b.until("the order of addresses", rows+`.length === 100 && `+first("10.64.0.1")+` && `+rows+`[99].innerText.includes("10.64.0.100/24")`, 10*time.Second)
+	b.until(
+		"the order of addresses",
+		rows+`.length === 100 && `+first("10.64.0.1")+` && `+rows+`[99].innerText.includes("10.64.0.100/24")`,
+		patience,
+	)
 	order("problems")
-	b.until("some order", rows+`.length === 100 && !`+first("10.64.8.2"), 10*time.Second)
+	b.until("some order", rows+`.length === 100 && !`+first("10.64.8.2"), patience)
 	node.set(4096-1-(8*128+1), func(g *api.Group) { // on the page it is far behind
 		g.State, g.Reason, g.Dataplane.Answering = api.StateMaster, "master_timeout", false
 	})
-	b.until("the problem first", first("10.64.8.2"), 10*time.Second)
+	b.until("the problem first", first("10.64.8.2"), patience)
 	b.noProblems()
 }
 
-// updates watches some of them, and holds the page's thread to less than half of the time between them, by its processor time:
-// what else the machine does is no fault of the page.
+// updates watches some of them, and holds the page's thread to less than half of the time between them, by its
+// processor time: other load of the machine does not count.
 func updates(b *browser) {
 	b.Helper()
 	call(b, performance.Enable, performance.EnableParams{TimeDomain: performance.EnableTimeDomainThreadTicks})
-	eval[bool](b, `window.beats = 0; new MutationObserver(() => beats++).observe(document.documentElement, {attributeFilter: ["class"]}); true`)
+	eval[bool](
+		b,
+		`window.beats = 0
+		new MutationObserver(() => beats++).observe(document.documentElement, {attributeFilter: ["class"]}); true`,
+	)
 	const elements = `document.querySelectorAll("*").length`
-	b.until("an update", "beats > 0", 20*time.Second)
+	b.until("an update", "beats > 0", patience)
 	before, had := taskTime(b), eval[int](b, elements)
 	from, began := eval[int](b, "beats"), time.Now()
-	b.until("five updates more", fmt.Sprintf("beats >= %d", from+5), 60*time.Second)
+	b.until("five updates more", fmt.Sprintf("beats >= %d", from+5), patience)
 	seen, took := eval[int](b, "beats")-from, time.Since(began)
 	busy := taskTime(b) - before
-	b.Logf("%d updates in %v, %v of processor time each", seen, took.Round(time.Millisecond), (busy / time.Duration(seen)).Round(100*time.Microsecond))
+	b.Logf(
+		"%d updates in %v, %v of processor time each",
+		seen,
+		took.Round(time.Millisecond),
+		(busy / time.Duration(seen)).Round(100*time.Microsecond),
+	)
 	if busy <= 0 || busy > took/2 {
 		b.Errorf("%d updates in %v take the page %v", seen, took, busy)
 	}
@@ -155,7 +180,7 @@ func updates(b *browser) {
 	}
 }
 
-// taskTime is what the page's thread has run.
+// taskTime returns what the page's thread has run.
 func taskTime(b *browser) (sum time.Duration) {
 	b.Helper()
 	b.do(chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {

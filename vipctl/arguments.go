@@ -3,52 +3,55 @@
 package vipctl
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
 )
 
-// arguments returns the positional arguments, of which there must be as many as names.
-// Flags may stand after them, where the flag library does not look: it would take them
-// for arguments. What stands after -- is an argument always, and so is a negative
-// number.
-func arguments(c *cli.Context, names ...string) ([]string, error) {
+// errHelped ends a command with --help after an argument.
+var errHelped = errors.New("helped")
+
+// withArguments runs do with the arguments that the command's ArgsUsage names. An optional one
+// ("[GROUP]") that is missing is empty.
+func withArguments(do func(c *cli.Context, args []string) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		args, err := arguments(c)
+		if err != nil {
+			return err
+		}
+		return do(c, args)
+	}
+}
+
+func arguments(c *cli.Context) ([]string, error) {
 	args, err := words(c)
 	if err != nil {
 		return nil, err
 	}
-	usage := strings.TrimSpace(commandName(c) + " [flags] " + strings.Join(names, " "))
-	switch {
-	case len(args) < len(names):
-		return nil, usagef("%s is missing: `%s`", names[len(args)], usage)
-	case len(args) > len(names):
+	names := strings.Fields(c.Command.ArgsUsage)
+	usage := strings.TrimSpace(commandName(c) + " [flags] " + c.Command.ArgsUsage)
+	if len(args) > len(names) {
 		return nil, usagef("%q is one argument too many: `%s`", args[len(names)], usage)
+	}
+	for _, name := range names[len(args):] {
+		if !strings.HasPrefix(name, "[") {
+			return nil, usagef("%s is missing: `%s`", name, usage)
+		}
+		args = append(args, "")
 	}
 	return args, nil
 }
 
-// errHelped ends a command that was asked for its help after an argument.
-var errHelped = errors.New("helped")
-
-// optional is [arguments] for a command with one argument that may be left out; then
-// it is empty.
-func optional(c *cli.Context, name string) (string, error) {
-	args, err := words(c)
-	switch {
-	case err != nil:
-		return "", err
-	case len(args) == 0:
-		return "", nil
-	case len(args) > 1:
-		return "", usagef("%q is one argument too many: `%s [flags] [%s]`", args[1], commandName(c), name)
-	}
-	return args[0], nil
-}
-
-// words are the arguments without the flags between them, which are set.
+// words sets the flags that stand between or after the arguments, which the flag library would
+// take for arguments, and returns the arguments. A negative number and everything after -- is an
+// argument.
 func words(c *cli.Context) ([]string, error) {
 	var args []string
 	rest := c.Args().Slice()
@@ -81,16 +84,31 @@ func words(c *cli.Context) ([]string, error) {
 			}
 			value, rest = rest[0], rest[1:]
 		}
-		for _, name := range flag.Names() { // the library makes one of them only while it parses
+		for _, name := range flag.Names() { // the library links aliases only while it parses
 			if err := c.Set(name, value); err != nil {
 				return nil, usagef("--%s %q: %v; see `%s --help`", name, value, err, commandName(c))
 			}
 		}
-		if f, ok := flag.(*cli.StringFlag); ok && f.Action != nil { // the library calls it for those before the arguments
-			if err := f.Action(c, value); err != nil {
+		if f, ok := flag.(cli.ActionableFlag); ok { // as the library does for flags before the arguments
+			if err := f.RunAction(c); err != nil {
 				return nil, err
 			}
 		}
 	}
 	return args, nil
+}
+
+// completeNames completes the first argument with the names that the daemon returns within a
+// second.
+func (p *program) completeNames(names func(context.Context, *api.Client) []string) cli.BashCompleteFunc {
+	return func(c *cli.Context) {
+		if c.NArg() > 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(c.Context, time.Second)
+		defer cancel()
+		for _, name := range names(ctx, p.client(c)) {
+			p.printf("%s\n", name)
+		}
+	}
 }

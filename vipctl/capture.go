@@ -17,49 +17,45 @@ import (
 func (p *program) captureCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "capture",
-		Usage:     "show live what XDP does for a group, also what tcpdump cannot see",
+		Usage:     "show live what XDP does for a group, including what tcpdump cannot see",
 		UsageText: "vipctl capture [-w FILE] [--count N] [--for TIME] [-o table|json] GROUP",
 		ArgsUsage: "GROUP",
-		Description: example("Adverts with what became of them, ARP and ND with the answers that XDP gave, what was refused, dropped or kept from leaving,\n"+
-			"and transitions, until Ctrl-C. With -w FILE as pcapng, each frame with a comment; -w - writes to the standard output.\n"+
-			"For root only. What was more than vipd hands out, or was not read in time, is counted as lost.",
-			"vipctl capture eth0@1", "vipctl capture eth0@1 -w arp.pcapng --for 1m", "vipctl capture eth0@1 -w - | wireshark -k -i -"),
+		Description: example(
+			"Shows advertisements with their verdict, ARP and ND with XDP's answers, rejected and dropped frames, and\n"+
+				"transitions, until Ctrl-C. With -w FILE it writes pcapng, each frame with a comment; -w - writes to standard\n"+
+				"output. Only root may capture. Frames beyond vipd's budget, or not read in time, are counted as lost.",
+			"vipctl capture eth0@1",
+			"vipctl capture eth0@1 -w arp.pcapng --for 1m",
+			"vipctl capture eth0@1 -w - | wireshark -k -i -",
+		),
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "write", Aliases: []string{"w"}, Usage: "write pcapng to `FILE`, - for the standard output"},
+			&cli.StringFlag{Name: "write", Aliases: []string{"w"}, Usage: "write pcapng to `FILE`, - for standard output"},
 			&cli.IntFlag{Name: "count", Usage: "end after `N` frames", DefaultText: "never"},
 			&cli.DurationFlag{Name: "for", Usage: "end after `TIME`, such as 30s", DefaultText: "never"},
-			outputFlag(formatTable, formatJSON),
+			tableOrJSON(),
 		},
 		BashComplete: p.completeGroups,
-		Action:       p.capture,
+		Action:       withArguments(p.capture),
 	}
 }
 
-// errEnough ends a capture as its flags want it.
-var errEnough = errors.New("captured what was asked for")
+// errEnough ends a capture when --count is reached.
+var errEnough = errors.New("captured the requested number of frames")
 
 // capturing is one run of the command.
 type capturing struct {
 	p      *program
-	format string
-	limit  int
-	file   *pcapng.Writer // nil: lines of text
-	out    io.Writer      // of file
+	json   bool
+	limit  int            // 0 means none
+	out    io.Writer      // nil means lines of text on stdout
+	file   *pcapng.Writer // writes to out
 	begun  bool
 	frames int
 	lost   uint64
-	end    string
+	end    string // why vipd ended the capture
 }
 
-func (p *program) capture(c *cli.Context) error {
-	args, err := arguments(c, "GROUP")
-	if err != nil {
-		return err
-	}
-	format, err := oneOf(c, "output", formatTable, formatJSON)
-	if err != nil {
-		return err
-	}
+func (p *program) capture(c *cli.Context, args []string) error {
 	count, last := c.Int("count"), c.Duration("for")
 	if count < 0 || count == 0 && c.IsSet("count") {
 		return usagef("--count %d is not allowed; allowed are numbers from 1", count)
@@ -67,16 +63,16 @@ func (p *program) capture(c *cli.Context) error {
 	if last < 0 || last == 0 && c.IsSet("for") {
 		return usagef("--for %v is not allowed; allowed are times such as 30s", last)
 	}
-	k := &capturing{p: p, format: format, limit: count}
+	k := &capturing{p: p, json: wantsJSON(c), limit: count}
 	path := c.String("write")
 	if path == "" {
 		return k.run(c, args[0], last)
 	}
 	var ended error
-	err = p.write(path, func(w io.Writer) error {
+	err := p.write(path, func(w io.Writer) error {
 		k.out = w
 		err := k.run(c, args[0], last)
-		if k.begun { // what is in the file is whole, and worth more than nothing
+		if k.begun { // keep the file: what it has is complete
 			ended, err = err, nil
 		}
 		return err
@@ -87,7 +83,7 @@ func (p *program) capture(c *cli.Context) error {
 	return ended
 }
 
-// run streams until the flags, Ctrl-C or vipd end it, and tells what came of it.
+// run streams until the flags, Ctrl-C or vipd end the capture, and reports the totals.
 func (k *capturing) run(c *cli.Context, group string, last time.Duration) error {
 	ctx := c.Context
 	if last > 0 {
@@ -97,31 +93,24 @@ func (k *capturing) run(c *cli.Context, group string, last time.Duration) error 
 	}
 	err := k.p.client(c).Capture(ctx, group, k.line)
 	if !k.begun {
-		if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeNoSuchGroup {
-			return k.p.noSuchGroup(c, group)
-		}
-		return err
+		return k.p.groupError(c, group, err)
+	}
+	if errors.Is(err, errEnough) {
+		err = nil
 	}
 	if k.file != nil {
-		err = errors.Join(ignore(err, errEnough), k.file.Flush())
+		err = errors.Join(err, k.file.Flush())
 	}
 	k.p.warn("%d frames captured, %d lost", k.frames, k.lost)
 	if k.end != "" {
 		return errors.New("vipd ended the capture: " + k.end)
-	}
-	return ignore(err, errEnough)
-}
-
-func ignore(err, what error) error {
-	if errors.Is(err, what) {
-		return nil
 	}
 	return err
 }
 
 func (k *capturing) line(raw []byte) error {
 	var l api.CaptureLine
-	if err := understand(raw, "the capture", &l); err != nil {
+	if err := decode(raw, "the capture", &l); err != nil {
 		return err
 	}
 	switch {
@@ -147,14 +136,15 @@ func (k *capturing) begin(b *api.CaptureBegin) error {
 }
 
 func (k *capturing) record(r *api.Record, raw []byte) error {
-	if k.file != nil {
+	switch {
+	case k.file != nil:
 		if err := errors.Join(k.file.Write(r), k.file.Flush()); err != nil {
 			return err
 		}
-	} else if k.format == formatJSON {
+	case k.json:
 		k.p.printf("%s\n", raw)
-	} else {
-		k.p.printf("%s\n", k.p.recordLine(r, r.Time.In(k.p.env.Now().Location()).Format("15:04:05.000000")))
+	default:
+		k.p.printf("%s\n", k.p.recordLine(r, k.p.clock(r.Time, "15:04:05.000000")))
 	}
 	if k.p.lost != nil {
 		return k.p.lost

@@ -5,14 +5,15 @@ package vipctl
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"vipd/agent/control/api"
 )
 
-// bashCompletion asks vipctl itself for the words that fit. Bash breaks words at the @ of
-// a group's name, so the line is read anew, and what stands before the @ is taken off
-// again. Where vipctl has no words, files are meant.
+// bashCompletion asks vipctl for the words that fit. Bash splits words at the @ of a group's
+// name; therefore the script splits the line itself, and removes the part before the @ from
+// its answer. If vipctl has no words, bash completes file names.
 const bashCompletion = `_vipctl() {
   local line=${COMP_LINE:0:COMP_POINT} cur words
   local -a typed
@@ -30,8 +31,8 @@ const bashCompletion = `_vipctl() {
 complete -o default -F _vipctl vipctl
 `
 
-// zshCompletion works when it is sourced and as a file _vipctl in fpath, which is its
-// own first call.
+// zshCompletion works when it is sourced, and as a file _vipctl in fpath, where loading it is
+// its first call.
 const zshCompletion = `#compdef vipctl
 _vipctl() {
   local -a typed list
@@ -43,7 +44,7 @@ _vipctl() {
 if [[ ${funcstack[1]} == _vipctl ]]; then _vipctl "$@"; else compdef _vipctl vipctl; fi
 `
 
-// The library's own for fish never ends when a command has commands below it
+// fishCompletion replaces the library's, which never ends if a command has subcommands
 // (urfave/cli v2.27.7, prepareFishCommands).
 const fishCompletion = `function __vipctl_words
   set -l typed (commandline -opc)
@@ -61,13 +62,18 @@ complete -c vipctl -f -a '(__vipctl_words)'
 
 func (p *program) completionCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "completion",
-		Usage:       "print the completion of a shell",
-		UsageText:   "vipctl completion bash|zsh|fish",
-		ArgsUsage:   "SHELL",
-		Description: example("Let the shell read the output at its start.", "source <(vipctl completion bash)", "source <(vipctl completion zsh)   # after compinit", "vipctl completion fish | source"),
+		Name:      "completion",
+		Usage:     "print the completion of a shell",
+		UsageText: "vipctl completion bash|zsh|fish",
+		ArgsUsage: "SHELL",
+		Description: example(
+			"Source the output when the shell starts.",
+			"source <(vipctl completion bash)",
+			"source <(vipctl completion zsh)   # after compinit",
+			"vipctl completion fish | source",
+		),
 		Action: func(c *cli.Context) error {
-			args, err := arguments(c, "SHELL")
+			args, err := arguments(c)
 			if err != nil {
 				return err
 			}
@@ -86,8 +92,8 @@ func (p *program) completionCommand() *cli.Command {
 	}
 }
 
-// completer prints the words that may stand next: values of the flag that was typed last,
-// flags after a dash, commands, or else what own prints.
+// completer prints the words that may follow: values of the last flag, flags after a dash,
+// otherwise subcommands and what own prints.
 func (p *program) completer(commands []*cli.Command, flags []cli.Flag, own cli.BashCompleteFunc) cli.BashCompleteFunc {
 	return func(c *cli.Context) {
 		last := ""
@@ -119,12 +125,8 @@ func (p *program) completeFlags(last string, flags []cli.Flag) {
 			}
 			switch {
 			case form == last && ok && doc.TakesValue():
-				// Written as "FORMAT: table, json".
-				_, values, _ := strings.Cut(doc.GetUsage(), ": ")
-				for value := range strings.SplitSeq(values, ", ") {
-					if value != "" && strings.Trim(value, "abcdefghijklmnopqrstuvwxyz") == "" { // not a sentence
-						p.printf("%s\n", value)
-					}
+				if choice, ok := f.(choiceFlag); ok {
+					p.printf("%s\n", strings.Join(choice.words, "\n"))
 				}
 				return
 			case strings.HasPrefix(form, last) && form != last:
@@ -134,20 +136,14 @@ func (p *program) completeFlags(last string, flags []cli.Flag) {
 	}
 }
 
-// completeGroups prints the names of the groups, or nothing when vipd does not answer
-// at once.
+// completeGroups completes the first argument with the names of the groups.
 func (p *program) completeGroups(c *cli.Context) {
-	if c.NArg() > 0 {
-		return
-	}
-	ctx, cancel := context.WithTimeout(c.Context, time.Second)
-	defer cancel()
-	st, err := p.client(c).Status(ctx)
-	if err != nil {
-		return
-	}
-	sortGroups(st.Groups)
-	for i := range st.Groups {
-		p.printf("%s\n", st.Groups[i].Name)
-	}
+	p.completeNames(func(ctx context.Context, client *api.Client) (names []string) {
+		st, _ := client.Status(ctx)
+		sortGroups(st.Groups)
+		for i := range st.Groups {
+			names = append(names, st.Groups[i].Name)
+		}
+		return names
+	})(c)
 }

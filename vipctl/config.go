@@ -16,29 +16,29 @@ import (
 )
 
 func (p *program) configCommand() *cli.Command {
-	cmd := &cli.Command{
+	return &cli.Command{
 		Name:        "config",
 		Usage:       "check a configuration",
 		UsageText:   "vipctl config check FILE",
-		Description: example("Nothing that runs is touched.", "vipctl config check /etc/vipd/vipd.toml"),
-		Subcommands: []*cli.Command{{
-			Name: "check", Usage: "check a file and list every problem", UsageText: "vipctl config check FILE",
-			ArgsUsage: "FILE",
-			Description: example("The vipd that is installed beside vipctl checks it, whether one is running or not: it is the one that would be started\n"+
-				"with it. Password files are read as well, so run it as the user that vipd runs as.",
-				"vipctl config check /etc/vipd/vipd.toml && vipctl reload"),
-			Action: p.configCheck,
-		}},
+		Description: example("The running configuration is not touched.", "vipctl config check /etc/vipd/vipd.toml"),
+		Subcommands: []*cli.Command{
+			{
+				Name:      "check",
+				Usage:     "check a file and list every problem",
+				UsageText: "vipctl config check FILE",
+				ArgsUsage: "FILE",
+				Description: example(
+					"Runs `vipd --check` of the vipd that is installed next to vipctl; no vipd needs to be running. It reads the\n"+
+						"password files as well, so run it as the user that vipd runs as.",
+					"vipctl config check /etc/vipd/vipd.toml && vipctl reload",
+				),
+				Action: withArguments(p.configCheck),
+			},
+		},
 	}
-	cmd.Action = func(c *cli.Context) error { return unknownCommand(c, cmd.Subcommands, "vipctl config") }
-	return cmd
 }
 
-func (p *program) configCheck(c *cli.Context) error {
-	args, err := arguments(c, "FILE")
-	if err != nil {
-		return err
-	}
+func (p *program) configCheck(c *cli.Context, args []string) error {
 	vipd, err := p.daemonBinary()
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (p *program) configCheck(c *cli.Context) error {
 	err = cmd.Run()
 	if err == nil {
 		p.printf("%s", out.String())
-		for line := range strings.Lines(problems.String()) { // its log: warnings about what is allowed
+		for line := range strings.Lines(problems.String()) { // warnings of its log
 			p.warn("%s", strings.TrimSpace(line))
 		}
 		return nil
@@ -61,10 +61,11 @@ func (p *program) configCheck(c *cli.Context) error {
 		return context.Canceled
 	}
 	// Not wrapped: an exec.ExitError looks like an error of the flag library.
-	return fmt.Errorf("run %s: %s; is it the vipd of this version? `%s --version` tells", vipd, err.Error(), vipd)
+	return fmt.Errorf("cannot run %s: %s; do the vipctl and vipd versions match? (`%s --version`)",
+		vipd, err.Error(), vipd)
 }
 
-// daemonBinary is the vipd that was installed with this vipctl, or the one in PATH.
+// daemonBinary returns the vipd next to this vipctl, or the one in PATH.
 func (p *program) daemonBinary() (string, error) {
 	if p.env.Daemon != "" {
 		return p.env.Daemon, nil
@@ -77,7 +78,8 @@ func (p *program) daemonBinary() (string, error) {
 	}
 	path, err := exec.LookPath("vipd")
 	if err != nil {
-		return "", fmt.Errorf("vipd is neither beside vipctl nor in PATH: %w; install it, or run `vipd --config FILE --check` where it is", err)
+		return "", fmt.Errorf("vipd not found next to vipctl or in PATH: %w; "+
+			"install it, or run `vipd --config FILE --check` where it is installed", err)
 	}
 	return path, nil
 }

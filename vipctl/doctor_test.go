@@ -14,9 +14,19 @@ func TestDoctor(t *testing.T) {
 		Node: "fw1", Time: testNow(), WatchedSeconds: 3.04,
 		Findings: []api.Finding{},
 		Checks: []api.DoctorCheck{
-			{Code: "addresses_differ", What: "the peers' address lists", Result: api.CheckOK},
-			{Code: "nothing_heard", What: "another master", Result: api.CheckOK, Note: "eth0@1: no other node was ever heard"},
-			{Code: "mac_filter", What: "the virtual MAC in the NIC's filter", Result: api.CheckSkipped, Note: "not permitted"},
+			{Code: "addresses_differ", What: "the peers' address lists agree with this node's", Result: api.CheckOK},
+			{
+				Code:   "nothing_heard",
+				What:   "no unheard node answers for the addresses",
+				Result: api.CheckOK,
+				Note:   "eth0@1: no other node was ever heard",
+			},
+			{
+				Code:   "mac_filter",
+				What:   "the NIC's receive filter has the virtual MAC",
+				Result: api.CheckSkipped,
+				Note:   "not permitted",
+			},
 		},
 	}}
 	socket := n.serve(t)
@@ -27,10 +37,31 @@ func TestDoctor(t *testing.T) {
 	golden(t, "doctor-healthy", out)
 
 	n.examined.Findings = []api.Finding{
-		{Code: "addresses_differ", Severity: api.SeverityFault, Group: "eth0@1", Cause: "192.0.2.12 has another list.", Evidence: []string{"3 adverts refused", "two masters"}, Advice: "Make them the same."},
-		{Code: "starved", Severity: api.SeverityWarning, Cause: "vipd is not run in time.", Evidence: []string{}, Advice: "Give it more."},
-		{Code: "reflected", Severity: api.SeverityWarning, Group: "eth0@1", Cause: "Own adverts come back.", Evidence: []string{}, Advice: "Look for a loop."},
+		{
+			Code:     "addresses_differ",
+			Severity: api.SeverityFault,
+			Group:    "eth0@1",
+			Cause:    "192.0.2.12 has another list.",
+			Evidence: []string{"3 adverts refused", "two masters"},
+			Advice:   "Make them the same.",
+		},
+		{
+			Code:     "starved",
+			Severity: api.SeverityWarning,
+			Cause:    "vipd is not scheduled in time.",
+			Evidence: []string{},
+			Advice:   "Give it more.",
+		},
+		{
+			Code:     "reflected",
+			Severity: api.SeverityWarning,
+			Group:    "eth0@1",
+			Cause:    "Own adverts come back.",
+			Evidence: []string{},
+			Advice:   "Look for a loop.",
+		},
 	}
+	n.examined.Checks[0].What = "a peer's address list differs from this node's"
 	n.examined.Checks[0].Result = api.CheckFound
 	code, out, errs = run(t, Env{Terminal: true}, "--socket", socket, "doctor", "--for", "7")
 	if code != ExitDegraded || !strings.Contains(errs, "watching") {
@@ -50,12 +81,13 @@ func TestDoctor(t *testing.T) {
 		}
 	}
 	n.err = api.Errorf(api.CodeInternal, "no netlink")
-	if code, _, errs := run(t, Env{}, "--socket", socket, "doctor"); code != ExitFailure || errs != "vipctl: no netlink\n" {
-		t.Errorf("it could not look: exit %d, %q", code, errs)
+	if code, _, errs := run(t, Env{}, "--socket", socket, "doctor"); code != ExitFailure ||
+		errs != "vipctl: no netlink\n" {
+		t.Errorf("the examination failed: exit %d, %q", code, errs)
 	}
 }
 
-// TestDoctorHint: the status and a group say when the doctor should be asked.
+// The status and a group suggest `vipctl doctor` if the counters show a fault.
 func TestDoctorHint(t *testing.T) {
 	n := &node{status: healthy()}
 	socket := n.serve(t)
@@ -78,7 +110,8 @@ func TestDoctorHint(t *testing.T) {
 	}
 	for i := range n.status.Groups {
 		if g := n.status.Groups[i]; g.Faults != nil {
-			if _, out, _ := run(t, Env{}, "--socket", socket, "show", g.Name); !strings.Contains(out, "signature_refused, peer_deaf: run `vipctl doctor`") {
+			_, out, _ := run(t, Env{}, "--socket", socket, "show", g.Name)
+			if !strings.Contains(out, "signature_refused, peer_deaf: run `vipctl doctor`") {
 				t.Errorf("show: %s", out)
 			}
 		}

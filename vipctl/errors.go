@@ -13,7 +13,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-// usageError is a command line that cannot be understood.
+// usageError is a wrong command line.
 type usageError struct{ msg string }
 
 func (e *usageError) Error() string { return e.msg }
@@ -22,10 +22,10 @@ func usagef(format string, args ...any) error {
 	return &usageError{fmt.Sprintf(format, args...)}
 }
 
-// degradedError makes --check end with its own code.
+// degradedError ends `status --check` and `doctor` with [ExitDegraded].
 type degradedError struct {
 	why  string
-	told bool // on stdout already
+	told bool // already on stdout
 }
 
 func (e *degradedError) Error() string { return "degraded: " + e.why }
@@ -35,6 +35,7 @@ func exitCode(err error) int {
 		usage       *usageError
 		degraded    *degradedError
 		unreachable *api.UnreachableError
+		failed      *checkFailedError
 		library     cli.ExitCoder
 	)
 	switch {
@@ -42,9 +43,11 @@ func exitCode(err error) int {
 		return ExitOK
 	case errors.As(err, &unreachable):
 		return ExitUnreachable
+	case errors.As(err, &failed):
+		return failed.code
 	case errors.As(err, &degraded):
 		return ExitDegraded
-	case errors.As(err, &usage), errors.As(err, &library): // the library's own are about help topics
+	case errors.As(err, &usage), errors.As(err, &library): // the library's are about help topics
 		return ExitUsage
 	}
 	return ExitFailure
@@ -54,32 +57,32 @@ func onUsageError(c *cli.Context, err error, _ bool) error {
 	return usagef("%v; see `%s --help`", err, commandName(c))
 }
 
-// commandName is the command as it was typed, without flags.
+// commandName is the command as typed, without flags.
 func commandName(c *cli.Context) string {
-	name := c.Command.HelpName
-	if name == "" {
+	if c.Command.HelpName == "" {
 		return "vipctl"
 	}
-	return name
+	return c.Command.HelpName
 }
 
-// unknownCommand is the action of whatever only has commands below it.
-func unknownCommand(c *cli.Context, commands []*cli.Command, name string) error {
+// unknownCommand is the action of a command that only has subcommands.
+func unknownCommand(c *cli.Context) error {
 	var names []string
-	for _, sub := range commands {
+	for _, sub := range c.Command.Subcommands {
 		if !sub.Hidden {
 			names = append(names, sub.Name)
 		}
 	}
+	list := strings.Join(names, ", ")
 	if !c.Args().Present() {
-		return usagef("which command? There are %s; see `%s --help`", strings.Join(names, ", "), name)
+		return usagef("which command? There are %s; see `%s --help`", list, commandName(c))
 	}
 	typed := c.Args().First()
-	return usagef("there is no command %q; %sthere are %s", typed, suggestion(names, typed), strings.Join(names, ", "))
+	return usagef("there is no command %q; %sthere are %s", typed, suggestion(names, typed), list)
 }
 
-// suggestion is the command that was meant, if one is near: the first with the longest
-// common beginning of two letters or more, or all its letters in another order.
+// suggestion names the first command that has the same letters as the typed word or shares the
+// longest prefix with it, of two letters or more.
 func suggestion(names []string, typed string) string {
 	best, most := "", 1
 	for _, name := range names {
@@ -87,7 +90,7 @@ func suggestion(names []string, typed string) string {
 		for n < min(len(name), len(typed)) && name[n] == typed[n] {
 			n++
 		}
-		if sameLetters(name, typed) {
+		if sortedLetters(name) == sortedLetters(typed) {
 			n = len(name)
 		}
 		if n > most {
@@ -100,18 +103,25 @@ func suggestion(names []string, typed string) string {
 	return "did you mean " + best + "? "
 }
 
-func sameLetters(a, b string) bool {
-	x, y := []byte(a), []byte(b)
-	slices.Sort(x)
-	slices.Sort(y)
-	return string(x) == string(y)
+func sortedLetters(s string) string {
+	letters := []byte(s)
+	slices.Sort(letters)
+	return string(letters)
 }
 
-// oneOf holds a flag to its values.
-func oneOf(c *cli.Context, flag string, allowed ...string) (string, error) {
-	v := c.String(flag)
-	if slices.Contains(allowed, v) {
-		return v, nil
+// groupError replaces the daemon's error for an unknown group by one that lists the groups.
+func (p *program) groupError(c *cli.Context, name string, err error) error {
+	refused, ok := errors.AsType[*api.Error](err)
+	if !ok || refused.Code != api.CodeNoSuchGroup {
+		return err
 	}
-	return "", usagef("--%s %q is unknown; allowed are %s", flag, v, strings.Join(allowed, ", "))
+	st, err := p.client(c).Status(c.Context)
+	switch {
+	case err != nil:
+		return err
+	case len(st.Groups) == 0:
+		return fmt.Errorf("there is no group %s: no virtual IPs are configured; "+
+			"add a [[vip]] to vipd.toml and run `vipctl reload`", name)
+	}
+	return fmt.Errorf("there is no group %s; there are %s", name, strings.Join(groupNames(&st), ", "))
 }

@@ -25,11 +25,25 @@ func healthy() api.Status {
 				Addresses: []string{"203.0.113.1/24"}, AdvBase: 1, Dataplane: api.Dataplane{Mode: "generic"},
 			},
 			{
-				Name: "eth2@3", Interface: "eth2", VHID: 3, State: api.StateMaster, Reason: "master_timeout", Since: since,
-				Description: "LAN gateway", Addresses: []string{"192.0.2.100/24", "192.0.2.101/24"}, VirtualMAC: "00:00:5e:00:01:03",
-				AdvBase: 1, Dataplane: api.Dataplane{Mode: "generic", Egress: "tcx", Answering: true},
-				Master:     &api.Master{Address: "192.0.2.12", AdvBase: 1, AdvSkew: 100, LastSeen: testNow().Add(-2 * time.Hour)},
-				Generation: 4, LeaseRemainingSeconds: 2.9,
+				Name:        "eth2@3",
+				Interface:   "eth2",
+				VHID:        3,
+				State:       api.StateMaster,
+				Reason:      "master_timeout",
+				Since:       since,
+				Description: "LAN gateway",
+				Addresses:   []string{"192.0.2.100/24", "192.0.2.101/24"},
+				VirtualMAC:  "00:00:5e:00:01:03",
+				AdvBase:     1,
+				Dataplane:   api.Dataplane{Mode: "generic", Egress: "tcx", Answering: true},
+				Master: &api.Master{
+					Address:  "192.0.2.12",
+					AdvBase:  1,
+					AdvSkew:  100,
+					LastSeen: testNow().Add(-2 * time.Hour),
+				},
+				Generation:            4,
+				LeaseRemainingSeconds: 2.9,
 				Counters: api.Counters{
 					AdvertisementsSent: 185, AdvertisementsReceived: 3,
 					AdvertisementsRejected: map[string]uint64{"bad_hmac": 2, "loop": 1, "bad_ttl": 0},
@@ -42,7 +56,7 @@ func healthy() api.Status {
 	}
 }
 
-// troubled is a node on which nothing is as it should be.
+// troubled is a node with many faults.
 func troubled() api.Status {
 	st := healthy()
 	st.Maintenance, st.Demotion = true, 480
@@ -61,15 +75,26 @@ func troubled() api.Status {
 	return st
 }
 
-// rotating is a dual-stack node in a change of password, demoted for a while.
+// rotating is a dual-stack node that changes its password and is demoted for some time.
 func rotating() api.Status {
 	st := healthy()
 	st.Demotion = 340
 	st.Demotions = []api.Demotion{
-		{Name: "check:uplink", Value: 240, Since: testNow().Add(-time.Minute), Reason: "arp 192.0.2.1 on eth0: no answer within 1s"},
+		{
+			Name:   "check:uplink",
+			Value:  240,
+			Since:  testNow().Add(-time.Minute),
+			Reason: "arp 192.0.2.1 on eth0: no answer within 1s",
+		},
 		{Name: "maintenance", Value: 240, Since: testNow().Add(-time.Hour), Reason: "entered by the operator"},
 		{Name: "relief", Value: -240, Since: testNow().Add(-time.Hour)},
-		{Name: "upgrade", Value: 100, Since: testNow().Add(-2 * time.Minute), Expires: testNow().Add(8 * time.Minute), Reason: "router upgrade"},
+		{
+			Name:    "upgrade",
+			Value:   100,
+			Since:   testNow().Add(-2 * time.Minute),
+			Expires: testNow().Add(8 * time.Minute),
+			Reason:  "router upgrade",
+		},
 	}
 	g := &st.Groups[2]
 	g.Families = []api.Family{

@@ -9,8 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// TestEveryCommandHelps walks all commands.
-func TestEveryCommandHelps(t *testing.T) {
+// Every command has a help text with an example.
+func TestEveryCommandHasHelp(t *testing.T) {
 	var walk func(path []string, commands []*cli.Command)
 	walk = func(path []string, commands []*cli.Command) {
 		for _, c := range commands {
@@ -19,7 +19,10 @@ func TestEveryCommandHelps(t *testing.T) {
 			}
 			at := append(append([]string{}, path...), c.Name)
 			code, out, errs := run(t, Env{}, append(at, "--help")...)
-			if code != ExitOK || errs != "" || c.Usage == "" || !strings.Contains(out, "EXAMPLE:\n      vipctl "+strings.Join(at, " ")) && !strings.Contains(out, "EXAMPLE:\n      source") || !strings.Contains(out, "--socket PATH") {
+			if code != ExitOK || errs != "" || c.Usage == "" ||
+				!strings.Contains(out, "EXAMPLE:\n      vipctl "+strings.Join(at, " ")) &&
+					!strings.Contains(out, "EXAMPLE:\n      source") ||
+				!strings.Contains(out, "--socket PATH") {
 				t.Errorf("%q: exit %d, %s\n%s", at, code, errs, out)
 			}
 			walk(at, c.Subcommands)

@@ -17,112 +17,98 @@ import (
 func (p *program) historyCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "history",
-		Usage:     "show past transitions and why they came",
+		Usage:     "show past transitions and their causes",
 		UsageText: "vipctl history [-n N] [-o table|json] [GROUP]",
 		ArgsUsage: "[GROUP]",
-		Description: example(fmt.Sprintf("The last %d transitions, oldest first, also of earlier runs of vipd. CAUSE is the advert that made this node decide:\n"+
-			"its sender with advbase/advskew. LAG is how late the decision came; a long one means that vipd was not run in time.\n"+
-			"HOOK is what came of the group's hook, if it has one; -o json has its output.", api.MaxHistory),
-			"vipctl history", "vipctl history -n 20 eth0@1"),
+		Description: example(fmt.Sprintf(
+			"The last %d transitions, oldest first, including those of earlier runs of vipd. CAUSE is the advertisement\n"+
+				"behind the decision, as sender and advbase/advskew; for address_conflict it is the MAC that another host\n"+
+				"announced for an address of the group. LAG is how late the decision was made; a long one means that vipd was\n"+
+				"not scheduled in time. HOOK is the result of the group's hook; -o json has its output.", api.MaxHistory),
+			"vipctl history",
+			"vipctl history -n 20 eth0@1",
+		),
 		Flags: []cli.Flag{
-			outputFlag(formatTable, formatJSON),
-			&cli.IntFlag{Name: "n", Usage: "only the newest `N`", DefaultText: "all"},
+			tableOrJSON(),
+			&cli.IntFlag{Name: "n", Usage: "show only the newest `N`", DefaultText: "all"},
 		},
 		BashComplete: p.completeGroups,
-		Action:       p.history,
+		Action:       withArguments(p.history),
 	}
 }
 
-func (p *program) history(c *cli.Context) error {
-	group, err := optional(c, "GROUP")
-	if err != nil {
-		return err
-	}
-	format, err := oneOf(c, "output", formatTable, formatJSON)
-	if err != nil {
-		return err
-	}
+func (p *program) history(c *cli.Context, args []string) error {
 	n := c.Int("n")
 	if n < 0 || n == 0 && c.IsSet("n") {
 		return usagef("-n %d is not allowed; allowed are numbers from 1", n)
 	}
-	raw, err := p.client(c).RawHistory(c.Context, group, n)
+	raw, err := p.client(c).RawHistory(c.Context, args[0], n)
 	if err != nil {
-		if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeNoSuchGroup {
-			return p.noSuchGroup(c, group)
+		return p.groupError(c, args[0], err)
+	}
+	return printAnswer(p, c, raw, "the history", func(h *api.History) {
+		p.printf("%s", p.historyView(h))
+		if h.Damaged > 0 {
+			p.warn("%d damaged lines of earlier runs were skipped", h.Damaged)
 		}
-		return err
-	}
-	if format == formatJSON {
-		return p.raw(raw)
-	}
-	var h api.History
-	if err := understand(raw, "the history", &h); err != nil {
-		return err
-	}
-	p.printf("%s", p.historyView(&h))
-	if h.Damaged > 0 {
-		p.warn("%d damaged lines of earlier runs were skipped", h.Damaged)
-	}
-	if h.Unsaved != "" {
-		p.warn("the history is not on disk and would be lost with vipd: %s", h.Unsaved)
-	}
-	return nil
+		if h.Unsaved != "" {
+			p.warn("the history is not on disk and is lost when vipd exits: %s", h.Unsaved)
+		}
+	})
 }
 
 func (p *program) historyView(h *api.History) string {
 	if len(h.Transitions) == 0 {
 		return "Nothing happened yet.\n"
 	}
-	now := p.env.Now()
-	var t table
 	hooked := slices.ContainsFunc(h.Transitions, func(e api.Transition) bool { return e.Hook != nil })
-	header := make([]cell, 0, 8)
-	for _, s := range []string{"TIME", "GROUP", "FROM", "TO", "REASON", "CAUSE", "LAG"} {
-		header = append(header, plain(s))
-	}
+	header := []string{"TIME", "GROUP", "FROM", "TO", "REASON", "CAUSE", "LAG"}
 	if hooked {
-		header = append(header, plain("HOOK"))
+		header = append(header, "HOOK")
 	}
+	var t table
 	t.add(header...)
 	for i := range h.Transitions {
 		e := &h.Transitions[i]
-		row := []cell{
-			plain(e.Time.In(now.Location()).Format("2006-01-02 15:04:05.000")), plain(e.Group), plain(e.From),
-			{text: e.To, colour: stateColour(e.To)},
-			plain(e.Reason), plain(causeText(e.Cause)), plain(lagText(e.LagSeconds)),
+		row := []string{
+			p.clock(e.Time, toMillis), e.Group, e.From, p.paint(stateColour(e.To), e.To),
+			e.Reason, entryCause(e), lagText(e.LagSeconds),
 		}
 		if hooked {
-			row = append(row, hookCell(e.Hook))
+			row = append(row, p.hookText(e.Hook))
 		}
 		t.add(row...)
 	}
-	return t.String(p.colour)
+	return t.String()
 }
 
-// hookCell is how the hook was told, in few words; -o json has its output.
-func hookCell(run *api.HookRun) cell {
+// hookText is the result of a hook without its output.
+func (p *program) hookText(run *api.HookRun) string {
 	switch {
 	case run == nil:
-		return plain("-")
+		return "-"
 	case run.Outcome == api.HookOK:
-		return cell{"ok " + lagText(run.DurationSeconds), green}
+		return p.paint(green, "ok "+lagText(run.DurationSeconds))
 	case run.Outcome == api.HookWaiting, run.Outcome == api.HookSkipped:
-		return plain(run.Outcome)
+		return run.Outcome
 	case run.Outcome == api.HookFailed && run.Error != "":
-		return cell{run.Error, red}
+		return p.paint(red, run.Error)
 	}
-	return cell{strings.ReplaceAll(run.Outcome, "_", " "), red}
+	return p.paint(red, strings.ReplaceAll(run.Outcome, "_", " "))
 }
 
-func stateColour(state string) string {
-	switch state {
-	case api.StateMaster:
-		return green
-	case api.StateBackup:
-		return yellow
+// entryCause is the advertisement, or the host that announced addresses of the group.
+func entryCause(e *api.Transition) string {
+	c := e.Conflict
+	switch {
+	case c == nil:
+		return causeText(e.Cause)
+	case len(c.Addresses) == 1:
+		return c.MAC + " " + c.Addresses[0]
+	case len(c.Addresses) > 1:
+		return fmt.Sprintf("%s %s +%d", c.MAC, c.Addresses[0], len(c.Addresses)-1)
 	}
-	return red
+	return c.MAC
 }
 
 func causeText(c *api.Cause) string {
@@ -135,34 +121,23 @@ func causeText(c *api.Cause) string {
 	return fmt.Sprintf("%s %d/%d", c.Address, c.AdvBase, c.AdvSkew)
 }
 
-// lagText is a short time; most lags are far below a millisecond.
-func lagText(seconds float64) string {
-	switch {
-	case seconds == 0: // nothing was due
-		return "-"
-	case seconds < 0.01:
-		return fmt.Sprintf("%.1f ms", seconds*1000)
-	default:
-		return span(seconds)
-	}
-}
-
 func (p *program) eventsCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "events",
-		Usage:     "print what happens as it happens, as JSON lines",
+		Usage:     "print events as they happen, as JSON lines",
 		UsageText: "vipctl events",
-		Description: example("One JSON object a line, until Ctrl-C: transitions, changes of the demotion, and the operator's switches. The first line is\n"+
-			"the beginning of the stream. A reader that does not keep up gets a last line with the event \"dropped\".",
-			"vipctl events", "vipctl events | jq -r 'select(.event == \"transition\").transition | .group + \" \" + .to'"),
-		Action: p.events,
+		Description: example(
+			"One JSON object per line, until Ctrl-C: transitions, address conflicts, and changes of the demotion and of the\n"+
+				"operator's switches. The first line marks the start of the stream. A reader that does not keep up is\n"+
+				"disconnected; its last line has the event \"dropped\".",
+			"vipctl events",
+			"vipctl events | jq -r 'select(.event == \"transition\").transition | .group + \" \" + .to'",
+		),
+		Action: withArguments(p.events),
 	}
 }
 
-func (p *program) events(c *cli.Context) error {
-	if _, err := arguments(c); err != nil {
-		return err
-	}
+func (p *program) events(c *cli.Context, _ []string) error {
 	dropped := false
 	err := p.client(c).Events(c.Context, func(line []byte) error {
 		p.printf("%s\n", line)
@@ -171,7 +146,8 @@ func (p *program) events(c *cli.Context) error {
 		return p.lost
 	})
 	if dropped {
-		return errors.New("vipd dropped this reader, which did not keep up; start it again, and look at `vipctl history` for what it missed")
+		return errors.New("vipd dropped this reader, which did not keep up; start it again, " +
+			"and run `vipctl history` for what it missed")
 	}
 	return err
 }

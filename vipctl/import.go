@@ -5,7 +5,6 @@ package vipctl
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,70 +14,81 @@ import (
 	"vipd/vipctl/convert"
 )
 
-const formatTOML = "toml"
+// converter is one of the functions of package convert.
+type converter func(convert.File, convert.Options) (*convert.Result, error)
 
 func (p *program) importCommand() *cli.Command {
-	sub := func(name, usage, text string, lines []string, do func(convert.File, convert.Options) (*convert.Result, error)) *cli.Command {
-		return &cli.Command{
-			Name: name, Usage: usage, UsageText: "vipctl import " + name + " [--key-dir DIR] [--write-keys] [-o toml|json] FILE",
-			ArgsUsage:   "FILE",
-			Description: example(text, lines...),
-			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: formatTOML, Usage: "`FORMAT`: toml, json"},
-				&cli.StringFlag{Name: "key-dir", Value: "/etc/vipd", Usage: "let password_file point into `DIR`"},
-				&cli.BoolFlag{Name: "write-keys", Usage: "write the password files, which only root may read; none is overwritten"},
-			},
-			Action: func(c *cli.Context) error { return p.importFile(c, do) },
-		}
-	}
-	cmd := &cli.Command{
+	return &cli.Command{
 		Name:      "import",
-		Usage:     "turn the settings of another daemon into a config of vipd",
+		Usage:     "convert the settings of another daemon to a vipd config",
 		UsageText: "vipctl import ucarp|keepalived FILE",
-		Description: example("Prints a config for vipd and, as comments in it and on stderr, what has no equal or must be decided. Nothing is\n"+
-			"changed, and passwords are not printed. FILE may be - for the standard input.",
-			"vipctl import keepalived /etc/keepalived/keepalived.conf > vipd.toml", "vipctl import ucarp /etc/network/interfaces"),
+		Description: example(
+			"Prints a config for vipd. Anything without an equivalent, or that needs a decision, is reported as comments in\n"+
+				"it and on stderr. Nothing is changed, and passwords are not printed. FILE may be - for standard input.",
+			"vipctl import keepalived /etc/keepalived/keepalived.conf > vipd.toml",
+			"vipctl import ucarp /etc/network/interfaces",
+		),
 		Subcommands: []*cli.Command{
-			sub("ucarp", "of ucarp's command lines, or of Debian's /etc/network/interfaces",
-				"FILE is a script, crontab or unit file with command lines of ucarp, or /etc/network/interfaces with ucarp- options.",
-				[]string{"vipctl import ucarp --write-keys /etc/network/interfaces > vipd.toml", "vipctl import ucarp /etc/systemd/system/ucarp.service"}, convert.Ucarp),
-			sub("keepalived", "of keepalived.conf, its VRRP part",
-				"Each vrrp_instance becomes a [[vip]], each tracked script or interface a [[check]]. Files that are included are read as well.\n"+
-					"VRRP and CARP do not understand each other: change all nodes of a group at once.",
-				[]string{"vipctl import keepalived /etc/keepalived/keepalived.conf > vipd.toml && vipctl config check vipd.toml"}, convert.Keepalived),
+			p.importFrom("ucarp",
+				"convert ucarp command lines, Debian's /etc/network/interfaces or Fedora's vip-*.conf",
+				"FILE is a script, crontab or unit file with ucarp command lines, /etc/network/interfaces with ucarp- options,\n"+
+					"or a vip-*.conf of Fedora's package, with the defaults of the vip-common.conf next to it.",
+				[]string{
+					"vipctl import ucarp --write-keys /etc/network/interfaces > vipd.toml",
+					"vipctl import ucarp /etc/systemd/system/ucarp.service",
+					"vipctl import ucarp /etc/ucarp/vip-001.conf",
+				},
+				convert.Ucarp),
+			p.importFrom("keepalived",
+				"convert the VRRP part of keepalived.conf",
+				"Each vrrp_instance becomes a [[vip]], each tracked script or interface a [[check]]. Included files are read as\n"+
+					"well. VRRP and CARP do not interoperate: change all nodes of a group at once.",
+				[]string{
+					"vipctl import keepalived /etc/keepalived/keepalived.conf > vipd.toml && vipctl config check vipd.toml",
+				},
+				convert.Keepalived),
 		},
 	}
-	cmd.Action = func(c *cli.Context) error { return unknownCommand(c, cmd.Subcommands, "vipctl import") }
-	return cmd
 }
 
-func (p *program) importFile(c *cli.Context, do func(convert.File, convert.Options) (*convert.Result, error)) error {
-	args, err := arguments(c, "FILE")
-	if err != nil {
-		return err
+func (p *program) importFrom(name, usage, text string, examples []string, do converter) *cli.Command {
+	return &cli.Command{
+		Name:        name,
+		Usage:       usage,
+		UsageText:   "vipctl import " + name + " [--key-dir DIR] [--write-keys] [-o toml|json] FILE",
+		ArgsUsage:   "FILE",
+		Description: example(text, examples...),
+		Flags: []cli.Flag{
+			outputFlag(formatTOML, formatJSON),
+			&cli.StringFlag{Name: "key-dir", Value: "/etc/vipd", Usage: "set password_file to a path in `DIR`"},
+			&cli.BoolFlag{
+				Name:  "write-keys",
+				Usage: "write the password files, readable by root only; existing files are not overwritten",
+			},
+		},
+		Action: withArguments(func(c *cli.Context, args []string) error { return p.importFile(c, args[0], do) }),
 	}
-	format, err := oneOf(c, "output", formatTOML, formatJSON)
-	if err != nil {
-		return err
-	}
+}
+
+func (p *program) importFile(c *cli.Context, path string, do converter) error {
 	dir, err := filepath.Abs(c.String("key-dir"))
 	if err != nil {
 		return err
 	}
-	file, err := p.readImport(args[0])
+	file, err := p.readImport(path)
 	if err != nil {
 		return err
 	}
 	result, err := do(file, convert.Options{KeyDir: dir, Include: includeFiles})
 	if err != nil {
-		return fmt.Errorf("%s cannot be turned into a config:\n%w", file.Name, err)
+		return fmt.Errorf("%s cannot be converted:\n%w", file.Name, err)
 	}
 	if c.Bool("write-keys") {
 		if err := p.writeKeys(result.Keys); err != nil {
 			return err
 		}
 	}
-	if format == formatJSON {
+	if wantsJSON(c) {
 		return p.importJSON(result)
 	}
 	p.printf("%s", result.TOML)
@@ -104,7 +114,7 @@ func (p *program) importJSON(result *convert.Result) error {
 	return p.json(out)
 }
 
-// maxImport is more than any file of settings has.
+// maxImport is larger than any file of settings.
 const maxImport = 16 << 20
 
 func (p *program) readImport(path string) (convert.File, error) {
@@ -112,7 +122,7 @@ func (p *program) readImport(path string) (convert.File, error) {
 		if p.env.Stdin == nil {
 			return convert.File{}, errors.New("there is no standard input")
 		}
-		data, err := readAll(p.env.Stdin, "the standard input")
+		data, err := readAll(p.env.Stdin, "standard input", maxImport)
 		return convert.File{Name: "stdin", Data: data}, err
 	}
 	f, err := os.Open(path)
@@ -120,19 +130,11 @@ func (p *program) readImport(path string) (convert.File, error) {
 		return convert.File{}, err
 	}
 	defer f.Close()
-	data, err := readAll(f, path)
+	data, err := readAll(f, path, maxImport)
 	return convert.File{Name: path, Data: data}, err
 }
 
-func readAll(r io.Reader, name string) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxImport+1))
-	if err == nil && len(data) > maxImport {
-		err = fmt.Errorf("%s is larger than %d bytes", name, maxImport)
-	}
-	return data, err
-}
-
-// includeFiles is how keepalived finds them: a pattern, relative to the file it stands in.
+// includeFiles reads the files of a pattern, which is relative to the including file as in keepalived.
 func includeFiles(from, pattern string) ([]convert.File, error) {
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(filepath.Dir(from), pattern)
@@ -148,7 +150,7 @@ func includeFiles(from, pattern string) ([]convert.File, error) {
 			return nil, err
 		}
 		if !info.Mode().IsRegular() || info.Size() > maxImport {
-			continue // as keepalived, which skips what is no file
+			continue // keepalived skips them, too
 		}
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -159,11 +161,11 @@ func includeFiles(from, pattern string) ([]convert.File, error) {
 	return out, nil
 }
 
-// writeKeys never replaces a file: another daemon may live by it.
+// writeKeys never replaces a file: another daemon may use it.
 func (p *program) writeKeys(keys []convert.Key) error {
 	for _, key := range keys {
 		if err := os.MkdirAll(filepath.Dir(key.Path), 0o755); err != nil {
-			return fmt.Errorf("make the directory of the password files: %w", err)
+			return fmt.Errorf("cannot create the directory of the password files: %w", err)
 		}
 		f, err := os.OpenFile(key.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrExist) {
@@ -171,14 +173,15 @@ func (p *program) writeKeys(keys []convert.Key) error {
 			if readErr == nil && string(there) == key.Password+"\n" {
 				continue
 			}
-			return fmt.Errorf("%s is there already with something else in it: move it away, or name another directory with --key-dir", key.Path)
+			return fmt.Errorf("%s already exists with another password: move it away, "+
+				"or select another directory with --key-dir", key.Path)
 		}
 		if err != nil {
-			return fmt.Errorf("write a password file: %w", err)
+			return fmt.Errorf("cannot write a password file: %w", err)
 		}
 		_, err = f.WriteString(key.Password + "\n")
 		if err = errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("write a password file: %w", errors.Join(err, os.Remove(key.Path)))
+			return fmt.Errorf("cannot write a password file: %w", errors.Join(err, os.Remove(key.Path)))
 		}
 		p.warn("wrote %s", key.Path)
 	}

@@ -21,7 +21,8 @@ func TestImport(t *testing.T) {
 	key := filepath.Join(keys, "eth0-1.key")
 
 	code, out, errs := run(t, Env{}, "import", "ucarp", script, "--key-dir", keys)
-	if code != ExitOK || !strings.Contains(out, "password_file = \""+key+"\"\n") || !strings.HasPrefix(errs, "vipctl: "+script+":1: the prefix length of 192.0.2.1") {
+	if code != ExitOK || !strings.Contains(out, "password_file = \""+key+"\"\n") ||
+		!strings.HasPrefix(errs, "vipctl: "+script+":1: the prefix length of 192.0.2.1") {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 	if _, err := os.Stat(keys); err == nil {
@@ -45,7 +46,7 @@ func TestImport(t *testing.T) {
 		t.Errorf("key %q, %v, %v", text, info, err)
 	}
 	code, out, errs = fromStdin(strings.Replace(command, "sesame", "other", 1), "--key-dir", keys, "--write-keys")
-	if code != ExitFailure || out != "" || !strings.Contains(errs, key+" is there already with something else in it") {
+	if code != ExitFailure || out != "" || !strings.Contains(errs, key+" already exists with another password") {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 
@@ -57,7 +58,8 @@ func TestImport(t *testing.T) {
 		}
 	}
 	code, out, errs = run(t, Env{}, "import", "ucarp", "-o", "json", script)
-	if err := json.Unmarshal([]byte(out), &doc); code != ExitOK || errs != "" || err != nil || !strings.Contains(doc.TOML, "[[vip]]") || len(doc.Notes) != 2 || doc.Notes[0].Line != 1 {
+	if err := json.Unmarshal([]byte(out), &doc); code != ExitOK || errs != "" || err != nil ||
+		!strings.Contains(doc.TOML, "[[vip]]") || len(doc.Notes) != 2 || doc.Notes[0].Line != 1 {
 		t.Errorf("exit %d, %v, %q, %+v", code, err, errs, doc)
 	}
 	if strings.Contains(out, "sesame") {
@@ -82,10 +84,20 @@ func TestImportRefused(t *testing.T) {
 		{[]string{"import"}, ExitUsage, "vipctl: which command? There are ucarp, keepalived"},
 		{[]string{"import", "vrrpd"}, ExitUsage, "vipctl: there is no command \"vrrpd\"; there are ucarp, keepalived"},
 		{[]string{"import", "ucarp"}, ExitUsage, "vipctl: FILE is missing: `vipctl import ucarp [flags] FILE`"},
-		{[]string{"import", "ucarp", "-o", "table", conf}, ExitUsage, "vipctl: --output \"table\" is unknown; allowed are toml, json"},
+		{
+			[]string{"import", "ucarp", "-o", "table", conf},
+			ExitUsage,
+			"vipctl: --output \"table\" is unknown; allowed are toml, json",
+		},
 		{[]string{"import", "ucarp", "/none"}, ExitFailure, "vipctl: open /none: no such file or directory"},
 		{[]string{"import", "ucarp", "-"}, ExitFailure, "vipctl: there is no standard input"},
-		{[]string{"import", "keepalived", conf}, ExitFailure, "vipctl: " + conf + " cannot be turned into a config:\n" + dir + "/part.conf:2: the { of this block is not closed\n" + dir + "/part.conf:2: vrrp_instance V has no interface\n"},
+		{
+			[]string{"import", "keepalived", conf},
+			ExitFailure,
+			"vipctl: " + conf + " cannot be converted:\n" +
+				dir + "/part.conf:2: the { of this block is not closed\n" +
+				dir + "/part.conf:2: vrrp_instance V has no interface\n",
+		},
 	} {
 		code, out, errs := run(t, Env{}, tt.args...)
 		if code != tt.code || out != "" || !strings.HasPrefix(errs, tt.want) {

@@ -12,11 +12,17 @@ import (
 	"testing"
 )
 
-// TestImports: of the agent vipctl knows the control API alone, and that knows nothing
-// of vipd.
+// vipctl imports nothing of the agent but the control API, which imports nothing of vipd.
 func TestImports(t *testing.T) {
 	t.Parallel()
-	for dir, allowed := range map[string][]string{".": {"vipd/agent/control/api", "vipd/agent/control/api/pcapng", "vipd/vipctl/convert"}, "convert": nil, "manpage": nil, "../agent/control/api": nil, "../agent/control/api/pcapng": {"vipd/agent/control/api"}, "../cmd/vipctl": {"vipd/vipctl"}} {
+	for dir, allowed := range map[string][]string{
+		".":                           {"vipd/agent/control/api", "vipd/agent/control/api/pcapng", "vipd/vipctl/convert"},
+		"convert":                     nil,
+		"manpage":                     nil,
+		"../agent/control/api":        nil,
+		"../agent/control/api/pcapng": {"vipd/agent/control/api"},
+		"../cmd/vipctl":               {"vipd/vipctl"},
+	} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatal(dir, files, err)

@@ -14,7 +14,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-// node is a daemon with a real socket and canned answers.
+// node is a daemon with a real socket and fixed answers.
 type node struct {
 	mu     sync.Mutex
 	status api.Status
@@ -36,6 +36,16 @@ type node struct {
 	records   []api.Record
 	lines     []api.CaptureLine
 	ends      bool // the stream
+
+	checks   api.Checks
+	checkRun api.CheckRun
+}
+
+func (n *node) Checks(context.Context) (api.Checks, error) { return n.checks, n.err }
+
+func (n *node) RunCheck(_ context.Context, name string) (api.CheckRun, error) {
+	_, err := n.did("check " + name)
+	return n.checkRun, err
 }
 
 func (n *node) Status(context.Context) (api.Status, error) {
@@ -144,7 +154,7 @@ func (n *node) Capture(ctx context.Context, group string) (api.CaptureBegin, <-c
 	return api.CaptureBegin{Node: "fw1", Version: api.Version, Group: group, Interface: "eth0"}, lines, func() {}, err
 }
 
-func (n *node) Reload(context.Context) (api.Reload, error) {
+func (n *node) Reload(context.Context, bool) (api.Reload, error) {
 	_, err := n.did("reload")
 	return n.reload, err
 }
@@ -189,7 +199,7 @@ func (n *node) serve(t *testing.T) (socket string) {
 // serveAt serves until stop is called or the test ends.
 func (n *node) serveAt(t *testing.T, socket string) (stop func()) {
 	t.Helper()
-	s := control.New(n, control.Options{Socket: socket, Version: api.Version})
+	s := control.New(n, control.Options{Socket: socket})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

@@ -18,55 +18,45 @@ import (
 func (p *program) planCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "plan",
-		Usage:     "tell what a reload of a config would change, and which virtual IPs would move",
+		Usage:     "show what a reload would change, and which virtual IPs would move",
 		UsageText: "vipctl plan [-o table|json] [FILE]",
 		ArgsUsage: "[FILE]",
-		Description: example("The running vipd compares FILE with what it runs, and changes nothing. Without FILE it takes the file that it was\n"+
-			"started with, as it is now: what `vipctl reload` would do. The exit code is 0 when the config is valid, whatever it\n"+
-			"would change, and 1 when a reload would refuse it; then every problem is told.",
-			"vipctl plan /etc/vipd/vipd.toml && vipctl reload", "vipctl plan -o json new.toml | jq .moves"),
-		Flags:  []cli.Flag{outputFlag(formatTable, formatJSON)},
-		Action: p.planFile,
+		Description: example(
+			"The running vipd compares FILE with its running configuration and changes nothing. Without FILE it compares its\n"+
+				"own file, as `vipctl reload` would. The exit code is 0 if the config is valid, whatever it would change, and 1\n"+
+				"if a reload would refuse it; then every problem is listed.",
+			"vipctl plan /etc/vipd/vipd.toml && vipctl reload",
+			"vipctl plan -o json new.toml | jq .moves",
+		),
+		Flags:  []cli.Flag{tableOrJSON()},
+		Action: withArguments(p.plan),
 	}
 }
 
-func (p *program) planFile(c *cli.Context) error {
-	path, err := optional(c, "FILE")
-	if err != nil {
-		return err
-	}
-	format, err := oneOf(c, "output", formatTable, formatJSON)
-	if err != nil {
-		return err
-	}
+func (p *program) plan(c *cli.Context, args []string) error {
 	var file *api.ConfigFile
-	if path != "" {
-		if file, err = readConfig(path); err != nil {
+	if args[0] != "" {
+		var err error
+		if file, err = readConfig(args[0]); err != nil {
 			return err
 		}
 	}
 	raw, err := p.client(c).RawPlan(c.Context, file)
 	if err != nil {
 		if _, down := errors.AsType[*api.UnreachableError](err); down {
-			return fmt.Errorf("%w\nwithout it there is nothing to compare with; `vipctl config check FILE` checks a file alone", err)
+			return fmt.Errorf("%w\na plan needs the running vipd; `vipctl config check FILE` checks a file alone", err)
 		}
 		return err
 	}
-	if format == formatJSON {
-		return p.raw(raw)
-	}
-	var plan api.Plan
-	if err := understand(raw, "the plan", &plan); err != nil {
-		return err
-	}
-	p.printf("%s", p.planView(&plan))
-	for _, w := range plan.Warnings {
-		p.warn("warning: %s", w)
-	}
-	return nil
+	return printAnswer(p, c, raw, "the plan", func(plan *api.Plan) {
+		p.printf("%s", p.planView(plan))
+		for _, w := range plan.Warnings {
+			p.warn("warning: %s", w)
+		}
+	})
 }
 
-// readConfig reads the file here: the daemon's view of the filesystem may be another.
+// readConfig reads the file here: the daemon may see another filesystem.
 func readConfig(path string) (*api.ConfigFile, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -81,14 +71,17 @@ func readConfig(path string) (*api.ConfigFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(f, api.MaxConfig+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(text) > api.MaxConfig:
-		return nil, fmt.Errorf("%s is larger than %d bytes, which no config is", path, api.MaxConfig)
+	text, err := readAll(f, path, api.MaxConfig)
+	return &api.ConfigFile{Name: abs, Mode: uint32(info.Mode().Perm()), Text: text}, err
+}
+
+// readAll reads at most limit bytes; more are an error.
+func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%s exceeds the limit of %d bytes", name, limit)
 	}
-	return &api.ConfigFile{Name: abs, Mode: uint32(info.Mode().Perm()), Text: text}, nil
+	return data, err
 }
 
 func (p *program) planView(plan *api.Plan) string {
@@ -112,6 +105,10 @@ func (p *program) planView(plan *api.Plan) string {
 	default:
 		line("Not touched", plan.Untouched)
 	}
+	if plan.NeedsForce {
+		fmt.Fprintf(&b, "%s has no [[vip]]: all groups would be given up, which only `vipctl reload --force` does.\n",
+			plan.Source)
+	}
 	if plan.Moves {
 		b.WriteString("Virtual IPs would or could move; nothing was changed.\n")
 	} else {
@@ -122,13 +119,7 @@ func (p *program) planView(plan *api.Plan) string {
 
 func (p *program) planChange(c *api.PlanChange) string {
 	var b strings.Builder
-	sign := map[string]cell{
-		api.PlanAdd: {"+ add", green}, api.PlanRemove: {"- remove", red}, api.PlanModify: {"~ change", yellow}, api.PlanReach: {"~ reach", yellow},
-	}[c.Action]
-	if sign.text == "" {
-		sign = plain("? " + c.Action)
-	}
-	fmt.Fprintf(&b, "%s %s", paint(sign, p.colour), c.Group)
+	fmt.Fprintf(&b, "%s %s", p.planAction(c.Action), c.Group)
 	if c.State != "" {
 		fmt.Fprintf(&b, " (%s here)", c.State)
 	}
@@ -138,19 +129,33 @@ func (p *program) planChange(c *api.PlanChange) string {
 	b.WriteByte('\n')
 	for i := range c.Effects {
 		e := &c.Effects[i]
-		name := cell{strings.ReplaceAll(e.Effect, "_", " "), yellow}
+		colour := yellow
 		switch e.Effect {
 		case api.EffectNone:
 			fmt.Fprintf(&b, "    %s\n", e.Text)
 			continue
 		case api.EffectDeaf, api.EffectGivesUp:
-			name.colour = red
+			colour = red
 		}
-		fmt.Fprintf(&b, "    %s", paint(name, p.colour))
+		fmt.Fprintf(&b, "    %s", p.paint(colour, strings.ReplaceAll(e.Effect, "_", " ")))
 		if len(e.Addresses) > 0 {
 			fmt.Fprintf(&b, " %s", strings.Join(e.Addresses, ", "))
 		}
 		fmt.Fprintf(&b, ": %s\n", e.Text)
 	}
 	return b.String()
+}
+
+func (p *program) planAction(action string) string {
+	switch action {
+	case api.PlanAdd:
+		return p.paint(green, "+ add")
+	case api.PlanRemove:
+		return p.paint(red, "- remove")
+	case api.PlanModify:
+		return p.paint(yellow, "~ change")
+	case api.PlanReach:
+		return p.paint(yellow, "~ reach")
+	}
+	return "? " + action
 }

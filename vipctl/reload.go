@@ -12,44 +12,45 @@ func (p *program) reloadCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "reload",
 		Usage:     "read the configuration again and apply what changed",
-		UsageText: "vipctl reload [-o table|json]",
-		Description: example("A configuration with a problem is refused as a whole and nothing changes; groups that did not change are not touched.",
-			"vipctl reload"),
-		Flags:  []cli.Flag{outputFlag(formatTable, formatJSON)},
-		Action: p.reload,
+		UsageText: "vipctl reload [--force] [-o table|json]",
+		Description: example(
+			"A configuration with a problem is refused as a whole and nothing changes; groups that did not change are not\n"+
+				"touched. A configuration without groups is refused while there are groups, since a file that was emptied by\n"+
+				"mistake would release every address; --force applies it.",
+			"vipctl reload",
+		),
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "force", Usage: "apply a configuration without groups, which releases all virtual IPs"},
+			tableOrJSON(),
+		},
+		Action: withArguments(p.reload),
 	}
 }
 
-func (p *program) reload(c *cli.Context) error {
-	if _, err := arguments(c); err != nil {
+func (p *program) reload(c *cli.Context, _ []string) error {
+	r, err := p.client(c).Reload(c.Context, c.Bool("force"))
+	switch {
+	case err != nil:
 		return err
-	}
-	format, err := oneOf(c, "output", formatTable, formatJSON)
-	if err != nil {
-		return err
-	}
-	r, err := p.client(c).Reload(c.Context)
-	if err != nil {
-		return err
-	}
-	if format == formatJSON {
+	case wantsJSON(c):
 		return p.json(r)
 	}
 	var parts []string
-	for _, list := range []struct {
-		what  string
-		names []string
-	}{{"added ", r.Added}, {"removed ", r.Removed}, {"changed ", r.Changed}, {"in force ", r.Global}} {
-		if len(list.names) > 0 {
-			parts = append(parts, list.what+strings.Join(list.names, ", "))
+	add := func(what string, names []string) {
+		if len(names) > 0 {
+			parts = append(parts, what+" "+strings.Join(names, ", "))
 		}
 	}
+	add("added", r.Added)
+	add("removed", r.Removed)
+	add("changed", r.Changed)
+	add("in force", r.Global)
 	if parts == nil {
 		parts = []string{"nothing changed"}
 	}
 	p.printf("reloaded: %s\n", strings.Join(parts, "; "))
 	if len(r.NeedRestart) > 0 {
-		p.printf("only a restart of vipd puts in force: %s\n", strings.Join(r.NeedRestart, ", "))
+		p.printf("takes effect only after a restart of vipd: %s\n", strings.Join(r.NeedRestart, ", "))
 	}
 	for _, w := range r.Warnings {
 		p.warn("warning: %s", w)

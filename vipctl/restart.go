@@ -18,21 +18,20 @@ const (
 func (p *program) restartCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "restart",
-		Usage:     "replace the running vipd without giving anything up",
+		Usage:     "replace the running vipd without releasing any address",
 		UsageText: "vipctl restart [--timeout TIME]",
-		Description: example("vipd leaves without goodbye: addresses and kernel programs stay, and the kernel goes on answering until the lease ends.\n"+
-			"systemd starts the next vipd (Restart=always), which carries on. Returns when it answers; without a supervisor start it\n"+
-			"by hand at once.",
-			"vipctl restart"),
+		Description: example(
+			"vipd exits without a goodbye: addresses and kernel programs stay, and the kernel answers until the lease ends.\n"+
+				"systemd starts the next vipd (Restart=always), which carries on; without a supervisor start it by hand at once.\n"+
+				"Returns when the next vipd answers. A config that it would refuse is refused first, and the running vipd stays.",
+			"vipctl restart",
+		),
 		Flags:  []cli.Flag{&cli.DurationFlag{Name: "timeout", Value: restartTimeout, Usage: "wait `TIME` for the next vipd"}},
-		Action: p.restart,
+		Action: withArguments(p.restart),
 	}
 }
 
-func (p *program) restart(c *cli.Context) error {
-	if _, err := arguments(c); err != nil {
-		return err
-	}
+func (p *program) restart(c *cli.Context, _ []string) error {
 	client := p.client(c)
 	left, err := client.Restart(c.Context)
 	if err != nil {
@@ -52,8 +51,9 @@ func (p *program) restart(c *cli.Context) error {
 			if c.Err() != nil {
 				return context.Canceled
 			}
-			return fmt.Errorf("vipd (process %d) was asked to leave, and none answers in its place after %v: its addresses go when the lease ends; "+
-				"start it with `systemctl start vipd`, and look at its log", left.PID, c.Duration("timeout"))
+			return fmt.Errorf("vipd (process %d) was asked to exit, and none answers in its place after %v: "+
+				"its addresses are released when the lease ends; start it with `systemctl start vipd`, and check its log",
+				left.PID, c.Duration("timeout"))
 		case <-time.After(restartPoll):
 		}
 	}

@@ -16,12 +16,14 @@ func TestRestart(t *testing.T) {
 	n.status.Version = "0.2.0"
 	socket := n.serve(t)
 	code, out, errs := run(t, Env{}, "--socket", socket, "restart")
-	if want := fmt.Sprintf("restarted: vipd 0.2.0 answers (process %d), %s\n", os.Getpid(), summary(&n.status)); code != ExitOK || out != want || errs != "" {
+	want := fmt.Sprintf("restarted: vipd 0.2.0 answers (process %d), %s\n", os.Getpid(), summary(&n.status))
+	if code != ExitOK || out != want || errs != "" {
 		t.Errorf("exit %d, %q, %q, want %q", code, out, errs, want)
 	}
 	n.restart.PID = os.Getpid() // it never leaves
 	code, out, errs = run(t, Env{}, "--socket", socket, "restart", "--timeout", "120ms")
-	if code != ExitFailure || out != "" || !strings.Contains(errs, "none answers in its place after 120ms") || !strings.Contains(errs, "systemctl start vipd") {
+	if code != ExitFailure || out != "" || !strings.Contains(errs, "none answers in its place after 120ms") ||
+		!strings.Contains(errs, "systemctl start vipd") {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 	if strings.Join(n.asked, ",") != "restart,restart" {

@@ -5,6 +5,7 @@ package vipctl
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -12,41 +13,32 @@ import (
 	"vipd/agent/control/api"
 )
 
-const (
-	formatTable = "table"
-	formatWide  = "wide"
-	formatJSON  = "json"
-)
-
-func outputFlag(allowed ...string) *cli.StringFlag {
-	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: formatTable, Usage: "`FORMAT`: " + strings.Join(allowed, ", ")}
-}
-
 func (p *program) statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "status",
 		Usage:     "show the state of every virtual IP",
 		UsageText: "vipctl status [-o table|wide|json] [--watch] [--check]",
-		Description: example("One row an address. With --check one line is printed and the exit code is 4 when a group is in INIT, or MASTER without\n"+
-			"answering, or the node disabled, in maintenance or demoted.",
-			"vipctl status -o wide", "vipctl status --check || page-someone"),
+		Description: example(
+			"One row per address. With --check it prints one line, and the exit code is 4 if a group is in INIT, or MASTER\n"+
+				"without answering, or if the node is disabled, in maintenance mode or demoted.",
+			"vipctl status -o wide",
+			"vipctl status --check || page-someone",
+		),
 		Flags: []cli.Flag{
 			outputFlag(formatTable, formatWide, formatJSON),
-			&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show again every second, until Ctrl-C, also over a restart of vipd"},
-			&cli.BoolFlag{Name: "check", Usage: "exit with 4 when something is not as it should be"},
+			&cli.BoolFlag{
+				Name:    "watch",
+				Aliases: []string{"w"},
+				Usage:   "refresh every second until Ctrl-C; survives a restart of vipd",
+			},
+			&cli.BoolFlag{Name: "check", Usage: "exit with 4 if something is degraded"},
 		},
-		Action: p.status,
+		Action: withArguments(p.status),
 	}
 }
 
-func (p *program) status(c *cli.Context) error {
-	if _, err := arguments(c); err != nil {
-		return err
-	}
-	format, err := oneOf(c, "output", formatTable, formatWide, formatJSON)
-	if err != nil {
-		return err
-	}
+func (p *program) status(c *cli.Context, _ []string) error {
+	format := c.String("output")
 	switch check, watch := c.Bool("check"), c.Bool("watch"); {
 	case check && watch:
 		return usagef("--check answers once and --watch does not end; use one of them")
@@ -56,11 +48,8 @@ func (p *program) status(c *cli.Context) error {
 		return p.watch(c, format)
 	}
 	frame, _, err := p.statusFrame(c.Context, p.client(c), format)
-	if err != nil {
-		return err
-	}
 	p.printf("%s", frame)
-	return nil
+	return err
 }
 
 // statusFrame fetches and draws the status once.
@@ -70,7 +59,7 @@ func (p *program) statusFrame(ctx context.Context, client *api.Client, format st
 		return "", nil, err
 	}
 	var st api.Status
-	if err := understand(raw, "the status", &st); err != nil {
+	if err := decode(raw, "the status", &st); err != nil {
 		return "", nil, err
 	}
 	sortGroups(st.Groups)
@@ -81,27 +70,26 @@ func (p *program) statusFrame(ctx context.Context, client *api.Client, format st
 	return p.statusView(&st, format == formatWide), &st, nil
 }
 
-// check prints one line for a monitor. A format that was asked for is printed as well,
-// the line then on stderr.
+// check prints one line for a monitor. With -o it prints the status, and the line on stderr.
 func (p *program) check(c *cli.Context, format string) error {
 	frame, st, err := p.statusFrame(c.Context, p.client(c), format)
 	if err != nil {
 		return err
 	}
-	why := degraded(st)
-	if c.IsSet("output") {
+	why := strings.Join(degraded(st), "; ")
+	told := !c.IsSet("output")
+	switch {
+	case !told:
 		p.printf("%s", frame)
-		if len(why) == 0 {
-			return nil
-		}
-		return &degradedError{why: strings.Join(why, "; ")}
-	}
-	if len(why) == 0 {
+	case why == "":
 		p.printf("ok: %s\n", summary(st))
+	default:
+		p.printf("degraded: %s\n", why)
+	}
+	if why == "" {
 		return nil
 	}
-	p.printf("degraded: %s\n", strings.Join(why, "; "))
-	return &degradedError{why: strings.Join(why, "; "), told: true}
+	return &degradedError{why: why, told: told}
 }
 
 // summary counts the groups by state.
@@ -119,4 +107,41 @@ func summary(st *api.Status) string {
 		return "no virtual IPs are configured"
 	}
 	return fmt.Sprintf("%d MASTER, %d BACKUP", master, backup)
+}
+
+// faultNoOwner is the doctor's code of this fault.
+const faultNoOwner = "no_owner"
+
+// degraded lists the reasons for a monitor to alert.
+func degraded(st *api.Status) []string {
+	var why []string
+	if !st.Enabled {
+		why = append(why, "this node is disabled")
+	}
+	if st.Maintenance {
+		why = append(why, "this node is in maintenance")
+	}
+	for _, d := range st.Demotions {
+		if d.Name != api.MaintenanceDemotion && d.Value > 0 && st.Demotion > 0 {
+			why = append(why, fmt.Sprintf("this node is demoted by %d (%s)", d.Value, d.Name))
+		}
+	}
+	if len(st.Demotions) == 0 && st.Demotion > 0 {
+		why = append(why, fmt.Sprintf("this node is demoted by %d", st.Demotion))
+	}
+	for i := range st.Groups {
+		g := &st.Groups[i]
+		bad := g.State != api.StateBackup && (g.State != api.StateMaster || !g.Dataplane.Answering)
+		if bad && (st.Enabled || g.Reason != api.ReasonDisabled) {
+			word, _ := statusWord(g)
+			why = append(why, g.Name+" is "+word)
+		}
+		if len(g.Unreachable) > 0 {
+			why = append(why, g.Name+" is not advertised everywhere: "+strings.Join(g.Unreachable, "; "))
+		}
+		if slices.Contains(g.Faults, faultNoOwner) {
+			why = append(why, g.Name+": no owner is heard")
+		}
+	}
+	return why
 }

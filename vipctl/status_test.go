@@ -75,18 +75,54 @@ func TestCheck(t *testing.T) {
 	}{
 		{"healthy", healthy(), ExitOK, "ok: 1 MASTER, 2 BACKUP\n"},
 		{"nothing configured", api.Status{Enabled: true}, ExitOK, "ok: no virtual IPs are configured\n"},
-		{"init", change(func(s *api.Status) { s.Groups[0].State, s.Groups[0].Reason = "INIT", "link_down" }), ExitDegraded, "degraded: eth10@1 is INIT (link_down)\n"},
-		{"not answering", change(func(s *api.Status) { s.Groups[2].Dataplane.Answering = false }), ExitDegraded, "degraded: eth2@3 is MASTER (not answering)\n"},
+		{
+			"init",
+			change(func(s *api.Status) { s.Groups[0].State, s.Groups[0].Reason = "INIT", "link_down" }),
+			ExitDegraded,
+			"degraded: eth10@1 is INIT (link_down)\n",
+		},
+		{
+			"not answering",
+			change(func(s *api.Status) { s.Groups[2].Dataplane.Answering = false }),
+			ExitDegraded,
+			"degraded: eth2@3 is MASTER (not answering)\n",
+		},
 		{"disabled", disabledNode(), ExitDegraded, "degraded: this node is disabled\n"},
 		{"maintenance", change(func(s *api.Status) {
 			s.Maintenance, s.Demotion = true, 240
 			s.Demotions = []api.Demotion{{Name: "maintenance", Value: 240}}
 		}), ExitDegraded, "degraded: this node is in maintenance\n"},
-		{"demoted", change(func(s *api.Status) { s.Demotion, s.Demotions = 10, []api.Demotion{{Name: "ops", Value: 10}} }), ExitDegraded, "degraded: this node is demoted by 10 (ops)\n"},
-		{"demoted, sum only", change(func(s *api.Status) { s.Demotion = 10 }), ExitDegraded, "degraded: this node is demoted by 10\n"},
-		{"negative demotion", change(func(s *api.Status) { s.Demotion, s.Demotions = -1, []api.Demotion{{Name: "ops", Value: -1}} }), ExitOK, "ok: 1 MASTER, 2 BACKUP\n"},
-		{"a state of the future", change(func(s *api.Status) { s.Groups[0].State = "FOO" }), ExitDegraded, "degraded: eth10@1 is FOO\n"},
-		{"several", troubled(), ExitDegraded, "degraded: this node is in maintenance; this node is demoted by 240 (link:eth1); eth2@20 is MASTER (not answering); eth10@1 is INIT (link_down)\n"},
+		{
+			"demoted",
+			change(func(s *api.Status) { s.Demotion, s.Demotions = 10, []api.Demotion{{Name: "ops", Value: 10}} }),
+			ExitDegraded,
+			"degraded: this node is demoted by 10 (ops)\n",
+		},
+		{
+			"demoted, sum only",
+			change(func(s *api.Status) { s.Demotion = 10 }),
+			ExitDegraded,
+			"degraded: this node is demoted by 10\n",
+		},
+		{
+			"negative demotion",
+			change(func(s *api.Status) { s.Demotion, s.Demotions = -1, []api.Demotion{{Name: "ops", Value: -1}} }),
+			ExitOK,
+			"ok: 1 MASTER, 2 BACKUP\n",
+		},
+		{
+			"a state of the future",
+			change(func(s *api.Status) { s.Groups[0].State = "FOO" }),
+			ExitDegraded,
+			"degraded: eth10@1 is FOO\n",
+		},
+		{
+			"several",
+			troubled(),
+			ExitDegraded,
+			"degraded: this node is in maintenance; this node is demoted by 240 (link:eth1); eth2@20 is MASTER (not " +
+				"answering); eth10@1 is INIT (link_down)\n",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n.mu.Lock()

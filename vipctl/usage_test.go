@@ -23,9 +23,31 @@ func TestRefusals(t *testing.T) {
 		code int
 		want string
 	}{
-		{"config", &api.Error{Code: api.CodeInvalidConfig, Message: "the new config is refused, nothing changed:", Problems: []string{"f:1: vhid: x", "f:2: y"}}, []string{"reload"}, ExitFailure, "vipctl: the new config is refused, nothing changed:\n  f:1: vhid: x\n  f:2: y\n"},
-		{"disk", errors.New("write /var/lib/vipd: no space left on device"), []string{"maintenance", "enter"}, ExitFailure, "vipctl: write /var/lib/vipd: no space left on device\n"},
-		{"no such group", nil, []string{"show", "eth9@9"}, ExitFailure, "vipctl: there is no group eth9@9; there are eth2@3, eth2@20, eth10@1\n"},
+		{
+			"config",
+			&api.Error{
+				Code:     api.CodeInvalidConfig,
+				Message:  "the new config is refused, nothing changed:",
+				Problems: []string{"f:1: vhid: x", "f:2: y"},
+			},
+			[]string{"reload"},
+			ExitFailure,
+			"vipctl: the new config is refused, nothing changed:\n  f:1: vhid: x\n  f:2: y\n",
+		},
+		{
+			"disk",
+			errors.New("write /var/lib/vipd: no space left on device"),
+			[]string{"maintenance", "enter"},
+			ExitFailure,
+			"vipctl: write /var/lib/vipd: no space left on device\n",
+		},
+		{
+			"no such group",
+			nil,
+			[]string{"show", "eth9@9"},
+			ExitFailure,
+			"vipctl: there is no group eth9@9; there are eth2@3, eth2@20, eth10@1\n",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			n.mu.Lock()
@@ -61,7 +83,10 @@ func TestUsage(t *testing.T) {
 		{"disable now", "\"now\" is one argument too many: `vipctl disable [flags]`"},
 		{"maintenance", "which command? There are enter, leave, status, help; see `vipctl maintenance --help`"},
 		{"maintenance toggle", `there is no command "toggle"; there are enter, leave, status, help`},
-		{"maintenance enter --force", "--force without --wait has no effect: nothing is given up then; add --wait, or leave --force out"},
+		{
+			"maintenance enter --force",
+			"--force without --wait has no effect: nothing is given up then; add --wait, or leave --force out",
+		},
 		{"maintenance leave --force", "flag provided but not defined: -force; see `vipctl maintenance leave --help`"},
 		{"help bogus", "No help topic for 'bogus'"},
 		{"completion tcsh", `there is no completion for "tcsh"; allowed are bash, zsh and fish`},
@@ -75,7 +100,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// TestFlagsAfterArguments: they mean what they mean before them, by both their names.
+// Flags after the arguments, under either name, work as before them.
 func TestFlagsAfterArguments(t *testing.T) {
 	n := &node{status: healthy(), why: map[string]api.Why{"eth2@3": {Group: "eth2@3"}}, plan: examplePlan()}
 	socket := n.serve(t)
@@ -115,7 +140,7 @@ func TestFlagsAfterArguments(t *testing.T) {
 	}
 }
 
-// commandNames are the commands in the order of the help.
+// commandNames returns the commands in the order of the help.
 func commandNames() []string {
 	p := &program{env: Env{Getenv: func(string) string { return "" }}}
 	var names []string

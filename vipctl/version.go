@@ -10,32 +10,28 @@ import (
 
 func (p *program) versionCommand() *cli.Command {
 	return &cli.Command{
-		Name:        "version",
-		Usage:       "print the versions of vipctl and of the running vipd",
-		UsageText:   "vipctl version [-o table|json]",
-		Description: example("Without a running vipd only its own version is printed, which is no failure.", "vipctl version"),
-		Flags:       []cli.Flag{outputFlag(formatTable, formatJSON)},
-		Action:      p.version,
+		Name:      "version",
+		Usage:     "print the vipctl and vipd versions",
+		UsageText: "vipctl version [-o table|json]",
+		Description: example(
+			"Without a running vipd it prints only its own version; the exit code is 0 then, too.",
+			"vipctl version",
+		),
+		Flags:  []cli.Flag{tableOrJSON()},
+		Action: withArguments(p.version),
 	}
 }
 
-// versions is the JSON of the command; vipd is empty when it does not answer.
+// versions is the JSON of the command; Vipd is empty if vipd does not answer.
 type versions struct {
 	Vipctl string `json:"vipctl"`
 	Vipd   string `json:"vipd"`
 	Node   string `json:"node"`
 }
 
-func (p *program) version(c *cli.Context) error {
-	if _, err := arguments(c); err != nil {
-		return err
-	}
-	format, err := oneOf(c, "output", formatTable, formatJSON)
-	if err != nil {
-		return err
-	}
+func (p *program) version(c *cli.Context, _ []string) error {
 	st, err := p.client(c).Status(c.Context)
-	if format == formatJSON {
+	if wantsJSON(c) {
 		return p.json(versions{Vipctl: api.Version, Vipd: st.Version, Node: st.Node})
 	}
 	p.printf("vipctl %s\n", api.ReadBuild())

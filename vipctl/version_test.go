@@ -11,7 +11,9 @@ func TestVersion(t *testing.T) {
 	n := &node{status: healthy()}
 	socket := n.serve(t)
 	code, out, errs := run(t, Env{}, "--socket", socket, "version")
-	if code != ExitOK || !strings.HasPrefix(out, "vipctl 0.1.0 (go1.") || !strings.HasSuffix(out, "\nvipd 0.1.0 (node fw1)\n") || errs != "" {
+	if code != ExitOK || !strings.HasPrefix(out, "vipctl 0.1.0 (go1.") ||
+		!strings.HasSuffix(out, "\nvipd 0.1.0 (node fw1)\n") ||
+		errs != "" {
 		t.Errorf("exit %d, %q, %q", code, out, errs)
 	}
 	n.status.Version = "0.2.0"

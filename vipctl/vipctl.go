@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package vipctl is the operator's command as a library: one file a command. Of the
-// agent it knows the control API and nothing else.
+// Package vipctl is the operator's command as a library: one file per command. It knows
+// nothing of the agent but the control API.
 package vipctl
 
 import (
@@ -28,20 +28,19 @@ const (
 	ExitDegraded    = 4
 )
 
-// Env is what the command takes from its surroundings.
+// Env is the environment of one run.
 type Env struct {
-	Stdin          io.Reader // nil means that there is none
+	Stdin          io.Reader // may be nil
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	// Now is the clock for ages; nil means the host's.
 	Now func() time.Time
-	// Terminal forces colours and redrawing; otherwise Stdout is asked what it is.
+	// Terminal treats Stdout as a terminal; otherwise Stdout is asked.
 	Terminal bool
-	// Daemon is the vipd that checks a config; empty means the one beside vipctl, or
-	// else in PATH.
+	// Daemon is the vipd binary that checks a config; empty means the one next to vipctl or in PATH.
 	Daemon string
 
-	every time.Duration // how often --watch looks, for tests; 0 means watchInterval
+	every time.Duration // refresh interval of --watch, for tests; 0 means watchInterval
 }
 
 // program is one run of the command.
@@ -49,13 +48,13 @@ type program struct {
 	env  Env
 	args []string
 	tty  bool
-	// symbols say what colours say, to whom does not see them.
+	// symbols convey state without colour.
 	symbols, colour bool
-	lost            error // what kept the output from being written
+	lost            error // why output could not be written
 }
 
-// Run executes one command line, args[0] being the program's name, and returns the
-// exit code. Errors are told on Stderr.
+// Run executes one command line, args[0] being the program's name, and returns the exit code.
+// Errors go to Stderr.
 func Run(ctx context.Context, args []string, env Env) int {
 	if env.Getenv == nil {
 		env.Getenv = func(string) string { return "" }
@@ -74,10 +73,11 @@ func Run(ctx context.Context, args []string, env Env) int {
 		err = fmt.Errorf("the output could not be written: %w", p.lost)
 	}
 	if err == nil || errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return ExitOK // Ctrl-C is how --watch ends
+		return ExitOK // Ctrl-C ends --watch
 	}
-	var d *degradedError
-	if !errors.As(err, &d) || !d.told {
+	var degraded *degradedError
+	var failed *checkFailedError // already on stdout
+	if (!errors.As(err, &degraded) || !degraded.told) && !errors.As(err, &failed) {
 		fmt.Fprintln(env.Stderr, "vipctl: "+err.Error())
 	}
 	return exitCode(err)
@@ -88,9 +88,13 @@ func (p *program) app() *cli.App {
 		Name:      "vipctl",
 		Usage:     "show and change the virtual IPs of this node",
 		UsageText: "vipctl [--socket PATH] COMMAND [flags] [arguments]",
-		Description: example("Asks the running vipd over its unix socket. Root may change things, members of vipd's control group may look.\n"+
-			"The exit code is 0 when done, 1 for a failure, 2 for a wrong command line, 3 when vipd does not answer, and 4 when\n"+
-			"something is degraded.", "vipctl status", "vipctl maintenance enter --wait"),
+		Description: example(
+			"Talks to the running vipd over its unix socket. Only root may change anything; members of vipd's control group\n"+
+				"may read. The exit code is 0 on success, 1 on failure, 2 for a wrong command line, 3 if vipd does not answer,\n"+
+				"and 4 if something is degraded.",
+			"vipctl status",
+			"vipctl maintenance enter --wait",
+		),
 		Version:                   api.Version,
 		Writer:                    p.env.Stdout,
 		ErrWriter:                 p.env.Stderr,
@@ -98,12 +102,10 @@ func (p *program) app() *cli.App {
 		EnableBashCompletion:      true,
 		DisableSliceFlagSeparator: true,
 		OnUsageError:              onUsageError,
-		ExitErrHandler:            func(*cli.Context, error) {}, // the library would end the process
+		ExitErrHandler:            func(*cli.Context, error) {}, // the default one exits
 		Flags:                     []cli.Flag{socketFlag(p.env.Getenv), p.colorFlag()},
-		Action: func(c *cli.Context) error {
-			return unknownCommand(c, c.App.Commands, "vipctl")
-		},
-		// One a line, in the order of the help.
+		Action:                    unknownCommand,
+		// In the order of the help.
 		Commands: []*cli.Command{
 			p.statusCommand(),
 			p.showCommand(),
@@ -113,6 +115,7 @@ func (p *program) app() *cli.App {
 			p.enableCommand(),
 			p.maintenanceCommand(),
 			p.demotionCommand(),
+			p.checkCommand(),
 			p.yieldCommand(),
 			p.historyCommand(),
 			p.eventsCommand(),
@@ -134,19 +137,26 @@ func (p *program) app() *cli.App {
 	return app
 }
 
-// prepare gives every command what all have.
+// prepare gives a command what all commands have.
 func (p *program) prepare(c *cli.Command) {
 	c.OnUsageError = onUsageError
 	c.Flags = append(c.Flags, socketFlag(nil), p.colorFlag())
 	c.BashComplete = p.completer(c.Subcommands, c.Flags, c.BashComplete)
+	if c.Action == nil {
+		c.Action = unknownCommand
+	}
 	for _, sub := range c.Subcommands {
 		p.prepare(sub)
 	}
 }
 
-// socketFlag stands before the command, where it takes VIPD_SOCKET, and after it.
+// socketFlag is accepted before the command, where it defaults to VIPD_SOCKET, and after it.
 func socketFlag(getenv func(string) string) *cli.StringFlag {
-	f := &cli.StringFlag{Name: "socket", Usage: "socket of vipd at `PATH`, also by VIPD_SOCKET", DefaultText: api.DefaultSocket}
+	f := &cli.StringFlag{
+		Name:        "socket",
+		Usage:       "unix socket of vipd at `PATH`, also set by VIPD_SOCKET",
+		DefaultText: api.DefaultSocket,
+	}
 	if getenv != nil {
 		if path := getenv("VIPD_SOCKET"); path != "" {
 			f.Value, f.DefaultText = path, path
@@ -155,7 +165,7 @@ func socketFlag(getenv func(string) string) *cli.StringFlag {
 	return f
 }
 
-// client speaks to the socket that was named nearest to the command.
+// client uses the --socket that is nearest to the command.
 func (p *program) client(c *cli.Context) *api.Client {
 	for _, level := range c.Lineage() {
 		if s := level.String("socket"); s != "" {
@@ -163,18 +173,6 @@ func (p *program) client(c *cli.Context) *api.Client {
 		}
 	}
 	return &api.Client{}
-}
-
-// printf remembers that it failed: a command whose answer was lost has not worked.
-func (p *program) printf(format string, args ...any) {
-	if _, err := fmt.Fprintf(p.env.Stdout, format, args...); err != nil && p.lost == nil {
-		p.lost = err
-	}
-}
-
-// warn is for what does not belong into a command's output.
-func (p *program) warn(format string, args ...any) {
-	fmt.Fprintf(p.env.Stderr, "vipctl: "+format+"\n", args...)
 }
 
 func isTerminal(w io.Writer) bool {
@@ -186,7 +184,7 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
-// example is the form of every command's description.
+// example formats a command's description.
 func example(text string, lines ...string) string {
 	return text + "\n\nEXAMPLE:\n   " + strings.Join(lines, "\n   ")
 }

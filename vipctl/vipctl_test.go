@@ -14,8 +14,8 @@ import (
 	"vipd/tests/goldenfile"
 )
 
-// The tests here do not run in parallel: the flag library keeps its help flag in a
-// variable of its package.
+// These tests do not run in parallel, since the flag library keeps its help flag in a package
+// variable.
 
 func testNow() time.Time { return time.Date(2026, 11, 22, 14, 0, 0, 0, time.UTC) }
 
@@ -33,7 +33,7 @@ func golden(t *testing.T, name, got string) {
 	goldenfile.Compare(t, filepath.Join("testdata", name+".golden"), got, "-update if meant")
 }
 
-// TestSocket: before the command, after it, in the environment; the nearest wins.
+// The socket may be set before the command, after it and in the environment; the nearest wins.
 func TestSocket(t *testing.T) {
 	n := &node{status: healthy()}
 	socket := n.serve(t)
@@ -57,7 +57,8 @@ func TestSocket(t *testing.T) {
 	}
 	for _, args := range [][]string{{"--socket", "/none", "status"}, {"--socket", socket, "status", "--socket", "/none"}} {
 		code, out, errs := run(t, env, args...)
-		if code != ExitUnreachable || out != "" || !strings.Contains(errs, "not reachable at /none") || !strings.Contains(errs, "systemctl start vipd") {
+		if code != ExitUnreachable || out != "" || !strings.Contains(errs, "not reachable at /none") ||
+			!strings.Contains(errs, "systemctl start vipd") {
 			t.Errorf("%q: exit %d, %q, %q", args, code, out, errs)
 		}
 	}

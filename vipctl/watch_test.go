@@ -19,7 +19,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-// lockedBuffer is written by Run and read by the test.
+// lockedBuffer is written by Run while the test reads it.
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -45,9 +45,16 @@ func TestWatch(t *testing.T) {
 		var out, errs lockedBuffer
 		ended := make(chan int)
 		go func() {
-			ended <- Run(ctx, []string{"vipctl", "--socket", socket, "status", "--watch"}, Env{Stdout: &out, Stderr: &errs, Now: testNow, Terminal: tty, every: 20 * time.Millisecond})
+			ended <- Run(ctx, []string{"vipctl", "--socket", socket, "status", "--watch"}, Env{
+				Stdout:   &out,
+				Stderr:   &errs,
+				Now:      testNow,
+				Terminal: tty,
+				every:    20 * time.Millisecond,
+			})
 		}()
-		for deadline := time.Now().Add(10 * time.Second); strings.Count(out.String(), "eth2@20") < 2; time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); strings.Count(out.String(),
+			"eth2@20") < 2; time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("no second frame: %q, %q", out.String(), errs.String())
 			}
@@ -79,7 +86,7 @@ func startWatch(t *testing.T, tty bool, args ...string) *watching {
 	env := Env{every: 20 * time.Millisecond, Stdout: &w.out, Stderr: &w.errs, Terminal: tty, Now: func() time.Time {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.now = w.now.Add(time.Second) // time passes as it is looked at
+		w.now = w.now.Add(time.Second) // each look takes a second
 		return w.now
 	}}
 	go func() { w.ended <- Run(ctx, append([]string{"vipctl", "status", "--watch"}, args...), env) }()
@@ -100,8 +107,8 @@ func (w *watching) end() int {
 	return <-w.ended
 }
 
-// TestWatchOutlivesTheDaemon: what was the last word is not shown as if it were so now.
-func TestWatchOutlivesTheDaemon(t *testing.T) {
+// While the daemon is gone, the last data do not look fresh.
+func TestWatchSurvivesARestart(t *testing.T) {
 	for _, tty := range []bool{false, true} {
 		n := &node{status: healthy()}
 		socket := filepath.Join(t.TempDir(), "s")
@@ -113,7 +120,8 @@ func TestWatchOutlivesTheDaemon(t *testing.T) {
 		w.await("lost", lost.MatchString)
 		at := lost.FindStringIndex(w.out.String())[0]
 		w.await("lost twice", func(out string) bool { return len(lost.FindAllString(out, -1)) > 1 })
-		if rest := w.out.String()[at:]; strings.Contains(rest, "\x1b["+green+"m") || tty != strings.Contains(rest, "As it was then:") {
+		if rest := w.out.String()[at:]; strings.Contains(rest, "\x1b["+green+"m") ||
+			tty != strings.Contains(rest, "Last known state:") {
 			t.Errorf("terminal %v: stale data look fresh: %q", tty, rest)
 		}
 		seen := len(w.out.String())
@@ -125,14 +133,15 @@ func TestWatchOutlivesTheDaemon(t *testing.T) {
 			t.Errorf("exit %d, %q", code, w.errs.String())
 		}
 		out := w.out.String()
-		if tty != strings.HasPrefix(out, termBegin) || tty != strings.HasSuffix(out, termEnd) || tty != strings.Contains(out, "\x1b") {
+		if tty != strings.HasPrefix(out, termBegin) || tty != strings.HasSuffix(out, termEnd) ||
+			tty != strings.Contains(out, "\x1b") {
 			t.Errorf("terminal %v: begins %q, ends %q", tty, out[:20], out[len(out)-20:])
 		}
 	}
 }
 
-// TestWatchOfAHungDaemon: a socket that accepts is no sign of life.
-func TestWatchOfAHungDaemon(t *testing.T) {
+// A socket that accepts but does not answer counts as unreachable.
+func TestWatchReportsAHungDaemon(t *testing.T) {
 	n := &node{status: healthy()}
 	socket := filepath.Join(t.TempDir(), "s")
 	stop := n.serveAt(t, socket)
@@ -143,7 +152,7 @@ func TestWatchOfAHungDaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = l.Close() }) // it is only to be there
+	t.Cleanup(func() { _ = l.Close() }) // only listens
 	w.await("hung", func(out string) bool {
 		return strings.Contains(out, "daemon unreachable") && strings.Contains(out, "no answer in time")
 	})
@@ -159,7 +168,7 @@ func TestWatchWithoutADaemon(t *testing.T) {
 	}
 }
 
-// TestWatchJSON: every answer is one document, and nothing else is on stdout.
+// Every answer is one JSON document, and stdout has nothing else.
 func TestWatchJSON(t *testing.T) {
 	n := &node{status: healthy()}
 	socket := filepath.Join(t.TempDir(), "s")
@@ -183,7 +192,13 @@ func TestWatchJSON(t *testing.T) {
 func TestFit(t *testing.T) {
 	t.Parallel()
 	frame := "a\nb\nc\nd\ne\nf\n"
-	for rows, want := range map[int]string{0: frame, 3: frame, 10: frame, 7: frame, 5: "a\nb\nc\n... and 3 more lines: make the window higher, or look without --watch\n"} {
+	for rows, want := range map[int]string{
+		0:  frame,
+		3:  frame,
+		10: frame,
+		7:  frame,
+		5:  "a\nb\nc\n... and 3 more lines: make the window higher, or omit --watch\n",
+	} {
 		if got := fit(frame, rows); got != want {
 			t.Errorf("%d rows: %q, want %q", rows, got, want)
 		}
@@ -207,16 +222,26 @@ func TestColor(t *testing.T) {
 		{"always", Env{}, []string{"--color", "always"}, true, true},
 		{"NO_COLOR", Env{Terminal: true, Getenv: noColor}, nil, false, true},
 		{"always over NO_COLOR", Env{Terminal: true, Getenv: noColor}, []string{"--color", "always"}, true, true},
-		{"dumb", Env{Terminal: true, Getenv: func(k string) string { return map[string]string{"TERM": "dumb"}[k] }}, nil, false, true},
+		{
+			"dumb",
+			Env{Terminal: true, Getenv: func(k string) string { return map[string]string{"TERM": "dumb"}[k] }},
+			nil,
+			false,
+			true,
+		},
 	} {
-		for _, args := range [][]string{append(append([]string{"--socket", socket}, tt.args...), "show", "eth2@3"), append([]string{"show", "eth2@3", "--socket", socket}, tt.args...)} {
+		for _, args := range [][]string{
+			append(append([]string{"--socket", socket}, tt.args...), "show", "eth2@3"),
+			append([]string{"show", "eth2@3", "--socket", socket}, tt.args...),
+		} {
 			code, out, errs := run(t, tt.env, args...)
 			if code != ExitOK || strings.Contains(out, "\x1b[32m") != tt.colour || strings.Contains(out, "▶") != tt.symbols {
 				t.Errorf("%s, %q: exit %d, %q, %s", tt.name, args, code, out, errs)
 			}
 		}
 	}
-	if code, _, errs := run(t, Env{}, "status", "--color", "blue"); code != ExitUsage || errs != "vipctl: --color \"blue\" is unknown; allowed are auto, always, never\n" {
+	if code, _, errs := run(t, Env{}, "status", "--color", "blue"); code != ExitUsage ||
+		errs != "vipctl: --color \"blue\" is unknown; allowed are auto, always, never\n" {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }

@@ -3,7 +3,7 @@
 package vipctl
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -18,76 +18,57 @@ func (p *program) yieldCommand() *cli.Command {
 		Usage:     "hand one group over to another node",
 		UsageText: "vipctl yield [--force] [-o table|json] GROUP",
 		ArgsUsage: "GROUP",
-		Description: example("Returns when the other node speaks; until then this one answers. When nobody takes over nothing is given up, and the\n"+
-			"exit code is 1. Afterwards this node does not take the group back by preemption for 10 minutes, or until that node is\n"+
-			"silent. For all groups, and over a reboot, use `vipctl maintenance enter --wait`.",
-			"vipctl yield eth0@1"),
-		Flags:        []cli.Flag{outputFlag(formatTable, formatJSON), &cli.BoolFlag{Name: "force", Usage: "give it up even if nobody takes over"}},
+		Description: example(
+			"Returns once the other node is MASTER; this node answers until then. If no peer takes over, the group stays\n"+
+				"here and the exit code is 1. Afterwards this node does not take the group back by preemption for 10 minutes, or\n"+
+				"until the other node falls silent. For all groups, or across a reboot, use `vipctl maintenance enter --wait`.",
+			"vipctl yield eth0@1",
+		),
+		Flags: []cli.Flag{
+			tableOrJSON(),
+			&cli.BoolFlag{Name: "force", Usage: "release the addresses even if no peer takes them over"},
+		},
 		BashComplete: p.completeGroups,
-		Action:       p.yield,
+		Action:       withArguments(p.yield),
 	}
 }
 
-func (p *program) yield(c *cli.Context) error {
-	args, err := arguments(c, "GROUP")
-	if err != nil {
-		return err
-	}
-	format, err := oneOf(c, "output", formatTable, formatJSON)
-	if err != nil {
-		return err
-	}
+func (p *program) yield(c *cli.Context, args []string) error {
 	h, err := p.client(c).Yield(c.Context, args[0], c.Bool("force"))
-	if err != nil {
-		if e, ok := errors.AsType[*api.Error](err); ok && e.Code == api.CodeNoSuchGroup {
-			return p.noSuchGroup(c, args[0])
-		}
-		return err
-	}
-	if format == formatJSON {
+	switch {
+	case err != nil:
+		return p.groupError(c, args[0], err)
+	case wantsJSON(c):
 		return p.json(h)
 	}
 	p.printf("%s\n", handoverText(&h))
 	return nil
 }
 
-// handoverText is how a handover ended, in a line.
+// handoverText describes the result of a handover in one line.
 func handoverText(h *api.Handover) string {
+	took := span(h.TookSeconds)
 	switch h.Outcome {
 	case api.OutcomeHandedOver:
-		who := h.Successor
-		if who == "" {
-			who = "another node"
-		}
-		text := fmt.Sprintf("%s: %s took over after %s, ", h.Group, who, span(h.TookSeconds))
+		text := fmt.Sprintf("%s: %s took over after %s, ", h.Group, cmp.Or(h.Successor, "another node"), took)
 		if h.Goodbye {
 			text += "asked by a goodbye, "
 		}
 		if h.GapSeconds > 0 {
-			return text + "and nobody spoke for it for " + span(h.GapSeconds)
+			return text + "with a gap of " + span(h.GapSeconds) + " without an owner"
 		}
-		return text + "without a gap: this node answered until its first advert"
+		return text + "without a gap: this node answered until its first advertisement"
 	case api.OutcomeNotTaken:
-		return fmt.Sprintf("%s: nobody took over within %s, MASTER here still", h.Group, span(h.TookSeconds))
+		return fmt.Sprintf("%s: no peer took over within %s; still MASTER here", h.Group, took)
 	case api.OutcomeGivenUp:
-		return fmt.Sprintf("%s: given up after %s without a successor: nobody speaks for it now, and this node takes it again if nobody does", h.Group, span(h.TookSeconds))
+		return fmt.Sprintf("%s: given up after %s without a successor: no node owns it now, "+
+			"and this node takes it again if no other does", h.Group, took)
 	case api.OutcomeNotMaster:
-		return fmt.Sprintf("%s: nothing to hand over, it is %s here", h.Group, stateText(h))
+		state := h.State
+		if state == api.StateInit {
+			state += " (" + h.Reason + ")"
+		}
+		return fmt.Sprintf("%s: nothing to hand over, it is %s here", h.Group, state)
 	}
 	return strings.TrimSpace(h.Group + ": " + h.Outcome)
-}
-
-func stateText(h *api.Handover) string {
-	if h.State == api.StateInit {
-		return h.State + " (" + h.Reason + ")"
-	}
-	return h.State
-}
-
-// span is a time in milliseconds while that says more.
-func span(seconds float64) string {
-	if seconds < 1 {
-		return fmt.Sprintf("%.0f ms", seconds*1000)
-	}
-	return fmt.Sprintf("%.1f s", seconds)
 }

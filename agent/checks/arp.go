@@ -14,8 +14,8 @@ import (
 	"vipd/agent/wire"
 )
 
-// arpProbe wants an IPv4 address to answer an ARP request on an interface; without one
-// on that which the routes name.
+// arpProbe passes if an IPv4 address answers an ARP request on the named interface, or else on the
+// one that the routes name.
 func arpProbe(target, ifname string) Probe {
 	return func(ctx context.Context) error {
 		dst, err := netip.ParseAddr(target)
@@ -32,14 +32,12 @@ func arpProbe(target, ifname string) Probe {
 		if err != nil {
 			return err
 		}
-		f, closeSocket, err := openRaw(ctx, unix.AF_PACKET, unix.SOCK_RAW, 0)
+		f, closeSocket, err := netio.OpenRaw(ctx, unix.AF_PACKET, 0)
 		if err != nil {
 			return err
 		}
 		defer closeSocket()
-		// Bound with its protocol only now: before, it would hear all interfaces.
-		arp := &unix.SockaddrLinklayer{Ifindex: link.Index, Protocol: networkOrder(unix.ETH_P_ARP)}
-		if err := onSocket(f, func(fd int) error { return unix.Bind(fd, arp) }); err != nil {
+		if err := netio.ListenARP(f, link.Index); err != nil {
 			return fmt.Errorf("use interface %s: %w", link.Name, err)
 		}
 		return exchange(f, question, func(answer []byte) bool {
@@ -49,9 +47,9 @@ func arpProbe(target, ifname string) Probe {
 	}
 }
 
-// arpSource is who asks: the interface, and its address in the target's network. That
-// is never a VIP, which is a /32; with no such address it is 0.0.0.0, as those ask who
-// have none yet (RFC 5227).
+// arpSource returns the interface and sender address of the request: the interface's address in the
+// target's network, which is never a VIP (a VIP is a /32), or else 0.0.0.0 as in an ARP probe
+// (RFC 5227).
 func arpSource(ctx context.Context, dst netip.Addr, ifname string) (netio.Link, netip.Addr, error) {
 	host, err := netio.NewHost()
 	if err != nil {
@@ -70,7 +68,7 @@ func arpSource(ctx context.Context, dst netip.Addr, ifname string) (netio.Link, 
 	case err != nil:
 		return netio.Link{}, netip.Addr{}, err
 	case !link.Ethernet:
-		return netio.Link{}, netip.Addr{}, fmt.Errorf("%s is no Ethernet interface", ifname)
+		return netio.Link{}, netip.Addr{}, fmt.Errorf("%s is not an Ethernet interface", ifname)
 	}
 	own, err := host.Addresses(link.Index)
 	if err != nil {
@@ -84,7 +82,7 @@ func arpSource(ctx context.Context, dst netip.Addr, ifname string) (netio.Link, 
 	return link, netip.IPv4Unspecified(), nil
 }
 
-// onLinkInterface is where the routes look for the address itself.
+// onLinkInterface returns the interface on which the routing table finds the address directly.
 func onLinkInterface(ctx context.Context, dst netip.Addr) (string, error) {
 	nl, err := routeHandle(ctx)
 	if err != nil {
@@ -93,10 +91,10 @@ func onLinkInterface(ctx context.Context, dst netip.Addr) (string, error) {
 	defer nl.Close()
 	routes, err := nl.RouteGet(dst.AsSlice())
 	if err != nil || len(routes) == 0 {
-		return "", errors.New("no route leads to it; name the interface in the check")
+		return "", errors.New("no route to the address; name the interface in the check")
 	}
 	if gw := routes[0].Gw; gw != nil {
-		return "", fmt.Errorf("it is not on link but behind %s; name the interface in the check if it is", gw)
+		return "", fmt.Errorf("the address is routed through %s; if it is on link, name the interface in the check", gw)
 	}
 	link, err := nl.LinkByIndex(routes[0].LinkIndex)
 	if err != nil {
@@ -104,5 +102,3 @@ func onLinkInterface(ctx context.Context, dst netip.Addr) (string, error) {
 	}
 	return link.Attrs().Name, nil
 }
-
-func networkOrder(v uint16) uint16 { return v<<8 | v>>8 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package checks runs the health checks of the config, each by itself and on its own
-// timer, and keeps their verdicts. It never waits for its caller and its caller never
-// waits for a probe: whoever wants to know listens to [Runner.Changed] and reads
-// [Runner.Results].
+// Package checks runs the health checks of the config, each on its own timer, and keeps their
+// verdicts. It never waits for its caller, and the caller never waits for a probe: receive from
+// [Runner.Changed], then read [Runner.Results].
 package checks
 
 import (
@@ -14,23 +13,24 @@ import (
 	"sync"
 	"time"
 
+	"vipd/agent/command"
 	"vipd/agent/config"
 )
 
-// closeTimeout is how long Close waits for probes that do not heed their context.
+// closeTimeout is how long Close waits for probes that ignore their context.
 const closeTimeout = 2 * time.Second
 
 // State is the verdict on one check.
 type State uint8
 
-// States. A check begins as Unknown, which demotes nobody.
+// States. A check begins as Unknown, which does not demote the node.
 const (
 	Unknown State = iota + 1
 	Passing
 	Failing
 )
 
-// String is unknown, passing or failing.
+// String returns unknown, passing or failing.
 func (s State) String() string {
 	switch s {
 	case Unknown:
@@ -43,46 +43,69 @@ func (s State) String() string {
 	return "invalid"
 }
 
-// Result is what is known of one check.
+// Result is the present state of one check.
 type Result struct {
 	Name  string
 	State State
-	// Reason is why the last run failed, one printable line; empty when it did not.
+	// Reason is why the last run failed, as one printable line; empty if it passed.
 	Reason string
 	// Since is when State was reached, by the host's clock.
 	Since time.Time
 	// At is when the last run ended; zero before the first.
 	At time.Time
-	// Demotion is what the check costs while it is Failing, in units of advskew.
+	// Demotion is added while the check is Failing, in units of advskew.
 	Demotion int
+	// Confirmed is true once a run of this process agreed with State. A restored verdict counts
+	// before that, but may be out of date.
+	Confirmed bool
+	// Patience is how long after the start of the check State can stay unconfirmed, see
+	// [Patience].
+	Patience time.Duration
+	// Subject identifies what the check examines, see [Subject].
+	Subject string
 }
 
-// Probe looks once and returns nil if all is well. It should end when the context
-// does, and is never called again before it has ended.
+// Verdict is the state of a check in an earlier process.
+type Verdict struct {
+	// Subject is as of [Subject]; a verdict on another subject is ignored.
+	Subject string
+	State   State
+	Reason  string
+	Since   time.Time
+}
+
+// Probe runs the check once and returns nil if it passes. It should end when the context ends, and
+// is not called again before it has ended.
 type Probe func(ctx context.Context) error
 
 // Options of [New].
 type Options struct {
-	// Log gets every change of a verdict; nil discards them.
+	// Log receives every change of a verdict; nil discards them.
 	Log *slog.Logger
 	// Now is the host's clock, for [Result.Since]; nil means time.Now.
 	Now func() time.Time
+	// Verdicts are those of an earlier process, by name of the check. The first
+	// [Runner.Reconcile] uses them for checks with the same subject.
+	Verdicts map[string]Verdict
+	// Commands runs the programs of command checks; nil runs them as child processes.
+	Commands command.Runner
 
-	probe func(config.Check) Probe // of tests
+	probe func(config.Check) Probe // set by tests
 }
 
-// Runner runs the checks it was last told of.
+// Runner runs the checks of the last [Runner.Reconcile].
 type Runner struct {
 	opts    Options
 	changed chan struct{}
 	running sync.WaitGroup
+	byHand  chan struct{} // one entry per run on request
 
 	mu     sync.Mutex
 	tasks  map[string]*task
 	closed bool
 }
 
-// New makes a runner without checks.
+// New returns a runner without checks.
 func New(opts Options) *Runner {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -90,20 +113,23 @@ func New(opts Options) *Runner {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
+	if opts.Commands == nil {
+		opts.Commands = command.Local{}
+	}
 	if opts.probe == nil {
-		opts.probe = newProbe
+		opts.probe = func(c config.Check) Probe { return newProbe(c, opts.Commands) }
 	}
 	return &Runner{
-		opts: opts, tasks: map[string]*task{},
-		changed: make(chan struct{}, 1), // one token says it all: results are read whole
+		opts: opts, tasks: map[string]*task{}, byHand: make(chan struct{}, maxOnce),
+		changed: make(chan struct{}, 1), // one token is enough: results are read as a whole
 	}
 }
 
-// Changed has a token after a verdict changed or a check came or went.
+// Changed returns a channel that gets a token after a verdict changed or a check was added or removed.
 func (r *Runner) Changed() <-chan struct{} { return r.changed }
 
-// Results returns what is known of every check, by name. A check that is not in it is
-// not in the config, and whatever it demoted must be taken back.
+// Results returns the state of every check, sorted by name. The demotion of a check that is not
+// listed must be removed: the check is no longer in the config.
 func (r *Runner) Results() []Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -115,10 +141,9 @@ func (r *Runner) Results() []Result {
 	return out
 }
 
-// Reconcile runs these checks and no others. One that did not change goes on as it
-// was. One that looks at the same thing by other numbers keeps its verdict, so that a
-// reload moves nothing; any other begins as Unknown. It does not wait for the old ones
-// to end; they are not heard any more.
+// Reconcile runs these checks and no others. An unchanged check continues. A changed check with
+// the same subject keeps its verdict, so that a reload moves no address; any other begins as
+// Unknown. Reconcile does not wait for removed checks to end; their results are ignored.
 func (r *Runner) Reconcile(next []config.Check) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,13 +163,17 @@ func (r *Runner) Reconcile(next []config.Check) {
 		t := r.newTask(c, cancel)
 		if old != nil {
 			old.cancel()
-			if sameSubject(old.check, c) {
+			if t.result.Subject == old.result.Subject {
 				t.inherit(old)
 			}
+		}
+		if v, ok := r.opts.Verdicts[c.Name]; ok && old == nil {
+			t.restore(v)
 		}
 		r.tasks[c.Name] = t
 		r.running.Go(func() { t.run(ctx) })
 	}
+	r.opts.Verdicts = nil // they apply to the config of the start only
 	for name, t := range r.tasks {
 		if !keep[name] {
 			touched = true
@@ -157,7 +186,7 @@ func (r *Runner) Reconcile(next []config.Check) {
 	}
 }
 
-// Close ends all checks and waits until they have ended, for at most 2 s.
+// Close stops all checks and waits for at most closeTimeout until they have ended.
 func (r *Runner) Close() {
 	r.mu.Lock()
 	r.closed = true
@@ -176,19 +205,14 @@ func (r *Runner) Close() {
 	select {
 	case <-ended:
 	case <-timer.C:
-		r.opts.Log.Warn("a check does not end; it is left behind")
+		r.opts.Log.Warn("a check is still running after the stop timeout; it is abandoned")
 	}
 }
 
-// notify never blocks: a token that is still there says the same.
+// notify puts a token into changed. It never blocks: a token that is still there is as good.
 func (r *Runner) notify() {
 	select {
 	case r.changed <- struct{}{}:
 	default:
 	}
-}
-
-// sameSubject says whether two checks look at the same thing in the same way.
-func sameSubject(a, b config.Check) bool {
-	return a.Type == b.Type && a.Target == b.Target && a.Interface == b.Interface && slices.Equal(a.Command, b.Command)
 }

@@ -46,7 +46,7 @@ func TestHysteresis(t *testing.T) {
 	}
 }
 
-// script is a probe that a test drives.
+// script is a probe that a test controls.
 type script struct {
 	fail atomic.Bool
 	runs atomic.Int32
@@ -73,10 +73,19 @@ func (s *script) probe(ctx context.Context) error {
 }
 
 func check(name string) config.Check {
-	return config.Check{Name: name, Type: config.CheckTCP, Target: name + ":1", Interval: time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Demotion: 240}
+	return config.Check{
+		Name:     name,
+		Type:     config.CheckTCP,
+		Target:   name + ":1",
+		Interval: time.Second,
+		Timeout:  time.Second,
+		Rise:     2,
+		Fall:     3,
+		Demotion: 240,
+	}
 }
 
-// bench is a runner over scripts, by the name of the check.
+// bench is a runner whose probes are scripts, by name of the check.
 func bench(t *testing.T, names ...string) (*Runner, map[string]*script) {
 	t.Helper()
 	scripts := map[string]*script{}
@@ -110,7 +119,7 @@ func token(r *Runner) bool {
 	}
 }
 
-func TestVerdicts(t *testing.T) {
+func TestVerdictNeedsConsecutiveResults(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, scripts := bench(t, "a", "b")
 		start := time.Now()
@@ -162,8 +171,8 @@ func TestVerdicts(t *testing.T) {
 	})
 }
 
-// TestTimeout: a slow probe is cut off and fails at its timeout, and delays nobody.
-func TestTimeout(t *testing.T) {
+// A slow probe is cancelled and fails at its timeout, and does not delay other checks.
+func TestSlowProbeFailsAtItsTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, scripts := bench(t, "slow", "quick")
 		slow := check("slow")
@@ -186,9 +195,8 @@ func TestTimeout(t *testing.T) {
 	})
 }
 
-// TestHang: a probe that does not heed its context is left alone, counts as a failure
-// and is not started a second time.
-func TestHang(t *testing.T) {
+// A probe that ignores its context counts as a failure and is not started a second time.
+func TestHungProbeIsNotStartedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, scripts := bench(t, "a")
 		s := scripts["a"]
@@ -196,7 +204,8 @@ func TestHang(t *testing.T) {
 		r.Reconcile([]config.Check{check("a")})
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
-		if got, want := summary(r), `a failing "tcp a:1: an earlier run does not end although it was cut off"`; got != want || s.runs.Load() != 1 {
+		if got, want := summary(r), `a failing "tcp a:1: the previous run is still running after its timeout"`; got != want ||
+			s.runs.Load() != 1 {
 			t.Errorf("%s after %d runs, want %s", got, s.runs.Load(), want)
 		}
 		s.hang.Store(false)
@@ -249,7 +258,7 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("an unchanged check was started anew: %d runs, then %d", runs, n)
 		}
 		scripts["gone"].hang.Store(false)
-		scripts["gone"].free <- struct{}{} // its late result belongs to nobody
+		scripts["gone"].free <- struct{}{} // its late result is ignored
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if n := scripts["gone"].runs.Load(); n != 1 || len(r.Results()) != 4 {
@@ -265,10 +274,113 @@ func TestReconcile(t *testing.T) {
 func TestOneLine(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"": "", " a\tb\r\n": "a b", "\xff": "?", strings.Repeat("é", 150): strings.Repeat("é", 100) + "...", "x" + strings.Repeat("é", 150): "x" + strings.Repeat("é", 99) + "...",
+		"":                             "",
+		" a\tb\r\n":                    "a b",
+		"\xff":                         "?",
+		strings.Repeat("é", 150):       strings.Repeat("é", 100) + "...",
+		"x" + strings.Repeat("é", 150): "x" + strings.Repeat("é", 99) + "...",
 	} {
 		if got := oneLine(in, 200); got != want {
 			t.Errorf("%q gives %q, want %q", in, got, want)
 		}
+	}
+}
+
+// Until its first verdict a check runs every second even if its interval is longer; then it keeps
+// to the interval.
+func TestFirstVerdictComesSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, scripts := bench(t, "a")
+		scripts["a"].fail.Store(true)
+		c := check("a")
+		c.Interval, c.Timeout = time.Minute, 10*time.Second
+		r.Reconcile([]config.Check{c})
+		for i, want := range []State{Unknown, Unknown, Failing} {
+			synctest.Wait()
+			if got := r.Results()[0]; got.State != want || got.Confirmed != (want == Failing) {
+				t.Errorf("after %d s: %v, confirmed %v; want %v", i, got.State, got.Confirmed, want)
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(57*time.Second + time.Millisecond) // 59 s after the verdict
+		if n := scripts["a"].runs.Load(); n != 3 {
+			t.Errorf("%d runs within the interval after the verdict, want 3", n)
+		}
+		time.Sleep(2 * time.Second)
+		if n := scripts["a"].runs.Load(); n != 4 {
+			t.Errorf("%d runs after the interval, want 4", n)
+		}
+	})
+}
+
+// A verdict of an earlier process counts and is confirmed by the first run that agrees; the check
+// keeps to its interval since it has a verdict. A verdict on another subject is ignored.
+func TestRestoredVerdict(t *testing.T) {
+	for _, tt := range []struct {
+		was     State
+		fails   bool
+		subject string // of the restored one, if another
+		want    []string
+	}{
+		{Failing, true, "", []string{"failing false", "failing true"}},
+		{Failing, false, "", []string{"failing false", "failing false", "passing true"}},
+		{Passing, false, "", []string{"passing false", "passing true"}},
+		{Passing, true, "", []string{"passing false", "passing false", "passing false", "failing true"}},
+		{Failing, true, "another", []string{"unknown false", "unknown false", "unknown false", "failing true"}},
+		{Unknown, true, "", []string{"unknown false", "unknown false", "unknown false", "failing true"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			since := time.Now().Add(-time.Hour)
+			s := &script{free: make(chan struct{})}
+			s.fail.Store(tt.fails)
+			subject := tt.subject
+			if subject == "" {
+				subject = Subject(check("a"))
+			}
+			r := New(Options{
+				probe:    func(config.Check) Probe { return s.probe },
+				Verdicts: map[string]Verdict{"a": {Subject: subject, State: tt.was, Reason: "was so", Since: since}},
+			})
+			defer r.Close()
+			s.slow.Store(int64(time.Millisecond))
+			r.Reconcile([]config.Check{check("a")})
+			for i, want := range tt.want {
+				got := r.Results()[0]
+				if text := fmt.Sprintf("%v %v", got.State, got.Confirmed); text != want {
+					t.Errorf("%v, fails %v, subject %q, run %d: %s, want %s", tt.was, tt.fails, tt.subject, i, text, want)
+				}
+				if i == 0 && got.State != Unknown && (!got.Since.Equal(since) || got.Reason != "was so") {
+					t.Errorf("%v: since %v for %q", tt.was, got.Since, got.Reason)
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+			}
+			// Only the first check of that name: the config may give it up and take it again.
+			r.Reconcile(nil)
+			r.Reconcile([]config.Check{check("a")})
+			if got := r.Results()[0].State; got != Unknown {
+				t.Errorf("restored twice: %v", got)
+			}
+		})
+	}
+}
+
+func TestPatienceIsBounded(t *testing.T) {
+	t.Parallel()
+	c := check("a")
+	if got, want := Patience(c), 3*(2*time.Second+grace); got != want {
+		t.Errorf("%v, want %v", got, want)
+	}
+	c.Interval, c.Timeout, c.Fall = time.Hour, time.Hour, 255
+	if got := Patience(c); got != maxPatience {
+		t.Errorf("%v, want %v", got, maxPatience)
+	}
+	if Subject(check("a")) == Subject(check("b")) {
+		t.Error("two targets are one subject")
+	}
+	d := check("a")
+	d.Interval, d.Fall, d.Demotion = time.Minute, 9, 1
+	if Subject(check("a")) != Subject(d) {
+		t.Error("other numbers are another subject")
 	}
 }

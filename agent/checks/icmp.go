@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"vipd/agent/netio"
 	"vipd/agent/wire"
 )
 
@@ -24,10 +25,10 @@ const (
 	echoSize     = 8
 )
 
-// icmpProbe wants an address to answer an echo request, sent out of an interface if
-// one is named.
+// icmpProbe passes if an address answers an echo request, which is sent from the named interface, if
+// any.
 func icmpProbe(target, ifname string) Probe {
-	var runs uint16 // a probe never runs twice at once
+	var runs uint16 // a probe is never called concurrently
 	return func(ctx context.Context) error {
 		runs++
 		dst, err := netip.ParseAddr(target)
@@ -38,7 +39,7 @@ func icmpProbe(target, ifname string) Probe {
 		if dst.Is4() {
 			family, protocol = unix.AF_INET, unix.IPPROTO_ICMP
 		}
-		f, closeSocket, err := openRaw(ctx, family, unix.SOCK_RAW, protocol)
+		f, closeSocket, err := netio.OpenRaw(ctx, family, protocol)
 		if err != nil {
 			return err
 		}
@@ -51,9 +52,9 @@ func icmpProbe(target, ifname string) Probe {
 	}
 }
 
-// connectTo lets the socket hear that address alone, and its errors.
+// connectTo restricts the socket to answers and errors of one address.
 func connectTo(f *os.File, dst netip.Addr, ifname string) error {
-	return onSocket(f, func(fd int) error {
+	return netio.OnSocket(f, func(fd int) error {
 		if ifname != "" {
 			if err := unix.BindToDevice(fd, ifname); err != nil {
 				return fmt.Errorf("use interface %s: %w", ifname, err)
@@ -66,7 +67,7 @@ func connectTo(f *os.File, dst netip.Addr, ifname string) error {
 	})
 }
 
-// echoRequest has the checksum of IPv4; that of IPv6 is the kernel's work.
+// echoRequest returns an echo request. The kernel fills in the checksum for IPv6.
 func echoRequest(dst netip.Addr, id, seq uint16) []byte {
 	b := make([]byte, echoSize, echoSize+16)
 	b[0] = echoRequest6
@@ -82,8 +83,8 @@ func echoRequest(dst netip.Addr, id, seq uint16) []byte {
 	return b
 }
 
-// echoAnswers says whether what a raw socket read answers the question. IPv4 sockets
-// read the IP header as well.
+// echoAnswers reports whether a packet answers the question. Raw IPv4 sockets also return the IP
+// header.
 func echoAnswers(dst netip.Addr, question, answer []byte) bool {
 	reply := byte(echoReply6)
 	if dst.Is4() {

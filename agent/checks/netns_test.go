@@ -13,6 +13,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"vipd/agent/command"
 	"vipd/agent/config"
 	"vipd/tests/needs"
 )
@@ -78,12 +79,12 @@ func segment(t *testing.T) (there *netlink.Handle) {
 	return there
 }
 
-// probe runs on this thread, so within the namespace.
+// probe runs on the calling thread, so that it uses the namespace.
 func probe(t *testing.T, c config.Check) string {
 	t.Helper()
 	ctx, cancel := contextFor(t, 300*time.Millisecond)
 	defer cancel()
-	if err := newProbe(c)(ctx); err != nil {
+	if err := newProbe(c, command.Local{})(ctx); err != nil {
 		return err.Error()
 	}
 	return ""
@@ -91,7 +92,8 @@ func probe(t *testing.T, c config.Check) string {
 
 func TestNetworkProbes(t *testing.T) {
 	there := segment(t)
-	for deadline := time.Now().Add(10 * time.Second); probe(t, config.Check{Type: config.CheckICMP, Target: "fd00::2"}) != ""; {
+	ping := config.Check{Type: config.CheckICMP, Target: "fd00::2"}
+	for deadline := time.Now().Add(10 * time.Second); probe(t, ping) != ""; {
 		if time.Now().After(deadline) { // IPv6 takes a second or two to be set up on a new interface
 			t.Fatal("no answer over IPv6")
 		}
@@ -113,7 +115,7 @@ func TestNetworkProbes(t *testing.T) {
 		{config.CheckRoute, "198.51.100.0/24", "", ""},
 		{config.CheckRoute, "198.51.100.0/25", "", "is not in the main routing table"},
 		{config.CheckRoute, "203.0.113.0/24", "", ""},
-		{config.CheckRoute, "203.0.114.0/24", "", "is in the main routing table, but drops what it gets"},
+		{config.CheckRoute, "203.0.114.0/24", "", "is in the main routing table, but is a blackhole route"},
 		{config.CheckRoute, "0.0.0.0/0", "", "is not in the main routing table"},
 		{config.CheckRoute, "::/0", "", "is not in the main routing table"},
 		{config.CheckRoute, "2001:db8::/32", "", ""},
@@ -128,9 +130,14 @@ func TestNetworkProbes(t *testing.T) {
 		{config.CheckARP, "192.0.2.2", "", ""},
 		{config.CheckARP, "192.0.2.3", "here", quiet},
 		{config.CheckARP, "192.0.2.2", "nowhere", "no such interface"},
-		{config.CheckARP, "192.0.2.2", "lo", "lo is no Ethernet interface"},
-		{config.CheckARP, "198.51.100.1", "", "it is not on link but behind 192.0.2.2; name the interface in the check if it is"},
-		{config.CheckARP, "10.0.0.1", "", "no route leads to it; name the interface in the check"},
+		{config.CheckARP, "192.0.2.2", "lo", "lo is not an Ethernet interface"},
+		{
+			config.CheckARP,
+			"198.51.100.1",
+			"",
+			"the address is routed through 192.0.2.2; if it is on link, name the interface in the check",
+		},
+		{config.CheckARP, "10.0.0.1", "", "no route to the address; name the interface in the check"},
 	}
 	for _, tt := range cases {
 		got := probe(t, config.Check{Type: tt.kind, Target: tt.target, Interface: tt.ifname})
@@ -152,7 +159,8 @@ func TestNetworkProbes(t *testing.T) {
 	if err := there.LinkSetDown(link); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); probe(t, config.Check{Type: config.CheckInterface, Target: "here"}) == ""; {
+	up := config.Check{Type: config.CheckInterface, Target: "here"}
+	for deadline := time.Now().Add(5 * time.Second); probe(t, up) == ""; {
 		if time.Now().After(deadline) {
 			t.Fatal("an interface without carrier passes")
 		}

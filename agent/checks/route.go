@@ -16,7 +16,7 @@ import (
 	"vipd/agent/netio"
 )
 
-// linkProbe wants an interface to be up with a carrier.
+// linkProbe passes if an interface is up and has a carrier.
 func linkProbe(name string) Probe {
 	return func(context.Context) error {
 		host, err := netio.NewHost()
@@ -40,11 +40,10 @@ func linkProbe(name string) Probe {
 var (
 	errNoRoute   = errors.New("is not in the main routing table")
 	errRouteDown = errors.New("is in the main routing table, but its interface is down")
-	errBlackhole = errors.New("is in the main routing table, but drops what it gets")
+	errBlackhole = errors.New("is in the main routing table, but is a blackhole route")
 )
 
-// routeProbe wants a prefix to be in the main routing table, with a next hop that is
-// up.
+// routeProbe passes if a prefix is in the main routing table with a next hop that is up.
 func routeProbe(target string) Probe {
 	return func(ctx context.Context) error {
 		prefix, err := netip.ParsePrefix(target)
@@ -56,8 +55,8 @@ func routeProbe(target string) Probe {
 			return err
 		}
 		defer nl.Close()
-		// Asking for the entry that an address of the prefix meets costs the same in
-		// any table; only if a more specific one hides it the table is read whole.
+		// Looking up the entry for one address costs the same in a table of any size. The whole
+		// table is read only if a more specific entry hides the prefix.
 		if met, err := nl.RouteGetWithOptions(witness(prefix), &netlink.RouteGetOptions{FIBMatch: true}); err == nil {
 			for i := range met {
 				if isRoute(&met[i], prefix) && routeFault(&met[i]) == nil {
@@ -69,8 +68,8 @@ func routeProbe(target string) Probe {
 	}
 }
 
-// findRoute reads the main table. Several routes of one prefix differ in their metric;
-// one that works is enough.
+// findRoute searches the main table. Several routes of one prefix may differ in metric; one usable
+// route is enough.
 func findRoute(nl *netlink.Handle, prefix netip.Prefix) error {
 	family := netlink.FAMILY_V6
 	if prefix.Addr().Is4() {
@@ -91,9 +90,9 @@ func findRoute(nl *netlink.Handle, prefix netip.Prefix) error {
 	return fault
 }
 
-// witness is an address that meets the route unless a more specific one hides it. The
-// first address of the default routes has a meaning of its own; those chosen are in
-// ranges that nobody routes.
+// witness returns an address that matches the prefix unless a more specific route hides it. The
+// first address of a default route has a special meaning; the ones used here are in ranges that are
+// not routed.
 func witness(prefix netip.Prefix) net.IP {
 	switch {
 	case prefix.Bits() > 0:
@@ -137,7 +136,7 @@ func routeFault(route *netlink.Route) error {
 	return errRouteDown
 }
 
-// routeHandle is a netlink socket that gives up with the context.
+// routeHandle opens a netlink socket that times out with the context.
 func routeHandle(ctx context.Context) (*netlink.Handle, error) {
 	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package command runs a program of the operator's, a hook or a health check, so that
-// it can do no harm to the daemon: without a shell, in a process group of its own that
-// is killed when the program ends or its time is up, with next to nothing in its
-// environment, with no open file but its own three, and never at real-time priority.
+// Package command runs a program of the operator, a hook or a health check, so that it cannot harm
+// the daemon: without a shell, in its own process group that is killed when the program ends or its
+// time is up, with a minimal environment, without inherited files, and never at real-time priority.
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,49 +21,69 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"vipd/agent/ordinary"
 )
 
-// pipePatience is for an output that somebody else still holds open.
-const pipePatience = 30 * time.Millisecond
+// pipePatience is how long to wait for an output that an escaped process holds open.
+const pipePatience = 200 * time.Millisecond
 
-// Spec is what to run.
+// Spec describes what to run.
 type Spec struct {
-	// Argv is the program by its absolute path and its arguments.
+	// Argv is the absolute path of the program and its arguments.
 	Argv []string
-	// Env is NAME=value beside PATH, HOME and LC_ALL.
+	// Dir is the working directory; empty means /.
+	Dir string
+	// Env is NAME=value in addition to PATH, HOME and LC_ALL.
 	Env []string
-	// Output gets both outputs; it must never fail. It is not used any more when Run
-	// has returned.
+	// Output receives stdout and stderr; it must not fail. It is not used after Run has returned.
 	Output io.Writer
 }
 
-// NotStartedError says that there was nothing to run, or that it could not be.
+// NotStartedError means that the program does not exist or could not be started.
 type NotStartedError struct{ Err error }
 
 // Error implements error.
 func (e *NotStartedError) Error() string { return e.Err.Error() }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e *NotStartedError) Unwrap() error { return e.Err }
 
-// Run returns nil when the program ended with status 0, an [*exec.ExitError] when it
-// ended otherwise or was killed because ctx ended, and a [*NotStartedError].
+// ExitError is the result of a program that did not end with status 0.
+type ExitError struct {
+	// Code is the exit status; -1 if Signal ended the program.
+	Code   int
+	Signal syscall.Signal
+	// Core reports a core dump.
+	Core bool
+}
+
+// Error implements error, in the words of os.ProcessState.
+func (e *ExitError) Error() string {
+	switch {
+	case e.Signal == 0:
+		return "exit status " + strconv.Itoa(e.Code)
+	case e.Core:
+		return "signal: " + e.Signal.String() + " (core dumped)"
+	}
+	return "signal: " + e.Signal.String()
+}
+
+// Run runs a program. It returns nil if the program ended with status 0, an [*ExitError] if it ended
+// otherwise or was killed because ctx ended, and a [*NotStartedError] if it did not start.
 func Run(ctx context.Context, spec Spec) error {
-	if !realTime() {
+	if !ordinary.RealTime() {
 		return run(ctx, spec)
 	}
-	// A child inherits the scheduling of the very thread that forks it. This one gives
-	// its own up, and ends with its goroutine, which never unlocks it.
+	// A child inherits the scheduling policy of the thread that forks it. This thread leaves
+	// real-time priority and ends with its goroutine, which never unlocks it.
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		// The older call: filters for system calls can look into its arguments.
-		var param int32 // struct sched_param
-		if _, _, e := unix.Syscall(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_NORMAL, uintptr(unsafe.Pointer(&param))); e != 0 {
-			done <- &NotStartedError{fmt.Errorf("leave real-time priority: %w", e)}
+		if err := ordinary.LeaveRealTime(); err != nil {
+			done <- &NotStartedError{err}
 			return
 		}
 		done <- run(ctx, spec)
@@ -71,21 +91,20 @@ func Run(ctx context.Context, spec Spec) error {
 	return <-done
 }
 
-// KeepFiles marks every file that is open now, but for the first three, as not to be
-// inherited. Go opens its own that way; this is for those that the process was started
-// with.
+// KeepFiles sets close-on-exec for every open file except the first three. Go sets it for the files
+// that it opens; this is for files that the process inherited itself.
 func KeepFiles() error {
 	err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		err = keepEach() // before Linux 5.11, of which the loader says what is to be said
+		err = keepEach() // Linux before 5.11
 	}
 	if err != nil {
-		return fmt.Errorf("keep open files from being inherited: %w", err)
+		return fmt.Errorf("cannot set close-on-exec for open files: %w", err)
 	}
 	return nil
 }
 
-// keepEach is KeepFiles for a kernel that cannot do it at one stroke.
+// keepEach is KeepFiles for a kernel without CLOSE_RANGE_CLOEXEC.
 func keepEach() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -99,17 +118,12 @@ func keepEach() error {
 	return nil
 }
 
-func realTime() bool {
-	policy, _, e := unix.Syscall(unix.SYS_SCHED_GETSCHEDULER, 0, 0, 0)
-	return e == 0 && policy != unix.SCHED_NORMAL
-}
-
 func run(ctx context.Context, spec Spec) error {
 	var exited atomic.Bool
 	cmd := exec.CommandContext(ctx, spec.Argv[0], spec.Argv[1:]...)
-	cmd.Dir = "/"
+	cmd.Dir = cmp.Or(spec.Dir, "/")
 	cmd.Env = slices.Concat([]string{
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LC_ALL=C",
+		"PATH=" + searchPath, "HOME=/", "LC_ALL=C",
 	}, spec.Env)
 	cmd.Stdout, cmd.Stderr = spec.Output, spec.Output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -123,16 +137,29 @@ func run(ctx context.Context, spec Spec) error {
 	if err := cmd.Start(); err != nil {
 		return &NotStartedError{startFault(err)}
 	}
-	// The program is left unreaped while its group is killed: its number, which is
-	// the group's, cannot belong to anybody else meanwhile.
+	// The program is not reaped until its group is killed, so that the kernel cannot reuse its
+	// process number, which is that of the group.
 	waitExit(cmd.Process.Pid)
 	exited.Store(true)
 	if err := unix.Kill(-cmd.Process.Pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-		return errors.Join(fmt.Errorf("kill what it left running: %w", err), cmd.Wait())
+		return errors.Join(fmt.Errorf("cannot kill the processes that it left: %w", err), cmd.Wait())
 	}
-	err := cmd.Wait()
-	if cmd.ProcessState != nil && cmd.ProcessState.Success() { // else only the output was cut
+	return ending(cmd, cmd.Wait())
+}
+
+// ending returns the result of a program that was waited for.
+func ending(cmd *exec.Cmd, err error) error {
+	if cmd.ProcessState == nil {
+		return err
+	}
+	status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case cmd.ProcessState.Success(): // err is about its output alone
 		return nil
+	case ok && status.Signaled():
+		return &ExitError{Code: -1, Signal: status.Signal(), Core: status.CoreDump()}
+	case ok && status.Exited():
+		return &ExitError{Code: status.ExitStatus()}
 	}
 	return err
 }
@@ -142,7 +169,7 @@ func waitExit(pid int) {
 	for {
 		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
 		if !errors.Is(err, unix.EINTR) {
-			return // or it cannot be waited for, which the wait that follows will tell
+			return // an error is reported by the Wait that follows
 		}
 	}
 }
@@ -155,7 +182,7 @@ func startFault(err error) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w (or its interpreter)", err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: make it executable", err)
+		return fmt.Errorf("%w; make it executable", err)
 	}
 	return err
 }

@@ -15,9 +15,8 @@ import (
 	"vipd/tests/needs"
 )
 
-// A daemon at real-time priority must not hand that on: a busy hook would keep it from
-// its own elections.
-func TestNeverAtRealTimePriority(t *testing.T) {
+// A daemon at real-time priority must not pass it on: a busy hook would delay the election.
+func TestChildrenNeverHaveRealTimePriority(t *testing.T) {
 	needs.Root(t) // for real-time priority
 	policy := func() string {
 		var out bytes.Buffer
@@ -30,10 +29,10 @@ func TestNeverAtRealTimePriority(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		runtime.LockOSThread() // and never back: the thread ends with its priority
+		runtime.LockOSThread() // never unlocked: the thread ends with its priority
 		fifo := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
 		if err := unix.SchedSetAttr(0, fifo, 0); err != nil {
-			t.Errorf("no real-time priority to be had: %v", err)
+			t.Errorf("cannot set real-time priority: %v", err)
 			return
 		}
 		if got := policy(); !strings.Contains(got, "SCHED_OTHER") {

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestKeepEach: what would be inherited is not any more, one by one as well as at one stroke.
+// Both ways of setting close-on-exec work: for each file and for all at once.
 func TestKeepEach(t *testing.T) {
 	for name, keep := range map[string]func() error{"each": keepEach, "at one stroke": KeepFiles} {
 		fd, err := unix.Open("/dev/null", unix.O_RDONLY, 0)

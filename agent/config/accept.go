@@ -8,33 +8,31 @@ import (
 	"strconv"
 )
 
-// Accept is a further context that a group's adverts may be signed with, for the time
-// in which the nodes have different passwords or addresses.
+// Accept is a further context that a group's adverts may be signed with while the nodes have
+// different passwords or addresses.
 type Accept struct {
-	// Password is the group's own if none was written.
+	// Password defaults to the group's own.
 	Password Secret
-	// Addresses are the group's own if none were written. Their prefix lengths mean
-	// nothing: they are not signed.
+	// Addresses default to the group's own. Their prefix lengths are not signed.
 	Addresses []netip.Prefix
 }
 
-// Context is one way to sign an advert: a password and what is signed with it.
+// Context is one way to sign an advert: a password and the addresses that are signed.
 type Context struct {
-	// Name is own, or accept N by the place among the group's [[vip.accept]], from 1.
-	// The two digests of one password and address list share a name.
+	// Name is own, or accept N with the number of the group's [[vip.accept]], from 1. The two
+	// digests of one password and address list have the same name.
 	Name     string
 	Password Secret
 	// Addresses are in the order of the config.
 	Addresses []netip.Addr
 }
 
-// ownContext is the name of the context that a group signs with.
+// ownContext names the context that a group signs with.
 const ownContext = "own"
 
-// Contexts are all ways to sign an advert of this group, at most 8 in a valid config.
-// The first is the one to send with; the rest is only received. With link-local
-// addresses there are two of each, with and without those, because OpenBSD sends the
-// one and FreeBSD the other.
+// Contexts returns all ways to sign an advert of this group, at most 8 in a valid config. The
+// first is used to send, the others only to receive. A list with link-local addresses has two,
+// with and without them, as FreeBSD and OpenBSD sign.
 func (g Group) Contexts() []Context {
 	out := digests(nil, ownContext, g.Password, g.Addresses, g.Digest)
 	for i, a := range g.Accept {
@@ -66,23 +64,26 @@ func digests(out []Context, name string, password Secret, set []netip.Prefix, di
 func isLinkLocal6(a netip.Addr) bool { return a.Is6() && a.IsLinkLocalUnicast() }
 
 // decodeAccepts reads the tables [[vip.accept]] below a [[vip]].
-func decodeAccepts(s *section, d *draft, opts Options) {
+func decodeAccepts(d *draft, opts Options) {
 	g := &d.group
-	tables := s.tables("accept")
+	tables := d.tables("accept")
 	for _, t := range tables {
 		g.Accept = append(g.Accept, decodeAccept(t, g, opts))
 	}
 	for i, a := range g.Accept {
 		same := func(b Accept) bool { return a.Password == b.Password && sameAddresses(a.Addresses, b.Addresses) }
 		if same(Accept{Password: g.Password, Addresses: g.Addresses}) || slices.ContainsFunc(g.Accept[:i], same) {
-			s.r.warn(tables[i].n.line, "accept", "accepts nothing that this [[vip]] does not accept without it")
+			d.r.warn(tables[i].n.line, "accept", "has no effect: this [[vip]] accepts the same without it")
 		}
 	}
+	const maxAccept = maxContexts - 1
 	switch n := len(g.Contexts()); {
 	case len(tables) > maxAccept:
-		s.r.problem(tables[maxAccept].n.line, "accept", "%d [[vip.accept]] are in this [[vip]], allowed are %d; take out those that the counters show unused", len(tables), maxAccept)
+		d.r.problem(tables[maxAccept].n.line, "accept", "%d [[vip.accept]] are in this [[vip]], allowed are %d; "+
+			"remove those that the counters show unused", len(tables), maxAccept)
 	case n > maxContexts:
-		s.r.problem(tables[len(tables)-1].n.line, "accept", "with this [[vip.accept]] there are %d digests to try, allowed are %d; a list with link-local addresses has two, with and without them", n, maxContexts)
+		d.r.problem(tables[len(tables)-1].n.line, "accept", "with this [[vip.accept]] there are %d digests to try, "+
+			"allowed are %d; a list with link-local addresses has two, with and without them", n, maxContexts)
 	}
 }
 
@@ -105,14 +106,14 @@ func decodeAccept(s *section, g *Group, opts Options) Accept {
 		a.Password = password
 	}
 	const key = "addresses"
-	items := s.list(key, "addresses with prefix length, such as \"192.0.2.100/24\"")
-	if len(items) > 0 {
+	if items := s.list(key, addressList); len(items) > 0 {
 		a.Addresses, _ = readAddresses(s.r, key, items)
 	} else if s.tried(key) && !s.bad[key] {
-		s.r.problem(s.line(key), key, "is empty; leave the key out to mean the group's own addresses")
+		s.problem(key, "is empty; leave the key out to use the group's own addresses")
 	}
 	if !hasPassword && !s.tried(key) {
-		s.r.problem(s.n.line, "accept", "says nothing in this [[vip.accept]]; write password_file, password or addresses, what is left out is the group's own")
+		s.problem("accept", "this [[vip.accept]] is empty; set password_file, password or addresses; "+
+			"anything left out is the group's own")
 	}
 	s.done()
 	return a

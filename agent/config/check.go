@@ -3,9 +3,11 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,12 +16,12 @@ import (
 )
 
 const (
-	// maxPassword is what a peer's 20 byte key holds beside its NUL.
+	// maxPassword is a peer's 20-byte key less its NUL.
 	maxPassword = 19
-	// maxSkewSent is the highest advskew that FreeBSD and we put on the wire
+	// maxSkewSent is the highest advskew that FreeBSD and vipd send
 	// (CARP_MAXSKEW, ip_carp.h).
 	maxSkewSent = 240
-	// maxDemotion is what OpenBSD's demote byte holds.
+	// maxDemotion is the largest value of OpenBSD's demote byte.
 	maxDemotion = 255
 	// maxInterface is IFNAMSIZ less its NUL.
 	maxInterface = 15
@@ -28,35 +30,36 @@ const (
 	// maxGroups and maxVIPs are the sizes of the kernel's maps.
 	maxGroups = 4096
 	maxVIPs   = 16384
-	// maxContexts is how many contexts of a group the kernel tries, its own included.
+	// maxContexts is the number of contexts per group that the kernel tries, its own included.
 	maxContexts = 8
-	// maxAccept is what they leave beside the group's own.
-	maxAccept = maxContexts - 1
+	maxAccept   = maxContexts - 1
 	// maxPreemptDelay is longer than any routing protocol takes to converge.
 	maxPreemptDelay = time.Hour
-	// minHookTimeout and maxHookTimeout leave room for the smallest script and for the
-	// commit of a large connection table.
+	// maxClaimDelay is longer than any spanning tree takes to converge.
+	maxClaimDelay = time.Hour
+	// minHookTimeout is enough for a small script, maxHookTimeout for the commit of a large
+	// connection table.
 	minHookTimeout = 100 * time.Millisecond
 	maxHookTimeout = time.Hour
-	// maxRecordMemory is in MiB, maxIncidents are files in one directory.
+	// maxRecordMemory is in MiB; maxIncidents limits the files in one directory.
 	maxRecordMemory = 1024
 	maxIncidents    = 1000
-	// maxText bounds names and descriptions, which go into every status.
+	// maxText limits names and descriptions, which are in every status.
 	maxText = 255
 )
 
-// checkInterface holds dev_valid_name (net/core/dev.c). Whether there is such an
-// interface is not asked here: it may come later.
-func checkInterface(r *report, d *draft) bool {
+// checkInterface checks the name as dev_valid_name (net/core/dev.c) does. The interface may be
+// created later.
+func (d *draft) checkInterface() {
 	name := d.group.Interface
 	bad := interfaceFault(name)
 	if name == "lo" {
-		bad = "is the loopback interface, on which there are no peers"
+		bad = "is the loopback interface, which has no peers"
 	}
 	if bad != "" {
-		r.problem(d.line("interface"), "interface", "%q %s; %s", name, bad, allowedInterface())
+		d.problem("interface", "%q %s; %s", name, bad, allowedInterface())
 	}
-	return bad == ""
+	d.hasInterface = bad == ""
 }
 
 func interfaceFault(name string) string {
@@ -68,25 +71,19 @@ func interfaceFault(name string) string {
 	case name == "." || name == ".." || strings.ContainsFunc(name, func(c rune) bool {
 		return c == '/' || c == ':' || c == utf8.RuneError || unicode.IsSpace(c) || unicode.IsControl(c)
 	}):
-		return "is no name that the kernel allows"
+		return "is not a name that the kernel allows"
 	}
 	return ""
 }
 
 func allowedInterface() string {
-	return "allowed is the name of a network interface, 1.." + strconv.Itoa(maxInterface) + " bytes without blanks, / and :"
+	return fmt.Sprintf("allowed is the name of a network interface, 1..%d bytes without blanks, / and :", maxInterface)
 }
 
-func checkAddresses(r *report, d *draft, items []item) {
-	const key = "addresses"
-	if len(items) == 0 {
-		r.problem(d.line(key), key, "missing in this [[vip]]; at least one address is needed, such as addresses = [\"192.0.2.100/24\"]")
-		return
-	}
-	d.group.Addresses, d.addrLines = readAddresses(r, key, items)
-}
+// addressList is the type of addresses in messages.
+const addressList = "addresses with prefix length, such as \"192.0.2.100/24\""
 
-// readAddresses returns the good ones with their lines.
+// readAddresses returns the valid addresses with their lines.
 func readAddresses(r *report, key string, items []item) (good []netip.Prefix, lines []int) {
 	seen := make(map[netip.Addr]bool, len(items))
 	for _, it := range items {
@@ -96,7 +93,7 @@ func readAddresses(r *report, key string, items []item) (good []netip.Prefix, li
 			continue
 		}
 		if seen[p.Addr()] {
-			r.problem(it.line, key, "%s is there twice; keep one", p.Addr())
+			r.problem(it.line, key, "%s is given more than once; keep one", p.Addr())
 			continue
 		}
 		seen[p.Addr()] = true
@@ -106,7 +103,7 @@ func readAddresses(r *report, key string, items []item) (good []netip.Prefix, li
 	return good, lines
 }
 
-// parseVIP returns why the text cannot be a virtual IP.
+// parseVIP also returns why the text cannot be a virtual IP.
 func parseVIP(text string) (netip.Prefix, string) {
 	const allowed = "allowed is a unicast address with the prefix length of its network, such as 192.0.2.100/24"
 	p, err := netip.ParsePrefix(text)
@@ -114,17 +111,17 @@ func parseVIP(text string) (netip.Prefix, string) {
 		a, addrErr := netip.ParseAddr(text)
 		switch {
 		case addrErr == nil && a.Zone() != "":
-			return p, "has a zone; the interface is named by interface"
+			return p, "has a zone; set the interface with the key interface"
 		case addrErr == nil && a.Is4():
 			return p, "has no prefix length; write that of its network, such as " + text + "/24"
 		case addrErr == nil:
 			return p, "has no prefix length; write that of its network, such as " + text + "/64"
 		}
-		return p, "is no address; " + allowed
+		return p, "is not an address; " + allowed
 	}
 	a := p.Addr()
 	if a.Is4In6() {
-		return p, "is an IPv4 address in IPv6 clothes; write " + a.Unmap().String() + " with its IPv4 prefix length"
+		return p, "is an IPv4-mapped IPv6 address; write " + a.Unmap().String() + " with its IPv4 prefix length"
 	}
 	if why := unicastFault(a); why != "" {
 		return p, why + "; " + allowed
@@ -132,7 +129,7 @@ func parseVIP(text string) (netip.Prefix, string) {
 	if p.Bits() == 0 {
 		return p, "has prefix length 0; " + allowed
 	}
-	if a.BitLen()-p.Bits() >= 2 { // a /31 or /32, /127 or /128 has no such addresses
+	if a.BitLen()-p.Bits() >= 2 { // /31, /32, /127 and /128 have no such addresses
 		if a == p.Masked().Addr() {
 			return p, "is the address of the network itself; choose one for a host in it"
 		}
@@ -143,7 +140,7 @@ func parseVIP(text string) (netip.Prefix, string) {
 	return p, ""
 }
 
-// unicastFault says why a host cannot have the address.
+// unicastFault returns why a host cannot have the address.
 func unicastFault(a netip.Addr) string {
 	switch {
 	case a.IsUnspecified():
@@ -169,20 +166,13 @@ func broadcast(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// checkInterval refuses an interval of nothing.
-func checkInterval(r *report, d *draft) {
+func (d *draft) checkInterval() {
 	if d.group.AdvBase == 0 && d.group.AdvSkew == 0 {
-		key := "advbase"
-		r.problem(d.line(key), key, "0 needs advskew >= 1, for the interval is advbase seconds + advskew/256 s; allowed is 1..254, or 0 with advskew 1..254")
+		d.problem("advbase", "0 needs advskew >= 1, since the interval is advbase seconds + advskew/256 s; "+
+			"allowed is 1..254, or 0 with advskew 1..254")
 	}
 	if d.group.AdvSkew > maxSkewSent {
-		r.warn(d.line("advskew"), "advskew", "%d is sent as %d, as FreeBSD does", d.group.AdvSkew, maxSkewSent)
-	}
-}
-
-func checkDescription(r *report, d *draft) {
-	if why := textFault(d.group.Description); why != "" {
-		r.problem(d.line("description"), "description", "%s; allowed is one line of at most %d bytes", why, maxText)
+		d.warn("advskew", "%d is sent as %d, as FreeBSD does", d.group.AdvSkew, maxSkewSent)
 	}
 }
 
@@ -192,12 +182,11 @@ func checkNodeName(s *section, name string) {
 		why = "is empty"
 	}
 	if why != "" {
-		s.r.problem(s.line("name"), "name", "%s; allowed is one line of 1..%d bytes, or leave it out for the host's name", why, maxText)
+		s.problem("name", "%s; allowed is one line of 1..%d bytes, or leave it out for the host's name", why, maxText)
 	}
 }
 
-// textFault is for what is printed on terminals: control characters would be orders
-// to the terminal there.
+// textFault refuses control characters, which would be commands to the terminal.
 func textFault(s string) string {
 	switch {
 	case len(s) > maxText:
@@ -208,33 +197,27 @@ func textFault(s string) string {
 	return ""
 }
 
-func checkPeers(r *report, d *draft, items []item) {
-	const key = "peers"
+func (d *draft) checkPeers(items []item) {
 	for _, it := range items {
 		a, err := netip.ParseAddr(it.text)
 		why := ""
 		switch {
 		case err != nil:
-			why = "is no address"
+			why = "is not an address"
 		case a.Is4In6():
-			why = "is an IPv4 address in IPv6 clothes"
+			why = "is an IPv4-mapped IPv6 address"
 		case a.Zone() != "" && !a.IsLinkLocalUnicast():
 			why = "has a zone"
+		case slices.Contains(d.group.Peers, a):
+			why = "is given more than once"
+		case slices.ContainsFunc(d.group.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }):
+			why = "is one of this group's own addresses"
 		default:
 			why = unicastFault(a)
 		}
-		for _, p := range d.group.Addresses {
-			if err == nil && p.Addr() == a {
-				why = "is one of this group's own addresses"
-			}
-		}
-		for _, p := range d.group.Peers {
-			if err == nil && p == a {
-				why = "is there twice"
-			}
-		}
 		if why != "" {
-			r.problem(it.line, key, "%q %s; allowed is the unicast address of another node, without prefix length", it.text, why)
+			d.r.problem(it.line, "peers", "%q %s; allowed is the unicast address of another node, without prefix length",
+				it.text, why)
 			continue
 		}
 		d.group.Peers = append(d.group.Peers, a)
@@ -244,29 +227,29 @@ func checkPeers(r *report, d *draft, items []item) {
 // path reads an absolute path.
 func (s *section) path(key string, dst *string) bool {
 	var p string
-	if !s.str(key, &p) || !checkPath(s.r, s.line(key), key, p) {
+	if !s.str(key, &p) || !checkPath(s, key, p) {
 		return false
 	}
 	*dst = filepath.Clean(p)
 	return true
 }
 
-func checkPath(r *report, line int, key, path string) bool {
+func checkPath(s *section, key, path string) bool {
 	if !filepath.IsAbs(path) || strings.ContainsRune(path, 0) || filepath.Clean(path) == "/" {
-		r.problem(line, key, "%q is not allowed; an absolute path is, one that begins with /", path)
+		s.problem(key, "%q is not allowed; use an absolute path, one that begins with /", path)
 		return false
 	}
 	return true
 }
 
-// validGroupName is what groupadd accepts, read generously; "" is root only.
+// validGroupName accepts what groupadd does, and more; "" means root only.
 func validGroupName(name string) bool {
 	return len(name) <= 32 && !strings.ContainsFunc(name, func(c rune) bool {
 		return c == ':' || c == ',' || c == '/' || !unicode.IsPrint(c) || unicode.IsSpace(c)
 	})
 }
 
-// listenFault says why the text is no address to listen on.
+// listenFault returns why the text is not an address to listen on.
 func listenFault(listen string) string {
 	if listen == "" {
 		return ""
@@ -276,7 +259,7 @@ func listenFault(listen string) string {
 		return "is not ADDRESS:PORT"
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
-		return "has no port of 0..65535"
+		return "has no port in 0..65535"
 	}
 	if host == "" || host == "localhost" {
 		return ""

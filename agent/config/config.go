@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config turns vipd's TOML file, or the flags of its one-address form, into
-// a checked [Config]. All problems are found at once, each with file, line and key.
+// Package config reads vipd's TOML file, or the flags for one group, into a checked [Config]. It
+// reports all problems at once, each with file, line and key.
 package config
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Config is everything vipd was told. It is never changed after it was made: a
-// reload makes another and compares with [Diff].
+// Config is the whole configuration. It never changes: a reload makes another one and compares
+// them with [Diff].
 type Config struct {
 	// Source is the path of the file, or "command line".
 	Source  string
@@ -30,11 +30,11 @@ type Config struct {
 
 // Node is the table [node].
 type Node struct {
-	// Name is how this node calls itself in status and logs.
+	// Name is this node's name in status and logs.
 	Name string
 	// StateDir survives a reboot: maintenance mode.
 	StateDir string
-	// RuntimeDir is gone at a reboot: the disable switch.
+	// RuntimeDir is lost at a reboot: the disable switch.
 	RuntimeDir string
 	// BPFDir holds the pinned maps and links.
 	BPFDir string
@@ -43,14 +43,14 @@ type Node struct {
 // Control is the table [control].
 type Control struct {
 	Socket string
-	// Group may read; empty means that only root may.
+	// Group has read access; empty means root only.
 	Group string
 }
 
 // Carp is the table [carp].
 type Carp struct {
 	Preempt bool
-	// DeadRatio times advbase is how long peers wait, 1..3.
+	// DeadRatio times advbase is the time that peers wait, 1..3.
 	DeadRatio float64
 	// SendDemote fills OpenBSD's demote byte.
 	SendDemote bool
@@ -59,10 +59,12 @@ type Carp struct {
 	SenderrDemotion int
 	// DSCP of advertisements, 0..63.
 	DSCP uint8
-	// MasterDown is freebsd or openbsd: the rule by which a BACKUP waits.
+	// MasterDown is freebsd or openbsd: the rule for the master-down interval.
 	MasterDown string
-	// PreemptDelay is how long after its start the node does not preempt, 0..1 h.
+	// PreemptDelay is the time after start without preemption, 0..1 h.
 	PreemptDelay time.Duration
+	// ClaimDelay is the time after start or link up without claims, 0..1 h.
+	ClaimDelay time.Duration
 }
 
 // Rules of [Carp.MasterDown], with b for advbase and s for advskew of the master.
@@ -74,7 +76,7 @@ const (
 	MasterDownOpenBSD = "openbsd"
 )
 
-// XDP modes as in [XDP.Mode].
+// Modes of [XDP.Mode].
 const (
 	ModeAuto    = "auto"
 	ModeNative  = "native"
@@ -89,16 +91,18 @@ type XDP struct {
 
 // Record is the table [record].
 type Record struct {
-	// Memory bounds the flight recorder, in MiB, 1..1024.
+	// Memory limits the flight recorder, in MiB, 1..1024.
 	Memory int
-	// Incidents are kept at most, 1..1000.
+	// Incidents is the maximum number kept, 1..1000.
 	Incidents int
-	// Save keeps incidents in the state_dir, over a restart.
+	// Save keeps incidents in state_dir across restarts.
 	Save bool
 }
 
 // Group is one [[vip]]: one VHID on one interface with all its addresses.
 type Group struct {
+	// Line is the line of its [[vip]] in the file; 0 for flags.
+	Line      int
 	Interface string
 	// VHID is 1..255.
 	VHID uint8
@@ -107,48 +111,47 @@ type Group struct {
 	// AdvBase is in seconds, 0..254; AdvSkew in 1/256 s, 0..254.
 	AdvBase, AdvSkew uint8
 	Description      string
-	// Password is 0..19 bytes, from the file if there is one. A PasswordFile of
+	// Password is 0..19 bytes, from PasswordFile if that is set. A PasswordFile of
 	// credential:NAME is in systemd's directory of credentials.
 	Password     Secret
 	PasswordFile string
-	// Peers are unicast peers instead of multicast.
+	// Peers get unicast instead of multicast.
 	Peers []netip.Addr
 	// Hook is an executable run on transitions; empty means none.
 	Hook string
-	// HookTimeout is how long a run of it may last, 100 ms to 1 h.
+	// HookTimeout limits a run of the hook, 100 ms to 1 h.
 	HookTimeout time.Duration
-	// Digest is all or no-link-local: which addresses we sign with.
+	// Digest is all or no-link-local: which addresses the group signs.
 	Digest string
-	// LLAddr is the lladdr that was set by hand on OpenBSD's carp interfaces and is
-	// in their digest; nil when there is none.
+	// LLAddr is the lladdr set by hand on OpenBSD's carp interfaces, which their digest
+	// includes; nil if none.
 	LLAddr *[6]byte
 	// PeerTTL is any or strict: whether adverts of unicast peers may be routed.
 	PeerTTL string
 	// Broadcast sends to the Ethernet broadcast address, as ucarp --nomcast does.
 	Broadcast bool
-	// RequireSeal refuses adverts that no vipd has sealed.
+	// RequireSeal refuses adverts without the seal of a vipd.
 	RequireSeal bool
 	// Replay is off or strict: whether counters of BSD peers must rise.
 	Replay string
-	// Accept are at most 7 further contexts that adverts may be signed with. Nothing
-	// is ever signed with them.
+	// Accept has at most 7 further contexts for received adverts. They are never used to sign.
 	Accept []Accept
 }
 
-// Digests of [Group.Digest]. Both are accepted whichever is sent.
+// Digests of [Group.Digest]. Both are accepted, whichever is sent.
 const (
 	// DigestAll signs all addresses, as FreeBSD does.
 	DigestAll = "all"
-	// DigestNoLinkLocal leaves IPv6 link-local addresses out, as OpenBSD does
+	// DigestNoLinkLocal omits IPv6 link-local addresses, as OpenBSD does
 	// (ip_carp.c, HMAC_NOV6LL).
 	DigestNoLinkLocal = "no-link-local"
 )
 
 // Rules of [Group.PeerTTL].
 const (
-	// PeerTTLAny lets adverts of unicast peers have any TTL, as FreeBSD does.
+	// PeerTTLAny allows any TTL for adverts of unicast peers, as FreeBSD does.
 	PeerTTLAny = "any"
-	// PeerTTLStrict wants 255, which no router lets through, as OpenBSD does.
+	// PeerTTLStrict requires 255, which a router decrements, as OpenBSD does.
 	PeerTTLStrict = "strict"
 )
 
@@ -161,7 +164,7 @@ const (
 // Name is interface@vhid, for example eth0@1.
 func (g Group) Name() string { return GroupName(g.Interface, g.VHID) }
 
-// GroupName is how a group is written everywhere: interface@vhid.
+// GroupName is interface@vhid.
 func GroupName(ifname string, vhid uint8) string {
 	return ifname + "@" + strconv.Itoa(int(vhid))
 }

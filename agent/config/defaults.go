@@ -4,11 +4,10 @@ package config
 
 import "time"
 
-// DefaultPath is where vipd looks for its config.
+// DefaultPath is the default path of the config.
 const DefaultPath = "/etc/vipd/vipd.toml"
 
-// Default returns the config of an empty file, but for the node's name. Every
-// default is here.
+// Default returns the config of an empty file, without the node's name.
 func Default() *Config {
 	return &Config{
 		Node: Node{
@@ -32,13 +31,13 @@ func Default() *Config {
 	}
 }
 
-// defaultGroup is a [[vip]] of which nothing was said.
+// defaultGroup is a [[vip]] without keys.
 func defaultGroup() Group {
 	return Group{AdvBase: 1, HookTimeout: 30 * time.Second, Digest: DigestAll, PeerTTL: PeerTTLAny, Replay: ReplayOff}
 }
 
-// defaultCheck is a [[check]] of which nothing was said. A timeout that was not
-// written is never longer than the interval.
+// defaultCheck is a [[check]] without keys. The default timeout is never longer than the
+// interval.
 func defaultCheck() Check {
 	return Check{Interval: time.Second, Timeout: time.Second, Rise: 2, Fall: 3, Demotion: 240}
 }

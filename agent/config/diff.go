@@ -4,36 +4,30 @@ package config
 
 import "slices"
 
-// Changes is what a reload has to do. A group that is in none of the lists must not
-// be touched.
+// Changes is the work of a reload. A group in none of the lists must not be touched.
 type Changes struct {
 	Added, Removed []Group
 	Changed        []GroupChange
-	// Global are changed keys outside the groups that can be put in force at once,
-	// such as carp.preempt.
+	// Global are changed keys outside the groups that take effect at once, such as
+	// carp.preempt.
 	Global []string
-	// NeedRestart are changed keys that only a restart puts in force, such as
+	// NeedRestart are changed keys that take effect only after a restart, such as
 	// control.socket.
 	NeedRestart []string
 }
 
-// GroupChange is a group of the same name with other values.
+// GroupChange is a group with changed values.
 type GroupChange struct {
 	Old, New Group
 	// Fields are the changed keys in the order of the reference config.
 	Fields []string
 }
 
-// Empty is true when there is nothing to do.
-func (c Changes) Empty() bool {
-	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Global)+len(c.NeedRestart) == 0
-}
-
-// Diff compares two configs. Groups are matched by name; their order in the file, the
-// order of addresses and of peers mean nothing.
+// Diff compares two configs. Groups are matched by name; the order of groups, addresses and peers
+// is ignored.
 func Diff(before, after *Config) Changes {
 	var c Changes
-	// By a map: a reload does this in the daemon's loop, and there may be thousands.
+	// A map, since a reload runs in the daemon's loop and there may be thousands of groups.
 	was, will := before.byName(), after.byName()
 	for _, g := range before.Groups {
 		now, ok := will[groupKey{g.Interface, g.VHID}]
@@ -54,7 +48,7 @@ func Diff(before, after *Config) Changes {
 	return c
 }
 
-// groupKey is what a group's name says.
+// groupKey is the name of a group without its allocation.
 type groupKey struct {
 	ifname string
 	vhid   uint8
@@ -100,7 +94,7 @@ func groupDiff(a, b Group) []string {
 		{"broadcast", a.Broadcast != b.Broadcast},
 		{"require_seal", a.RequireSeal != b.RequireSeal},
 		{"replay", a.Replay != b.Replay},
-		// In order: counters name a context by its place.
+		// In order: counters name a context by its number.
 		{"accept", !slices.EqualFunc(a.Accept, b.Accept, func(x, y Accept) bool {
 			return x.Password == y.Password && sameSet(x.Addresses, y.Addresses)
 		})},
@@ -124,6 +118,7 @@ func globalDiff(a, b *Config) (live, restart []string) {
 		{"carp.dscp", a.Carp.DSCP != b.Carp.DSCP},
 		{"carp.master_down", a.Carp.MasterDown != b.Carp.MasterDown},
 		{"carp.preempt_delay", a.Carp.PreemptDelay != b.Carp.PreemptDelay},
+		{"carp.claim_delay", a.Carp.ClaimDelay != b.Carp.ClaimDelay},
 	})
 	live = append(live, checksDiff(a.Checks, b.Checks)...)
 	restart = changedKeys([]field{

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// another is a value that differs from v.
+// another returns a value that differs from v.
 func another(t *testing.T, v reflect.Value) reflect.Value {
 	t.Helper()
 	out := reflect.New(v.Type()).Elem()
@@ -47,9 +47,8 @@ func another(t *testing.T, v reflect.Value) reflect.Value {
 	return out
 }
 
-// TestDiffSeesEveryField: a field that nobody compares would be a change that a reload
-// reports as none.
-func TestDiffSeesEveryField(t *testing.T) {
+// A field that Diff does not compare would be a change that a reload ignores.
+func TestDiffComparesEveryField(t *testing.T) {
 	t.Parallel()
 	full := func() *Config {
 		c := goodConfig()
@@ -57,8 +56,17 @@ func TestDiffSeesEveryField(t *testing.T) {
 		c.Checks[0].Name = "c"
 		return c
 	}
-	// What is not a value of its own, or is the name by which things are matched.
-	skip := map[string]bool{"Source": true, "Groups": true, "Checks": true, "Group.PasswordFile": true, "Group.Interface": true, "Group.VHID": true, "Check.Name": true}
+	// Fields without a value of their own, and the names that are matched.
+	skip := map[string]bool{
+		"Source":             true,
+		"Groups":             true,
+		"Checks":             true,
+		"Group.PasswordFile": true,
+		"Group.Line":         true,
+		"Group.Interface":    true,
+		"Group.VHID":         true,
+		"Check.Name":         true,
+	}
 	var walk func(v func(*Config) reflect.Value, prefix string)
 	walk = func(v func(*Config) reflect.Value, prefix string) {
 		for i := range v(full()).NumField() {
@@ -86,7 +94,7 @@ func TestDiffSeesEveryField(t *testing.T) {
 	}
 }
 
-// manyGroups is the most that a config may have.
+// manyGroups is the maximum of a config.
 func manyGroups() *Config {
 	c := goodConfig()
 	g := c.Groups[0]
@@ -98,7 +106,7 @@ func manyGroups() *Config {
 	return c
 }
 
-// TestDiffOfManyGroups: the daemon's loop stands still meanwhile.
+// Diff of many groups must be fast: the daemon's loop waits for it.
 func TestDiffOfManyGroups(t *testing.T) {
 	before, after := manyGroups(), manyGroups()
 	after.Groups = after.Groups[1:]
@@ -117,4 +125,9 @@ func BenchmarkDiff(b *testing.B) {
 	for b.Loop() {
 		Diff(before, after)
 	}
+}
+
+// Empty reports whether there is nothing to do.
+func (c Changes) Empty() bool {
+	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Global)+len(c.NeedRestart) == 0
 }

@@ -32,21 +32,32 @@ func TestFromFlagsProblems(t *testing.T) {
 		flags Flags
 		want  []string
 	}{
-		{"nothing given", Flags{AdvBase: 1}, []string{
-			`command line: --interface: "" is empty; allowed is the name of a network interface, 1..15 bytes without blanks, / and :`,
-			`command line: --vhid: 0 is out of range, allowed is 1..255`,
-			`command line: --address: missing; at least one is needed, such as --address 192.0.2.100/24`,
-			`command line: --password-file: missing; name a file with the password in its first line (an empty line is the all-zero key that CARP has without one)`,
-		}},
-		{"all wrong", Flags{"a b", 256, []string{"192.0.2.0/24", "192.0.2.1/24", "192.0.2.1/24"}, "/k/long", -1, 255}, []string{
-			`command line: --interface: "a b" is no name that the kernel allows; allowed is the name of a network interface, 1..15 bytes without blanks, / and :`,
-			`command line: --vhid: 256 is out of range, allowed is 1..255`,
-			`command line: --address: "192.0.2.0/24" is the address of the network itself; choose one for a host in it`,
-			`command line: --address: 192.0.2.1 is there twice; keep one`,
-			`command line: --advbase: -1 is out of range, allowed is 0..254`,
-			`command line: --advskew: 255 is out of range, allowed is 0..254`,
-			`command line: --password-file: the password is 32 bytes long, CARP allows 0..19`,
-		}},
+		{
+			"nothing given",
+			Flags{AdvBase: 1},
+			[]string{
+				`command line: --interface: "" is empty; allowed is the name of a network interface, 1..15 bytes without ` +
+					`blanks, / and :`,
+				`command line: --vhid: 0 is out of range, allowed is 1..255`,
+				`command line: --address: missing; at least one is needed, such as --address 192.0.2.100/24`,
+				`command line: --password-file: missing; name a file with the password in its first line (an empty line is the ` +
+					`all-zero key that CARP has without a password)`,
+			},
+		},
+		{
+			"all wrong",
+			Flags{"a b", 256, []string{"192.0.2.0/24", "192.0.2.1/24", "192.0.2.1/24"}, "/k/long", -1, 255},
+			[]string{
+				`command line: --interface: "a b" is not a name that the kernel allows; allowed is the name of a network ` +
+					`interface, 1..15 bytes without blanks, / and :`,
+				`command line: --vhid: 256 is out of range, allowed is 1..255`,
+				`command line: --address: "192.0.2.0/24" is the address of the network itself; choose one for a host in it`,
+				`command line: --address: 192.0.2.1 is given more than once; keep one`,
+				`command line: --advbase: -1 is out of range, allowed is 0..254`,
+				`command line: --advskew: 255 is out of range, allowed is 0..254`,
+				`command line: --password-file: the password is 32 bytes long, CARP allows 0..19`,
+			},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

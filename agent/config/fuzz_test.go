@@ -11,12 +11,13 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// FuzzParse holds: no panic; a config or problems and never both; every problem is one
-// line within the file; what is accepted is TOML to the library too and within range.
+// FuzzParse checks that Parse does not panic, returns either a config or problems, gives each
+// problem a line within the file, and accepts only TOML with values within range.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(vip))
 	f.Add([]byte("a.b.c = {x=[1, 'a', [2]], y=1979-05-27}\n[[vip]]\n[vip.x]\n[[vip]]\nvhid=0x1\n"))
-	f.Add([]byte("[carp]\nmaster_down = \"openbsd\"\npreempt_delay = \"1h\"\n" + vip + "lladdr = \"02:11:22:33:44:55\"\n[[vip.accept]]\npassword = \"x\"\n" +
+	f.Add([]byte("[carp]\nmaster_down = \"openbsd\"\npreempt_delay = \"1h\"\nclaim_delay = \"1h\"\n" + vip +
+		"lladdr = \"02:11:22:33:44:55\"\n[[vip.accept]]\npassword = \"x\"\n" +
 		"[[check]]\nname = \"a\"\ntype = \"icmp\"\ntarget = \"fe80::1\"\ninterface = \"eth0\"\ninterval = \"100ms\"\n" +
 		"[[check]]\nname = \"b\"\ntype = \"command\"\ncommand = [\"/x\"]\n"))
 	f.Add([]byte("[carp]\r\ndead_ratio = inf\n[carp.x]\n[[carp]]\n\"\\n\" = 1e99\n"))
@@ -44,11 +45,13 @@ func FuzzParse(f *testing.F) {
 		}
 		var doc map[string]any
 		if err := toml.Unmarshal(data, &doc); err != nil {
-			t.Fatalf("accepted what is no TOML: %v", err)
+			t.Fatalf("accepted text that is not TOML: %v", err)
 		}
 		names := map[string]bool{}
 		for _, g := range cfg.Groups {
-			if g.VHID == 0 || g.AdvBase > 254 || g.AdvSkew > 254 || len(g.Addresses) == 0 || len(g.Password.Bytes()) > maxPassword || names[g.Name()] {
+			if g.VHID == 0 || g.AdvBase > 254 || g.AdvSkew > 254 || len(g.Addresses) == 0 ||
+				len(g.Password.Bytes()) > maxPassword ||
+				names[g.Name()] {
 				t.Errorf("accepted %+v", g)
 			}
 			names[g.Name()] = true
@@ -61,12 +64,19 @@ func FuzzParse(f *testing.F) {
 				}
 			}
 		}
+		if d := cfg.Carp.ClaimDelay; d < 0 || d > maxClaimDelay {
+			t.Fatalf("claim_delay %v passed", d)
+		}
 		if d := cfg.Carp.PreemptDelay; d < 0 || d > maxPreemptDelay {
 			t.Errorf("accepted a delay of %v", d)
 		}
 		for _, c := range cfg.Checks {
-			if names[c.Name] || !validCheckName(c.Name) || c.Timeout > c.Interval || c.Timeout < minCheckTimeout || c.Interval > maxCheckInterval ||
-				c.Rise < 1 || c.Fall < 1 || c.Demotion < 1 || c.Demotion > 255 || (len(c.Command) > 0) != (c.Type == CheckCommand) {
+			if names[c.Name] || !validCheckName(c.Name) || c.Timeout > c.Interval || c.Timeout < minCheckTimeout ||
+				c.Interval > maxCheckInterval ||
+				c.Rise < 1 || c.Fall < 1 ||
+				c.Demotion < 1 ||
+				c.Demotion > 255 ||
+				(len(c.Command) > 0) != (c.Type == CheckCommand) {
 				t.Errorf("accepted %+v", c)
 			}
 			names[c.Name] = true

@@ -22,21 +22,21 @@ const (
 	CheckARP       = "arp"
 )
 
-// Check is one [[check]]: what it probes and what a failure costs this node.
+// Check is one [[check]]: its target and the demotion while it fails.
 type Check struct {
 	// Name is unique, of a-z, 0-9 and -, at most 63 bytes.
 	Name string
-	// Type says what Target is: interface a name, route a prefix, tcp HOST:PORT, icmp
-	// and arp an address, command nothing.
+	// Type defines what Target is: a name for interface, a prefix for route, HOST:PORT for
+	// tcp, an address for icmp and arp, unused for command.
 	Type   string
 	Target string
-	// Command is the program by its absolute path and its arguments; no shell runs it.
+	// Command is the absolute path of the program and its arguments; it runs without a shell.
 	Command []string
-	// Interface is where icmp and arp ask; empty means where the routes say.
+	// Interface is where icmp and arp send; empty means the one that the routes select.
 	Interface string
 	// Interval is 100 ms..1 h; Timeout is 10 ms..Interval.
 	Interval, Timeout time.Duration
-	// Rise and Fall are how many results in a row change the verdict, 1..255.
+	// Rise and Fall are the consecutive results that change the verdict, 1..255.
 	Rise, Fall int
 	// Demotion is in units of advskew, 1..255.
 	Demotion int
@@ -54,7 +54,7 @@ const (
 	minCheckInterval = 100 * time.Millisecond
 	maxCheckInterval = time.Hour
 	minCheckTimeout  = 10 * time.Millisecond
-	// maxChecks bounds the processes and sockets that checks hold at once.
+	// maxChecks limits the processes and sockets of checks.
 	maxChecks    = 256
 	maxCheckName = 63
 )
@@ -63,14 +63,15 @@ func checkTypes() []string {
 	return []string{CheckInterface, CheckRoute, CheckCommand, CheckTCP, CheckICMP, CheckARP}
 }
 
-func decodeChecks(top *section) []Check {
+func decodeChecks(top *section, drafts []*draft, opts Options) []Check {
 	tables := top.tables("check")
 	lines := map[string]int{}
 	var out []Check
 	for _, s := range tables {
-		c := decodeCheck(s)
+		c := decodeCheck(s, opts)
+		checkSubject(s, &c, drafts, opts)
 		if first, ok := lines[c.Name]; ok && c.Name != "" {
-			s.r.problem(s.line("name"), "name", "%q is the [[check]] in line %d already; allowed is each name once", c.Name, first)
+			s.problem("name", "%q is already the [[check]] in line %d; allowed is each name once", c.Name, first)
 		} else {
 			lines[c.Name] = s.n.line
 		}
@@ -82,16 +83,16 @@ func decodeChecks(top *section) []Check {
 	return out
 }
 
-func decodeCheck(s *section) Check {
+func decodeCheck(s *section, opts Options) Check {
 	c := defaultCheck()
 	if s.str("name", &c.Name) && !validCheckName(c.Name) {
-		s.r.problem(s.line("name"), "name", "%q is not allowed; allowed are 1..%d of a-z, 0-9 and -", c.Name, maxCheckName)
+		s.problem("name", "%q is not allowed; allowed are 1..%d of a-z, 0-9 and -", c.Name, maxCheckName)
 	} else if !s.tried("name") {
-		s.r.problem(s.n.line, "name", "missing in this [[check]]; it names the demotion check:NAME in the status")
+		s.problem("name", "missing in this [[check]]; it names the demotion check:NAME in the status")
 	}
 	hasType := s.oneOf("type", &c.Type, checkTypes()...)
 	if !s.tried("type") {
-		s.r.problem(s.n.line, "type", "missing in this [[check]]; allowed are %s", quotedList(checkTypes()))
+		s.problem("type", "missing in this [[check]]; allowed are %s", quotedList(checkTypes()))
 	}
 	hasTarget := s.str("target", &c.Target)
 	for _, it := range s.list("command", "strings, such as [\"/usr/local/bin/check\", \"argument\"]") {
@@ -101,13 +102,16 @@ func decodeCheck(s *section) Check {
 	if hasType {
 		checkTarget(s, &c, hasTarget, hasInterface)
 	}
+	if c.Type == CheckCommand && len(c.Command) > 0 && filepath.IsAbs(c.Command[0]) {
+		warnCommand(s, "command", c.Command[0], opts)
+	}
 	hasInterval := s.duration("interval", minCheckInterval, maxCheckInterval, &c.Interval)
 	switch {
 	case !s.duration("timeout", minCheckTimeout, maxCheckInterval, &c.Timeout):
 		c.Timeout = min(c.Timeout, c.Interval)
 	case c.Timeout > c.Interval && (hasInterval || !s.tried("interval")):
-		s.r.problem(s.line("timeout"), "timeout", "%q is longer than the interval of %s; allowed is up to the interval, for one run ends before the next begins",
-			durationText(c.Timeout), durationText(c.Interval))
+		s.problem("timeout", "%q is longer than the interval of %s; allowed is up to the interval, "+
+			"since one run ends before the next begins", durationText(c.Timeout), durationText(c.Interval))
 	}
 	s.integer("rise", 1, 255, &c.Rise)
 	s.integer("fall", 1, 255, &c.Fall)
@@ -120,33 +124,33 @@ func validCheckName(name string) bool {
 	return name != "" && len(name) <= maxCheckName && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
-// checkTarget holds target, command and interface to what the type needs of them.
+// checkTarget checks target, command and interface by the type.
 func checkTarget(s *section, c *Check, hasTarget, hasInterface bool) {
 	if c.Type == CheckCommand {
 		if s.tried("target") {
-			s.r.problem(s.line("target"), "target", "is not for type \"command\"; the program and its arguments go into command")
+			s.problem("target", "is not for type \"command\"; put the program and its arguments into command")
 		}
 		checkCommand(s, c)
 	} else {
 		if s.tried("command") {
-			s.r.problem(s.line("command"), "command", "is for type \"command\" only; leave it out")
+			s.problem("command", "is for type \"command\" only; leave it out")
 		}
 		allowed := targetAllowed(c.Type)
 		if !s.tried("target") {
-			s.r.problem(s.n.line, "target", "missing in this [[check]]; %s", allowed)
+			s.problem("target", "missing in this [[check]]; %s", allowed)
 		} else if why := targetFault(c, hasTarget); why != "" {
-			s.r.problem(s.line("target"), "target", "%q %s; %s", c.Target, why, allowed)
+			s.problem("target", "%q %s; %s", c.Target, why, allowed)
 		}
 	}
 	switch {
 	case s.tried("interface") && c.Type != CheckICMP && c.Type != CheckARP:
-		s.r.problem(s.line("interface"), "interface", "is for the types \"icmp\" and \"arp\" only; leave it out")
+		s.problem("interface", "is for the types \"icmp\" and \"arp\" only; leave it out")
 	case hasInterface:
 		if why := interfaceFault(c.Interface); why != "" {
-			s.r.problem(s.line("interface"), "interface", "%q %s; %s", c.Interface, why, allowedInterface())
+			s.problem("interface", "%q %s; %s", c.Interface, why, allowedInterface())
 		}
 	case c.Type == CheckICMP && needsInterface(c.Target) && !s.tried("interface"):
-		s.r.problem(s.line("target"), "target", "%q is link-local; name the interface in interface", c.Target)
+		s.problem("target", "%q is link-local; set the interface with the key interface", c.Target)
 	}
 }
 
@@ -170,8 +174,8 @@ func targetAllowed(kind string) string {
 	}
 }
 
-// targetFault says why the target cannot be one of its type. A target of the wrong
-// type of value was told already.
+// targetFault returns why the type cannot have the target, unless the value's type is wrong,
+// which is already reported.
 func targetFault(c *Check, read bool) string {
 	if !read {
 		return ""
@@ -183,9 +187,9 @@ func targetFault(c *Check, read bool) string {
 		p, err := netip.ParsePrefix(c.Target)
 		switch {
 		case err != nil:
-			return "is no prefix"
+			return "is not a prefix"
 		case p.Addr().Is4In6():
-			return "is an IPv4 address in IPv6 clothes"
+			return "is an IPv4-mapped IPv6 address"
 		case p != p.Masked():
 			return "has bits beyond its prefix length, the network is " + p.Masked().String()
 		}
@@ -196,13 +200,13 @@ func targetFault(c *Check, read bool) string {
 	a, err := netip.ParseAddr(c.Target)
 	switch {
 	case err != nil:
-		return "is no address"
+		return "is not an address"
 	case a.Zone() != "":
-		return "has a zone, the interface goes into interface"
+		return "has a zone, set the interface with the key interface"
 	case a.Is4In6():
-		return "is an IPv4 address in IPv6 clothes"
+		return "is an IPv4-mapped IPv6 address"
 	case c.Type == CheckARP && !a.Is4():
-		return "is no IPv4 address, and only those are asked for by ARP"
+		return "is not an IPv4 address, and ARP has no others"
 	case a.IsLoopback() && c.Type == CheckICMP:
 		return ""
 	}
@@ -215,7 +219,7 @@ func hostPortFault(target string) string {
 		return "is not HOST:PORT"
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != port {
-		return "has no port of 1..65535"
+		return "has no port in 1..65535"
 	}
 	if _, err := netip.ParseAddr(host); err == nil {
 		return ""
@@ -229,16 +233,20 @@ func hostPortFault(target string) string {
 }
 
 func checkCommand(s *section, c *Check) {
-	const key = "command"
+	const (
+		key     = "command"
+		example = "; set the program and its arguments, such as [\"/usr/local/bin/check\", \"argument\"]"
+	)
 	switch {
 	case !s.tried(key):
-		s.r.problem(s.n.line, key, "missing in this [[check]]; write the program with its arguments, such as [\"/usr/local/bin/check\", \"argument\"]")
+		s.problem(key, "missing in this [[check]]"+example)
 	case s.bad[key]:
 	case len(c.Command) == 0:
-		s.r.problem(s.line(key), key, "is empty; write the program with its arguments, such as [\"/usr/local/bin/check\", \"argument\"]")
+		s.problem(key, "is empty"+example)
 	case !filepath.IsAbs(c.Command[0]):
-		s.r.problem(s.line(key), key, "%q is not allowed as the program; an absolute path is, one that begins with /: no shell looks for it", c.Command[0])
+		s.problem(key, "%q is not allowed as the program; use an absolute path, one that begins with /: "+
+			"no shell searches for it", c.Command[0])
 	case slices.ContainsFunc(c.Command, func(a string) bool { return strings.ContainsRune(a, 0) }):
-		s.r.problem(s.line(key), key, "has a zero byte, which no argument can have")
+		s.problem(key, "has a zero byte, which no argument can have")
 	}
 }

@@ -22,48 +22,165 @@ func TestCheckProblems(t *testing.T) {
 		aHostPort  = `; allowed is HOST:PORT, such as "192.0.2.1:443" or "[2001:db8::1]:443"`
 		anIPv4     = `; allowed is an IPv4 address, such as "192.0.2.1"`
 		aUnicast   = `; allowed is a unicast address, such as "192.0.2.1"`
-		theCommand = `; write the program with its arguments, such as ["/usr/local/bin/check", "argument"]`
+		theCommand = `; set the program and its arguments, such as ["/usr/local/bin/check", "argument"]`
 		good       = "name = \"a\"\ntype = \"interface\"\ntarget = \"eth1\"\n"
 	)
 	for _, tt := range []struct{ name, text, want string }{
-		{"of wrong type", "check = 1\n" + vip, "f.toml:1: check: must be an array of tables, each written [[check]], not an integer"},
-		{"nothing", check(""), "f.toml:6: name: missing in this [[check]]; it names the demotion check:NAME in the status\nf.toml:6: type: missing in this [[check]]; " + types},
-		{"unknown key", check(good + "intervall = \"1s\"\n"), "f.toml:10: intervall: unknown key in [[check]]; did you mean interval? allowed are name, type, target, command, interface, interval, timeout, rise, fall, demotion"},
-		{"name", check(strings.Replace(good, `"a"`, `"Up_link"`, 1)), `f.toml:7: name: "Up_link" is not allowed; allowed are 1..63 of a-z, 0-9 and -`},
-		{"name empty", check(strings.Replace(good, `"a"`, `""`, 1)), `f.toml:7: name: "" is not allowed; allowed are 1..63 of a-z, 0-9 and -`},
-		{"name twice", check(good + "[[check]]\n" + good), `f.toml:11: name: "a" is the [[check]] in line 6 already; allowed is each name once`},
+		{
+			"of wrong type",
+			"check = 1\n" + vip,
+			"f.toml:1: check: must be an array of tables, each written [[check]], not an integer",
+		},
+		{
+			"nothing",
+			check(""),
+			"f.toml:6: name: missing in this [[check]]; it names the demotion check:NAME in the status\n" +
+				"f.toml:6: type: missing in this [[check]]; " + types,
+		},
+		{
+			"unknown key",
+			check(good + "intervall = \"1s\"\n"),
+			"f.toml:10: intervall: unknown key in [[check]]; did you mean interval? allowed are name, type, target, command, " +
+				"interface, interval, timeout, rise, fall, demotion",
+		},
+		{
+			"name",
+			check(strings.Replace(good, `"a"`, `"Up_link"`, 1)),
+			`f.toml:7: name: "Up_link" is not allowed; allowed are 1..63 of a-z, 0-9 and -`,
+		},
+		{
+			"name empty",
+			check(strings.Replace(good, `"a"`, `""`, 1)),
+			`f.toml:7: name: "" is not allowed; allowed are 1..63 of a-z, 0-9 and -`,
+		},
+		{
+			"name twice",
+			check(good + "[[check]]\n" + good),
+			`f.toml:11: name: "a" is already the [[check]] in line 6; allowed is each name once`,
+		},
 		{"type", of("ping", ""), `f.toml:8: type: "ping" is unknown, ` + types},
 		{"no target", of("tcp", ""), "f.toml:6: target: missing in this [[check]]" + aHostPort},
 		{"target type", of("tcp", "target = 443"), "f.toml:9: target: must be a string in quotes, not an integer"},
-		{"interface", of("interface", `target = "a/b"`), `f.toml:9: target: "a/b" is no name that the kernel allows` + anIface},
-		{"route", of("route", `target = "default"`), `f.toml:9: target: "default" is no prefix` + aRoute},
-		{"route host bits", of("route", `target = "10.1.0.1/8"`), `f.toml:9: target: "10.1.0.1/8" has bits beyond its prefix length, the network is 10.0.0.0/8` + aRoute},
-		{"route mapped", of("route", `target = "::ffff:10.0.0.0/104"`), `f.toml:9: target: "::ffff:10.0.0.0/104" is an IPv4 address in IPv6 clothes` + aRoute},
+		{
+			"interface",
+			of("interface", `target = "a/b"`),
+			`f.toml:9: target: "a/b" is not a name that the kernel allows` + anIface,
+		},
+		{"route", of("route", `target = "default"`), `f.toml:9: target: "default" is not a prefix` + aRoute},
+		{
+			"route host bits",
+			of("route", `target = "10.1.0.1/8"`),
+			`f.toml:9: target: "10.1.0.1/8" has bits beyond its prefix length, the network is 10.0.0.0/8` + aRoute,
+		},
+		{
+			"route mapped",
+			of("route", `target = "::ffff:10.0.0.0/104"`),
+			`f.toml:9: target: "::ffff:10.0.0.0/104" is an IPv4-mapped IPv6 address` + aRoute,
+		},
 		{"tcp without port", of("tcp", `target = "192.0.2.1"`), `f.toml:9: target: "192.0.2.1" is not HOST:PORT` + aHostPort},
-		{"tcp port", of("tcp", `target = "192.0.2.1:https"`), `f.toml:9: target: "192.0.2.1:https" has no port of 1..65535` + aHostPort},
-		{"tcp port 0", of("tcp", `target = "192.0.2.1:0"`), `f.toml:9: target: "192.0.2.1:0" has no port of 1..65535` + aHostPort},
+		{
+			"tcp port",
+			of("tcp", `target = "192.0.2.1:https"`),
+			`f.toml:9: target: "192.0.2.1:https" has no port in 1..65535` + aHostPort,
+		},
+		{
+			"tcp port 0",
+			of("tcp", `target = "192.0.2.1:0"`),
+			`f.toml:9: target: "192.0.2.1:0" has no port in 1..65535` + aHostPort,
+		},
 		{"tcp host", of("tcp", `target = ":80"`), `f.toml:9: target: ":80" has no host before the port` + aHostPort},
-		{"tcp host with blank", of("tcp", `target = "a b:80"`), `f.toml:9: target: "a b:80" has no host before the port` + aHostPort},
-		{"icmp name", of("icmp", `target = "gateway"`), `f.toml:9: target: "gateway" is no address` + aUnicast},
-		{"icmp mapped", of("icmp", `target = "::ffff:192.0.2.1"`), `f.toml:9: target: "::ffff:192.0.2.1" is an IPv4 address in IPv6 clothes` + aUnicast},
-		{"icmp multicast", of("icmp", `target = "224.0.0.1"`), `f.toml:9: target: "224.0.0.1" is a multicast address` + aUnicast},
-		{"icmp zone", of("icmp", `target = "fe80::1%eth0"`), `f.toml:9: target: "fe80::1%eth0" has a zone, the interface goes into interface` + aUnicast},
-		{"icmp link-local", of("icmp", `target = "fe80::1"`), `f.toml:9: target: "fe80::1" is link-local; name the interface in interface`},
-		{"icmp interface", of("icmp", "target = \"192.0.2.1\"\ninterface = \"\""), `f.toml:10: interface: "" is empty` + anIface},
-		{"arp IPv6", of("arp", `target = "2001:db8::1"`), `f.toml:9: target: "2001:db8::1" is no IPv4 address, and only those are asked for by ARP` + anIPv4},
+		{
+			"tcp host with blank",
+			of("tcp", `target = "a b:80"`),
+			`f.toml:9: target: "a b:80" has no host before the port` + aHostPort,
+		},
+		{"icmp name", of("icmp", `target = "gateway"`), `f.toml:9: target: "gateway" is not an address` + aUnicast},
+		{
+			"icmp mapped",
+			of("icmp", `target = "::ffff:192.0.2.1"`),
+			`f.toml:9: target: "::ffff:192.0.2.1" is an IPv4-mapped IPv6 address` + aUnicast,
+		},
+		{
+			"icmp multicast",
+			of("icmp", `target = "224.0.0.1"`),
+			`f.toml:9: target: "224.0.0.1" is a multicast address` + aUnicast,
+		},
+		{
+			"icmp zone",
+			of("icmp", `target = "fe80::1%eth0"`),
+			`f.toml:9: target: "fe80::1%eth0" has a zone, set the interface with the key interface` + aUnicast,
+		},
+		{
+			"icmp link-local",
+			of("icmp", `target = "fe80::1"`),
+			`f.toml:9: target: "fe80::1" is link-local; set the interface with the key interface`,
+		},
+		{
+			"icmp interface",
+			of("icmp", "target = \"192.0.2.1\"\ninterface = \"\""),
+			`f.toml:10: interface: "" is empty` + anIface,
+		},
+		{
+			"arp IPv6",
+			of("arp", `target = "2001:db8::1"`),
+			`f.toml:9: target: "2001:db8::1" is not an IPv4 address, and ARP has no others` + anIPv4,
+		},
 		{"arp loopback", of("arp", `target = "127.0.0.1"`), `f.toml:9: target: "127.0.0.1" is a loopback address` + anIPv4},
-		{"interface for tcp", of("tcp", "target = \"192.0.2.1:80\"\ninterface = \"eth0\""), `f.toml:10: interface: is for the types "icmp" and "arp" only; leave it out`},
-		{"command for tcp", of("tcp", "target = \"192.0.2.1:80\"\ncommand = [\"/bin/true\"]"), `f.toml:10: command: is for type "command" only; leave it out`},
+		{
+			"interface for tcp",
+			of("tcp", "target = \"192.0.2.1:80\"\ninterface = \"eth0\""),
+			`f.toml:10: interface: is for the types "icmp" and "arp" only; leave it out`,
+		},
+		{
+			"command for tcp",
+			of("tcp", "target = \"192.0.2.1:80\"\ncommand = [\"/bin/true\"]"),
+			`f.toml:10: command: is for type "command" only; leave it out`,
+		},
 		{"no command", of("command", ""), "f.toml:6: command: missing in this [[check]]" + theCommand},
 		{"command empty", of("command", "command = []"), "f.toml:9: command: is empty" + theCommand},
-		{"command as string", of("command", `command = "/bin/true"`), `f.toml:9: command: must be an array of strings, such as ["/usr/local/bin/check", "argument"], not a string`},
-		{"command relative", of("command", `command = ["true"]`), `f.toml:9: command: "true" is not allowed as the program; an absolute path is, one that begins with /: no shell looks for it`},
-		{"command with zero byte", of("command", `command = ["/bin/true", "\u0000"]`), `f.toml:9: command: has a zero byte, which no argument can have`},
-		{"command with target", of("command", "command = [\"/bin/true\"]\ntarget = \"-\""), `f.toml:10: target: is not for type "command"; the program and its arguments go into command`},
-		{"interval", check(good + "interval = \"99ms\"\n"), `f.toml:10: interval: "99ms" is out of range, allowed is "100ms" to "1h"`},
-		{"timeout 0", check(good + "timeout = \"0s\"\n"), `f.toml:10: timeout: "0s" is out of range, allowed is "10ms" to "1h"`},
-		{"timeout over the default interval", check(good + "timeout = \"1001ms\"\n"), `f.toml:10: timeout: "1.001s" is longer than the interval of 1s; allowed is up to the interval, for one run ends before the next begins`},
-		{"timeout over interval", check(good + "timeout = \"2m\"\ninterval = \"1m\"\n"), `f.toml:10: timeout: "2m" is longer than the interval of 1m; allowed is up to the interval, for one run ends before the next begins`},
+		{
+			"command as string",
+			of("command", `command = "/bin/true"`),
+			`f.toml:9: command: must be an array of strings, such as ["/usr/local/bin/check", "argument"], not a string`,
+		},
+		{
+			"command relative",
+			of("command", `command = ["true"]`),
+			`f.toml:9: command: "true" is not allowed as the program; use an absolute path, one that begins with /: no shell ` +
+				`searches for it`,
+		},
+		{
+			"command with zero byte",
+			of("command", `command = ["/bin/true", "\u0000"]`),
+			`f.toml:9: command: has a zero byte, which no argument can have`,
+		},
+		{
+			"command with target",
+			of("command", "command = [\"/bin/true\"]\ntarget = \"-\""),
+			`f.toml:10: target: is not for type "command"; put the program and its arguments into command`,
+		},
+		{
+			"interval",
+			check(good + "interval = \"99ms\"\n"),
+			`f.toml:10: interval: "99ms" is out of range, allowed is "100ms" to "1h"`,
+		},
+		{
+			"timeout 0",
+			check(good + "timeout = \"0s\"\n"),
+			`f.toml:10: timeout: "0s" is out of range, allowed is "10ms" to "1h"`,
+		},
+		{
+			"timeout over the default interval",
+			check(good + "timeout = \"1001ms\"\n"),
+			`f.toml:10: timeout: "1.001s" is longer than the interval of 1s; allowed is up to the interval, since one run ` +
+				`ends before the next begins`,
+		},
+		{
+			"timeout over interval",
+			check(good + "timeout = \"2m\"\ninterval = \"1m\"\n"),
+			`f.toml:10: timeout: "2m" is longer than the interval of 1m; allowed is up to the interval, since one run ends ` +
+				`before the next begins`,
+		},
 		{"rise", check(good + "rise = 0\n"), "f.toml:10: rise: 0 is out of range, allowed is 1..255"},
 		{"fall", check(good + "fall = 256\n"), "f.toml:10: fall: 256 is out of range, allowed is 1..255"},
 		{"demotion", check(good + "demotion = 0\n"), "f.toml:10: demotion: 0 is out of range, allowed is 1..255"},
@@ -83,7 +200,8 @@ func TestCheckProblems(t *testing.T) {
 	for i := range maxChecks + 1 {
 		many += "[[check]]\n" + strings.Replace(good, `"a"`, `"a`+strings.Repeat("b", i%60)+strings.Repeat("c", i/60)+`"`, 1)
 	}
-	if _, _, err := parseText(many); err == nil || err.Error() != "f.toml:1030: check: 257 checks are configured, allowed are 256" {
+	if _, _, err := parseText(many); err == nil ||
+		err.Error() != "f.toml:1030: check: 257 checks are configured, allowed are 256" {
 		t.Errorf("too many: %v", err)
 	}
 }
@@ -91,9 +209,15 @@ func TestCheckProblems(t *testing.T) {
 func TestCheckTargets(t *testing.T) {
 	t.Parallel()
 	for _, lines := range []string{
-		"type = \"interface\"\ntarget = \"lo\"", "type = \"route\"\ntarget = \"0.0.0.0/0\"", "type = \"route\"\ntarget = \"::/0\"",
-		"type = \"tcp\"\ntarget = \"db-1.example.org:5432\"", "type = \"tcp\"\ntarget = \"[fe80::1%eth0]:80\"", "type = \"tcp\"\ntarget = \"127.0.0.1:1\"",
-		"type = \"icmp\"\ntarget = \"127.0.0.1\"", "type = \"icmp\"\ntarget = \"fe80::1\"\ninterface = \"eth0\"", "type = \"arp\"\ntarget = \"192.0.2.1\"",
+		"type = \"interface\"\ntarget = \"lo\"",
+		"type = \"route\"\ntarget = \"0.0.0.0/0\"",
+		"type = \"route\"\ntarget = \"::/0\"",
+		"type = \"tcp\"\ntarget = \"db-1.example.org:5432\"",
+		"type = \"tcp\"\ntarget = \"[fe80::1%eth0]:80\"",
+		"type = \"tcp\"\ntarget = \"127.0.0.1:1\"",
+		"type = \"icmp\"\ntarget = \"127.0.0.1\"",
+		"type = \"icmp\"\ntarget = \"fe80::1\"\ninterface = \"eth0\"",
+		"type = \"arp\"\ntarget = \"192.0.2.1\"",
 		"type = \"icmp\"\ntarget = \"2001:db8::1\"\ninterval = \"100ms\"",
 	} {
 		cfg, warnings, err := parseText(vip + "[[check]]\nname = \"a\"\n" + lines + "\n")

@@ -3,34 +3,43 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"vipd/agent/command"
 )
 
 const (
-	// maxConfigSize is some 30 times what 16,384 addresses need.
+	// maxConfigSize is about 30 times the size of a config with 16,384 addresses.
 	maxConfigSize = 16 << 20
-	// maxPasswordFile is far more than a first line can need.
+	// maxPasswordFile is far more than a first line needs.
 	maxPasswordFile = 64 << 10
 )
 
-// Options are what a config depends on beside its bytes. The zero value asks the host.
+// Options are the surroundings of a config. The zero value asks the host.
 type Options struct {
-	// Mode of the config file; a file that others may read must not hold a password.
+	// Mode of the config file; one that every user can read must not have a password.
 	Mode fs.FileMode
-	// ReadFile reads a password file and its mode; nil reads the host's files.
+	// ReadFile returns a password file and its mode.
 	ReadFile func(path string) ([]byte, fs.FileMode, error)
-	// Stat tells the mode of a hook; nil asks the host.
-	Stat func(path string) (fs.FileMode, error)
-	// Credentials is the directory of systemd's LoadCredential=; "" takes the host's
-	// $CREDENTIALS_DIRECTORY.
+	// Examine returns what is wrong with the program of a hook or check.
+	Examine func(path string) []command.Fault
+	// Addresses returns the host's own addresses, for checks that target it.
+	Addresses func() []netip.Addr
+	// Hosts returns the addresses of a name in /etc/hosts. No name server is asked, so that a
+	// start does not wait for one.
+	Hosts func(name string) []netip.Addr
+	// Credentials is the directory of systemd's LoadCredential=; "" means $CREDENTIALS_DIRECTORY.
 	Credentials string
-	// Hostname is the default of node.name; nil asks the host.
+	// Hostname returns the default of node.name.
 	Hostname func() (string, error)
 }
 
@@ -38,17 +47,14 @@ func (o Options) withDefaults() Options {
 	if o.ReadFile == nil {
 		o.ReadFile = func(path string) ([]byte, fs.FileMode, error) { return readFile(path, maxPasswordFile) }
 	}
-	if o.Stat == nil {
-		o.Stat = func(path string) (fs.FileMode, error) {
-			fi, err := os.Stat(path)
-			if pe, ok := errors.AsType[*fs.PathError](err); ok {
-				return 0, pe.Err
-			}
-			if err != nil {
-				return 0, err
-			}
-			return fi.Mode(), nil
-		}
+	if o.Examine == nil {
+		o.Examine = command.Examine
+	}
+	if o.Addresses == nil {
+		o.Addresses = hostAddresses
+	}
+	if o.Hosts == nil {
+		o.Hosts = hostsFile
 	}
 	if o.Credentials == "" {
 		o.Credentials = os.Getenv("CREDENTIALS_DIRECTORY")
@@ -59,24 +65,25 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Load reads and checks a config file. The error is an [*Error] with all problems;
-// then there is no config. Warnings come in both cases.
-func Load(path string) (*Config, []Problem, error) {
+// Load reads and checks a config file; Mode of the options is that of the file. The error is an
+// [*Error] with all problems, and then there is no config. Warnings are returned in both cases.
+func Load(path string, opts Options) (*Config, []Problem, error) {
 	data, mode, err := readFile(path, maxConfigSize)
 	if err != nil {
 		msg := err.Error()
 		if errors.Is(err, fs.ErrNotExist) {
-			msg += "; write one (packaging/vipd.toml shows every key), name another with --config, or give one address with --interface, --vhid and --address"
+			msg += "; create it (packaging/vipd.toml shows every key), select another file with --config, " +
+				"or configure one group with --interface, --vhid and --address"
 		}
 		return nil, nil, &Error{Problems: []Problem{{File: path, Message: msg}}}
 	}
-	return Parse(path, data, Options{Mode: mode})
+	opts.Mode = mode
+	return Parse(path, data, opts)
 }
 
-// readFile reads a regular file of at most limit bytes. The mode is that of the very
-// file that was read.
+// readFile reads a regular file of at most limit bytes and returns its mode.
 func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
-	// Not to hang on a FIFO: it is refused below.
+	// O_NONBLOCK does not wait for the writer of a FIFO, which is refused below.
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, cannotRead(err)
@@ -94,15 +101,38 @@ func readFile(path string, limit int64) ([]byte, fs.FileMode, error) {
 		return nil, 0, cannotRead(err)
 	}
 	if int64(len(data)) > limit {
-		return nil, 0, fmt.Errorf("cannot be read: it is larger than %d bytes", limit)
+		return nil, 0, fmt.Errorf("cannot be read: it exceeds the limit of %d bytes", limit)
 	}
 	return data, fi.Mode(), nil
 }
 
-// cannotRead drops the path from the text, which the caller prints anyway.
+// cannotRead removes the path, which the caller adds.
 func cannotRead(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
 	return fmt.Errorf("cannot be read: %w", err)
+}
+
+// LoadWithoutSecrets is [Load] for a process without access to the passwords: only the daemon
+// gets systemd's credentials. The config is not compared with the host.
+func LoadWithoutSecrets(path string) (*Config, error) {
+	data, mode, err := readFile(path, maxConfigSize)
+	if err != nil {
+		return nil, &Error{Problems: []Problem{{File: path, Message: err.Error()}}}
+	}
+	cfg, _, err := Parse(path, data, Options{
+		Mode: mode, Credentials: "/",
+		ReadFile:  standIn,
+		Examine:   func(string) []command.Fault { return nil },
+		Addresses: func() []netip.Addr { return nil },
+		Hosts:     func(string) []netip.Addr { return nil },
+	})
+	return cfg, err
+}
+
+// standIn is a valid password that differs for every file.
+func standIn(path string) ([]byte, fs.FileMode, error) {
+	sum := sha256.Sum256([]byte(path))
+	return hex.AppendEncode(nil, sum[:minToken/2]), 0o600, nil
 }

@@ -28,7 +28,7 @@ func TestLoad(t *testing.T) {
 	t.Parallel()
 	key := writeFile(t, "sesame\n", 0o600)
 	path := writeFile(t, strings.Replace(vip, "/k/good", key, 1), 0o644)
-	cfg, warnings, err := Load(path)
+	cfg, warnings, err := Load(path, Options{})
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("error %v, warnings %v", err, warnings)
 	}
@@ -41,11 +41,13 @@ func TestLoadModeOfFile(t *testing.T) {
 	t.Parallel()
 	inline := strings.Replace(vip, `password_file = "/k/good"`, `password = "sesame"`, 1)
 	open := writeFile(t, inline, 0o644)
-	_, _, err := Load(open)
-	if want := open + ":5: password: a password must not stand in a file that everybody may read: `chmod o-rwx " + open + "`, or use password_file"; err == nil || err.Error() != want {
+	_, _, err := Load(open, Options{})
+	want := open + ":5: password: a password must not be in a file that every user can read: `chmod o-rwx " + open +
+		"`, or use password_file"
+	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if _, _, err := Load(writeFile(t, inline, 0o640)); err != nil {
+	if _, _, err := Load(writeFile(t, inline, 0o640), Options{}); err != nil {
 		t.Errorf("mode 0640: %v", err)
 	}
 }
@@ -65,15 +67,20 @@ func TestLoadUnreadable(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ name, path, want string }{
-		{"missing", dir + "/none", dir + "/none: cannot be read: no such file or directory; write one (packaging/vipd.toml shows every key), name another with --config, or give one address with --interface, --vhid and --address"},
+		{
+			"missing",
+			dir + "/none",
+			dir + "/none: cannot be read: no such file or directory; create it (packaging/vipd.toml shows every key), select " +
+				"another file with --config, or configure one group with --interface, --vhid and --address",
+		},
 		{"directory", dir, dir + ": cannot be read: it is not a regular file"},
 		{"fifo", fifo, fifo + ": cannot be read: it is not a regular file"},
-		{"big", big, big + ": cannot be read: it is larger than 16777216 bytes"},
+		{"big", big, big + ": cannot be read: it exceeds the limit of 16777216 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := Load(tt.path)
+			_, _, err := Load(tt.path, Options{})
 			if err == nil || err.Error() != tt.want {
 				t.Errorf("problem:\nwant %s\n got %v", tt.want, err)
 			}
@@ -81,7 +88,7 @@ func TestLoadUnreadable(t *testing.T) {
 	}
 }
 
-// TestReferenceConfig holds the commented reference file to what the package knows.
+// The reference file shows every key with its default.
 func TestReferenceConfig(t *testing.T) {
 	t.Parallel()
 	const path = "../../packaging/vipd.toml"
@@ -106,13 +113,14 @@ func TestReferenceConfig(t *testing.T) {
 		t.Errorf("groups %v", cfg.Groups)
 	}
 	for _, key := range everyKey() {
-		if !strings.Contains(string(data), "\n"+key+" = ") && !strings.Contains(string(data), "\n# "+key+" = ") && !strings.Contains(string(data), "."+key+"]]\n") {
+		if !strings.Contains(string(data), "\n"+key+" = ") && !strings.Contains(string(data), "\n# "+key+" = ") &&
+			!strings.Contains(string(data), "."+key+"]]\n") {
 			t.Errorf("the reference does not show the key %s", key)
 		}
 	}
 }
 
-// TestReferenceTables: what is commented out at the end would be accepted.
+// The tables that are commented out at the end of the reference file are valid.
 func TestReferenceTables(t *testing.T) {
 	t.Parallel()
 	data, err := os.ReadFile("../../packaging/vipd.toml")
@@ -140,14 +148,14 @@ func TestReferenceTables(t *testing.T) {
 	}
 }
 
-// everyKey collects the keys that the decoders ask for.
+// everyKey collects the keys that the decoders read.
 func everyKey() []string {
 	r := &report{}
 	root := newTable(1)
 	top := newSection(r, "", root)
 	for _, name := range []string{"node", "control", "http", "web", "carp", "xdp"} {
 		t := newTable(1)
-		t.set("?", newTable(1)) // an unknown key, so that the known are listed
+		t.set("?", newTable(1)) // an unknown key, so that the known ones are listed
 		root.set(name, t)
 	}
 	cfg := Default()
@@ -164,7 +172,7 @@ func everyKey() []string {
 	accept.set("?", newTable(1))
 	check.set("?", newTable(1))
 	decodeAccept(newSection(r, "[[vip.accept]]", accept), &Group{}, testOptions())
-	decodeCheck(newSection(r, "[[check]]", check))
+	decodeCheck(newSection(r, "[[check]]", check), testOptions())
 	var keys []string
 	for _, p := range r.problems {
 		if _, list, ok := strings.Cut(p.Message, "allowed are "); ok && strings.HasPrefix(p.Message, "unknown key") {
@@ -176,7 +184,11 @@ func everyKey() []string {
 
 func TestEveryKeyIsKnown(t *testing.T) {
 	t.Parallel()
-	if got := len(everyKey()); got != 24+2+8+3+10+5 {
-		t.Errorf("%d keys are known; the contract has 23 and password, 2 later ones in [carp] and 8 in [[vip]], 3 in [[vip.accept]], 10 in [[check]], 3 in [http], 2 in [web]", got)
+	if got := len(everyKey()); got != 24+3+8+3+10+5 {
+		t.Errorf(
+			"%d keys are known; the contract has 23 and password, 3 later ones in [carp] and 8 in [[vip]], 3 in "+
+				"[[vip.accept]], 10 in [[check]], 3 in [http], 2 in [web]",
+			got,
+		)
 	}
 }

@@ -2,8 +2,9 @@
 
 package config
 
-// Parse checks the bytes of a config file; name is what problems call it. It returns
-// as [Load] does.
+import "path/filepath"
+
+// Parse checks the bytes of a config file; problems call it name. It returns what [Load] does.
 func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 	opts = opts.withDefaults()
 	r := &report{file: name}
@@ -26,20 +27,18 @@ func Parse(name string, data []byte, opts Options) (*Config, []Problem, error) {
 	for _, s := range top.tables("vip") {
 		drafts = append(drafts, decodeGroup(s, opts))
 	}
-	checks := decodeChecks(top)
+	cfg.Checks = decodeChecks(top, drafts, opts)
 	top.done()
 	if len(r.problems) == 0 {
 		checkDocument(r, data)
 	}
 	if len(drafts) == 0 && !top.tried("vip") {
-		r.warn(0, "", "no [[vip]] is configured: vipd runs and has nothing to do")
+		r.warn(0, "", "no [[vip]] is configured: vipd has nothing to do")
 	}
-	cfg.Checks = checks
 	return finish(r, cfg, drafts)
 }
 
-// finish does the checks that need all groups, and hands out the config if there was
-// no problem.
+// finish checks all groups together and returns the config if there was no problem.
 func finish(r *report, cfg *Config, drafts []*draft) (*Config, []Problem, error) {
 	checkTogether(r, drafts)
 	warnings, err := r.result()
@@ -62,8 +61,8 @@ func decodeNode(top *section, cfg *Config, opts Options) {
 		s.path("runtime_dir", &n.RuntimeDir)
 		s.path("bpf_dir", &n.BPFDir)
 		if n.StateDir == n.RuntimeDir {
-			s.r.warn(s.line("runtime_dir"), "runtime_dir",
-				"is the same as state_dir, so `vipctl disable` survives a reboot or maintenance mode does not; let runtime_dir be under /run")
+			s.warn("runtime_dir", "is the same as state_dir, so either `vipctl disable` survives a reboot or maintenance "+
+				"mode does not; set runtime_dir to a directory under /run")
 		}
 		s.done()
 		if s.tried("name") {
@@ -83,11 +82,12 @@ func decodeControl(top *section, cfg *Config) {
 	if s == nil {
 		return
 	}
-	if s.path("socket", &cfg.Control.Socket) && len(cfg.Control.Socket) > maxSocketPath {
-		s.r.problem(s.line("socket"), "socket", "is %d bytes long, a unix socket's path may have at most %d", len(cfg.Control.Socket), maxSocketPath)
+	if s.str("socket", &cfg.Control.Socket) {
+		checkSocketPath(s, "socket", cfg.Control.Socket)
+		cfg.Control.Socket = filepath.Clean(cfg.Control.Socket)
 	}
 	if s.str("group", &cfg.Control.Group) && !validGroupName(cfg.Control.Group) {
-		s.r.problem(s.line("group"), "group", "%q is no name of a group; allowed is a group of /etc/group, or \"\" for root only", cfg.Control.Group)
+		s.problem("group", "%q is not a valid group name; use one from /etc/group, or \"\" for root only", cfg.Control.Group)
 	}
 	s.done()
 }
@@ -106,6 +106,7 @@ func decodeCarp(top *section, cfg *Config) {
 	s.octet("dscp", 0, 63, &c.DSCP)
 	s.oneOf("master_down", &c.MasterDown, MasterDownFreeBSD, MasterDownOpenBSD)
 	s.duration("preempt_delay", 0, maxPreemptDelay, &c.PreemptDelay)
+	s.duration("claim_delay", 0, maxClaimDelay, &c.ClaimDelay)
 	s.done()
 }
 

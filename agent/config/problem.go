@@ -9,46 +9,42 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
-// Problem is one fault of a config, or one warning about it.
+// Problem is one fault in a config, or one warning.
 type Problem struct {
-	// File is the path as it was given, or "command line".
+	// File is the path as given, or "command line".
 	File string
 	// Line counts from 1; 0 means the file as a whole, or the command line.
 	Line int
-	// Key is as written in the file; empty for a fault of syntax or of the file.
+	// Key is as in the file; empty for a syntax error or a fault of the file.
 	Key string
-	// Message says what is wrong and what is allowed.
+	// Message is what is wrong and what is allowed.
 	Message string
 }
 
-// String is FILE:LINE: key: message, without the parts that there are not.
+// String is FILE:LINE: key: message, without the parts that are empty.
 func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.File)
+	text := p.File
 	if p.Line > 0 {
-		b.WriteByte(':')
-		b.WriteString(strconv.Itoa(p.Line))
+		text += ":" + strconv.Itoa(p.Line)
 	}
-	b.WriteString(": ")
 	if p.Key != "" {
-		b.WriteString(p.Key)
-		b.WriteString(": ")
+		text += ": " + p.Key
 	}
-	b.WriteString(p.Message)
-	return b.String()
+	return text + ": " + p.Message
 }
 
-// Error is all problems of a refused config, in the order of their lines.
+// Error is all problems of a refused config, sorted by line.
 type Error struct {
 	Problems []Problem
 }
 
-// Error is one line a problem.
+// Error is one line per problem.
 func (e *Error) Error() string { return strings.Join(e.Strings(), "\n") }
 
-// Strings are the problems as text.
+// Strings returns the problems as text.
 func (e *Error) Strings() []string { return Strings(e.Problems) }
 
 // Strings returns problems or warnings as text, for logs and answers.
@@ -60,10 +56,10 @@ func Strings(ps []Problem) []string {
 	return out
 }
 
-// report collects what is found in one file.
+// report collects the problems of one file.
 type report struct {
 	file     string
-	rename   map[string]string // what the keys are called here, if not as in the file
+	rename   map[string]string // names of keys that are not read from a file
 	problems []Problem
 	warnings []Problem
 }
@@ -83,18 +79,27 @@ func (r *report) entry(line int, key, format string, args []any) Problem {
 	return Problem{r.file, line, printable(key), printable(fmt.Sprintf(format, args...))}
 }
 
-// printable keeps a problem on its one line, and what a file says from being an order
-// to the terminal.
+// printable escapes characters that cannot be printed: a problem is one line, and a file must not
+// send commands to the terminal.
 func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
+	var b strings.Builder
+	for len(s) > 0 {
+		c, size := utf8.DecodeRuneInString(s)
+		switch {
+		case c == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[0])
+		case unicode.IsPrint(c):
+			b.WriteRune(c)
+		default:
+			quoted := strconv.QuoteRune(c)
+			b.WriteString(quoted[1 : len(quoted)-1])
 		}
-		return unicode.ReplacementChar
-	}, s)
+		s = s[size:]
+	}
+	return b.String()
 }
 
-// result sorts by line, stable, so that the output reads like the file.
+// result sorts the problems by line.
 func (r *report) result() (warnings []Problem, err error) {
 	byLine := func(a, b Problem) int { return cmp.Compare(a.Line, b.Line) }
 	slices.SortStableFunc(r.warnings, byLine)

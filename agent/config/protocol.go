@@ -7,43 +7,46 @@ import (
 	"strings"
 )
 
-// decodeProtocol reads what a group needs only for peers of a certain kind.
-func decodeProtocol(s *section, d *draft) {
+// decodeProtocol reads the keys that only peers of a certain kind need.
+func decodeProtocol(d *draft) {
 	g := &d.group
-	s.oneOf("digest", &g.Digest, DigestAll, DigestNoLinkLocal)
-	decodeLLAddr(s, d)
-	if s.oneOf("peer_ttl", &g.PeerTTL, PeerTTLAny, PeerTTLStrict) && !s.tried("peers") {
-		s.r.warn(s.line("peer_ttl"), "peer_ttl", "has no effect without peers: the TTL of multicast must be 255 always")
+	d.oneOf("digest", &g.Digest, DigestAll, DigestNoLinkLocal)
+	decodeLLAddr(d)
+	if d.oneOf("peer_ttl", &g.PeerTTL, PeerTTLAny, PeerTTLStrict) && !d.tried("peers") {
+		d.warn("peer_ttl", "has no effect without peers: the TTL of multicast is always 255")
 	}
-	s.boolean("broadcast", &g.Broadcast)
+	d.boolean("broadcast", &g.Broadcast)
 	if g.Broadcast && len(g.Peers) > 0 {
-		s.r.problem(max(s.line("broadcast"), s.line("peers")), "broadcast", "stands beside peers; keep one of the two: broadcast is for ucarp --nomcast, peers are sent to one by one")
+		d.r.problem(max(d.line("broadcast"), d.line("peers")), "broadcast", "is set together with peers; "+
+			"keep one of the two: broadcast is for ucarp --nomcast, peers get unicast")
 	}
-	s.boolean("require_seal", &g.RequireSeal)
-	s.oneOf("replay", &g.Replay, ReplayOff, ReplayStrict)
+	d.boolean("require_seal", &g.RequireSeal)
+	d.oneOf("replay", &g.Replay, ReplayOff, ReplayStrict)
 }
 
-func decodeLLAddr(s *section, d *draft) {
+func decodeLLAddr(d *draft) {
 	const key = "lladdr"
 	var text string
-	if !s.str(key, &text) {
+	if !d.str(key, &text) {
 		return
 	}
 	hw, err := net.ParseMAC(text)
 	why := ""
 	switch {
 	case err != nil || len(hw) != 6 || strings.Count(text, ":") != 5:
-		why = "is no Ethernet address"
+		why = "is not an Ethernet address"
 	case hw[0]&1 != 0:
 		why = "is a multicast address"
 	case [6]byte(hw) == [6]byte{}:
-		why = "is no address that an interface can have"
+		why = "is not an address that an interface can have"
 	case d.hasVHID && [6]byte(hw) == [6]byte{0, 0, 0x5e, 0, 1, d.group.VHID}:
-		s.r.problem(s.line(key), key, "%q is the virtual MAC of vhid %d, which OpenBSD does not put into the digest; leave the key out", text, d.group.VHID)
+		d.problem(key, "%q is the virtual MAC of vhid %d, which OpenBSD does not include in the digest; leave the key out",
+			text, d.group.VHID)
 		return
 	}
 	if why != "" {
-		s.r.problem(s.line(key), key, "%q %s; allowed is the lladdr that is set by hand on the peers' carp interface, such as \"02:11:22:33:44:55\"", text, why)
+		d.problem(key, "%q %s; allowed is the lladdr that is set by hand on the peers' carp interface, "+
+			"such as \"02:11:22:33:44:55\"", text, why)
 		return
 	}
 	mac := [6]byte(hw)

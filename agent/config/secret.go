@@ -10,8 +10,8 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a password that no print, log or JSON shows. Two secrets are equal (==)
-// when their passwords are.
+// Secret is a password that is redacted in prints, logs and JSON. Two secrets are equal (==)
+// if their passwords are.
 type Secret struct{ s string }
 
 // NewSecret wraps a password.
@@ -20,13 +20,13 @@ func NewSecret(password []byte) Secret { return Secret{s: string(password)} }
 // Bytes returns the password itself.
 func (s Secret) Bytes() []byte { return []byte(s.s) }
 
-// String never shows the password, nor its length.
+// String shows neither the password nor its length.
 func (Secret) String() string { return redacted }
 
 // GoString is String.
 func (Secret) GoString() string { return redacted }
 
-// Format is String for every verb; without it %d would print the inside.
+// Format is String for every verb; without it %d would print the contents.
 func (Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) } // fmt.State never fails
 
 // LogValue is String for slog.

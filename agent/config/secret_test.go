@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestSecretStaysSecret prints a config in every way there is.
+// No way to print a config shows a password.
 func TestSecretStaysSecret(t *testing.T) {
 	t.Parallel()
 	const password = "sesame-4711"
@@ -32,34 +32,39 @@ func TestSecretStaysSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	out.Write(j)
-	for _, bad := range []string{password, fmt.Sprintf("%x", password), fmt.Sprintf("%X", password), strings.Trim(fmt.Sprintf("%d", []byte(password)), "[]")} {
+	for _, bad := range []string{
+		password, fmt.Sprintf("%x", password), fmt.Sprintf("%X", password),
+		strings.Trim(fmt.Sprintf("%d", []byte(password)), "[]"),
+	} {
 		if strings.Contains(out.String(), bad) {
 			t.Errorf("%q leaked", bad)
 		}
 	}
 	if n := strings.Count(out.String(), redacted); n < 40 {
-		t.Errorf("the witness is missing: %d times %s", n, redacted)
+		t.Errorf("the redacted text is missing: %d times %s", n, redacted)
 	}
 	if string(g.Password.Bytes()) != password {
 		t.Error("the password is lost")
 	}
 }
 
-// TestProblemsKeepPasswords holds that no message quotes a password.
-func TestProblemsKeepPasswords(t *testing.T) {
+// No problem quotes a password.
+func TestProblemsHidePasswords(t *testing.T) {
 	t.Parallel()
 	for _, line := range []string{
 		`password = "hunter2-hunter2-hunter2"`, `password = ["hunter2"]`, `pasword = "hunter2"`,
 		"password = \"hunter2\"\npassword = \"hunter2\"", `password = "hunter2"` + "\n" + `password_file = "/x"`,
-		"password = \"x\"\n[[vip.accept]]\npassword = \"hunter2-hunter2-hunter2\"", "password = \"x\"\n[[vip.accept]]\npassword = [\"hunter2\"]",
-		"password = \"x\"\n[[vip.accept]]\npassword = \"hunter2\"\npassword_file = \"/x\"", "password = \"x\"\n[[vip.accept]]\npasswort = \"hunter2\"",
+		"password = \"x\"\n[[vip.accept]]\npassword = \"hunter2-hunter2-hunter2\"", "password = " +
+			"\"x\"\n[[vip.accept]]\npassword = [\"hunter2\"]",
+		"password = \"x\"\n[[vip.accept]]\npassword = \"hunter2\"\npassword_file = \"/x\"", "password = " +
+			"\"x\"\n[[vip.accept]]\npasswort = \"hunter2\"",
 		`password = "hunter2\u0000"`, `password = hunter2`, `password = "hunter2`,
 	} {
 		_, _, err := Parse("f.toml", []byte(strings.Replace(vip, `password_file = "/k/good"`, line, 1)), testOptions())
 		if err == nil {
 			t.Errorf("accepted %s", line)
 		} else if strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%s\nis told as %v", line, err)
+			t.Errorf("%s\nis reported as %v", line, err)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// section reads the keys of one table. A key of the wrong type is a problem and
-// counts as absent; what nobody asked for is unknown.
+// section reads the keys of one table. A key of the wrong type is a problem and counts as
+// absent; a key that is never read is unknown.
 type section struct {
 	r     *report
 	title string // [carp] or [[vip]], for messages
@@ -30,10 +30,10 @@ func (s *section) get(key string) *node {
 	return s.n.fields[key]
 }
 
-// tried is true if the key was written, rightly or wrongly.
+// tried reports whether the key is set, rightly or wrongly.
 func (s *section) tried(key string) bool { return s.n.fields[key] != nil }
 
-// line is where the key stands, or the table if it does not.
+// line is the line of the key, or of the table if the key is absent.
 func (s *section) line(key string) int {
 	if v := s.n.fields[key]; v != nil {
 		return v.line
@@ -41,9 +41,18 @@ func (s *section) line(key string) int {
 	return s.n.line
 }
 
+// problem reports a fault at the line of the key.
+func (s *section) problem(key, format string, args ...any) {
+	s.r.problem(s.line(key), key, format, args...)
+}
+
+func (s *section) warn(key, format string, args ...any) {
+	s.r.warn(s.line(key), key, format, args...)
+}
+
 func (s *section) wrong(key string, v *node, want string) {
 	s.bad[key] = true
-	s.r.problem(v.line, key, "must be %s, not %s", want, v.kind)
+	s.problem(key, "must be %s, not %s", want, v.kind)
 }
 
 func (s *section) str(key string, dst *string) bool {
@@ -83,19 +92,19 @@ func (s *section) integer(key string, lo, hi int, dst *int) bool {
 	}
 	if v.over || v.num < int64(lo) || v.num > int64(hi) {
 		s.bad[key] = true
-		s.r.problem(v.line, key, "%s is out of range, allowed is %s", v.raw, rangeText(lo, hi))
+		s.problem(key, "%s is out of range, allowed is %s", v.raw, rangeText(lo, hi))
 		return false
 	}
 	*dst = int(v.num)
 	return true
 }
 
-// octet is integer for fields of the wire.
+// octet is [section.integer] for one byte.
 func (s *section) octet(key string, lo, hi int, dst *uint8) bool {
 	n := int(*dst)
 	ok := s.integer(key, lo, hi, &n)
 	if ok {
-		*dst = uint8(n) // integer held it within lo..hi, which callers keep within 0..255
+		*dst = uint8(n) // lo and hi are within 0..255
 	}
 	return ok
 }
@@ -109,14 +118,14 @@ func (s *section) float(key string, lo, hi float64, dst *float64) {
 		s.wrong(key, v, "a number")
 		return
 	}
-	if v.over || !(v.flt >= lo) || !(v.flt <= hi) { // written so that NaN is refused
-		s.r.problem(v.line, key, "%s is out of range, allowed is %v to %v", v.raw, lo, hi)
+	if v.over || !(v.flt >= lo) || !(v.flt <= hi) { // refuses NaN, too
+		s.problem(key, "%s is out of range, allowed is %v to %v", v.raw, lo, hi)
 		return
 	}
 	*dst = v.flt
 }
 
-// oneOf reads one of a few words.
+// oneOf reads one of the allowed words.
 func (s *section) oneOf(key string, dst *string, allowed ...string) bool {
 	var word string
 	if !s.str(key, &word) {
@@ -124,14 +133,14 @@ func (s *section) oneOf(key string, dst *string, allowed ...string) bool {
 	}
 	if !slices.Contains(allowed, word) {
 		s.bad[key] = true
-		s.r.problem(s.line(key), key, "%q is unknown, allowed are %s", word, quotedList(allowed))
+		s.problem(key, "%q is unknown, allowed are %s", word, quotedList(allowed))
 		return false
 	}
 	*dst = word
 	return true
 }
 
-// quotedList is "a", "b" and "c".
+// quotedList formats words as "a", "b" and "c".
 func quotedList(words []string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
@@ -158,17 +167,17 @@ func (s *section) duration(key string, lo, hi time.Duration, dst *time.Duration)
 	if err != nil || d < lo || d > hi {
 		why := "is out of range"
 		if err != nil {
-			why = "is no duration"
+			why = "is not a duration"
 		}
 		s.bad[key] = true
-		s.r.problem(v.line, key, "%q %s, allowed is \"%s\" to \"%s\"", v.str, why, durationText(lo), durationText(hi))
+		s.problem(key, "%q %s, allowed is \"%s\" to \"%s\"", v.str, why, durationText(lo), durationText(hi))
 		return false
 	}
 	*dst = d
 	return true
 }
 
-// durationText writes 1h and not 1h0m0s.
+// durationText formats an hour as 1h, not 1h0m0s.
 func durationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -207,7 +216,7 @@ func (s *section) list(key, of string) []item {
 	return items
 }
 
-// table opens an inner table; nil if there is none.
+// table opens an inner table; nil if it is absent.
 func (s *section) table(key string) *section {
 	v := s.get(key)
 	if v == nil {
@@ -246,7 +255,7 @@ func (s *section) tables(key string) []*section {
 	return out
 }
 
-// done reports the keys that nobody asked for.
+// done reports the keys that were never read.
 func (s *section) done() {
 	for _, key := range s.n.keys {
 		if slices.Contains(s.known, key) {
@@ -260,7 +269,7 @@ func (s *section) done() {
 		if near := nearest(key, s.known); near != "" {
 			hint = "did you mean " + near + "? "
 		}
-		s.r.problem(s.n.fields[key].line, key, "unknown key %s; %sallowed are %s", where, hint, strings.Join(s.known, ", "))
+		s.problem(key, "unknown key %s; %sallowed are %s", where, hint, strings.Join(s.known, ", "))
 	}
 }
 
@@ -274,8 +283,7 @@ func parseFloat(raw string) float64 {
 	return f
 }
 
-// nearest returns the word that is at most two edits away, or "" if that would make
-// another word of it.
+// nearest returns the closest word within two edits, or "" if none is similar enough.
 func nearest(word string, words []string) string {
 	best, bestAt := "", 3
 	for _, w := range words {
@@ -286,8 +294,8 @@ func nearest(word string, words []string) string {
 	return best
 }
 
-// edits is the Levenshtein distance; words that differ much in length, or are very
-// long, count as far apart without looking.
+// edits is the Levenshtein distance. Long words, and words of different length, count as far
+// apart.
 func edits(a, b string) int {
 	if len(a) > 64 || len(a)-len(b) > 2 || len(b)-len(a) > 2 {
 		return math.MaxInt

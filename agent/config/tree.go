@@ -13,7 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
-// kind is what a node is, in the words of an error message.
+// kind is the type of a node, as error messages name it.
 type kind string
 
 const (
@@ -27,25 +27,24 @@ const (
 	kindDatetime kind = "a date or time"
 )
 
-// node is one value of the document with the line it stands in. The library's
-// decoder stops at the first wrong type and does not tell where a good value stood;
-// we owe all problems at once, each with its line, so the tree is built here from the
-// library's parser.
+// node is one value of the document and its line. The library's decoder stops at the first wrong
+// type and does not return the lines of valid values. All problems are reported at once with
+// their lines, so the tree is built here on the library's parser.
 type node struct {
 	kind kind
 	line int
 	str  string  // kindString
 	yes  bool    // kindBool
 	num  int64   // kindInteger
-	flt  float64 // kindFloat, and kindInteger too
-	raw  string  // kindInteger and kindFloat, as written
+	flt  float64 // kindFloat and kindInteger
+	raw  string  // kindInteger and kindFloat, as in the file
 	over bool    // the integer does not fit 64 bits
 
 	keys   []string // of a table, in the order of the file
 	fields map[string]*node
 	items  []*node // of arrays
 
-	closed bool // [table] was written, or the table is inline: not to be written again
+	closed bool // [table] was read, or the table is inline: no second one is allowed
 }
 
 func newTable(line int) *node {
@@ -63,10 +62,10 @@ type builder struct {
 	p     unstable.Parser
 	lines []int // offset of the first byte of each line
 	root  *node
-	here  *node // the table that key = value lines belong to; nil after a bad header
+	here  *node // the table of the following keys; nil after a bad header
 }
 
-// buildTree returns nil if the document is no TOML; then the report says why.
+// buildTree returns nil, and reports why, if the document is not TOML.
 func buildTree(r *report, data []byte) *node {
 	b := &builder{r: r, lines: lineStarts(data), root: newTable(1)}
 	b.here = b.root
@@ -75,6 +74,9 @@ func buildTree(r *report, data []byte) *node {
 		b.expression(b.p.Expression())
 	}
 	if err := b.p.Error(); err != nil {
+		if reportMisplaced(r, data) {
+			return nil
+		}
 		line := 1
 		if pe, ok := errors.AsType[*unstable.ParserError](err); ok && pe.Highlight != nil {
 			line = b.line(b.p.Range(pe.Highlight))
@@ -85,13 +87,15 @@ func buildTree(r *report, data []byte) *node {
 	return b.root
 }
 
-// checkDocument finds what the library's parser leaves to its decoder and the tree
-// does not hold either (leading zeros, impossible dates). The decoder stops at the
-// first fault, so it is asked only when nothing else was found.
+// checkDocument finds what only the library's decoder checks (leading zeros, impossible dates).
+// The decoder stops at the first fault, so it runs only if no other was found.
 func checkDocument(r *report, data []byte) {
 	var all map[string]any
 	err := toml.Unmarshal(data, &all)
 	if err == nil {
+		return
+	}
+	if reportMisplaced(r, data) {
 		return
 	}
 	line, key := 0, ""
@@ -128,7 +132,7 @@ func (b *builder) expression(e *unstable.Node) {
 		if b.here != nil {
 			b.keyValue(b.here, e)
 		}
-	default: // the parser has no other expressions without KeepComments
+	default: // without KeepComments there are no others
 	}
 }
 
@@ -143,8 +147,8 @@ func (b *builder) path(it unstable.Iterator) (parts []string, line int) {
 	return parts, line
 }
 
-// descend walks to the table that holds the last part, making tables on the way. A
-// [[array]] on the way means its last table.
+// descend returns the table for the last part and creates tables on the way. An [[array]] on the
+// way means its last table.
 func (b *builder) descend(at *node, parts []string, line int) *node {
 	for i, part := range parts[:len(parts)-1] {
 		next := at.fields[part]
@@ -155,7 +159,8 @@ func (b *builder) descend(at *node, parts []string, line int) *node {
 		case next.kind == kindTables:
 			next = next.items[len(next.items)-1]
 		case next.kind != kindTable:
-			b.r.problem(line, strings.Join(parts[:i+1], "."), "is %s since line %d, so it cannot be a table here", next.kind, next.line)
+			b.r.problem(line, strings.Join(parts[:i+1], "."), "is %s since line %d, so it cannot be a table here",
+				next.kind, next.line)
 			return nil
 		}
 		at = next
@@ -177,10 +182,10 @@ func (b *builder) header(e *unstable.Node) *node {
 		t = newTable(line)
 		parent.set(last, t)
 	case t.kind == kindTables:
-		b.r.problem(line, name, "is written [[%s]] in line %d, so it must be [[%s]] here", name, t.line, name)
+		b.r.problem(line, name, "is [[%s]] in line %d, so it must be [[%s]] here", name, t.line, name)
 		return nil
 	case t.kind != kindTable || t.closed:
-		b.r.problem(line, name, "duplicate: [%s] is there already in line %d; put its keys there", name, t.line)
+		b.r.problem(line, name, "duplicate: [%s] is already defined in line %d; put its keys there", name, t.line)
 		return nil
 	}
 	t.closed = true
@@ -219,7 +224,7 @@ func (b *builder) keyValue(at *node, e *unstable.Node) {
 	}
 	last := parts[len(parts)-1]
 	if was := at.fields[last]; was != nil {
-		b.r.problem(line, strings.Join(parts, "."), "duplicate: it is set in line %d already; keep one of them", was.line)
+		b.r.problem(line, strings.Join(parts, "."), "duplicate: already set in line %d; keep one of them", was.line)
 		return
 	}
 	at.set(last, b.value(e.Value(), line))
@@ -238,14 +243,14 @@ func (b *builder) value(v *unstable.Node, line int) *node {
 		n.num, n.flt, n.over = num, float64(num), err != nil
 	case unstable.Float:
 		n.kind, n.raw = kindFloat, string(v.Data)
-		// Not a number if it cannot be parsed: then no range check lets it through.
+		// NaN if it cannot be parsed, which every range check refuses.
 		n.flt = parseFloat(n.raw)
 	case unstable.Array:
 		n.kind = kindArray
 		for it := v.Children(); it.Next(); {
 			item := it.Node()
 			at := line
-			if item.Raw.Length > 0 { // an inner array has no position of its own
+			if item.Raw.Length > 0 { // an inner array has no position
 				at = b.line(item.Raw)
 			}
 			n.items = append(n.items, b.value(item, at))

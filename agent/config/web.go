@@ -11,10 +11,10 @@ import (
 const (
 	// unixPrefix of http.listen is followed by the path of a unix socket.
 	unixPrefix = "unix:"
-	// minToken is what cannot be guessed over a network that answers five times a second.
+	// minToken cannot be guessed over the network at five attempts per second.
 	minToken = 16
 	maxToken = 256
-	// maxHosts, maxOrigins and maxNodes bound what stands in headers and is fetched.
+	// maxHosts, maxOrigins and maxNodes limit headers and requests to other nodes.
 	maxHosts   = 64
 	maxOrigins = 32
 	maxNodes   = 8
@@ -24,12 +24,12 @@ const (
 type HTTP struct {
 	// Listen is host:port or unix:/path; empty means off.
 	Listen string
-	// Controls lets the page change the node, after login with Token on TCP.
+	// Controls lets the page change the node; over TCP it needs a login with Token.
 	Controls  bool
 	TokenFile string
-	// Token is the first line of TokenFile; empty without one.
+	// Token is the first line of TokenFile; empty without the file.
 	Token Secret
-	// Hosts are names of this page besides the address it listens on and localhost.
+	// Hosts are names of this page in addition to its listen address and localhost.
 	Hosts []string
 }
 
@@ -61,11 +61,12 @@ func decodeHTTP(top *section, cfg *Config, opts Options) {
 		if name := strings.ToLower(it.text); validHost(name) {
 			h.Hosts = append(h.Hosts, name)
 		} else {
-			s.r.problem(it.line, "hosts", "%q is no name or address of a host; allowed is what stands in the address bar, without scheme and port", it.text)
+			s.r.problem(it.line, "hosts", "%q is not a host name or address; allowed is what the browser's address bar shows, "+
+				"without scheme and port", it.text)
 		}
 	}
 	if len(h.Hosts) > maxHosts {
-		s.r.problem(s.line("hosts"), "hosts", "has %d names, allowed are %d", len(h.Hosts), maxHosts)
+		s.problem("hosts", "has %d names, allowed are %d", len(h.Hosts), maxHosts)
 	}
 	checkControls(s, h)
 	s.done()
@@ -73,19 +74,20 @@ func decodeHTTP(top *section, cfg *Config, opts Options) {
 
 func checkListen(s *section, h *HTTP) {
 	if path, ok := h.Unix(); ok {
-		switch {
-		case !checkPath(s.r, s.line("listen"), "listen", path):
-		case len(path) > maxSocketPath:
-			s.r.problem(s.line("listen"), "listen", "is %d bytes long, a unix socket's path may have at most %d", len(path), maxSocketPath)
-		}
-		return
-	}
-	if why := listenFault(h.Listen); why != "" {
-		s.r.problem(s.line("listen"), "listen", "%q %s; allowed is ADDRESS:PORT such as \"127.0.0.1:9112\" or \"[::1]:9112\", \"unix:/path\", or \"\" for off", h.Listen, why)
+		checkSocketPath(s, "listen", path)
+	} else if why := listenFault(h.Listen); why != "" {
+		s.problem("listen", "%q %s; allowed is ADDRESS:PORT such as \"127.0.0.1:9112\" or \"[::1]:9112\", "+
+			"\"unix:/path\", or \"\" for off", h.Listen, why)
 	}
 }
 
-// checkControls refuses controls that everybody on the network could press.
+func checkSocketPath(s *section, key, path string) {
+	if checkPath(s, key, path) && len(path) > maxSocketPath {
+		s.problem(key, "is %d bytes long, the path of a unix socket may have at most %d", len(path), maxSocketPath)
+	}
+}
+
+// checkControls refuses controls that every host on the network could use.
 func checkControls(s *section, h *HTTP) {
 	if !h.Controls {
 		return
@@ -93,11 +95,13 @@ func checkControls(s *section, h *HTTP) {
 	_, local := h.Unix()
 	switch {
 	case h.Listen == "":
-		s.r.problem(s.line("controls"), "controls", "is true, but listen is \"\": nobody can reach the page; set listen or take controls out")
+		s.problem("controls", "is true, but listen is \"\", so the page is off; set listen or remove controls")
 	case !local && h.TokenFile == "" && !s.tried("token_file"):
-		s.r.problem(s.line("controls"), "controls", "is true without token_file, so everybody who reaches %s could change this node; write token_file, or listen on \"unix:/path\"", h.Listen)
+		s.problem("controls", "is true without token_file, so everybody who reaches %s could change this node; "+
+			"set token_file, or listen on \"unix:/path\"", h.Listen)
 	case !local && !loopback(h.Listen):
-		s.r.warn(s.line("controls"), "controls", "the token is typed into a page that travels in clear text over the network; put a TLS proxy before it, or listen on 127.0.0.1 and use an SSH tunnel")
+		s.warn("controls", "the token is sent over the network in clear text; put a TLS proxy in front of the page, "+
+			"or listen on 127.0.0.1 and use an SSH tunnel")
 	}
 }
 
@@ -113,22 +117,23 @@ func readToken(s *section, h *HTTP, opts Options) {
 	const key = "token_file"
 	data, mode, err := opts.ReadFile(h.TokenFile)
 	if err != nil {
-		s.r.problem(s.line(key), key, "%s %v", h.TokenFile, err)
+		s.problem(key, "%s %v", h.TokenFile, err)
 		return
 	}
 	line, _, _ := strings.Cut(string(data), "\n")
 	line = strings.TrimSuffix(line, "\r")
 	switch {
 	case mode.Perm()&0o004 != 0:
-		s.r.problem(s.line(key), key, "%s can be read by everybody on this host; `chmod o-r %s`", h.TokenFile, h.TokenFile)
+		s.problem(key, "%s is readable by every user of this host; `chmod o-r %s`", h.TokenFile, h.TokenFile)
 	case len(line) < minToken || len(line) > maxToken || textFault(line) != "":
-		s.r.problem(s.line(key), key, "the first line of %s is no token; allowed are %d..%d printable bytes, such as `openssl rand -hex 16` makes", h.TokenFile, minToken, maxToken)
+		s.problem(key, "the first line of %s is not a token; allowed are %d..%d printable bytes, "+
+			"such as the output of `openssl rand -hex 16`", h.TokenFile, minToken, maxToken)
 	default:
 		h.Token = NewSecret([]byte(line))
 	}
 }
 
-// validHost accepts a name or an address, as Host carries it.
+// validHost accepts a name or an address, as in the Host header.
 func validHost(name string) bool {
 	if _, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
 		return true
@@ -147,24 +152,28 @@ func decodeWeb(top *section, cfg *Config) {
 			w.WidgetOrigins = append(w.WidgetOrigins, it.text)
 			continue
 		}
-		s.r.problem(it.line, "widget_origins", "%q is no origin; allowed is SCHEME://HOST[:PORT] of the page that frames the widget, such as \"https://wall.example\"", it.text)
+		s.r.problem(it.line, "widget_origins", "%q is not an origin; allowed is SCHEME://HOST[:PORT] of the page "+
+			"that frames the widget, such as \"https://wall.example\"", it.text)
 	}
 	for _, it := range s.list("nodes", "URLs") {
 		if base, ok := nodeURL(it.text); ok {
 			w.Nodes = append(w.Nodes, base)
 			continue
 		}
-		s.r.problem(it.line, "nodes", "%q is no URL of another node's status page; allowed is http(s)://HOST[:PORT], such as \"https://fw2.example:9112\"", it.text)
+		s.r.problem(it.line, "nodes", "%q is not the URL of another node's status page; allowed is http(s)://HOST[:PORT], "+
+			"such as \"https://fw2.example:9112\"", it.text)
 	}
-	for key, n := range map[string][2]int{"widget_origins": {len(w.WidgetOrigins), maxOrigins}, "nodes": {len(w.Nodes), maxNodes}} {
-		if n[0] > n[1] {
-			s.r.problem(s.line(key), key, "has %d entries, allowed are %d", n[0], n[1])
+	atMost := func(key string, n, limit int) {
+		if n > limit {
+			s.problem(key, "has %d entries, allowed are %d", n, limit)
 		}
 	}
+	atMost("widget_origins", len(w.WidgetOrigins), maxOrigins)
+	atMost("nodes", len(w.Nodes), maxNodes)
 	s.done()
 }
 
-// nodeURL returns the URL without a slash at its end.
+// nodeURL returns the URL without a trailing slash.
 func nodeURL(text string) (string, bool) {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Hostname() == "" || u.User != nil ||

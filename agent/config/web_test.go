@@ -10,15 +10,21 @@ import (
 
 func TestWebKeys(t *testing.T) {
 	t.Parallel()
-	cfg, warnings, err := parseText("[http]\nlisten = \"127.0.0.1:9112\"\ncontrols = true\ntoken_file = \"/k/token\"\nhosts = [\"FW1.example\", \"192.0.2.1\", \"[2001:db8::1]\"]\n" +
-		"[web]\nwidget_origins = [\"https://wall.example:8443\"]\nnodes = [\"https://fw2.example:9112/\", \"http://192.0.2.12:9112/vipd\"]\n" + vip)
+	cfg, warnings, err := parseText(
+		"[http]\nlisten = \"127.0.0.1:9112\"\ncontrols = true\ntoken_file = \"/k/token\"\n" +
+			"hosts = [\"FW1.example\", \"192.0.2.1\", \"[2001:db8::1]\"]\n" +
+			"[web]\nwidget_origins = [\"https://wall.example:8443\"]\n" +
+			"nodes = [\"https://fw2.example:9112/\", \"http://192.0.2.12:9112/vipd\"]\n" + vip,
+	)
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(warnings, err)
 	}
-	if !cfg.HTTP.Controls || string(cfg.HTTP.Token.Bytes()) != "0123456789abcdef" || !slices.Equal(cfg.HTTP.Hosts, []string{"fw1.example", "192.0.2.1", "[2001:db8::1]"}) {
+	if !cfg.HTTP.Controls || string(cfg.HTTP.Token.Bytes()) != "0123456789abcdef" ||
+		!slices.Equal(cfg.HTTP.Hosts, []string{"fw1.example", "192.0.2.1", "[2001:db8::1]"}) {
 		t.Errorf("http: %+v", cfg.HTTP)
 	}
-	if !slices.Equal(cfg.Web.Nodes, []string{"https://fw2.example:9112", "http://192.0.2.12:9112/vipd"}) || !slices.Equal(cfg.Web.WidgetOrigins, []string{"https://wall.example:8443"}) {
+	if !slices.Equal(cfg.Web.Nodes, []string{"https://fw2.example:9112", "http://192.0.2.12:9112/vipd"}) ||
+		!slices.Equal(cfg.Web.WidgetOrigins, []string{"https://wall.example:8443"}) {
 		t.Errorf("web: %+v", cfg.Web)
 	}
 	cfg, warnings, err = parseText("[http]\nlisten = \"unix:/run/vipd/http.sock\"\ncontrols = true\n" + vip)
@@ -33,14 +39,20 @@ func TestWebKeys(t *testing.T) {
 func TestWebFaults(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ text, want string }{
-		{"[http]\ncontrols = true\n", "f.toml:2: controls: is true without token_file, so everybody who reaches 127.0.0.1:9112 could change this node"},
+		{
+			"[http]\ncontrols = true\n",
+			"f.toml:2: controls: is true without token_file, so everybody who reaches 127.0.0.1:9112 could change this node",
+		},
 		{"[http]\nlisten = \"\"\ncontrols = true\ntoken_file = \"/k/token\"\n", "f.toml:3: controls: is true, but listen is"},
-		{"[http]\ntoken_file = \"/k/good\"\n", "f.toml:2: token_file: the first line of /k/good is no token; allowed are 16..256"},
-		{"[http]\ntoken_file = \"/k/opentoken\"\n", "f.toml:2: token_file: /k/opentoken can be read by everybody"},
+		{
+			"[http]\ntoken_file = \"/k/good\"\n",
+			"f.toml:2: token_file: the first line of /k/good is not a token; allowed are 16..256",
+		},
+		{"[http]\ntoken_file = \"/k/opentoken\"\n", "f.toml:2: token_file: /k/opentoken is readable by every user"},
 		{"[http]\ntoken_file = \"/k/none\"\n", "f.toml:2: token_file: /k/none cannot be read"},
-		{"[http]\nlisten = \"unix:run/x\"\n", "f.toml:2: listen: \"run/x\" is not allowed; an absolute path is"},
+		{"[http]\nlisten = \"unix:run/x\"\n", "f.toml:2: listen: \"run/x\" is not allowed; use an absolute path"},
 		{"[http]\nlisten = \"unix:/" + strings.Repeat("x", 120) + "\"\n", "f.toml:2: listen: is 121 bytes long"},
-		{"[http]\nhosts = [\"http://fw1\"]\n", "f.toml:2: hosts: \"http://fw1\" is no name or address of a host"},
+		{"[http]\nhosts = [\"http://fw1\"]\n", "f.toml:2: hosts: \"http://fw1\" is not a host name or address"},
 		{"[web]\nwidget_origins = [\"https://a.example; script-src *\"]\n", "f.toml:2: widget_origins: "},
 		{"[web]\nwidget_origins = [\"https://a.example/\"]\n", "f.toml:2: widget_origins: "},
 		{"[web]\nwidget_origins = [\"*\"]\n", "f.toml:2: widget_origins: "},
@@ -56,7 +68,7 @@ func TestWebFaults(t *testing.T) {
 	}
 }
 
-func TestControlsInClearTextAreWarnedOf(t *testing.T) {
+func TestControlsInClearTextAreAWarning(t *testing.T) {
 	t.Parallel()
 	const keys = "controls = true\ntoken_file = \"/k/token\"\n"
 	for listen, want := range map[string]int{"127.0.0.1:1": 0, "[::1]:1": 0, "localhost:1": 0, "0.0.0.0:1": 1, ":1": 1} {

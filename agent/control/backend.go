@@ -23,46 +23,55 @@ type Backend interface {
 	Group(ctx context.Context, name string) (api.Group, error)
 	SetEnabled(ctx context.Context, enabled bool) (api.Change, error)
 	SetMaintenance(ctx context.Context, on bool) (api.Change, error)
-	// EnterMaintenance is SetMaintenance(true), and hands over every group that is
-	// MASTER. It returns an [*api.Error] with [api.CodeNoSuccessor] when one found no
-	// successor and force was not set; the mode is on all the same.
+	// EnterMaintenance is SetMaintenance(true), and hands over every group that is MASTER. It
+	// returns an [*api.Error] with [api.CodeNoSuccessor] if one found no successor and force is
+	// not set; the mode is on in that case, too.
 	EnterMaintenance(ctx context.Context, force bool) (api.Change, error)
-	// Yield hands one group over, with the same error. A group that is not MASTER is
-	// no error.
+	// Yield hands one group over, with the same error. It is not an error if the group is not
+	// MASTER.
 	Yield(ctx context.Context, name string, force bool) (api.Handover, error)
-	// History returns the newest n transitions of a group, oldest first; 0 and "" mean
-	// all. A group that is neither there nor in the history is no such group.
+	// History returns the newest n transitions of a group, oldest first; 0 and "" mean all. A group
+	// that neither exists nor is in the history has [api.CodeNoSuchGroup].
 	History(ctx context.Context, group string, n int) (api.History, error)
-	// Events returns the first line of a stream of events and those that follow, until
-	// forget is called or the channel is closed, which it is when nobody reads it.
+	// Events returns the first line of a stream of events, and the following ones until forget is
+	// called. The channel is closed if it is not read in time.
 	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())
-	// Incidents lists what the flight recorder froze.
+	// Incidents lists the incidents of the flight recorder.
 	Incidents(ctx context.Context) (api.Incidents, error)
-	// Incident returns one with its records, or an [*api.Error] with [api.CodeNotFound].
+	// Incident returns an incident with its records, or an [*api.Error] with [api.CodeNotFound].
 	Incident(ctx context.Context, id uint64) (api.Incident, error)
-	// Capture streams what the data plane does for a group until forget is called or
-	// the channel is closed.
-	Capture(ctx context.Context, group string) (first api.CaptureBegin, lines <-chan api.CaptureLine, forget func(), err error)
+	// Capture streams what the data plane does for a group until forget is called or the channel is
+	// closed.
+	Capture(
+		ctx context.Context,
+		group string,
+	) (first api.CaptureBegin, lines <-chan api.CaptureLine, forget func(), err error)
 	// Why explains a group's state, with the same error as Group.
 	Why(ctx context.Context, name string) (api.Why, error)
-	// Doctor looks for causes of faults, watching the wire for some seconds; 0 leaves it
-	// to the agent how many. It changes nothing and ends early with ctx.
+	// Doctor looks for causes of faults, and watches the wire for some seconds; with 0 the agent
+	// decides how many. It changes nothing and ends early with ctx.
 	Doctor(ctx context.Context, seconds int) (api.Doctor, error)
-	// Restart makes the daemon leave for the next one, after the answer.
+	// Restart makes the daemon exit for the next one, after the answer.
 	Restart(ctx context.Context) (api.Restart, error)
-	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem
-	// when the new config is refused, and then has changed nothing.
-	Reload(ctx context.Context) (api.Reload, error)
-	// Plan says what Reload would do with a config, and changes nothing; nil means the
-	// file that Reload reads. The error is that of Reload.
+	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem if it refuses
+	// the new config; it then has changed nothing. Without force it refuses a config that removes
+	// all groups, with [api.CodeNoGroups].
+	Reload(ctx context.Context, force bool) (api.Reload, error)
+	// Plan returns what Reload would do with a config, and changes nothing; nil means the file that
+	// Reload reads. The error is that of Reload.
 	Plan(ctx context.Context, file *api.ConfigFile) (api.Plan, error)
+	// Checks lists the health checks with their verdicts.
+	Checks(ctx context.Context) (api.Checks, error)
+	// RunCheck runs one now and does not change its verdict. The error of an unknown name has
+	// [api.CodeNotFound]. The timeout of the check limits it.
+	RunCheck(ctx context.Context, name string) (api.CheckRun, error)
 	Demotions(ctx context.Context) (api.Demotions, error)
-	// AddDemotion adds or replaces an operator's demotion that passed
-	// [api.NewDemotion.Check]. The same again renews its expiry and keeps its since.
+	// AddDemotion adds or replaces an operator's demotion that passed [api.NewDemotion.Check].
+	// Adding the same again renews its expiry and keeps its start.
 	AddDemotion(ctx context.Context, d api.NewDemotion) (api.DemotionChange, error)
-	// RemoveDemotion takes off one that passed [api.CheckRemoval]; none of that name
-	// changes nothing and is no error.
+	// RemoveDemotion removes one whose name passed [api.CheckRemoval]. It is not an error if there
+	// is none.
 	RemoveDemotion(ctx context.Context, name string) (api.DemotionChange, error)
-	// ResetDemotions takes off all that are [api.Demotion.Resettable].
+	// ResetDemotions removes all that are [api.Demotion.Resettable].
 	ResetDemotions(ctx context.Context) (api.DemotionChange, error)
 }

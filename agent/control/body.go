@@ -20,13 +20,13 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, api.Errorf(api.CodeTooLarge, "the request body is larger than %d bytes", limit)
+		return nil, api.Errorf(api.CodeTooLarge, "the request body exceeds %d bytes", limit)
 	}
 	return nil, api.Errorf(api.CodeBadRequest, "read the request body: %v", err)
 }
 
-// emptyBody accepts no body or an empty JSON object: a request that was meant for a
-// newer daemon must not be half understood.
+// emptyBody accepts no body or an empty JSON object: a request for a newer daemon must not be applied
+// in part.
 func emptyBody(body []byte) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
@@ -34,23 +34,23 @@ func emptyBody(body []byte) error {
 	return decodeObject(body)
 }
 
-// member is one field of a request: where it goes, and whether it must be there.
+// member is one field of a request, with its destination.
 type member struct {
 	name     string
 	into     any
 	required bool
 }
 
-// decodeObject reads one JSON object with these members and nothing else: no unknown
-// and no repeated name, no null, nothing after it. The library's decoder would take
-// the last of two, and names in any case.
+// decodeObject reads one JSON object with these members only: no unknown or repeated name, no null,
+// nothing after it. encoding/json, also with DisallowUnknownFields, accepts a repeated name (the last
+// one wins), names in any case, null, and text after the object.
 func decodeObject(body []byte, members ...member) error {
 	d := json.NewDecoder(bytes.NewReader(body))
 	bad := func(err error) error {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return api.Errorf(api.CodeBadRequest, "the request body is no JSON object: %v", err)
+		return api.Errorf(api.CodeBadRequest, "the request body is not a JSON object: %v", err)
 	}
 	start, err := d.Token()
 	if err != nil {
@@ -79,7 +79,7 @@ func decodeObject(body []byte, members ...member) error {
 			unknown = append(unknown, name)
 			continue
 		case slices.Contains(seen, name):
-			return api.Errorf(api.CodeBadRequest, "%s stands twice in the request body; keep one", name)
+			return api.Errorf(api.CodeBadRequest, "%s is given more than once in the request body", name)
 		}
 		seen = append(seen, name)
 		if err := fill(members[i], value); err != nil {
@@ -90,7 +90,7 @@ func decodeObject(body []byte, members ...member) error {
 		return bad(err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return bad(errors.New("something stands after it"))
+		return bad(errors.New("text follows it"))
 	}
 	return complete(members, seen, unknown)
 }
@@ -111,16 +111,17 @@ func fill(m member, value json.RawMessage) error {
 
 func complete(members []member, seen, unknown []string) error {
 	if len(unknown) > 0 {
-		known := "none are known here"
+		known := "none are allowed here"
 		if len(members) > 0 {
 			names := make([]string, len(members))
 			for i, m := range members {
 				names[i] = m.name
 			}
-			known = "known are " + strings.Join(names, ", ")
+			known = "allowed are " + strings.Join(names, ", ")
 		}
 		slices.Sort(unknown)
-		return api.Errorf(api.CodeBadRequest, "unknown fields in the request body: %.200s; %s", strings.Join(unknown, ", "), known)
+		return api.Errorf(api.CodeBadRequest,
+			"unknown fields in the request body: %.200s; %s", strings.Join(unknown, ", "), known)
 	}
 	for _, m := range members {
 		if m.required && !slices.Contains(seen, m.name) {

@@ -137,6 +137,12 @@ func (c canned) Capture(context.Context, string) (api.CaptureBegin, <-chan api.C
 	return full[api.CaptureBegin](), lines, func() {}, c.err
 }
 
+func (c canned) Checks(context.Context) (api.Checks, error) { return full[api.Checks](), c.err }
+
+func (c canned) RunCheck(context.Context, string) (api.CheckRun, error) {
+	return full[api.CheckRun](), c.err
+}
+
 func (c canned) Demotions(context.Context) (api.Demotions, error) {
 	return full[api.Demotions](), c.err
 }
@@ -172,7 +178,9 @@ func (c canned) ResetDemotions(context.Context) (api.DemotionChange, error) {
 func (c canned) Plan(context.Context, *api.ConfigFile) (api.Plan, error) {
 	return inWords(full[api.Plan](), "action", "change", "effect", "deaf"), c.err
 }
-func (c canned) Reload(context.Context) (api.Reload, error)   { return full[api.Reload](), c.err }
+
+func (c canned) Reload(context.Context, bool) (api.Reload, error) { return full[api.Reload](), c.err }
+
 func (c canned) Restart(context.Context) (api.Restart, error) { return full[api.Restart](), c.err }
 
 func (c canned) Events(context.Context) (api.Event, <-chan api.Event, func()) {
@@ -214,7 +222,8 @@ func TestAnswersConform(t *testing.T) {
 			{"reader", nil, reader, "", bodies[op.Path], 403},
 			{"too large", nil, root, "", strings.Repeat(" ", api.MaxConfig+1), 413},
 		} {
-			if op.Method == http.MethodGet && (tt.name == "reader" || tt.body != "" && tt.name != "too large") || op.Path == "/v1/events" && tt.name == "failed" {
+			if op.Method == http.MethodGet && (tt.name == "reader" || tt.body != "" && tt.name != "too large") ||
+				op.Path == "/v1/events" && tt.name == "failed" {
 				continue
 			}
 			body := tt.body
@@ -222,7 +231,8 @@ func TestAnswersConform(t *testing.T) {
 				body = ""
 			}
 			w := recorder{httptest.NewRecorder()}
-			New(canned{&fake{}, tt.err}, Options{}).Handler().ServeHTTP(w, httptest.NewRequestWithContext(tt.ctx, op.Method, path+tt.query, strings.NewReader(body)))
+			r := httptest.NewRequestWithContext(tt.ctx, op.Method, path+tt.query, strings.NewReader(body))
+			New(canned{&fake{}, tt.err}, Options{}).Handler().ServeHTTP(w, r)
 			if w.Code != tt.status {
 				t.Errorf("%s %s, %s: status %d, want %d: %s", op.Method, op.Path, tt.name, w.Code, tt.status, w.Body)
 				continue

@@ -27,7 +27,9 @@ func TestDemotions(t *testing.T) {
 		t.Errorf("list %+v, %v", d, err)
 	}
 	for _, d := range []api.NewDemotion{
-		{Name: "ops", Value: -255}, {Name: "2026.upgrade_x-1", Value: 255, For: 600, Reason: "Wartung, für Büro"}, {Name: "reset", Value: 1},
+		{Name: "ops", Value: -255},
+		{Name: "2026.upgrade_x-1", Value: 255, For: 600, Reason: "Wartung, für Büro"},
+		{Name: "reset", Value: 1},
 	} {
 		if ch, err := c.AddDemotion(ctx, d); err != nil || !ch.Changed || ch.Demotion != 7 {
 			t.Errorf("add %+v: %+v, %v", d, ch, err)
@@ -69,15 +71,21 @@ func TestDemotionBody(t *testing.T) {
 	}{
 		{`{"name":"ops","value":1}`, 200, ""},
 		{" {\n\"reason\": \"\", \"for\": 0, \"value\": 1, \"name\": \"ops\"} \n", 200, ""},
-		{`[]`, 400, "the request body is no JSON object: it does not begin with {"},
-		{`"ops"`, 400, "the request body is no JSON object: it does not begin with {"},
-		{`{`, 400, "the request body is no JSON object: unexpected EOF"},
-		{`{"name":"ops","value":1`, 400, "the request body is no JSON object: unexpected EOF"},
-		{`{"name":"ops" "value":1}`, 400, "the request body is no JSON object: invalid character '\"' after object key:value pair"},
-		{`{"name":"ops","value":1}{}`, 400, "the request body is no JSON object: something stands after it"},
-		{`{"name":"ops","value":1} x`, 400, "the request body is no JSON object: something stands after it"},
-		{`{"name":"ops","value":1,"name":"x"}`, 400, "name stands twice in the request body; keep one"},
-		{`{"Name":"ops","value":1,"until":2}`, 400, "unknown fields in the request body: Name, until; known are name, value, for, reason"},
+		{`[]`, 400, "the request body is not a JSON object: it does not begin with {"},
+		{`"ops"`, 400, "the request body is not a JSON object: it does not begin with {"},
+		{`{`, 400, "the request body is not a JSON object: unexpected EOF"},
+		{`{"name":"ops","value":1`, 400, "the request body is not a JSON object: unexpected EOF"},
+		{
+			`{"name":"ops" "value":1}`, 400,
+			"the request body is not a JSON object: invalid character '\"' after object key:value pair",
+		},
+		{`{"name":"ops","value":1}{}`, 400, "the request body is not a JSON object: text follows it"},
+		{`{"name":"ops","value":1} x`, 400, "the request body is not a JSON object: text follows it"},
+		{`{"name":"ops","value":1,"name":"x"}`, 400, "name is given more than once in the request body"},
+		{
+			`{"Name":"ops","value":1,"until":2}`, 400,
+			"unknown fields in the request body: Name, until; allowed are name, value, for, reason",
+		},
 		{`{"value":1}`, 400, "name is missing in the request body"},
 		{`{"name":"ops"}`, 400, "value is missing in the request body"},
 		{`{"name":"ops","value":null}`, 400, "value is null in the request body; it must be an integer"},
@@ -86,22 +94,60 @@ func TestDemotionBody(t *testing.T) {
 		{`{"name":"ops","value":1e99}`, 400, "value is 1e99 in the request body; it must be an integer"},
 		{`{"name":"ops","value":"1"}`, 400, `value is "1" in the request body; it must be an integer`},
 		{`{"name":7,"value":1}`, 400, "name is 7 in the request body; it must be a string"},
-		{`{"name":"ops","value":0}`, 400, "0 is no value for a demotion; allowed are 1..255, and -1..-255 to take back what others add"},
-		{`{"name":"ops","value":256}`, 400, "256 is no value for a demotion; allowed are 1..255, and -1..-255 to take back what others add"},
-		{`{"name":"","value":1}`, 400, `"" is no name for a demotion; allowed are 1..64 letters, digits, '.', '_' and '-', a letter or digit first`},
-		{`{"name":"-x","value":1}`, 400, `"-x" is no name for a demotion; allowed are 1..64 letters, digits, '.', '_' and '-', a letter or digit first`},
-		{`{"name":"a b","value":1}`, 400, `"a b" is no name for a demotion; allowed are 1..64 letters, digits, '.', '_' and '-', a letter or digit first`},
-		{`{"name":"maintenance","value":1}`, 409, "maintenance is the daemon's own demotion: `vipctl maintenance enter` adds it, and lasts over a reboot"},
-		{`{"name":"link:eth0","value":1}`, 409, `"link:eth0" has a colon, and those names are the daemon's own (link:, check:, senderr:); choose another`},
-		{`{"name":"check:x","value":1}`, 409, `"check:x" has a colon, and those names are the daemon's own (link:, check:, senderr:); choose another`},
-		{`{"name":"senderr:eth0@1","value":1}`, 409, `"senderr:eth0@1" has a colon, and those names are the daemon's own (link:, check:, senderr:); choose another`},
-		{`{"name":"ops","value":1,"for":-1}`, 400, "a demotion cannot last -1 s; allowed are 1..31536000 seconds, or 0 until it is removed"},
-		{`{"name":"ops","value":1,"for":31536001}`, 400, "a demotion cannot last 31536001 s; allowed are 1..31536000 seconds, or 0 until it is removed"},
-		{`{"name":"ops","value":1,"reason":"a\nb"}`, 400, "the reason is not one line of at most 255 printable bytes"},
-		{`{"name":"ops","value":1,"reason":"` + strings.Repeat("x", 256) + `"}`, 400, "the reason is not one line of at most 255 printable bytes"},
+		{`{"name":"ops","value":0}`, 400, "0 is not a valid demotion; allowed are 1..255, and -1..-255 to offset others"},
+		{`{"name":"ops","value":256}`, 400, "256 is not a valid demotion; allowed are 1..255, and -1..-255 to offset others"},
+		{
+			`{"name":"","value":1}`, 400,
+			`"" is not a valid name for a demotion; allowed are 1..64 letters, digits, '.', '_' and '-', a ` +
+				`letter or digit first`,
+		},
+		{
+			`{"name":"-x","value":1}`, 400,
+			`"-x" is not a valid name for a demotion; allowed are 1..64 letters, digits, '.', '_' and '-', a ` +
+				`letter or digit first`,
+		},
+		{
+			`{"name":"a b","value":1}`, 400,
+			`"a b" is not a valid name for a demotion; allowed are 1..64 letters, digits, '.', '_' and '-', ` +
+				`a letter or digit first`,
+		},
+		{
+			`{"name":"maintenance","value":1}`, 409,
+			"maintenance is the daemon's own demotion: `vipctl maintenance enter` adds it, and it survives a reboot",
+		},
+		{
+			`{"name":"link:eth0","value":1}`, 409,
+			`"link:eth0" has a colon; such names are the daemon's own (link:, source:, check:, senderr:); choose another`,
+		},
+		{
+			`{"name":"check:x","value":1}`, 409,
+			`"check:x" has a colon; such names are the daemon's own (link:, source:, check:, senderr:); choose another`,
+		},
+		{
+			`{"name":"senderr:eth0@1","value":1}`, 409,
+			`"senderr:eth0@1" has a colon; such names are the daemon's own (link:, source:, check:, senderr:); choose another`,
+		},
+		{
+			`{"name":"ops","value":1,"for":-1}`, 400,
+			"a demotion cannot last -1 s; allowed are 1..31536000 seconds, or 0 until it is removed",
+		},
+		{
+			`{"name":"ops","value":1,"for":31536001}`, 400,
+			"a demotion cannot last 31536001 s; allowed are 1..31536000 seconds, or 0 until it is removed",
+		},
+		{`{"name":"ops","value":1,"reason":"a\nb"}`, 400, "the reason must be one line of at most 255 printable bytes"},
+		{
+			`{"name":"ops","value":1,"reason":"` + strings.Repeat("x", 256) + `"}`, 400,
+			"the reason must be one line of at most 255 printable bytes",
+		},
 	} {
 		f := &fake{}
-		r := httptest.NewRequestWithContext(withCaller(t.Context(), Caller{UID: 0}), http.MethodPost, "/v1/demotions", strings.NewReader(tt.body))
+		r := httptest.NewRequestWithContext(
+			withCaller(t.Context(), Caller{UID: 0}),
+			http.MethodPost,
+			"/v1/demotions",
+			strings.NewReader(tt.body),
+		)
 		w := httptest.NewRecorder()
 		New(f, Options{}).Handler().ServeHTTP(w, r)
 		var e api.ErrorBody

@@ -10,14 +10,16 @@ import (
 	"vipd/agent/control/api"
 )
 
-// doctor looks closer. It is no verb although it asks the segment for addresses, as any
-// host may: whoever may read may call it, and it ends when the client hangs up.
+// doctor examines the node. It is a GET although it asks the segment for addresses, as any host may:
+// users who may read may call it, and it ends when the client disconnects.
 func (s *Server) doctor(ctx context.Context, r *http.Request) (any, error) {
 	seconds := 0
 	if q := r.URL.Query(); q.Has("seconds") {
 		var err error
-		if seconds, err = strconv.Atoi(q.Get("seconds")); err != nil || seconds < api.MinDoctorSeconds || seconds > api.MaxDoctorSeconds {
-			return nil, api.Errorf(api.CodeBadRequest, "seconds is %.20q; allowed are %d..%d", q.Get("seconds"), api.MinDoctorSeconds, api.MaxDoctorSeconds)
+		seconds, err = strconv.Atoi(q.Get("seconds"))
+		if err != nil || seconds < api.MinDoctorSeconds || seconds > api.MaxDoctorSeconds {
+			return nil, api.Errorf(api.CodeBadRequest, "seconds is %.20q; allowed are %d..%d",
+				q.Get("seconds"), api.MinDoctorSeconds, api.MaxDoctorSeconds)
 		}
 	}
 	d, err := s.backend.Doctor(ctx, seconds)

@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
-// eventTimeout is how long a client may keep one line of a stream from being written.
+// eventTimeout is the time limit for writing one line of a stream.
 const eventTimeout = 10 * time.Second
 
 func (s *Server) history(ctx context.Context, r *http.Request) (any, error) {
@@ -20,7 +21,7 @@ func (s *Server) history(ctx context.Context, r *http.Request) (any, error) {
 	if q.Has("n") {
 		var err error
 		if n, err = strconv.Atoi(q.Get("n")); err != nil || n < 1 {
-			return nil, api.Errorf(api.CodeBadRequest, "n is %.20q; it must be a number from 1", q.Get("n"))
+			return nil, api.Errorf(api.CodeBadRequest, "n is %.20q; it must be a number, 1 or more", q.Get("n"))
 		}
 	}
 	h, err := s.backend.History(ctx, q.Get("group"), n)
@@ -30,8 +31,7 @@ func (s *Server) history(ctx context.Context, r *http.Request) (any, error) {
 	return h, err
 }
 
-// events streams JSON lines until the client hangs up, reads too slowly, or the server
-// stops.
+// events streams JSON lines until the client disconnects or reads too slowly, or the server stops.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	if !s.mayStream(w, r) {
 		return
@@ -39,7 +39,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	defer s.running.Add(-1)
 	first, events, forget := s.backend.Events(r.Context())
 	defer forget()
-	out := s.stream(w)
+	out := s.stream(w, r)
 	err := out.write(first, true)
 	for err == nil {
 		select {
@@ -61,15 +61,16 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.log.Debug("client of the events went away", "err", err)
+	s.log.Debug("client of the events disconnected", "err", err)
 }
 
-// mayStream refuses what is no plain GET, and what is one stream too many. When it is true,
-// the stream is counted until the caller takes it off.
+// mayStream refuses anything but a plain GET, and streams over the limit. If it returns true, the stream
+// is counted, and the caller must decrement running at its end.
 func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", http.MethodGet)
-		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s is not for %s; use %s", r.URL.Path, r.Method, http.MethodGet))
+		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed,
+			"%s does not allow %s; use %s", r.URL.Path, r.Method, http.MethodGet))
 		return false
 	}
 	if err := checkParameters(r, nil); err != nil {
@@ -90,38 +91,58 @@ func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
 	}
 	if n := s.running.Add(1); n > limit {
 		s.running.Add(-1)
-		s.refuse(w, r, api.Errorf(api.CodeBusy, "%d streams of events and captures run already: end some of them (`vipctl events`, `vipctl capture`) and try again", limit))
+		s.refuse(w, r, api.Errorf(api.CodeBusy, "%d streams of events and captures are running: end some of them "+
+			"(`vipctl events`, `vipctl capture`) and try again", limit))
 		return false
 	}
 	return true
 }
 
 // stream begins an answer of lines.
-func (s *Server) stream(w http.ResponseWriter) *eventWriter {
-	out := &eventWriter{w: w, control: http.NewResponseController(w)}
-	// The request was read; its deadline would end the stream.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request) *eventWriter {
+	thread := ordinary.Of(r.Context())
+	thread.Done() // each batch of lines waits for its own turn
+	out := &eventWriter{w: w, control: http.NewResponseController(w), thread: thread, ctx: r.Context()}
+	// The read deadline was for the request and would end the stream.
 	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
-		s.log.Debug("no deadlines on this connection", "err", err)
+		s.log.Debug("cannot set deadlines on this connection", "err", err)
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	return out
 }
 
+// batchBytes is the most that is encoded in one turn.
+const batchBytes = 1 << 16
+
 type eventWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	thread  *ordinary.Thread // nil if the stream is not charged
+	ctx     context.Context  // of the request
+	batch   []byte
 }
 
-// write sends one line; flush pushes out it and those before.
+// write adds one line; flush sends it and those before. Lines that come together are encoded in one turn, which ends
+// before anything is sent, so that a client that reads slowly blocks no other.
 func (e *eventWriter) write(ev any, flush bool) error {
+	if err := e.thread.Turn(e.ctx, eventTimeout); err != nil {
+		return err
+	}
 	line, err := json.Marshal(ev)
+	e.batch = append(append(e.batch, line...), '\n')
+	if err == nil && !flush && len(e.batch) < batchBytes {
+		return nil
+	}
+	e.thread.Done()
 	if err != nil {
 		return err
 	}
 	if err := e.control.SetWriteDeadline(time.Now().Add(eventTimeout)); err != nil {
 		return err
 	}
-	if _, err := e.w.Write(append(line, '\n')); err != nil || !flush {
+	_, err = e.w.Write(e.batch)
+	e.batch = e.batch[:0]
+	if err != nil {
 		return err
 	}
 	return e.control.Flush()

@@ -23,15 +23,20 @@ func TestHistoryQuery(t *testing.T) {
 	if err != nil || len(h.Transitions) != 1 || h.Transitions[0].Group != "eth0@1" || h.Transitions[0].LagSeconds != 7 {
 		t.Errorf("%+v, %v", h, err)
 	}
-	if h, err := c.History(t.Context(), "", 0); err != nil || h.Transitions[0].Group != "" || h.Transitions[0].LagSeconds != 0 {
+	h, err = c.History(t.Context(), "", 0)
+	if err != nil || h.Transitions[0].Group != "" || h.Transitions[0].LagSeconds != 0 {
 		t.Errorf("all: %+v, %v", h, err)
 	}
 	for query, want := range map[string]string{
-		"n=0": "n is \\\"0\\\"; it must be a number from 1", "n=x": "it must be a number from 1", "n=-1": "it must be a number from 1",
-		"n=1&n=2": "n stands twice; keep one", "since=1": "there is no parameter \\\"since\\\"; known are group, n",
+		"n=0":     "n is \\\"0\\\"; it must be a number, 1 or more",
+		"n=x":     "it must be a number, 1 or more",
+		"n=-1":    "it must be a number, 1 or more",
+		"n=1&n=2": "n is given more than once; keep one",
+		"since=1": "there is no parameter \\\"since\\\"; allowed are group, n",
 	} {
 		w := httptest.NewRecorder()
-		New(&fake{}, Options{}).Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/history?"+query, nil))
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/history?"+query, nil)
+		New(&fake{}, Options{}).Handler().ServeHTTP(w, r)
 		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("%s: %d %s", query, w.Code, w.Body)
 		}
@@ -105,7 +110,8 @@ func TestEventsEndWithTheServer(t *testing.T) {
 		t.Errorf("the server took %v to stop", took)
 	}
 	err := <-ended
-	if u, ok := errors.AsType[*api.UnreachableError](err); !ok || !strings.Contains(u.Error(), "it ended the stream of events") {
+	u, ok := errors.AsType[*api.UnreachableError](err)
+	if !ok || !strings.Contains(u.Error(), "it ended the stream of events") {
 		t.Errorf("the client was told %v", err)
 	}
 }

@@ -9,10 +9,12 @@ import (
 	"slices"
 )
 
-// Where every place is taken, one who may write gets that of the client that has had the
-// server wait longest for its request: no command waits for time-outs of clients that hang.
+// If all connections are taken, a new one of a user who may write replaces the one whose request the
+// server has waited for longest: no command waits for the timeouts of clients that hang. The standard
+// server has timeouts only, and golang.org/x/net/netutil.LimitListener makes new clients wait, root
+// among them (TestHangingClients).
 
-// wait notes that the next word is the client's.
+// wait notes that the server waits for the client.
 func (l *listener) wait(c *peerConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -21,14 +23,14 @@ func (l *listener) wait(c *peerConn) {
 	}
 }
 
-// resume notes that the client has sent what was waited for, or left.
+// resume notes that the client has sent its request, or disconnected.
 func (l *listener) resume(c *peerConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting = slices.DeleteFunc(l.waiting, func(w *peerConn) bool { return w == c })
 }
 
-// evict ends the connection that is waited for longest, and reports whether there was one.
+// evict closes the connection that the server has waited for longest, and reports whether there is one.
 func (l *listener) evict() bool {
 	l.mu.Lock()
 	if len(l.waiting) == 0 {
@@ -39,7 +41,7 @@ func (l *listener) evict() bool {
 	l.waiting = slices.Delete(l.waiting, 0, 1)
 	c.evicted.Store(true)
 	l.mu.Unlock()
-	_ = c.Close() // no request of it has begun
+	_ = c.Close() // it has no request
 	return true
 }
 
@@ -56,9 +58,9 @@ func (l *listener) follow(c net.Conn, state http.ConnState) {
 	}
 }
 
-// await waits for the body of a request. The result is to be called when it was read, and
-// is false if the connection was taken away meanwhile, or at the very moment at which its
-// header was complete: its client is told of a failure, and must not have changed anything.
+// await notes that the server waits for the body of a request. The caller calls the result after
+// reading the body; false means that the connection was evicted in the meantime, or just when its
+// header was complete. Its client sees a failure, so the request must not change anything.
 func (l *listener) await(c *peerConn) (arrived func() bool) {
 	l.wait(c)
 	return func() bool {
@@ -73,13 +75,13 @@ func withConn(ctx context.Context, c *peerConn) context.Context {
 	return context.WithValue(withCaller(ctx, c.caller), connKey{}, c)
 }
 
-// connOf is nil for a request that did not come by the socket.
+// connOf returns nil for a request that did not arrive on the socket.
 func connOf(r *http.Request) *peerConn {
 	c, _ := r.Context().Value(connKey{}).(*peerConn)
 	return c
 }
 
-// awaitBody reads the body of a request, or ends it.
+// awaitBody reads the body of a request, and aborts the request if its connection was evicted.
 func (s *Server) awaitBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	c := connOf(r)
 	if c == nil {

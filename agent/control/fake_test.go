@@ -50,7 +50,13 @@ func (f *fake) change(ctx context.Context, what string) (api.Change, error) {
 }
 
 func (f *fake) Status(context.Context) (api.Status, error) {
-	return api.Status{Version: "0.1.0", Node: "fw1", Enabled: true, Maintenance: true, Groups: []api.Group{{Name: "eth0@1"}}}, f.err
+	return api.Status{
+		Version:     "0.1.0",
+		Node:        "fw1",
+		Enabled:     true,
+		Maintenance: true,
+		Groups:      []api.Group{{Name: "eth0@1"}},
+	}, f.err
 }
 
 func (f *fake) Group(_ context.Context, name string) (api.Group, error) {
@@ -126,7 +132,7 @@ func (f *fake) Capture(_ context.Context, group string) (api.CaptureBegin, <-cha
 	return api.CaptureBegin{Group: group}, f.lines, f.left, f.err
 }
 
-func (f *fake) Reload(ctx context.Context) (api.Reload, error) {
+func (f *fake) Reload(ctx context.Context, _ bool) (api.Reload, error) {
 	_, err := f.change(ctx, "reload")
 	return api.Reload{Added: []string{"eth1@2"}}, err
 }
@@ -162,7 +168,7 @@ func (f *fake) done() []string {
 func start(t *testing.T, b Backend) *api.Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "s")
-	s := New(b, Options{Socket: path, Version: "0.1.0"})
+	s := New(b, Options{Socket: path})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -181,4 +187,11 @@ func start(t *testing.T, b Backend) *api.Client {
 		}
 	})
 	return &api.Client{Socket: path, Timeout: 10 * time.Second}
+}
+
+func (f *fake) Checks(context.Context) (api.Checks, error) { return api.Checks{}, f.err }
+
+func (f *fake) RunCheck(ctx context.Context, name string) (api.CheckRun, error) {
+	_, err := f.change(ctx, "check "+name)
+	return api.CheckRun{Name: name}, err
 }

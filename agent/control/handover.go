@@ -10,7 +10,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-// optionalObject is [decodeObject] for a request that need not say anything.
+// optionalObject is [decodeObject] for a request that may have no body.
 func optionalObject(body []byte, members ...member) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
@@ -27,9 +27,9 @@ func (s *Server) enterMaintenance(ctx context.Context, _ *http.Request, request 
 	case m.Wait:
 		return s.backend.EnterMaintenance(ctx, m.Force)
 	case m.Force:
-		return nil, api.Errorf(api.CodeBadRequest, "force without wait has no effect: say wait as well, or leave force out")
+		return nil, api.Errorf(api.CodeBadRequest, "force has no effect without wait: set wait as well, or remove force")
 	}
-	ctx, cancel := context.WithTimeout(ctx, verbTimeout) // the route is for those that wait
+	ctx, cancel := context.WithTimeout(ctx, verbTimeout) // the route itself has no limit
 	defer cancel()
 	return s.backend.SetMaintenance(ctx, true)
 }

@@ -20,7 +20,8 @@ func TestHandover(t *testing.T) {
 	f := &fake{}
 	c := start(t, f)
 	for _, force := range []bool{false, true} {
-		if h, err := c.Yield(t.Context(), "eth0.1@1", force); err != nil || h.Group != "eth0.1@1" || h.Outcome != api.OutcomeHandedOver {
+		h, err := c.Yield(t.Context(), "eth0.1@1", force)
+		if err != nil || h.Group != "eth0.1@1" || h.Outcome != api.OutcomeHandedOver {
 			t.Errorf("yield, force %v: %+v, %v", force, h, err)
 		}
 		if ch, err := c.EnterMaintenanceAndWait(t.Context(), force); err != nil || !ch.Changed {
@@ -61,18 +62,23 @@ func TestHandoverBody(t *testing.T) {
 		{yield, `{"force":true}`, 200, "yield eth0@1, force true"},
 		{yield, `{"force":1}`, 400, "force is 1 in the request body; it must be true or false"},
 		{yield, `{"force":null}`, 400, "force is null in the request body; it must be true or false"},
-		{yield, `{"wait":true}`, 400, "unknown fields in the request body: wait; known are force"},
+		{yield, `{"wait":true}`, 400, "unknown fields in the request body: wait; allowed are force"},
 		{enter, " \n", 200, "maintenance true"},
 		{enter, "{}", 200, "maintenance true"},
 		{enter, `{"wait":false,"force":false}`, 200, "maintenance true"},
 		{enter, `{"wait":true}`, 200, "maintenance and wait, force false"},
 		{enter, `{"wait":true,"force":true}`, 200, "maintenance and wait, force true"},
-		{enter, `{"force":true}`, 400, "force without wait has no effect: say wait as well, or leave force out"},
+		{enter, `{"force":true}`, 400, "force has no effect without wait: set wait as well, or remove force"},
 		{enter, `{"wait":"yes"}`, 400, `wait is \"yes\" in the request body; it must be true or false`},
-		{enter, `wait`, 400, "the request body is no JSON object"},
+		{enter, `wait`, 400, "the request body is not a JSON object"},
 	} {
 		f := &fake{}
-		r := httptest.NewRequestWithContext(withCaller(t.Context(), Caller{UID: 0}), http.MethodPost, tt.path, strings.NewReader(tt.body))
+		r := httptest.NewRequestWithContext(
+			withCaller(t.Context(), Caller{UID: 0}),
+			http.MethodPost,
+			tt.path,
+			strings.NewReader(tt.body),
+		)
 		w := httptest.NewRecorder()
 		New(f, Options{}).Handler().ServeHTTP(w, r)
 		got := w.Body.String()
@@ -104,9 +110,19 @@ func TestHandoverOutlastsOtherVerbs(t *testing.T) {
 	} {
 		bounded := false
 		f := &fake{seen: func(ctx context.Context) { _, bounded = ctx.Deadline() }}
-		r := httptest.NewRequestWithContext(withCaller(t.Context(), Caller{UID: 0}), http.MethodPost, path, strings.NewReader(""))
+		r := httptest.NewRequestWithContext(
+			withCaller(t.Context(), Caller{UID: 0}),
+			http.MethodPost,
+			path,
+			strings.NewReader(""),
+		)
 		if patient && strings.Contains(path, "maintenance") {
-			r = httptest.NewRequestWithContext(withCaller(t.Context(), Caller{UID: 0}), http.MethodPost, path, strings.NewReader(`{"wait":true}`))
+			r = httptest.NewRequestWithContext(
+				withCaller(t.Context(), Caller{UID: 0}),
+				http.MethodPost,
+				path,
+				strings.NewReader(`{"wait":true}`),
+			)
 		}
 		w := httptest.NewRecorder()
 		New(f, Options{}).Handler().ServeHTTP(w, r)

@@ -49,7 +49,10 @@ func hang(t *testing.T, path string, uid, n int) {
 				return
 			}
 			// Who is refused at once may have been hung up on.
-			half := []string{"GET /v1/status HTTP/1.1\r\nHost: vi", "GET /v1/status HTTP/1.1\r\nHost: vipd\r\nContent-Length: 100\r\n\r\n{"}[i%2]
+			half := []string{
+				"GET /v1/status HTTP/1.1\r\nHost: vi",
+				"GET /v1/status HTTP/1.1\r\nHost: vipd\r\nContent-Length: 100\r\n\r\n{",
+			}[i%2]
 			_ = unix.Send(fd, []byte(half), unix.MSG_NOSIGNAL)
 		}
 	}()
@@ -63,7 +66,8 @@ func hang(t *testing.T, path string, uid, n int) {
 func TestHangingClients(t *testing.T) {
 	t.Parallel()
 	const clients, reader = 200, 65534
-	dir, err := os.MkdirTemp("", "vipd-control-") //nolint:usetesting // t.TempDir is inside a directory that other users cannot enter
+	//nolint:usetesting // t.TempDir is inside a directory that other users cannot enter
+	dir, err := os.MkdirTemp("", "vipd-control-")
 	if err != nil {
 		t.Fatal(err)
 	}

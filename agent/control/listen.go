@@ -22,13 +22,12 @@ const (
 	dirMode     = 0o750
 	socketMode  = 0o660
 	privateMode = 0o600
-	// staleDial is how long a daemon may take to accept before its socket counts as
-	// stale; accepting is the kernel's work, so a hung daemon accepts as well.
+	// staleDial is how long a daemon may take to accept before its socket is stale. The kernel
+	// accepts, so a daemon that hangs does, too.
 	staleDial = time.Second
 )
 
-// listen creates the socket. At no moment can anybody open it whom its final owner
-// and mode would refuse.
+// listen creates the socket. At no time can a user open it whom its final owner and mode refuse.
 func listen(path, group string) (*listener, []string, error) {
 	gid, warnings := lookupGroup(group)
 	dirWarning, err := prepareDir(filepath.Dir(path), gid)
@@ -42,9 +41,8 @@ func listen(path, group string) (*listener, []string, error) {
 		return nil, nil, err
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		// bind(2) gives a socket's file the mode of the socket's inode less the umask
-		// (net/unix/af_unix.c, unix_bind_bsd). Setting that first needs no change of
-		// the umask, which the whole process shares.
+		// bind(2) gives the file the mode of the socket's inode less the umask (net/unix/af_unix.c,
+		// unix_bind_bsd). Setting that mode first avoids a change of the process's umask.
 		var chmodErr error
 		err := c.Control(func(fd uintptr) { chmodErr = unix.Fchmod(int(fd), privateMode) })
 		return errors.Join(err, chmodErr)
@@ -54,7 +52,7 @@ func listen(path, group string) (*listener, []string, error) {
 		return nil, nil, fmt.Errorf("listen on control socket %s: %w; check [control] socket", path, err)
 	}
 	ul := l.(*net.UnixListener) // always, for network "unix"
-	ul.SetUnlinkOnClose(false)  // remove looks first whether the file is still ours
+	ul.SetUnlinkOnClose(false)  // remove checks first whether the file is still ours
 	out := newListener(ul, path)
 	if err := out.publish(gid); err != nil {
 		return nil, nil, errors.Join(err, ul.Close(), os.Remove(path))
@@ -62,8 +60,8 @@ func listen(path, group string) (*listener, []string, error) {
 	return out, warnings, nil
 }
 
-// publish opens the socket file to its group. The owner of the file changes before
-// the mode: until then only root and the daemon's user can connect.
+// publish gives the socket file to its group. It changes the group before the mode: until then only
+// root and the daemon's user can connect.
 func (l *listener) publish(gid int) error {
 	if gid >= 0 {
 		if err := os.Lchown(l.path, -1, gid); err != nil {
@@ -73,8 +71,7 @@ func (l *listener) publish(gid int) error {
 	if err := os.Chmod(l.path, socketMode); err != nil {
 		return fmt.Errorf("set the mode of control socket %s: %w", l.path, err)
 	}
-	// Held open (O_PATH opens nothing), the inode's number is not given to another
-	// file, so that remove knows ours for certain.
+	// While it is held open, the inode's number is not reused, so remove recognises the file.
 	f, err := os.OpenFile(l.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return fmt.Errorf("look at control socket %s: %w", l.path, err)
@@ -83,7 +80,7 @@ func (l *listener) publish(gid int) error {
 	return nil
 }
 
-// remove takes the socket file away if it is still the one we made.
+// remove removes the socket file if it is still ours.
 func (l *listener) remove() error {
 	ours, err := l.file.Stat()
 	if err != nil {
@@ -100,25 +97,28 @@ func (l *listener) remove() error {
 	return os.Remove(l.path)
 }
 
-// lookupGroup returns -1 when only root shall read.
+// lookupGroup returns -1 if only root may read.
 func lookupGroup(group string) (gid int, warnings []string) {
 	if group == "" {
 		return -1, nil
 	}
 	g, err := user.LookupGroup(group)
 	if err != nil {
-		return -1, []string{fmt.Sprintf("group %q of [control] group does not exist on this host, so only root may use vipctl; create it with `groupadd --system %s` and restart vipd, or set group = \"\"", group, group)}
+		return -1, []string{fmt.Sprintf("group %q of [control] group does not exist on this host, so only root may use "+
+			"vipctl; create it with `groupadd --system %s` and restart vipd, or set group = \"\"", group, group)}
 	}
 	gid, err = strconv.Atoi(g.Gid)
 	if err != nil {
-		return -1, []string{fmt.Sprintf("group %q of [control] group has no numeric id (%q), so only root may use vipctl", group, g.Gid)}
+		return -1, []string{
+			fmt.Sprintf("group %q of [control] group has no numeric ID (%q), so only root may use vipctl", group, g.Gid),
+		}
 	}
 	return gid, nil
 }
 
-// prepareDir makes the directory of the socket if there is none. A private directory
-// of ours that no group was chosen for (as systemd's RuntimeDirectory= makes it) is
-// given to the group, or its members could not reach the socket in it.
+// prepareDir creates the directory of the socket if there is none. A private directory of the daemon's
+// own group, as systemd's RuntimeDirectory= creates it, is given to the control group; otherwise its
+// members cannot reach the socket.
 func prepareDir(dir string, gid int) (warning string, err error) {
 	fi, err := os.Stat(dir)
 	switch {
@@ -148,14 +148,14 @@ func prepareDir(dir string, gid int) (warning string, err error) {
 		}
 		return "", nil
 	}
-	return fmt.Sprintf("members of the control group cannot reach the socket through %s (mode %v, group %d): `chgrp %d %s && chmod g+x %s`",
-		dir, fi.Mode().Perm(), st.Gid, gid, dir, dir), nil
+	return fmt.Sprintf("members of the control group cannot reach the socket through %s (mode %v, group %d): "+
+		"`chgrp %d %s && chmod g+x %s`", dir, fi.Mode().Perm(), st.Gid, gid, dir, dir), nil
 }
 
-// ErrInUse says that a process answers on the socket already.
+// ErrInUse means that a process already answers on the socket.
 var ErrInUse = errors.New("another process answers there")
 
-// removeStale removes the socket of a daemon that is gone, and nothing else.
+// removeStale removes the socket of a daemon that is gone, and no other file.
 func removeStale(path string) error {
 	fi, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -165,7 +165,8 @@ func removeStale(path string) error {
 		return fmt.Errorf("look at control socket %s: %w", path, err)
 	}
 	if fi.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("control socket %s: a file that is no socket is in the way (%v); remove it or choose another [control] socket", path, fi.Mode())
+		return fmt.Errorf("control socket %s: the file exists and is not a socket (%v); remove it or choose another "+
+			"[control] socket", path, fi.Mode())
 	}
 	conn, err := net.DialTimeout("unix", path, staleDial)
 	if err == nil {
@@ -173,10 +174,14 @@ func removeStale(path string) error {
 		if caller, err := peerCaller(conn.(*net.UnixConn)); err == nil {
 			holder = fmt.Sprintf("process %d", caller.PID)
 		}
-		return errors.Join(fmt.Errorf("control socket %s: %w (%s): stop it first, or choose another [control] socket", path, ErrInUse, holder), conn.Close())
+		return errors.Join(
+			fmt.Errorf("control socket %s: %w (%s): stop it first, or choose another [control] socket", path, ErrInUse, holder),
+			conn.Close(),
+		)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("control socket %s: %w (%w); stop whatever uses it, or choose another [control] socket", path, ErrInUse, err)
+		return fmt.Errorf("control socket %s: %w (%w); stop the process that uses it, or choose another [control] socket",
+			path, ErrInUse, err)
 	}
 	if err := os.Remove(path); err != nil {
 		return fmt.Errorf("remove stale control socket: %w", err)

@@ -125,8 +125,8 @@ func TestListenFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tt := range []struct{ name, path, want string }{
-		{"file in the way", file, "a file that is no socket is in the way"},
-		{"symlink in the way", link, "a file that is no socket is in the way"},
+		{"file in the way", file, "the file exists and is not a socket"},
+		{"symlink in the way", link, "the file exists and is not a socket"},
 		{"directory is a file", file + "/s", "not a directory"},
 		{"path too long", filepath.Join(dir, strings.Repeat("x", 120)), "check [control] socket"},
 	} {
@@ -225,7 +225,8 @@ func TestClientErrors(t *testing.T) {
 	dir := t.TempDir()
 	var un *api.UnreachableError
 	_, err := (&api.Client{Socket: dir + "/none"}).Status(t.Context())
-	if !errors.As(err, &un) || !strings.Contains(err.Error(), dir+"/none") || !strings.Contains(err.Error(), "systemctl start vipd") {
+	if !errors.As(err, &un) || !strings.Contains(err.Error(), dir+"/none") ||
+		!strings.Contains(err.Error(), "systemctl start vipd") {
 		t.Errorf("no socket: %v", err)
 	}
 

@@ -12,28 +12,28 @@ import (
 )
 
 const (
-	// refuseTimeout is what a client beyond the limit has for reading its refusal,
-	// and maxRefusing how many are told at once; yet others are just cut off.
+	// refuseTimeout is the time for a client over the limit to read its refusal. maxRefusing are
+	// refused at once; further ones are disconnected.
 	refuseTimeout = time.Second
 	maxRefusing   = 16
 )
 
-// refusal is told to a client beyond the limit, whatever it asked.
+// refusal is the answer to a client over the limit, whatever it requests.
 const refusal = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" +
 	`{"error":{"code":"busy","message":"too many clients on the control socket: end some of them and try again"}}` + "\n"
 
-// listener accepts up to a limit and knows who each connection is from.
+// listener accepts connections up to a limit, with the user of each.
 type listener struct {
 	*net.UnixListener
 	path string
 	file *os.File
 
-	refusing chan struct{} // a token for each refusal under way
+	refusing chan struct{} // one element per refusal in progress
 	refusals sync.WaitGroup
 
 	mu               sync.Mutex
 	readers, writers int
-	waiting          []*peerConn // for their clients to send on, the longest first
+	waiting          []*peerConn // connections whose clients the server waits for, the longest first
 }
 
 func newListener(l *net.UnixListener, path string) *listener {
@@ -48,7 +48,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		caller, err := peerCaller(c)
-		if err != nil { // then it is nobody, who may read
+		if err != nil { // an unknown user may read
 			caller = nobody()
 		}
 		release, ok := l.admit(caller.mayWrite())
@@ -62,19 +62,19 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// refuse tells the client why and closes. It answers only what was asked, for an
-// answer before the request confuses HTTP clients, and reads on to the end: closing a
-// unix socket with unread bytes resets it, and the refusal would be lost.
+// refuse answers with the refusal and closes. It waits for the request, since an earlier answer
+// confuses HTTP clients, and reads to the end: closing a unix socket with unread bytes resets it, and
+// the refusal is lost.
 func (l *listener) refuse(c *net.UnixConn) {
 	select {
 	case l.refusing <- struct{}{}:
 	default:
-		_ = c.Close() // nothing of ours hangs on it
+		_ = c.Close() // nothing depends on it
 		return
 	}
 	l.refusals.Go(func() {
 		defer func() { <-l.refusing }()
-		defer func() { _ = c.Close() }() // nothing of ours hangs on it
+		defer func() { _ = c.Close() }() // nothing depends on it
 		if c.SetDeadline(time.Now().Add(refuseTimeout)) != nil {
 			return
 		}
@@ -84,7 +84,7 @@ func (l *listener) refuse(c *net.UnixConn) {
 		if _, err := c.Write([]byte(refusal)); err != nil || c.CloseWrite() != nil {
 			return
 		}
-		_, _ = io.Copy(io.Discard, io.LimitReader(c, maxBodyBytes)) // ends by EOF, deadline or limit alike
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, maxBodyBytes)) // until EOF, deadline or limit
 	})
 }
 
@@ -95,8 +95,7 @@ func (l *listener) Close() error {
 	return err
 }
 
-// admit counts a connection in. Writers fill the common places first and have some
-// of their own beyond.
+// admit counts a connection if there is room. Users who may write have reservedClients more places.
 func (l *listener) admit(writer bool) (release func(), ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -119,10 +118,10 @@ type peerConn struct {
 	*net.UnixConn
 	caller  Caller
 	release func()
-	evicted atomic.Bool // no request of it may begin any more
+	evicted atomic.Bool // no further request may begin
 }
 
-// Close gives the place back.
+// Close releases the connection's place.
 func (c *peerConn) Close() error {
 	c.release()
 	return c.UnixConn.Close()

@@ -18,7 +18,8 @@ import (
 const (
 	openapiFile = "../../docs/openapi.json"
 	apiPage     = "../../docs/api.md"
-	remedy      = "describe it in operations() of agent/control/openapi_test.go and in docs/api.md, then run\n\tgo test ./agent/control -run OpenAPI -update"
+	remedy      = "describe it in operations() of agent/control/openapi_test.go and in docs/api.md, then run\n" +
+		"\tgo test ./agent/control -run OpenAPI -update"
 )
 
 // operation is what the OpenAPI file says of one method of one path, beside what the
@@ -46,27 +47,156 @@ func operations() []operation {
 	return []operation{
 		{method: get, path: "/v1/status", summary: "The node and all its groups", answer: api.Status{}},
 		{method: get, path: "/v1/groups/{name}", summary: "One group", answer: api.Group{}, refusals: group},
-		{method: post, path: "/v1/groups/{name}/yield", summary: "Hand one group over to another node, and wait for it", request: api.YieldRequest{}, optional: true, answer: api.Handover{}, refusals: []string{api.CodeNoSuchGroup, api.CodeNoSuccessor, api.CodeNotMaster}},
-		{method: get, path: "/v1/why/{name}", summary: "Why a group is in its state, and what would change it", answer: api.Why{}, refusals: group},
-		{method: get, path: "/v1/history", summary: "Past transitions, oldest first", answer: api.History{}, refusals: group, params: []parameter{{"group", "string", "Only those of this group."}, {"n", "integer", "Only the newest n, from 1."}}},
-		{method: get, path: "/v1/events", summary: "What happens as it happens, a JSON object a line, until the client hangs up", answer: api.Event{}, stream: true},
-		{method: get, path: "/v1/doctor", summary: "Look for causes of faults: watches the wire for some seconds and changes nothing", answer: api.Doctor{}, params: []parameter{{"seconds", "integer", "How long the wire is watched, 1..30."}}},
-		{method: get, path: "/v1/records", summary: "The incidents that the flight recorder froze, oldest first and without their records", answer: api.Incidents{}},
-		{method: get, path: "/v1/records/{id}", summary: "One incident with its records; frames are there for those who may change vipd", answer: api.Incident{}, refusals: []string{api.CodeNotFound}},
-		{method: get, path: "/v1/groups/{name}/capture", summary: "What the data plane hears, judges and sends for a group, a JSON object a line, until the client hangs up; for those who may change vipd", answer: api.CaptureLine{}, stream: true, refusals: group},
-		{method: post, path: "/v1/disable", summary: "Give up all virtual IPs until enable or a reboot", answer: api.Change{}},
-		{method: post, path: "/v1/enable", summary: "End disable", answer: api.Change{}},
+		{
+			method:   post,
+			path:     "/v1/groups/{name}/yield",
+			summary:  "Hand over one group to another node, and wait for the successor",
+			request:  api.YieldRequest{},
+			optional: true,
+			answer:   api.Handover{},
+			refusals: []string{api.CodeNoSuchGroup, api.CodeNoSuccessor, api.CodeNotMaster},
+		},
+		{
+			method:   get,
+			path:     "/v1/why/{name}",
+			summary:  "Why a group is in its state, and what would change it",
+			answer:   api.Why{},
+			refusals: group,
+		},
+		{
+			method:   get,
+			path:     "/v1/history",
+			summary:  "Past transitions, oldest first",
+			answer:   api.History{},
+			refusals: group,
+			params: []parameter{
+				{"group", "string", "Only those of this group."},
+				{"n", "integer", "Only the newest n, from 1."},
+			},
+		},
+		{
+			method:  get,
+			path:    "/v1/events",
+			summary: "Events as they happen, one JSON object per line, until the client disconnects",
+			answer:  api.Event{},
+			stream:  true,
+		},
+		{
+			method:  get,
+			path:    "/v1/doctor",
+			summary: "Find causes of faults: watch the segment for some seconds and change nothing",
+			answer:  api.Doctor{},
+			params:  []parameter{{"seconds", "integer", "How long to watch the segment, 1..30."}},
+		},
+		{
+			method:  get,
+			path:    "/v1/records",
+			summary: "The incidents of the flight recorder, oldest first and without their records",
+			answer:  api.Incidents{},
+		},
+		{
+			method:   get,
+			path:     "/v1/records/{id}",
+			summary:  "One incident with its records; with frames for users who may change vipd",
+			answer:   api.Incident{},
+			refusals: []string{api.CodeNotFound},
+		},
+		{
+			method: get,
+			path:   "/v1/groups/{name}/capture",
+			summary: "What the data plane hears, judges and sends for a group, one JSON object per line, until the client " +
+				"disconnects; for users who may change vipd",
+			answer:   api.CaptureLine{},
+			stream:   true,
+			refusals: group,
+		},
+		{
+			method:  post,
+			path:    "/v1/disable",
+			summary: "Release all virtual IPs until enable or a reboot",
+			answer:  api.Change{},
+		},
+		{method: post, path: "/v1/enable", summary: "Enable CARP again on this node", answer: api.Change{}},
 		{method: get, path: "/v1/maintenance", summary: "The operator's switches", answer: api.Change{}},
-		{method: post, path: "/v1/maintenance/enter", summary: "Ask the other nodes to take over, persistently", request: api.MaintenanceRequest{}, optional: true, answer: api.Change{}, refusals: []string{api.CodeNoSuccessor}},
-		{method: post, path: "/v1/maintenance/leave", summary: "Take part as configured again", answer: api.Change{}},
-		{method: get, path: "/v1/demotions", summary: "What demotes this node", answer: api.Demotions{}},
-		{method: post, path: "/v1/demotions", summary: "Add a demotion, or replace the one of that name", request: api.NewDemotion{}, answer: api.DemotionChange{}, refusals: []string{api.CodeReserved}},
-		{method: del, path: "/v1/demotions/{name}", summary: "Take a demotion off", answer: api.DemotionChange{}, refusals: []string{api.CodeReserved}},
-		{method: post, path: "/v1/demotions/reset", summary: "Take off all demotions by hand and for errors", answer: api.DemotionChange{}},
-		{method: del, path: "/v1/demotions/reset", summary: "Take off the demotion that is called reset", answer: api.DemotionChange{}},
-		{method: post, path: "/v1/plan", summary: "What a reload of a config would change; without body and parameters, of vipd's own file as it is now", toml: true, optional: true, answer: api.Plan{}, refusals: []string{api.CodeInvalidConfig}, params: []parameter{{"name", "string", "What problems call the config."}, {"mode", "string", "Permission bits of its file in octal; 600 if absent. A password must not stand in a file that everybody may read."}}},
-		{method: post, path: "/v1/reload", summary: "Read the config again and apply what changed", answer: api.Reload{}, refusals: []string{api.CodeInvalidConfig}},
-		{method: post, path: "/v1/restart", summary: "Leave without goodbye for the next vipd", answer: api.Restart{}},
+		{
+			method:   post,
+			path:     "/v1/maintenance/enter",
+			summary:  "Enter maintenance mode: the other nodes are asked to take over",
+			request:  api.MaintenanceRequest{},
+			optional: true,
+			answer:   api.Change{},
+			refusals: []string{api.CodeNoSuccessor},
+		},
+		{method: post, path: "/v1/maintenance/leave", summary: "Leave maintenance mode", answer: api.Change{}},
+		{
+			method:  get,
+			path:    "/v1/checks",
+			summary: "The health checks with their verdicts and last results",
+			answer:  api.Checks{},
+		},
+		{
+			method:   post,
+			path:     "/v1/checks/{name}/run",
+			summary:  "Run a health check now, as its timer does, without changing the verdict",
+			answer:   api.CheckRun{},
+			refusals: []string{api.CodeNotFound},
+		},
+		{method: get, path: "/v1/demotions", summary: "The demotions of this node", answer: api.Demotions{}},
+		{
+			method:   post,
+			path:     "/v1/demotions",
+			summary:  "Add a demotion, or replace the one of that name",
+			request:  api.NewDemotion{},
+			answer:   api.DemotionChange{},
+			refusals: []string{api.CodeReserved},
+		},
+		{
+			method:   del,
+			path:     "/v1/demotions/{name}",
+			summary:  "Remove a demotion",
+			answer:   api.DemotionChange{},
+			refusals: []string{api.CodeReserved},
+		},
+		{
+			method:  post,
+			path:    "/v1/demotions/reset",
+			summary: "Remove all manual demotions and those for errors",
+			answer:  api.DemotionChange{},
+		},
+		{
+			method:  del,
+			path:    "/v1/demotions/reset",
+			summary: "Remove the demotion named reset",
+			answer:  api.DemotionChange{},
+		},
+		{
+			method:   post,
+			path:     "/v1/plan",
+			summary:  "What a reload of a config would change; without body and parameters, of vipd's own file",
+			toml:     true,
+			optional: true,
+			answer:   api.Plan{},
+			refusals: []string{api.CodeInvalidConfig},
+			params: []parameter{
+				{"name", "string", "The file name in reported problems."},
+				{
+					"mode",
+					"string",
+					"Permission bits of its file in octal; 600 if absent. A world-readable file must not contain a password.",
+				},
+			},
+		},
+		{
+			method:   post,
+			path:     "/v1/reload",
+			summary:  "Read the config again and apply what changed",
+			answer:   api.Reload{},
+			refusals: []string{api.CodeInvalidConfig, api.CodeNoGroups},
+			params: []parameter{
+				{"force", "boolean", "Apply a config without groups while groups run; every virtual IP is released."},
+			},
+		},
+		{method: post, path: "/v1/restart", summary: "Leave without a goodbye, for the next vipd", answer: api.Restart{}},
 	}
 }
 
@@ -76,7 +206,12 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	goldenfile.Compare(t, openapiFile, string(text)+"\n", "it is behind the types of agent/control/api; run\n\tgo test ./agent/control -run OpenAPI -update\n")
+	goldenfile.Compare(
+		t,
+		openapiFile,
+		string(text)+"\n",
+		"it is behind the types of agent/control/api; run\n\tgo test ./agent/control -run OpenAPI -update\n",
+	)
 }
 
 // TestOpenAPIRoutes holds the file to the server, in both directions.
@@ -116,7 +251,11 @@ func TestOpenAPIRoutes(t *testing.T) {
 	}
 	for _, r := range written {
 		if !slices.Contains(served, r) {
-			t.Errorf("%s has %s, and the server has not: take it out of operations() in agent/control/openapi_test.go", openapiFile, r)
+			t.Errorf(
+				"%s has %s, and the server has not: take it out of operations() in agent/control/openapi_test.go",
+				openapiFile,
+				r,
+			)
 		}
 	}
 	for code := range codes(t) {

@@ -39,12 +39,20 @@ func document(t *testing.T) object {
 	return object{
 		"openapi": "3.1.0",
 		"info": object{
-			"title": "vipd control API", "version": "1",
-			"license":     object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
-			"description": "HTTP/1.1 and JSON over the unix socket of vipd. docs/api.md says who may do what, and the limits. Fields are only ever added, and so are values of enumerations.",
+			"title":   "vipd control API",
+			"version": "1",
+			"license": object{"name": "Apache-2.0", "identifier": "Apache-2.0"},
+			"description": "HTTP/1.1 and JSON over the unix socket of vipd. docs/api.md describes permissions and limits. " +
+				"Fields are only ever added, and so are values of enumerations.",
 		},
-		"servers": []object{{"url": "http://vipd", "description": "Over the unix socket " + api.DefaultSocket + "; the host name means nothing."}},
-		"paths":   paths, "components": object{"schemas": g.out},
+		"servers": []object{
+			{
+				"url":         "http://vipd",
+				"description": "Over the unix socket " + api.DefaultSocket + "; the host name is ignored.",
+			},
+		},
+		"paths":      paths,
+		"components": object{"schemas": g.out},
 	}
 }
 
@@ -55,13 +63,28 @@ func (op operation) object(t *testing.T, g *schemas) object {
 		if strings.Contains(op.path, "demotions") {
 			text = "The name of a demotion."
 		}
-		params = append(params, object{"name": "name", "in": "path", "required": true, "description": text, "schema": object{"type": "string"}})
+		params = append(
+			params,
+			object{"name": "name", "in": "path", "required": true, "description": text, "schema": object{"type": "string"}},
+		)
 	}
 	if strings.Contains(op.path, "{id}") {
-		params = append(params, object{"name": "id", "in": "path", "required": true, "description": "The number of an incident.", "schema": object{"type": "integer", "minimum": 0}})
+		params = append(
+			params,
+			object{
+				"name":        "id",
+				"in":          "path",
+				"required":    true,
+				"description": "The number of an incident.",
+				"schema":      object{"type": "integer", "minimum": 0},
+			},
+		)
 	}
 	for _, p := range op.params {
-		params = append(params, object{"name": p.name, "in": "query", "description": p.text, "schema": object{"type": p.kind}})
+		params = append(
+			params,
+			object{"name": p.name, "in": "query", "description": p.text, "schema": object{"type": p.kind}},
+		)
 	}
 	kind := spec.JSON
 	if op.stream {
@@ -83,9 +106,15 @@ func (op operation) object(t *testing.T, g *schemas) object {
 	}
 	switch {
 	case op.toml:
-		out["requestBody"] = object{"required": false, "content": object{"application/toml": object{"schema": object{"type": "string"}}}}
+		out["requestBody"] = object{
+			"required": false,
+			"content":  object{"application/toml": object{"schema": object{"type": "string"}}},
+		}
 	case op.request != nil:
-		out["requestBody"] = object{"required": !op.optional, "content": object{spec.JSON: object{"schema": g.ref(reflect.TypeOf(op.request))}}}
+		out["requestBody"] = object{
+			"required": !op.optional,
+			"content":  object{spec.JSON: object{"schema": g.ref(reflect.TypeOf(op.request))}},
+		}
 	}
 	return out
 }
@@ -93,7 +122,17 @@ func (op operation) object(t *testing.T, g *schemas) object {
 // refused are the codes by their status: those that every request may meet and its own.
 func (op operation) refused(t *testing.T) map[int][]string {
 	all := codes(t)
-	names := append([]string{api.CodeBadRequest, api.CodeTooLarge, api.CodeForbidden, api.CodeBusy, api.CodeInternal, api.CodeTimeout, api.CodeStopping}, op.refusals...)
+	names := append(
+		[]string{
+			api.CodeBadRequest,
+			api.CodeTooLarge,
+			api.CodeForbidden,
+			api.CodeBusy,
+			api.CodeInternal,
+			api.CodeTimeout,
+			api.CodeStopping,
+		},
+		op.refusals...)
 	out := map[int][]string{}
 	for _, code := range names {
 		status := all[code]
@@ -171,9 +210,17 @@ func (g *schemas) structure(t reflect.Type) object {
 // enumeration is the prefix of the constants that are a field's values.
 func enumeration(field string) string {
 	return map[string]string{
-		"Error.Code": "Code", "Handover.Outcome": "Outcome", "Group.State": "State", "Why.State": "State", "Transition.From": "State", "Transition.To": "State",
-		"Event.Event": "Event", "PlanChange.Action": "Plan", "PlanEffect.Effect": "Effect", "Finding.Severity": "Severity",
-		"Family.Family": "Family",
+		"Error.Code":        "Code",
+		"Handover.Outcome":  "Outcome",
+		"Group.State":       "State",
+		"Why.State":         "State",
+		"Transition.From":   "State",
+		"Transition.To":     "State",
+		"Event.Event":       "Event",
+		"PlanChange.Action": "Plan",
+		"PlanEffect.Effect": "Effect",
+		"Finding.Severity":  "Severity",
+		"Family.Family":     "Family",
 	}[field]
 }
 

@@ -11,7 +11,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-// checkParameters refuses what stands in the URL and is not known, or twice.
+// checkParameters refuses unknown and repeated parameters.
 func checkParameters(r *http.Request, known []string) error {
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
@@ -20,11 +20,11 @@ func checkParameters(r *http.Request, known []string) error {
 	for key, values := range q {
 		switch {
 		case !slices.Contains(known, key) && len(known) == 0:
-			return api.Errorf(api.CodeBadRequest, "there is no parameter %.50q; none are known here", key)
+			return api.Errorf(api.CodeBadRequest, "there is no parameter %.50q; none are allowed here", key)
 		case !slices.Contains(known, key):
-			return api.Errorf(api.CodeBadRequest, "there is no parameter %.50q; known are %s", key, strings.Join(known, ", "))
+			return api.Errorf(api.CodeBadRequest, "there is no parameter %.50q; allowed are %s", key, strings.Join(known, ", "))
 		case len(values) > 1:
-			return api.Errorf(api.CodeBadRequest, "%s stands twice; keep one", key)
+			return api.Errorf(api.CodeBadRequest, "%s is given more than once; keep one", key)
 		}
 	}
 	return nil

@@ -11,18 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Caller is who opened a connection, as the kernel saw it then (SO_PEERCRED).
+// Caller is the user who opened a connection, as the kernel reports it (SO_PEERCRED).
 type Caller struct {
 	UID, GID uint32
 	PID      int32
 }
 
-// mayWrite is root and the daemon's own user. Whoever else can open the socket reads.
+// mayWrite reports whether the caller is root or the daemon's own user. Others may read.
 func (c Caller) mayWrite() bool {
 	return c.UID == 0 || int(c.UID) == os.Geteuid()
 }
 
-// nobody may read only; it stands for a connection without credentials.
+// nobody is the caller of a connection without credentials; it may only read.
 func nobody() Caller { return Caller{UID: ^uint32(0), GID: ^uint32(0)} }
 
 type callerKey struct{}

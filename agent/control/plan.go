@@ -16,9 +16,9 @@ const (
 	maxConfigName     = 4096
 )
 
-// plan takes the text of a config as the body, as it is: a file can be sent by any
-// HTTP client. It is a verb, for reading password files is not for readers of the
-// status. No body at all means the daemon's own file; an empty config is a comment.
+// plan reads a config as the request body, so that any HTTP client can send a file. It is a POST because
+// it reads password files, which users who may only read must not. No body means the daemon's own file;
+// to plan an empty config, send a comment.
 func (s *Server) plan(ctx context.Context, r *http.Request, request []byte) (any, error) {
 	q := r.URL.Query()
 	if len(request) == 0 && len(q) == 0 {
@@ -36,7 +36,8 @@ func (s *Server) plan(ctx context.Context, r *http.Request, request []byte) (any
 		text := q.Get("mode")
 		mode, err := strconv.ParseUint(text, 8, 9)
 		if err != nil {
-			return nil, api.Errorf(api.CodeBadRequest, "mode is %.20q; it must be the permission bits of the file in octal, such as 640", text)
+			return nil, api.Errorf(api.CodeBadRequest,
+				"mode is %.20q; it must be the permission bits of the file in octal, such as 640", text)
 		}
 		file.Mode = uint32(mode)
 	}

@@ -6,16 +6,19 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
-// incident answers with one incident. The frames are for those who may change vipd: an
-// advert holds a digest by which its password can be guessed.
+// incident answers with one incident. Only users who may change vipd receive frames: the digest of an
+// advert allows guesses at its password.
 func (s *Server) incident(ctx context.Context, r *http.Request) (any, error) {
 	id, err := strconv.ParseUint(r.PathValue("id"), 10, 64)
 	if err != nil {
-		return nil, api.Errorf(api.CodeBadRequest, "%.20q is no number of an incident; GET /v1/records lists them", r.PathValue("id"))
+		return nil, api.Errorf(api.CodeBadRequest,
+			"%.20q is not the number of an incident; GET /v1/records lists them", r.PathValue("id"))
 	}
 	in, err := s.backend.Incident(ctx, id)
 	if err == nil && !callerOf(r.Context()).mayWrite() {
@@ -26,8 +29,8 @@ func (s *Server) incident(ctx context.Context, r *http.Request) (any, error) {
 	return in, err
 }
 
-// capture streams JSON lines until the client hangs up, reads too slowly, or the server
-// stops. It is a change: the data plane hands out more meanwhile.
+// capture streams JSON lines until the client disconnects or reads too slowly, or the server stops. It
+// counts as a change, since the data plane samples more frames in that time.
 func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 	if !s.mayStream(w, r) {
 		return
@@ -35,7 +38,8 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 	defer s.running.Add(-1)
 	caller := callerOf(r.Context())
 	if !caller.mayWrite() {
-		s.refuse(w, r, api.Errorf(api.CodeForbidden, "only root may capture: frames hold what a password can be guessed by; run the command with sudo"))
+		s.refuse(w, r, api.Errorf(api.CodeForbidden,
+			"only root may capture, since frames allow guesses at the password; run the command with sudo"))
 		return
 	}
 	group := r.PathValue("name")
@@ -46,7 +50,10 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 	}
 	defer forget()
 	s.log.Info("capture", "group", group, "uid", caller.UID, "pid", caller.PID)
-	out := s.stream(w)
+	out := s.stream(w, r)
+	// Only root may capture, and the data plane limits it. If it waited for turns, most frames would be lost.
+	defer ordinary.Of(r.Context()).Forgive()
+	out.thread = nil
 	err = out.write(api.CaptureLine{Begin: &first}, true)
 	for err == nil {
 		select {
@@ -54,12 +61,25 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 			if !open {
 				return
 			}
-			err = out.write(line, len(lines) == 0)
+			last := len(lines) == 0
+			if err = out.write(line, last); last {
+				gather(r.Context())
+			}
 		case <-r.Context().Done():
 			return
 		case <-s.stopping:
 			return
 		}
 	}
-	s.log.Debug("client of a capture went away", "err", err)
+	s.log.Debug("client of a capture disconnected", "err", err)
+}
+
+// gatherTime is how long lines of a capture are collected: waking a thread for each costs more than the line itself.
+const gatherTime = 20 * time.Millisecond
+
+func gather(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(gatherTime):
+	}
 }

@@ -32,18 +32,27 @@ func TestRecords(t *testing.T) {
 	if w := f.get(t, reader, "/v1/records"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"id":3`) {
 		t.Errorf("list: %d %s", w.Code, w.Body)
 	}
-	if w := f.get(t, root, "/v1/records/3"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"frame":"AQI="`) {
+	w := f.get(t, root, "/v1/records/3")
+	if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"frame":"AQI="`) {
 		t.Errorf("root: %d %s", w.Code, w.Body)
 	}
-	if w := f.get(t, reader, "/v1/records/3"); w.Code != http.StatusOK || strings.Contains(w.Body.String(), "frame\":") || !strings.Contains(w.Body.String(), `"kind":"authentic"`) {
+	w = f.get(t, reader, "/v1/records/3")
+	if w.Code != http.StatusOK || strings.Contains(w.Body.String(), "frame\":") ||
+		!strings.Contains(w.Body.String(), `"kind":"authentic"`) {
 		t.Errorf("reader: %d %s", w.Code, w.Body)
 	}
-	for path, want := range map[string]int{"/v1/records/4": 404, "/v1/records/x": 400, "/v1/records/-1": 400, "/v1/records/3?all=1": 400} {
+	for path, want := range map[string]int{
+		"/v1/records/4":       404,
+		"/v1/records/x":       400,
+		"/v1/records/-1":      400,
+		"/v1/records/3?all=1": 400,
+	} {
 		if w := f.get(t, root, path); w.Code != want {
 			t.Errorf("%s: %d %s, want %d", path, w.Code, w.Body, want)
 		}
 	}
-	if w := f.get(t, reader, "/v1/groups/eth0@1/capture"); w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "only root may capture") {
+	w = f.get(t, reader, "/v1/groups/eth0@1/capture")
+	if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), "only root may capture") {
 		t.Errorf("a reader captures: %d %s", w.Code, w.Body)
 	}
 }

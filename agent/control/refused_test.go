@@ -48,7 +48,10 @@ func TestRefused(t *testing.T) {
 		{"reader demotes", "POST", "/v1/demotions", `{"name":"ops","value":1}`, reader, nil, 403, api.CodeForbidden},
 		{"reader removes", "DELETE", "/v1/demotions/ops", "", reader, nil, 403, api.CodeForbidden},
 		{"reader resets", "POST", "/v1/demotions/reset", "", reader, nil, 403, api.CodeForbidden},
-		{"demotion too large", "POST", "/v1/demotions", `{"name":"` + strings.Repeat("x", maxBodyBytes) + `","value":1}`, root, nil, 413, api.CodeTooLarge},
+		{
+			"demotion too large", "POST", "/v1/demotions", `{"name":"` + strings.Repeat("x", maxBodyBytes) + `","value":1}`,
+			root, nil, 413, api.CodeTooLarge,
+		},
 		{"demotion without a body", "POST", "/v1/demotions", "", root, nil, 400, api.CodeBadRequest},
 		{"body to remove", "DELETE", "/v1/demotions/ops", `{"force":true}`, root, nil, 400, api.CodeBadRequest},
 		{"body to reset", "POST", "/v1/demotions/reset", `{"all":true}`, root, nil, 400, api.CodeBadRequest},
@@ -61,13 +64,18 @@ func TestRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			f := &fake{}
-			r := httptest.NewRequestWithContext(withCaller(t.Context(), tt.caller), tt.method, tt.target, strings.NewReader(tt.body))
+			r := httptest.NewRequestWithContext(
+				withCaller(t.Context(), tt.caller),
+				tt.method,
+				tt.target,
+				strings.NewReader(tt.body),
+			)
 			r.Header = tt.header
 			if r.Header == nil {
 				r.Header = http.Header{}
 			}
 			w := httptest.NewRecorder()
-			New(f, Options{Version: "0.1.0"}).Handler().ServeHTTP(w, r)
+			New(f, Options{}).Handler().ServeHTTP(w, r)
 			var e api.ErrorBody
 			if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || e.Error == nil || e.Error.Message == "" {
 				t.Fatalf("answer %q: %v", w.Body, err)
@@ -102,11 +110,16 @@ func TestAccepted(t *testing.T) {
 		{"root changes", "POST", "/v1/disable", "", Caller{UID: 0}},
 		{"own user changes", "POST", "/v1/disable", "{}\n", own},
 	} {
-		r := httptest.NewRequestWithContext(withCaller(t.Context(), tt.caller), tt.method, tt.target, strings.NewReader(tt.body))
+		r := httptest.NewRequestWithContext(
+			withCaller(t.Context(), tt.caller),
+			tt.method,
+			tt.target,
+			strings.NewReader(tt.body),
+		)
 		r.Host = "anything.example"
 		w := httptest.NewRecorder()
-		New(&fake{}, Options{Version: "0.1.0"}).Handler().ServeHTTP(w, r)
-		if w.Code != http.StatusOK || w.Header().Get(api.VersionHeader) != "0.1.0" {
+		New(&fake{}, Options{}).Handler().ServeHTTP(w, r)
+		if w.Code != http.StatusOK || w.Header().Get(api.VersionHeader) != api.Version {
 			t.Errorf("%s: %d %s", tt.name, w.Code, w.Body)
 		}
 	}
@@ -123,7 +136,11 @@ func TestGarbage(t *testing.T) {
 		{"newlines", "\n\n\n\n", "HTTP/1.1 400 "},
 		{"no host", "POST /v1/disable HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
 		{"bad length", "POST /v1/disable HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", "HTTP/1.1 400 "},
-		{"two lengths", "POST /v1/disable HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", "HTTP/1.1 400 "},
+		{
+			"two lengths",
+			"POST /v1/disable HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
+			"HTTP/1.1 400 ",
+		},
 		{"long header", "GET /" + strings.Repeat("x", 2*maxHeaderBytes) + " HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 431 "},
 		{"half a verb", "POST /v1/disable HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{", "HTTP/1.1 400 "},
 		{"other protocol", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1."},

@@ -8,33 +8,34 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"vipd/agent/control/api"
 )
 
-// endpoint answers one method of one path with a value to be sent as JSON.
+// endpoint answers one method of one path with a value that is sent as JSON.
 type endpoint func(ctx context.Context, r *http.Request) (any, error)
 
-// route is a path with what may be done there. Everything but get changes something.
+// route is a path with its methods. All except get may change something.
 type route struct {
 	path string
 	get  endpoint
 	verb endpoint // POST
 	del  endpoint // DELETE
-	// patient: the backend bounds it, by what the protocol takes.
+	// patient is true if the backend limits the time, by what the protocol needs.
 	patient bool
-	// body is a verb whose request says something.
+	// body is a POST that reads its request body.
 	body func(ctx context.Context, r *http.Request, request []byte) (any, error)
-	// limit is the size of that request in bytes; 0 means maxBodyBytes.
+	// limit is the size of that body in bytes; 0 means maxBodyBytes.
 	limit int64
-	// query are the parameters that there may be; any other is refused, for a request
-	// that was meant for a newer daemon must not be half understood.
+	// query are the allowed parameters. Others are refused, since a request for a newer daemon
+	// must not be applied in part.
 	query []string
 }
 
-// methods lists what the route allows.
+// methods lists the methods of the route.
 func (rt *route) methods() string {
 	var out []string
 	if rt.get != nil {
@@ -49,7 +50,7 @@ func (rt *route) methods() string {
 	return strings.Join(out, ", ")
 }
 
-// endpoint returns what answers the request, or nil if the method is not allowed.
+// endpoint returns the endpoint for a method, or nil if the method is not allowed.
 func (rt *route) endpoint(method string, request []byte) endpoint {
 	switch method {
 	case http.MethodGet, http.MethodHead:
@@ -80,27 +81,38 @@ func (s *Server) routes() []route {
 		}},
 		{path: "/v1/history", get: s.history, query: []string{"group", "n"}},
 		{path: "/v1/doctor", get: s.doctor, query: []string{"seconds"}},
-		{path: "/v1/records", get: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Incidents(ctx) }},
+		{
+			path: "/v1/records",
+			get:  func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Incidents(ctx) },
+		},
 		{path: "/v1/records/{id}", get: s.incident},
 		{path: "/v1/maintenance", get: s.maintenance},
 		{path: "/v1/maintenance/enter", body: s.enterMaintenance, patient: true},
-		{path: "/v1/maintenance/leave", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) }},
+		{
+			path: "/v1/maintenance/leave",
+			verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.SetMaintenance(ctx, false) },
+		},
+		{path: "/v1/checks", get: s.checks},
+		{path: "/v1/checks/{name}/run", verb: s.runCheck, patient: true},
 		{path: "/v1/demotions", get: s.demotions, body: s.addDemotion},
 		{path: "/v1/demotions/{name}", del: s.removeDemotion},
 		{
 			path: "/v1/demotions/reset",
 			verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.ResetDemotions(ctx) },
-			del: func(ctx context.Context, _ *http.Request) (any, error) { // of one that is called reset
+			del: func(ctx context.Context, _ *http.Request) (any, error) { // the demotion named reset
 				return s.backend.RemoveDemotion(ctx, "reset")
 			},
 		},
-		{path: "/v1/restart", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Restart(ctx) }},
+		{
+			path: "/v1/restart",
+			verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Restart(ctx) },
+		},
 		{path: "/v1/plan", body: s.plan, limit: api.MaxConfig, query: []string{"name", "mode"}},
-		{path: "/v1/reload", verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Reload(ctx) }},
+		{path: "/v1/reload", verb: s.reload, query: []string{"force"}},
 	}
 }
 
-// stream is a path that answers GET with JSON lines until the client hangs up.
+// stream is a path that answers GET with JSON lines until the client disconnects.
 type stream struct {
 	path  string
 	serve http.HandlerFunc
@@ -129,12 +141,23 @@ func (s *Server) group(ctx context.Context, r *http.Request) (any, error) {
 	return g, err
 }
 
+func (s *Server) reload(ctx context.Context, r *http.Request) (any, error) {
+	force := false
+	if q := r.URL.Query(); q.Has("force") {
+		var err error
+		if force, err = strconv.ParseBool(q.Get("force")); err != nil {
+			return nil, api.Errorf(api.CodeBadRequest, "force is %.20q; allowed are true and false", q.Get("force"))
+		}
+	}
+	return s.backend.Reload(ctx, force)
+}
+
 func (s *Server) maintenance(ctx context.Context, _ *http.Request) (any, error) {
 	st, err := s.backend.Status(ctx)
 	return api.Change{Enabled: st.Enabled, Maintenance: st.Maintenance}, err
 }
 
-// fillStatus makes lists of nothing [] and not null, which clients need not know.
+// fillStatus replaces nil lists, so that clients see [] and not null.
 func fillStatus(st *api.Status) {
 	if st.Demotions == nil {
 		st.Demotions = []api.Demotion{}
@@ -156,7 +179,7 @@ func fillGroup(g *api.Group) {
 	}
 }
 
-// Handler serves the API without a socket. Callers it knows nothing of may read.
+// Handler serves the API without a socket. Unknown callers may read.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, rt := range s.routes() {
@@ -166,14 +189,14 @@ func (s *Server) Handler() http.Handler {
 		mux.HandleFunc(st.path, st.serve)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.refuse(w, r, api.Errorf(api.CodeNotFound, "there is no %.100q here; GET /v1/status is a start", r.URL.Path))
+		s.refuse(w, r, api.Errorf(api.CodeNotFound, "there is no %.100q; start with GET /v1/status", r.URL.Path))
 	})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(api.VersionHeader, s.opts.Version)
+		w.Header().Set(api.VersionHeader, api.Version)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		// Only a browser sends Origin, and a browser has no business here. The Host
-		// is made up by every client of a unix socket, so it says nothing.
+		// Only browsers send Origin, and they must not use this API. Host is arbitrary for a unix
+		// socket and is not checked.
 		if r.Header.Get("Origin") != "" {
 			s.refuse(w, r, api.Errorf(api.CodeForbidden, "requests from web pages are refused"))
 			return
@@ -182,18 +205,18 @@ func (s *Server) Handler() http.Handler {
 	})
 }
 
-// serve does every check before the backend is asked: a refused request changes
-// nothing.
+// serve makes all checks before it calls the backend: a refused request changes nothing.
 func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	if rt.endpoint(r.Method, nil) == nil {
 		allow := rt.methods()
 		w.Header().Set("Allow", allow)
-		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s is not for %s; use %s", r.URL.Path, r.Method, allow))
+		s.refuse(w, r, api.Errorf(api.CodeMethodNotAllowed, "%s does not allow %s; use %s", r.URL.Path, r.Method, allow))
 		return
 	}
 	verb := r.Method != http.MethodGet && r.Method != http.MethodHead
 	if verb && !callerOf(r.Context()).mayWrite() {
-		s.refuse(w, r, api.Errorf(api.CodeForbidden, "only root may change vipd; you may read: run the command with sudo"))
+		s.refuse(w, r, api.Errorf(api.CodeForbidden,
+			"only root may change vipd, and you may read; run the command with sudo"))
 		return
 	}
 	if err := checkParameters(r, rt.query); err != nil {
@@ -209,7 +232,7 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx, cancel := r.Context(), func() {}
-	if verb { // what was begun is finished, also when the client has gone
+	if verb { // it is completed even if the client disconnects
 		ctx = context.WithoutCancel(ctx)
 		if !rt.patient {
 			ctx, cancel = context.WithTimeout(ctx, verbTimeout)
@@ -232,14 +255,14 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 	s.answer(w, http.StatusOK, v)
 }
 
-// writeBy is when the answer has to have been written; the zero time is never.
+// writeBy sets the deadline for writing the answer; the zero time means none.
 func (s *Server) writeBy(w http.ResponseWriter, at time.Time) {
 	if err := http.NewResponseController(w).SetWriteDeadline(at); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		s.log.Debug("deadline of an answer not set", "err", err)
+		s.log.Debug("cannot set the deadline of an answer", "err", err)
 	}
 }
 
-// refuse answers with an error of ours, or with internal for any other.
+// refuse answers with an api.Error, or with internal for any other error.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e, ok := errors.AsType[*api.Error](err)
 	switch {
@@ -265,10 +288,8 @@ func statusOf(code string) int {
 		return http.StatusForbidden
 	case api.CodeNotFound, api.CodeNoSuchGroup:
 		return http.StatusNotFound
-	case api.CodeReserved, api.CodeNoSuccessor, api.CodeNotMaster, api.CodeWithdrawn:
+	case api.CodeReserved, api.CodeNoSuccessor, api.CodeNotMaster, api.CodeNoGroups, api.CodeWithdrawn:
 		return http.StatusConflict
-	case api.CodeNotImplemented:
-		return http.StatusNotImplemented
 	case api.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
 	case api.CodeTooLarge:
@@ -286,13 +307,14 @@ func statusOf(code string) int {
 
 func (s *Server) answer(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
-	if err != nil { // only a time beyond year 9999 or a NaN could do that
-		s.log.Error("control answer cannot be written as JSON", "err", err)
-		status, body = http.StatusInternalServerError, []byte(`{"error":{"code":"internal","message":"the answer cannot be written as JSON"}}`)
+	if err != nil { // only a time after the year 9999 or a NaN fails
+		s.log.Error("cannot write a control answer as JSON", "err", err)
+		status = http.StatusInternalServerError
+		body = []byte(`{"error":{"code":"internal","message":"the answer cannot be written as JSON"}}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if _, err := w.Write(append(body, '\n')); err != nil {
-		s.log.Debug("control client went away", "err", err)
+		s.log.Debug("control client disconnected", "err", err)
 	}
 }

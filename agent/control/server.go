@@ -3,7 +3,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,27 +14,28 @@ import (
 	"sync/atomic"
 	"time"
 
-	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
-// Limits of the server. A client that exceeds one loses its own request and harms
-// nobody else's.
+// Limits of the server. A client that exceeds one loses its own request and affects no other's.
 const (
-	headerTimeout  = 5 * time.Second
-	bodyTimeout    = 10 * time.Second
-	idleTimeout    = 30 * time.Second
-	verbTimeout    = 30 * time.Second
-	answerTimeout  = verbTimeout + 15*time.Second
-	stopTimeout    = 5 * time.Second
+	headerTimeout = 5 * time.Second
+	bodyTimeout   = 10 * time.Second
+	idleTimeout   = 30 * time.Second
+	verbTimeout   = 30 * time.Second
+	answerTimeout = verbTimeout + 15*time.Second
+	// stopTimeout is for answers that are being sent. Clients without an answer are disconnected:
+	// the end of the daemon waits for no client.
+	stopTimeout    = 20 * time.Millisecond
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 64 << 10
-	// maxClients connections at once, and as many as reservedClients more for those
-	// who may write, so that a reader cannot lock the operator out. Where these are
-	// full as well, one of theirs takes the place of a client that hangs.
+	// maxClients connections are served at once, and reservedClients more of users who may write,
+	// so that readers cannot lock the operator out. If these are taken as well, a new connection
+	// of such a user replaces that of a client that hangs, see evict.
 	maxClients      = 64
 	reservedClients = 16
-	// maxStreams run at once, and reservedStreams more of those who may write. A stream ends
-	// when its client likes, so at least 24 places are left for requests that end.
+	// maxStreams run at once, and reservedStreams more of users who may write. A client decides
+	// when its stream ends; at least 24 connections remain for requests.
 	maxStreams      = 48
 	reservedStreams = 8
 )
@@ -44,11 +44,11 @@ const (
 type Options struct {
 	// Socket is the path of the unix socket.
 	Socket string
-	// Group is the name of the group whose members may read; empty means root only.
+	// Group is the group whose members may read; empty means that only root may.
 	Group string
-	// Version is told to clients in a header; empty means [api.Version].
-	Version string
-	// Log gets warnings and refusals; nil discards them.
+	// Gate limits the processor time of reads, and makes the threads of clients ordinary ones. Nil does neither.
+	Gate *ordinary.Gate
+	// Log receives warnings and refusals; nil discards them.
 	Log *slog.Logger
 }
 
@@ -62,19 +62,18 @@ type Server struct {
 	once     sync.Once
 	listener *listener
 	warnings []string
-	stopping chan struct{} // closed when the server begins to stop; streams end then
-	running  atomic.Int32  // streams
+	stopping chan struct{} // closed when the server begins to stop, which ends streams
+	running  atomic.Int32  // number of streams
 }
 
-// New makes a server that does not listen yet.
+// New returns a server that does not listen yet.
 func New(b Backend, opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	opts.Version = cmp.Or(opts.Version, api.Version)
 	s := &Server{opts: opts, backend: b, log: opts.Log, ready: make(chan struct{}), stopping: make(chan struct{})}
 	s.http = &http.Server{
-		Handler:           s.Handler(),
+		Handler:           s.inTurn(s.Handler()),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       bodyTimeout,
 		WriteTimeout:      answerTimeout,
@@ -82,6 +81,7 @@ func New(b Backend, opts Options) *Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			ctx = ordinary.With(ctx, opts.Gate.NewThread())
 			if pc, ok := c.(*peerConn); ok {
 				return withConn(ctx, pc)
 			}
@@ -93,8 +93,8 @@ func New(b Backend, opts Options) *Server {
 	return s
 }
 
-// Listen creates the socket. Call it after the state's lock was taken: a stale socket
-// is removed only when nobody answers on it, and then nobody else may be about to.
+// Listen creates the socket. The caller must hold the lock of the state: a socket on which no process
+// answers is removed, so no other vipd may be about to listen on it.
 func (s *Server) Listen() error {
 	l, warnings, err := listen(s.opts.Socket, s.opts.Group)
 	if err != nil {
@@ -107,25 +107,25 @@ func (s *Server) Listen() error {
 	return nil
 }
 
-// Warnings are what Listen found worth telling, such as a group that is not there.
+// Warnings returns the warnings of Listen, such as a group that does not exist.
 func (s *Server) Warnings() []string { return s.warnings }
 
-// Ready is closed when the server accepts.
+// Ready returns a channel that is closed when the server accepts connections.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
 // String names the task.
 func (s *Server) String() string { return "control socket " + s.opts.Socket }
 
-// Run serves until ctx ends, calling Listen first if that was not done, and returns
-// nil for an orderly end. Requests that have begun are given 5 s; the socket is gone
-// when Run returns.
+// Run serves until ctx ends, and returns nil then. It calls Listen if that was not done. Answers that
+// are being sent have stopTimeout, then clients are disconnected. The socket is removed when Run
+// returns.
 func (s *Server) Run(ctx context.Context) error {
 	if s.listener == nil {
 		if err := s.Listen(); err != nil {
 			return err
 		}
 	}
-	served := make(chan error, 1) // so that the goroutine ends even if nobody reads
+	served := make(chan error, 1) // the goroutine ends even if the error is not read
 	go func() { served <- s.http.Serve(s.listener) }()
 	s.once.Do(func() { close(s.ready) })
 	select {
@@ -146,7 +146,7 @@ func (s *Server) Run(ctx context.Context) error {
 		err = errors.Join(err, rmErr)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		s.log.Warn("control clients were cut off at stop", "err", err)
+		s.log.Warn("control clients were disconnected at stop", "err", err)
 		return nil
 	}
 	return err

@@ -31,18 +31,24 @@ func TestClientAndServer(t *testing.T) {
 	}
 	_, err = c.Group(ctx, "a/b@1")
 	var e *api.Error
-	if !errors.As(err, &e) || e.Code != api.CodeNoSuchGroup || e.Status != http.StatusNotFound || e.Message != `no group "a/b@1"` {
+	if !errors.As(err, &e) || e.Code != api.CodeNoSuchGroup || e.Status != http.StatusNotFound ||
+		e.Message != `no group "a/b@1"` {
 		t.Errorf("unknown group: %#v", err)
 	}
 	if m, err := c.Maintenance(ctx); err != nil || !reflect.DeepEqual(m, api.Change{Enabled: true, Maintenance: true}) {
 		t.Errorf("maintenance %+v, %v", m, err)
 	}
-	for _, do := range []func(context.Context) (api.Change, error){c.Disable, c.Enable, c.EnterMaintenance, c.LeaveMaintenance} {
+	for _, do := range []func(context.Context) (api.Change, error){
+		c.Disable,
+		c.Enable,
+		c.EnterMaintenance,
+		c.LeaveMaintenance,
+	} {
 		if ch, err := do(ctx); err != nil || !ch.Changed {
 			t.Errorf("%+v, %v", ch, err)
 		}
 	}
-	if r, err := c.Reload(ctx); err != nil || len(r.Added) != 1 {
+	if r, err := c.Reload(ctx, true); err != nil || len(r.Added) != 1 {
 		t.Errorf("reload %+v, %v", r, err)
 	}
 	want := []string{"enabled false", "enabled true", "maintenance true", "maintenance false", "reload"}
@@ -68,10 +74,14 @@ func TestBackendErrors(t *testing.T) {
 			"config", &api.Error{Code: api.CodeInvalidConfig, Message: "refused", Problems: []string{"f:1: x", "f:2: y"}},
 			api.Error{Code: api.CodeInvalidConfig, Message: "refused", Problems: []string{"f:1: x", "f:2: y"}, Status: 422},
 		},
-		{"late", context.DeadlineExceeded, api.Error{Code: api.CodeTimeout, Message: "vipd did not finish in time: context deadline exceeded; look at its log", Status: 504}},
+		{"late", context.DeadlineExceeded, api.Error{
+			Code:    api.CodeTimeout,
+			Message: "vipd did not finish in time: context deadline exceeded; look at its log",
+			Status:  504,
+		}},
 	} {
 		f.err = tt.err
-		_, err := c.Reload(t.Context())
+		_, err := c.Reload(t.Context(), false)
 		var e *api.Error
 		if !errors.As(err, &e) {
 			t.Errorf("%s: %v", tt.name, err)

@@ -23,7 +23,10 @@ func TestSlowClients(t *testing.T) {
 	f := &fake{}
 	path := filepath.Join(t.TempDir(), "s")
 	s := New(f, Options{Socket: path})
-	if s.http.ReadHeaderTimeout != headerTimeout || s.http.ReadTimeout != bodyTimeout || s.http.WriteTimeout != answerTimeout || s.http.IdleTimeout != idleTimeout || s.http.MaxHeaderBytes != maxHeaderBytes {
+	if s.http.ReadHeaderTimeout != headerTimeout || s.http.ReadTimeout != bodyTimeout ||
+		s.http.WriteTimeout != answerTimeout ||
+		s.http.IdleTimeout != idleTimeout ||
+		s.http.MaxHeaderBytes != maxHeaderBytes {
 		t.Error("the server does not have its limits")
 	}
 	const patience = 300 * time.Millisecond // the same limits, shorter

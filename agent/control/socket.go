@@ -7,11 +7,11 @@ import (
 	"net/http"
 )
 
-// Socket is a unix socket for another server with what the control socket has: its file
-// mode and group, its limits, and the credentials of whoever connects.
+// Socket is a unix socket for another server, with the file mode, group, limits and peer credentials of
+// the control socket.
 type Socket struct{ listener *listener }
 
-// ListenSocket makes the socket. Warnings are as those of [Server.Warnings].
+// ListenSocket creates the socket and returns warnings as [Server.Warnings] does.
 func ListenSocket(path, group string) (*Socket, []string, error) {
 	l, warnings, err := listen(path, group)
 	if err != nil {
@@ -26,7 +26,7 @@ func (s *Socket) Accept() (net.Conn, error) { return s.listener.Accept() }
 // Addr implements [net.Listener].
 func (s *Socket) Addr() net.Addr { return s.listener.Addr() }
 
-// Close ends Accept and takes the file away if it is still ours. Closing again is no error.
+// Close ends Accept and removes the file if it is still ours. It is not an error to close it again.
 func (s *Socket) Close() error {
 	err := s.listener.Close()
 	if err != nil {
@@ -35,19 +35,19 @@ func (s *Socket) Close() error {
 	return s.listener.remove()
 }
 
-// MayWrite says whether a connection that Accept returned is from somebody who may change
-// the node: root or the daemon's own user.
+// MayWrite reports whether a connection that Accept returned is from a user who may change the node:
+// root or the daemon's own user.
 func (s *Socket) MayWrite(c net.Conn) bool {
 	pc, ok := c.(*peerConn)
 	return ok && pc.caller.mayWrite()
 }
 
-// Follow is for [http.Server.ConnState]: where every place is taken, one who may write gets
-// that of the client that has had the server wait longest.
+// Follow is for [http.Server.ConnState]. With it a user who may write replaces a client that hangs if all
+// connections are taken.
 func (s *Socket) Follow(c net.Conn, state http.ConnState) { s.listener.follow(c, state) }
 
-// Await is to be called before a request's body is read, and its result afterwards: when
-// that is false, somebody else has the place and the request must do nothing.
+// Await must be called before a request's body is read, and its result afterwards: if that is false, the
+// connection was replaced and the request must do nothing.
 func (s *Socket) Await(c net.Conn) (arrived func() bool) {
 	pc, ok := c.(*peerConn)
 	if !ok {

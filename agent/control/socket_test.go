@@ -55,8 +55,8 @@ func TestSocketForAnotherServer(t *testing.T) {
 	var _ net.Listener = s
 }
 
-// TestHangingClientsOfAnotherServer: clients that hang give their places to who may write on
-// such a socket as well, and what lost its place is told so.
+// TestHangingClientsOfAnotherServer: on such a socket, too, a client that may write gets the place of one
+// that hangs, and the request that lost its place is told so.
 func TestHangingClientsOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
@@ -65,15 +65,18 @@ func TestHangingClientsOfAnotherServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	type connKey struct{}
-	lost := make(chan bool, maxClients+reservedClients)
+	awaited, lost := make(chan struct{}, maxClients+reservedClients), make(chan bool, maxClients+reservedClients)
 	server := http.Server{
 		ReadHeaderTimeout: time.Hour, ConnState: s.Follow,
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, c)
+		},
 		Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			if r.ContentLength == 0 {
 				return
 			}
 			arrived := s.Await(r.Context().Value(connKey{}).(net.Conn))
+			awaited <- struct{}{}
 			_, _ = io.Copy(io.Discard, r.Body) // it is cut off
 			lost <- !arrived()
 		}),
@@ -93,18 +96,19 @@ func TestHangingClientsOfAnotherServer(t *testing.T) {
 	if _, err := io.WriteString(first, "POST / HTTP/1.1\r\nHost: vipd\r\nContent-Length: 9\r\n\r\nhalf"); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the first one is waited for", func() bool {
-		s.listener.mu.Lock()
-		defer s.listener.mu.Unlock()
-		return len(s.listener.waiting) == 1
-	})
+	// The body of its request is waited for, not only the header: from here on it has waited longest.
+	select {
+	case <-awaited:
+	case <-time.After(30 * time.Second):
+		t.Fatal("the server does not wait for the first request's body")
+	}
 	hang(t, path, os.Geteuid(), maxClients+reservedClients-1)
 	waitFor(t, "every place is taken", func() bool {
 		s.listener.mu.Lock()
 		defer s.listener.mu.Unlock()
 		return s.listener.writers == maxClients+reservedClients
 	})
-	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	client := http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		},
@@ -121,9 +125,9 @@ func TestHangingClientsOfAnotherServer(t *testing.T) {
 	select {
 	case is := <-lost:
 		if !is {
-			t.Error("who was waited for longest was not told that its place is gone")
+			t.Error("the request that was waited for longest was not told that its place is gone")
 		}
-	case <-time.After(10 * time.Second):
-		t.Error("who was waited for longest has its place still")
+	case <-time.After(30 * time.Second):
+		t.Error("the request that was waited for longest still has its place")
 	}
 }

@@ -17,60 +17,58 @@ const MaxTries = 65536
 
 // Signature is a password and what is signed with it.
 type Signature struct {
-	// Name is how people are told of it: own, accept 1, or the name of a group.
+	// Name is the name in the report: own, accept 1, or the name of a group.
 	Name      string
 	Key       wire.Key
 	Addresses []netip.Addr
 	LLAddr    *[6]byte
 }
 
-// NamedKey is a password with the words for it, such as "the password of eth1@2". The
-// password itself is never told.
+// NamedKey is a password with words for it, such as "the password of eth1@2". The report never
+// has the password itself.
 type NamedKey struct {
 	Name string
 	Key  wire.Key
 }
 
-// Question is an advert with a wrong digest, and what it may have been signed with.
+// Question is an advert with a wrong digest, with candidates for what it was signed with.
 type Question struct {
 	Advert wire.Advert
 	SrcMAC [6]byte
-	// Own are the signatures that the group accepts; the first is the one it signs
-	// with.
+	// Own are the signatures that the group accepts; it signs with the first one.
 	Own []Signature
 	// Others are those of other groups of this node, of the same VHID or not.
 	Others []Signature
 	// Keys are further passwords.
 	Keys []NamedKey
-	// Near are addresses that the list may have too many or too few, the likeliest
-	// first: seen with the virtual MAC, or of other groups.
+	// Near are addresses that one of the lists may lack, the likeliest first: those seen with
+	// the virtual MAC, and those of other groups.
 	Near []netip.Addr
-	// Subnets are searched for the one address that is different.
+	// Subnets are searched for a single address that differs.
 	Subnets []netip.Prefix
 }
 
-// Explanation is what would make the digest right.
+// Explanation is a change that makes the digest correct.
 type Explanation struct {
-	// Found says that one of the following was right.
+	// Found is true if there is one.
 	Found bool
-	// Tries is how many digests were computed, and Spent that there were more to try.
+	// Tries is how many digests were computed; Spent is true if not all candidates were tried.
 	Tries int
 	Spent bool
 	// Group is another group of this node that the advert is authentic for.
 	Group string
-	// Key is the words for the password that fits; empty for the group's own.
+	// Key names the password that fits; empty for the group's own.
 	Key string
-	// Missing are addresses of this node's list that the peer does not sign, Extra
-	// those that it does and this node does not.
+	// Missing are addresses that this node signs and the peer does not, Extra the reverse.
 	Missing, Extra []netip.Addr
 	// LLAddr is a link-layer address that the peer signs and this node does not.
 	LLAddr *[6]byte
-	// NoLLAddr says that this node signs a link-layer address and the peer does not.
+	// NoLLAddr is true if this node signs a link-layer address and the peer does not.
 	NoLLAddr bool
 }
 
-// Explain looks for the change that makes the advert authentic, from the likely to
-// the laborious. It ends early with ctx, and then says Spent.
+// Explain searches for the change that makes the advert authentic, the likely and cheap ones first.
+// If ctx ends first, the result is Spent.
 func Explain(ctx context.Context, q Question) Explanation {
 	t := trial{ctx: ctx, q: q}
 	for e := range t.all() {
@@ -100,8 +98,8 @@ type trial struct {
 	spent bool
 }
 
-// yieldEvery is how many digests are computed before others may use the processor: the
-// election is on this host, too.
+// yieldEvery is how many digests are computed before other goroutines may run: the election uses
+// the same processor.
 const yieldEvery = 64
 
 func (t *trial) fits(a attempt) bool {
@@ -117,11 +115,20 @@ func (t *trial) fits(a attempt) bool {
 	return a.key.Digest(prefix, t.q.Advert.Counter) == t.q.Advert.Digest
 }
 
-// all are the attempts in the order in which they are worth making.
+// all yields the attempts, the most promising first.
 func (t *trial) all() iter.Seq[attempt] {
 	return func(yield func(attempt) bool) {
 		for _, part := range []func(func(attempt) bool) bool{
-			t.otherGroups, t.otherKeys, t.linkLayer, t.lessOne, t.plusNear, t.lessTwo, t.otherKeysLessOne, t.swappedNear, t.plusSubnet, t.swappedSubnet,
+			t.otherGroups,
+			t.otherKeys,
+			t.linkLayer,
+			t.lessOne,
+			t.plusNear,
+			t.lessTwo,
+			t.otherKeysLessOne,
+			t.swappedNear,
+			t.plusSubnet,
+			t.swappedSubnet,
 		} {
 			if !part(yield) {
 				return
@@ -130,8 +137,7 @@ func (t *trial) all() iter.Seq[attempt] {
 	}
 }
 
-// eachOwn runs over the contexts of the group. The parts return false when enough was
-// tried.
+// eachOwn calls do for each context of the group, until it returns false.
 func (t *trial) eachOwn(do func(s Signature) bool) bool {
 	for _, s := range t.q.Own {
 		if !do(s) {
@@ -141,7 +147,7 @@ func (t *trial) eachOwn(do func(s Signature) bool) bool {
 	return true
 }
 
-// own is an attempt with a signature of the group, changed.
+// own is an attempt with a changed signature of the group.
 func own(s Signature, list []netip.Addr, missing, extra []netip.Addr) attempt {
 	return attempt{Explanation: Explanation{Missing: missing, Extra: extra}, key: s.Key, list: list, ll: s.LLAddr}
 }
@@ -166,7 +172,7 @@ func (t *trial) otherKeys(yield func(attempt) bool) bool {
 	})
 }
 
-// linkLayer tries the link-layer address that OpenBSD signs if it was set by hand.
+// linkLayer tries the link-layer address that OpenBSD signs if it was set manually.
 func (t *trial) linkLayer(yield func(attempt) bool) bool {
 	mac := t.q.SrcMAC
 	return t.eachOwn(func(s Signature) bool {
@@ -184,7 +190,7 @@ func (t *trial) lessOne(yield func(attempt) bool) bool {
 				return false
 			}
 		}
-		// The other family, which some peers do not know or do not sign.
+		// Some peers do not have or do not sign the other family.
 		for _, is := range []func(netip.Addr) bool{netip.Addr.Is4, netip.Addr.Is6} {
 			kept, gone := split(s.Addresses, is)
 			if len(kept) > 0 && len(gone) > 1 && !yield(own(s, kept, gone, nil)) {
@@ -212,7 +218,7 @@ func (t *trial) plusNear(yield func(attempt) bool) bool {
 	})
 }
 
-// maxPairs is the longest list of which all pairs are left out.
+// maxPairs is the longest list for which lists without each pair of addresses are tried.
 const maxPairs = 64
 
 func (t *trial) lessTwo(yield func(attempt) bool) bool {
@@ -266,7 +272,7 @@ func (t *trial) swappedSubnet(yield func(attempt) bool) bool {
 	return t.eachOwn(func(s Signature) bool { return swap(s, t.subnets(s), yield) })
 }
 
-// swap puts each of the candidates in the place of each address: one was mistyped.
+// swap replaces each address by each candidate: one may be mistyped.
 func swap(s Signature, candidates iter.Seq[netip.Addr], yield func(attempt) bool) bool {
 	for c := range candidates {
 		for i, a := range s.Addresses {
@@ -281,7 +287,7 @@ func swap(s Signature, candidates iter.Seq[netip.Addr], yield func(attempt) bool
 	return true
 }
 
-// near are the candidates that the list does not have.
+// near returns the candidates that are not in the list.
 func (t *trial) near(s Signature) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range t.q.Near {
@@ -292,12 +298,12 @@ func (t *trial) near(s Signature) []netip.Addr {
 	return out
 }
 
-// maxHosts is how much of a subnet that cannot be searched whole is searched, from its
+// maxHosts is how many addresses are tried of a subnet that is too large to search, from its
 // beginning.
 const maxHosts = 1024
 
-// subnets are the addresses of our subnets that the list does not have, those beside
-// the list's own first.
+// subnets yields the addresses of our subnets that are not in the list, those next to listed ones
+// first.
 func (t *trial) subnets(s Signature) iter.Seq[netip.Addr] {
 	return func(yield func(netip.Addr) bool) {
 		for _, a := range s.Addresses {

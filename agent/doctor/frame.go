@@ -20,8 +20,8 @@ const (
 	offProtocol4, offNext6 = 9, 6
 )
 
-// FromFrame reads who sent a frame of IP protocol 112, and its payload, which may be
-// cut. ok is false for any other frame. At and Reason are the caller's.
+// FromFrame returns the sender of a frame of IP protocol 112 and its payload, which may be
+// truncated. ok is false for any other frame. The caller sets At and Reason.
 func FromFrame(frame []byte) (r Reject, ok bool) {
 	if len(frame) < etherSize {
 		return Reject{}, false
@@ -48,22 +48,41 @@ func FromFrame(frame []byte) (r Reject, ok bool) {
 	return r, true
 }
 
-// offTarget6 is where a neighbour solicitation without a tag has the address asked for.
+// offTarget6 is the offset of the target address in an untagged neighbour solicitation.
 const offTarget6 = etherSize + ipv6Size + 8
 
-// AskFromFrame reads who asks for which address in an ARP request or a neighbour
-// solicitation. At is the caller's.
+// AskFromFrame returns which host asks for which address in an ARP request or a neighbour
+// solicitation. The caller sets At.
 func AskFromFrame(frame []byte) (a Ask, ok bool) {
 	if arp, err := wire.ParseARP(frame); err == nil {
-		return Ask{MAC: arp.SrcMAC, Address: arp.TargetIP}, arp.Op == wire.ARPRequest
+		return Ask{MAC: arp.SrcMAC, From: arp.SenderIP, Address: arp.TargetIP}, arp.Op == wire.ARPRequest
 	}
-	if len(frame) < offTarget6+16 || binary.BigEndian.Uint16(frame[12:]) != etherIPv6 || frame[etherSize+ipv6Size] != wire.NeighborSolicit {
+	if len(frame) < offTarget6+16 || binary.BigEndian.Uint16(frame[12:]) != etherIPv6 ||
+		frame[etherSize+ipv6Size] != wire.NeighborSolicit {
 		return Ask{}, false
 	}
 	return Ask{MAC: [6]byte(frame[6:12]), Address: netip.AddrFrom16([16]byte(frame[offTarget6 : offTarget6+16]))}, true
 }
 
-// VHID is that of the refused advert, or the VRID of a VRRP one; 0 when it is cut off.
+// FlowFromFrame returns source and destination of an untagged IP packet as "A to B".
+func FlowFromFrame(frame []byte) (flow string, ok bool) {
+	if len(frame) < etherSize {
+		return "", false
+	}
+	kind, b := binary.BigEndian.Uint16(frame[12:]), frame[etherSize:]
+	var src, dst netip.Addr
+	switch {
+	case kind == etherIPv4 && len(b) >= ipv4Size:
+		src, dst = netip.AddrFrom4([4]byte(b[12:16])), netip.AddrFrom4([4]byte(b[16:20]))
+	case kind == etherIPv6 && len(b) >= ipv6Size:
+		src, dst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
+	default:
+		return "", false
+	}
+	return src.String() + " to " + dst.String(), true
+}
+
+// VHID returns the VHID of a refused advert, or the VRID of a VRRP advert; 0 if the frame is truncated.
 func (r Reject) VHID() uint8 {
 	if len(r.Payload) < 2 {
 		return 0

@@ -65,7 +65,9 @@ func TestFromFrame(t *testing.T) {
 		}
 	}
 	for name, b := range map[string][]byte{
-		"arp": wire.GratuitousARP(1, netip.MustParseAddr("192.0.2.1")), "three tags": tagged(frame("192.0.2.12", 255), 1, 2, 3), "empty": nil,
+		"arp":        wire.GratuitousARP(1, netip.MustParseAddr("192.0.2.1")),
+		"three tags": tagged(frame("192.0.2.12", 255), 1, 2, 3),
+		"empty":      nil,
 	} {
 		if r, ok := doctor.FromFrame(b); ok {
 			t.Errorf("%s: %+v", name, r)
@@ -81,7 +83,8 @@ func TestFromFrame(t *testing.T) {
 func TestAskFromFrame(t *testing.T) {
 	t.Parallel()
 	mac := [6]byte{2, 0, 0, 0, 0, 9}
-	arp, err := wire.AppendARP(nil, wire.ARP{Op: wire.ARPRequest, SenderMAC: mac, SenderIP: peerAddr, TargetIP: vip}, mac, wire.Broadcast)
+	request := wire.ARP{Op: wire.ARPRequest, SenderMAC: mac, SenderIP: peerAddr, TargetIP: vip}
+	arp, err := wire.AppendARP(nil, request, mac, wire.Broadcast)
 	if err != nil {
 		t.Fatal(err)
 	}

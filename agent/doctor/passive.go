@@ -9,8 +9,8 @@ import (
 	"vipd/agent/control/api"
 )
 
-// FromStatus makes facts of a status for [Passive]. What the counters did lately is not
-// in a status: whoever remembers an earlier one fills in Rise, RiseTime and Received.
+// FromStatus returns the facts in a status, for [Passive]. A status does not show how counters
+// rose: a caller that has an earlier one sets Rise, RiseTime and Received.
 func FromStatus(st *api.Status, at time.Time) *Facts {
 	f := &Facts{
 		Time: at, Node: st.Node, Enabled: st.Enabled, Maintenance: st.Maintenance, Preempt: st.Preempt,
@@ -25,11 +25,18 @@ func FromStatus(st *api.Status, at time.Time) *Facts {
 func fromGroup(g *api.Group) Group {
 	out := Group{
 		Name: g.Name, Interface: g.Interface, VHID: uint8(g.VHID),
-		State: g.State, Reason: g.Reason, Detail: g.Detail, Since: g.Since,
-		Answering: g.Dataplane.Answering, EffectiveAdvSkew: g.EffectiveAdvSkew,
-		Interval:     (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.EffectiveAdvSkew}).Interval(),
-		Configured:   (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.AdvSkew}).Interval(),
-		SilentFamily: g.SilentFamily,
+		Condition: Condition{
+			State: g.State, Reason: g.Reason, Detail: g.Detail, Since: g.Since,
+			Answering: g.Dataplane.Answering, Mode: g.Dataplane.Mode,
+			EffectiveAdvSkew: g.EffectiveAdvSkew,
+			Interval:         (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.EffectiveAdvSkew}).Interval(),
+			Configured:       (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.AdvSkew}).Interval(),
+			Unreachable:      g.Unreachable, SkippedPeers: g.SkippedPeers,
+		},
+		Hearing: Hearing{SilentFamily: g.SilentFamily},
+		Host: Host{
+			Restored: g.Counters.AddressesRestored, RestoredAt: g.AddressesRestoredAt, LostRoutes: g.LostRoutes,
+		},
 	}
 	for _, a := range g.Addresses {
 		if p, err := netip.ParsePrefix(a); err == nil {
@@ -37,13 +44,22 @@ func fromGroup(g *api.Group) Group {
 		}
 	}
 	if m := g.Master; m != nil {
-		addr, _ := netip.ParseAddr(m.Address) // an invalid one is only less to tell
-		out.Master = &Speaker{Address: addr, AdvBase: m.AdvBase, AdvSkew: m.AdvSkew, Demote: m.Demote, LastSeen: m.LastSeen}
+		addr, _ := netip.ParseAddr(m.Address) // without it the report only says less
+		out.Master = &Speaker{
+			Address: addr, AdvBase: m.AdvBase, AdvSkew: m.AdvSkew, Demote: m.Demote, LastSeen: m.LastSeen,
+		}
+	}
+	for i := range g.AddressConflicts {
+		c := &g.AddressConflicts[i]
+		addr, _ := netip.ParseAddr(c.Address) // without it the report only says less
+		out.Conflicts = append(out.Conflicts, Conflict{
+			Address: addr, MAC: c.MAC, Source: c.Source, Count: c.Count, Last: c.LastSeen,
+		})
 	}
 	return out
 }
 
-// Rise is by how much each counter rose. One that fell started anew.
+// Rise returns by how much each counter rose. One that fell has started anew from 0.
 func Rise(now, before map[string]uint64) map[string]uint64 {
 	out := make(map[string]uint64, len(now))
 	for reason, n := range now {

@@ -10,7 +10,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-// Codes of findings. They are stable; docs/doctor.md has what each means.
+// Codes of findings. They are stable; docs/doctor.md explains each.
 const (
 	CodePasswordDiffers  = "password_differs"
 	CodeAddressesDiffer  = "addresses_differ"
@@ -30,19 +30,28 @@ const (
 	CodeAdvertsLost      = "adverts_lost"
 	CodeFamilySilent     = "family_silent"
 	CodePeerUnresolved   = "peer_unresolved"
+	CodeOutOfReach       = "out_of_reach"
 	CodeAddressConflict  = "address_conflict"
 	CodeSecondInterface  = "second_interface"
 	CodeAnswersUnseen    = "answers_unseen"
 	CodeMACFilter        = "mac_filter"
 	CodeNotAnswering     = "not_answering"
+	CodeFencedTraffic    = "fenced_traffic"
+	CodeMACSpoofing      = "mac_spoofing_filter"
 	CodeXDPTaken         = "xdp_taken"
 	CodeGroupDown        = "group_down"
 	CodeAllInMaintenance = "all_in_maintenance"
+	CodeNoOwner          = "no_owner"
 	CodeSendFailing      = "send_failing"
 	CodeStarved          = "starved"
+	CodeCommands         = "commands"
+	CodeOwnAddress       = "own_address"
+	CodeAddressRemoved   = "address_removed"
+	CodeRoutesLost       = "routes_lost"
+	CodeHostConfig       = "host_config"
 )
 
-// Reasons for which adverts are refused, as the data plane has them.
+// Reasons for which the data plane refuses adverts.
 const (
 	refusedHMAC    = "bad_hmac"
 	refusedTTL     = "bad_ttl"
@@ -55,45 +64,53 @@ const (
 // Rule finds one cause.
 type Rule struct {
 	Code string
-	// What says in words what is looked at.
-	What string
-	// Passive rules need no more than a status, see [FromStatus].
+	// OK and Found state the result in words: without a finding, and with one.
+	OK, Found string
+	// Passive rules need only a status, see [FromStatus].
 	Passive bool
 
 	group func(*Facts, *Group) outcome // nil for a rule about the node
 	node  func(*Facts) outcome
 }
 
-// outcome is what a rule found, or what is worth knowing although it is no fault.
+// outcome is what a rule found, or a note on something that is not a fault.
 type outcome struct {
 	findings []api.Finding
 	note     string
 }
 
-// Rules are all rules in the order in which they are told.
-func Rules() []Rule { return slices.Concat(digestRules(), wireRules(), addressRules(), stateRules()) }
+// Rules returns all rules in the order of the report.
+func Rules() []Rule {
+	return slices.Concat(digestRules(), wireRules(), addressRules(), hostRules(), stateRules())
+}
 
-// Diagnose applies every rule. Codes of rules that had nothing to go by are in
-// [Facts.Skipped] and told as skipped.
+// Diagnose applies every rule. A rule whose code is in [Facts.Skipped] and that finds nothing
+// is reported as skipped.
 func Diagnose(f *Facts) api.Doctor {
 	return diagnose(f, Rules())
 }
 
-// Passive applies the passive rules alone, as to facts of [FromStatus].
+// Passive applies only the passive rules, for facts of [FromStatus].
 func Passive(f *Facts) []api.Finding {
 	rules := slices.DeleteFunc(Rules(), func(r Rule) bool { return !r.Passive })
 	return diagnose(f, rules).Findings
 }
 
 func diagnose(f *Facts, rules []Rule) api.Doctor {
-	out := api.Doctor{Node: f.Node, Time: f.Time, WatchedSeconds: f.Watched.Seconds(), Findings: []api.Finding{}, Checks: []api.DoctorCheck{}}
+	out := api.Doctor{
+		Node:           f.Node,
+		Time:           f.Time,
+		WatchedSeconds: f.Watched.Seconds(),
+		Findings:       []api.Finding{},
+		Checks:         []api.DoctorCheck{},
+	}
 	for _, r := range rules {
-		check := api.DoctorCheck{Code: r.Code, What: r.What, Result: api.CheckOK}
+		check := api.DoctorCheck{Code: r.Code, What: r.OK, Result: api.CheckOK}
 		found, notes := r.apply(f)
 		why, skipped := f.Skipped[r.Code]
 		switch {
 		case len(found) > 0:
-			check.Result = api.CheckFound
+			check.What, check.Result = r.Found, api.CheckFound
 		case skipped:
 			check.Result = api.CheckSkipped
 			notes = append([]string{why}, notes...)
@@ -115,7 +132,7 @@ func rank(severity string) int {
 	return 1
 }
 
-// apply runs the rule over every group, or the node.
+// apply runs the rule for every group, or for the node.
 func (r Rule) apply(f *Facts) (found []api.Finding, notes []string) {
 	said := map[string][]string{} // groups by note
 	var order []string
@@ -148,7 +165,9 @@ func (r Rule) apply(f *Facts) (found []api.Finding, notes []string) {
 }
 
 func fault(cause, advice string, evidence ...string) outcome {
-	return outcome{findings: []api.Finding{{Severity: api.SeverityFault, Cause: cause, Advice: advice, Evidence: evidence}}}
+	return outcome{
+		findings: []api.Finding{{Severity: api.SeverityFault, Cause: cause, Advice: advice, Evidence: evidence}},
+	}
 }
 
 func warning(cause, advice string, evidence ...string) outcome {
@@ -157,11 +176,11 @@ func warning(cause, advice string, evidence ...string) outcome {
 	return o
 }
 
-// stray is how many refused adverts in the last minute are no fault yet: a single one
-// may be left over from what was just mended.
+// stray is how many refused adverts in the last minute are not yet a fault: a single one may
+// remain from a fault that was just fixed.
 const stray = 1
 
-// rose says by how much a counter rose, as far as it means something.
+// rose returns by how much a counter rose, and 0 for a rise that means nothing.
 func (f *Facts) rose(g *Group, reason string) uint64 {
 	n := g.Rise[reason]
 	if f.Watched == 0 && n <= stray {

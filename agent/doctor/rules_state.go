@@ -10,40 +10,81 @@ import (
 	"vipd/agent/control/api"
 )
 
-// What of the fault is on this host.
+// Faults of this node.
 
 func stateRules() []Rule {
 	return []Rule{
-		{Code: CodeXDPTaken, What: "somebody else's program in the XDP slot", Passive: true, group: xdpTaken},
-		{Code: CodeGroupDown, What: "groups that cannot take part", Passive: true, group: groupDown},
-		{Code: CodeAllInMaintenance, What: "maintenance mode on all nodes at once", Passive: true, group: allInMaintenance},
-		{Code: CodeSendFailing, What: "adverts that cannot be sent", Passive: true, node: sendFailing},
-		{Code: CodeStarved, What: "whether vipd is run in time", node: starved},
+		{
+			Code:    CodeXDPTaken,
+			OK:      "no other program in the XDP slot keeps a group in INIT",
+			Found:   "another program is in the XDP slot",
+			Passive: true,
+			group:   xdpTaken,
+		},
+		{
+			Code:    CodeGroupDown,
+			OK:      "no group is kept in INIT by a fault",
+			Found:   "a group is kept in INIT by a fault",
+			Passive: true,
+			group:   groupDown,
+		},
+		{
+			Code:    CodeAllInMaintenance,
+			OK:      "not all nodes are in maintenance mode",
+			Found:   "all nodes are in maintenance mode",
+			Passive: true,
+			group:   allInMaintenance,
+		},
+		{
+			Code:    CodeNoOwner,
+			OK:      "every group has an owner",
+			Found:   "no node is heard to own a group",
+			Passive: true,
+			group:   noOwner,
+		},
+		{
+			Code:    CodeSendFailing,
+			OK:      "adverts can be sent",
+			Found:   "adverts cannot be sent",
+			Passive: true,
+			node:    sendFailing,
+		},
+		{
+			Code:  CodeStarved,
+			OK:    "vipd is scheduled in time",
+			Found: "vipd is not scheduled in time",
+			node:  starved,
+		},
+		{
+			Code:  CodeCommands,
+			OK:    "the commands of checks and hooks can be run safely",
+			Found: "commands of checks or hooks cannot be run safely",
+			node:  commands,
+		},
 	}
 }
 
-// Reasons of INIT, as the election has them.
+// Reasons of the election.
 const (
 	reasonAttachFailed = "attach_failed"
 	reasonDisabled     = api.ReasonDisabled
 	reasonStop         = "stop"
+	reasonSendFailed   = "send_failed"
 )
 
-// SlotTaken is what the detail of a group says when its interface's XDP slot is taken.
-const SlotTaken = "xdp slot taken"
-
 func xdpTaken(_ *Facts, g *Group) outcome {
-	if g.State != api.StateInit || g.Reason != reasonAttachFailed || !strings.Contains(g.Detail, SlotTaken) {
+	if g.State != api.StateInit || g.Reason != reasonAttachFailed || !g.SlotTaken {
 		return outcome{}
 	}
 	return fault(
-		fmt.Sprintf("The XDP slot of %s is taken by another program, so that vipd cannot attach.", g.Interface),
-		"`bpftool prog show id ID` says whose it is; stop that, take the program off, or let `mode` in [xdp] be auto, which works beside it. vipd tries again every two seconds.",
+		fmt.Sprintf("The XDP slot of %s is taken by another program, so vipd cannot attach.", g.Interface),
+		"`bpftool prog show id ID` shows its owner; stop that, detach the program, or set `mode` in [xdp] to auto, which "+
+			"works beside it. vipd tries again every two seconds.",
 		g.Detail)
 }
 
 func groupDown(f *Facts, g *Group) outcome {
-	if g.State != api.StateInit || xdpTaken(f, g).findings != nil {
+	if g.State != api.StateInit || xdpTaken(f, g).findings != nil || g.Reason == reasonOwnAddress {
 		return outcome{}
 	}
 	switch g.Reason {
@@ -52,9 +93,9 @@ func groupDown(f *Facts, g *Group) outcome {
 	case reasonStop:
 		return outcome{note: "vipd is stopping"}
 	}
-	advice := "Mend that; the group starts by itself then."
+	advice := "Fix that; the group then starts automatically."
 	if g.Detail == "" {
-		advice = "`vipctl why " + g.Name + "` tells more."
+		advice = "`vipctl why " + g.Name + "` shows more."
 	}
 	o := fault(fmt.Sprintf("The group is in INIT (%s): it neither hears nor speaks.", g.Reason), advice)
 	if g.Detail != "" {
@@ -63,23 +104,43 @@ func groupDown(f *Facts, g *Group) outcome {
 	return o
 }
 
-// maintenanceSkew is what a node in maintenance advertises.
+// maintenanceSkew is the advskew that a node in maintenance advertises.
 const maintenanceSkew = 240
 
-// allInMaintenance cannot see a BACKUP, which is silent; what a peer said last counts,
-// for it would have preempted after leaving maintenance.
+// allInMaintenance uses the last advert of the peer, as a BACKUP is silent: after leaving
+// maintenance it would have preempted.
 func allInMaintenance(f *Facts, g *Group) outcome {
 	m := g.Master
 	if !f.Maintenance || g.State == api.StateInit || m == nil || m.goodbye() || m.AdvSkew < maintenanceSkew {
 		return outcome{}
 	}
 	return warning(
-		fmt.Sprintf("This node is in maintenance, and %s advertises as if it were, too: nobody is meant to be MASTER.", m.Address),
-		"`vipctl maintenance leave` on the node that is to serve.",
-		fmt.Sprintf("%s said advskew %d, %s ago", m.Address, m.AdvSkew, ago(f, m.LastSeen)), fmt.Sprintf("this node advertises %d", g.EffectiveAdvSkew))
+		fmt.Sprintf("This node is in maintenance, and %s advertises as if it were, too: no node is meant to be MASTER.",
+			m.Address),
+		"Run `vipctl maintenance leave` on the node that is to serve.",
+		fmt.Sprintf("%s advertised advskew %d, %s ago", m.Address, m.AdvSkew, ago(f, m.LastSeen)),
+		fmt.Sprintf("this node advertises %d", g.EffectiveAdvSkew))
 }
 
-// sendErrorPrefix is how demotions for failed sends are named, "senderr:GROUP".
+// noOwner finds a BACKUP that hears no other node and does not take over, or has failed to.
+func noOwner(f *Facts, g *Group) outcome {
+	if g.State != api.StateBackup || heardLately(f, g) {
+		return outcome{}
+	}
+	if g.Reason != reasonSendFailed && f.Time.Sub(g.Since) < 6*g.Configured+settle {
+		return outcome{} // it waits, as every BACKUP does
+	}
+	cause := "No owner is heard, and this node has not taken over."
+	if g.Reason == reasonSendFailed {
+		cause = "No owner is heard, and the claim of this node failed."
+	}
+	return fault(cause,
+		"`vipctl why "+g.Name+"` and the log show what prevents this node from it; run `vipctl doctor` on the other "+
+			"nodes, too.",
+		lastWord(f, g))
+}
+
+// sendErrorPrefix begins the names of demotions for failed sends, "senderr:GROUP".
 const sendErrorPrefix = "senderr:"
 
 func sendFailing(f *Facts) outcome {
@@ -87,7 +148,7 @@ func sendFailing(f *Facts) outcome {
 	for _, d := range f.Demotions {
 		if group, ok := strings.CutPrefix(d.Name, sendErrorPrefix); ok {
 			o := fault(fmt.Sprintf("Adverts of %s cannot be sent.", group),
-				"vipd's log says what the kernel answered: a filter or a full queue on the interface, or no address to send from.",
+				"vipd's log has the kernel's error: a filter or a full queue on the interface, or no source address.",
 				fmt.Sprintf("the node is demoted by %d (%s) since %s", d.Value, d.Name, d.Since.UTC().Format(time.RFC3339)))
 			all.findings = append(all.findings, o.findings...)
 		}
@@ -95,7 +156,7 @@ func sendFailing(f *Facts) outcome {
 	return all
 }
 
-// minLate is the least lateness that is worth a word, whatever the interval.
+// minLate is the least lateness that is reported, whatever the interval.
 const minLate = 250 * time.Millisecond
 
 func starved(f *Facts) outcome {
@@ -106,15 +167,32 @@ func starved(f *Facts) outcome {
 		}
 	}
 	limit = max(limit/2, minLate)
-	const advice = "Give vipd real-time priority (the unit file does) and this host more processor: on a virtual machine look at its steal time and at snapshots, on any at memory pressure. An address does not move for a short delay, but two of them in a row cost the lease."
+	const advice = "Give vipd real-time priority (the unit file does) and this host more processor time: check steal " +
+		"time and snapshots on a virtual machine, and memory pressure on any. A short delay moves no address, but two of " +
+		"them in a row cost the lease."
 	if n := len(f.Expired); n > 0 {
 		last := f.Expired[n-1]
-		return fault(fmt.Sprintf("vipd was not run in time to renew its lease, and gave %s up.", last.Group), advice,
-			fmt.Sprintf("%d times in the last hour, at last at %s", n, last.Time.UTC().Format(time.RFC3339)))
+		return fault(fmt.Sprintf("vipd was not scheduled in time to renew its lease, and gave %s up.", last.Group), advice,
+			fmt.Sprintf("%d times in the last hour, the last time at %s", n, last.Time.UTC().Format(time.RFC3339)))
 	}
 	if f.Lag.Worst < limit {
 		return outcome{}
 	}
-	return warning("vipd is not run in time: it woke up late by more than half the interval between its adverts.", advice,
-		fmt.Sprintf("%d wake-ups were late lately, the worst by %s, %s ago", f.Lag.Count, span(f.Lag.Worst), ago(f, f.Lag.At)))
+	return warning(
+		"vipd is not scheduled in time: it woke up late by more than half the interval between its adverts.",
+		advice,
+		fmt.Sprintf("%d recent wake-ups were late, the worst by %s, %s ago",
+			f.Lag.Count, span(f.Lag.Worst), ago(f, f.Lag.At)))
+}
+
+// commands matter because a check that fails on all nodes alike demotes them alike: no node takes over.
+func commands(f *Facts) outcome {
+	if len(f.Commands) == 0 {
+		return outcome{}
+	}
+	return warning(
+		"Commands of checks or hooks cannot be run, are not safe to run, or run where they may fail.",
+		"Fix what the evidence names; `vipctl check run NAME` then shows the result of a check. docs/hooks.md explains "+
+			"where commands run.",
+		f.Commands...)
 }

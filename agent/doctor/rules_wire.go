@@ -4,31 +4,103 @@ package doctor
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"vipd/agent/control/api"
 )
 
-// What goes wrong between the nodes.
+// Faults between the nodes.
 
 func wireRules() []Rule {
 	return []Rule{
-		{Code: CodePeerDeaf, What: "whether a peer that speaks hears this node", Passive: true, group: peerDeaf},
-		{Code: CodeNothingHeard, What: "another master whose adverts do not arrive here", group: nothingHeard},
-		{Code: CodeAdvertsLost, What: "adverts of the master that get lost", Passive: true, group: advertsLost},
-		{Code: CodeFamilySilent, What: "adverts of one family alone", Passive: true, group: familySilent},
-		{Code: CodePeerUnresolved, What: "the way to the unicast peers", group: peerUnresolved},
-		{Code: CodeReflected, What: "our own adverts coming back", Passive: true, group: reflected},
-		{Code: CodeForeignVRRP, What: "a VRRP router with the VHID as its VRID", Passive: true, group: foreignVRRP},
-		{Code: CodeTTLChanged, What: "adverts that passed a router", Passive: true, group: ttlChanged},
-		{Code: CodeReplay, What: "adverts that were heard before", Passive: true, group: replayed},
-		{Code: CodeFlood, What: "a flood of adverts", Passive: true, group: flood},
-		{Code: CodeDamaged, What: "damaged adverts, or adverts of a family without addresses here", Passive: true, group: damaged},
+		{
+			Code:    CodePeerDeaf,
+			OK:      "no peer is MASTER beside this node",
+			Found:   "a peer is MASTER beside this node",
+			Passive: true,
+			group:   peerDeaf,
+		},
+		{
+			Code:  CodeNothingHeard,
+			OK:    "no unheard node answers for the addresses",
+			Found: "a node that is not heard answers for the addresses",
+			group: nothingHeard,
+		},
+		{
+			Code:    CodeAdvertsLost,
+			OK:      "the master's adverts arrive",
+			Found:   "adverts of the master are lost",
+			Passive: true,
+			group:   advertsLost,
+		},
+		{
+			Code:    CodeFamilySilent,
+			OK:      "the master is heard over every family",
+			Found:   "the master is heard over one family only",
+			Passive: true,
+			group:   familySilent,
+		},
+		{
+			Code:  CodePeerUnresolved,
+			OK:    "the unicast peers have neighbour entries",
+			Found: "a unicast peer has no neighbour entry",
+			group: peerUnresolved,
+		},
+		{
+			Code:    CodeOutOfReach,
+			OK:      "this node reaches all families and peers",
+			Found:   "this node does not reach all families and peers",
+			Passive: true,
+			group:   outOfReach,
+		},
+		{
+			Code:    CodeReflected,
+			OK:      "no adverts of this node come back to it",
+			Found:   "adverts of this node come back to it",
+			Passive: true,
+			group:   reflected,
+		},
+		{
+			Code:    CodeForeignVRRP,
+			OK:      "no VRRP router uses the VHID as its VRID",
+			Found:   "a VRRP router uses the VHID as its VRID",
+			Passive: true,
+			group:   foreignVRRP,
+		},
+		{
+			Code:    CodeTTLChanged,
+			OK:      "no adverts passed a router",
+			Found:   "adverts passed a router",
+			Passive: true,
+			group:   ttlChanged,
+		},
+		{
+			Code:    CodeReplay,
+			OK:      "no adverts are replayed",
+			Found:   "adverts are replayed",
+			Passive: true,
+			group:   replayed,
+		},
+		{
+			Code:    CodeFlood,
+			OK:      "no flood of adverts",
+			Found:   "a flood of adverts",
+			Passive: true,
+			group:   flood,
+		},
+		{
+			Code:    CodeDamaged,
+			OK:      "no adverts are damaged or of a family without addresses here",
+			Found:   "adverts are damaged or of a family without addresses here",
+			Passive: true,
+			group:   damaged,
+		},
 	}
 }
 
-// settle is how long two masters may overlap without a fault: a peer that is handing
-// over, or one that looks once a second, as ucarp does.
+// settle is how long two masters may overlap without a fault: a peer may be handing over, or
+// decide only once per second, as ucarp does.
 const settle = 2 * time.Second
 
 func peerDeaf(f *Facts, g *Group) outcome {
@@ -40,11 +112,16 @@ func peerDeaf(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	return fault(
-		fmt.Sprintf("%s speaks as MASTER although this node does, and with better adverts: it does not hear this node (multicast gets through one way only), or refuses what it hears.", m.Address),
-		fmt.Sprintf("Look for what holds multicast back on the way to %s: IGMP snooping without a querier, storm control, a filter, a hypervisor's port security. Run `vipctl doctor` there, too: if it refuses our adverts, that says why. `peers` (unicast) goes around multicast.", m.Address),
+		fmt.Sprintf("%s is MASTER although this node is, too, and has the better adverts: it does not hear this node "+
+			"(multicast works in one direction only), or refuses what it hears.", m.Address),
+		fmt.Sprintf("Look for what stops multicast on the way to %s: %s. Run `vipctl doctor` there, too: if that node "+
+			"refuses our adverts, it reports why. `peers` (unicast) avoids multicast.", m.Address, stopsMulticast),
 		fmt.Sprintf("this node is MASTER for %s", ago(f, g.Since)),
-		fmt.Sprintf("its authentic adverts (%d/%d) still arrive, the last %s ago", m.AdvBase, m.AdvSkew, ago(f, m.LastSeen)))
+		fmt.Sprintf("its authentic adverts (%d/%d) still arrive, the last %s ago", m.AdvBase, m.AdvSkew, ago(f, m.LastSeen)),
+	)
 }
+
+const stopsMulticast = "IGMP snooping without a querier, storm control, a filter, a hypervisor's port security"
 
 func nothingHeard(f *Facts, g *Group) outcome {
 	if g.State != api.StateMaster || heardLately(f, g) || len(g.Suspects) > 0 {
@@ -52,7 +129,7 @@ func nothingHeard(f *Facts, g *Group) outcome {
 	}
 	for reason := range g.Rise {
 		if f.rose(g, reason) > 0 {
-			return outcome{} // something is heard, and what it is has a rule of its own
+			return outcome{} // something is heard; another rule reports it
 		}
 	}
 	for _, a := range g.Answers {
@@ -61,25 +138,30 @@ func nothingHeard(f *Facts, g *Group) outcome {
 		}
 		return fault(
 			fmt.Sprintf("Another node is MASTER too: it answers for %s, but none of its adverts arrives here.", a.Address),
-			"Look for what holds multicast to 224.0.0.18 and ff02::12 (IP protocol 112) back on the way to this node: IGMP snooping without a querier, storm control, a filter, a hypervisor's port security. `peers` (unicast) goes around multicast.",
-			fmt.Sprintf("asked for %s, another host answered with the virtual MAC", a.Address), lastWord(f, g))
+			"Look for what stops multicast to 224.0.0.18 and ff02::12 (IP protocol 112) on the way to this node: "+
+				stopsMulticast+". `peers` (unicast) avoids multicast.",
+			fmt.Sprintf("asked for %s, another host answered with the virtual MAC", a.Address),
+			lastWord(f, g),
+		)
 	}
 	if g.Master == nil {
-		return outcome{note: "no other node was ever heard; that is as it should be while the others are BACKUP, for these are silent"}
+		return outcome{
+			note: "no other node was ever heard; this is normal while the others are BACKUP, which is silent",
+		}
 	}
 	return outcome{}
 }
 
-// countIntervals is in how many of the master's intervals at least its adverts are
-// counted, and lostPart of how many that are due one must arrive. A demotion that ends
-// almost halves the interval, so that the half of them is no loss yet.
+// countIntervals is the least number of the master's intervals in which its adverts are counted;
+// one of lostPart that are due must arrive. The end of a demotion almost halves the interval,
+// so half of the adverts are not yet a loss.
 const (
 	countIntervals = 8
 	lostPart       = 2
 )
 
-// advertsLost reckons by what the master says of itself. With advbase 0 that can change
-// manifold within the time.
+// advertsLost uses the interval that the master advertises. With advbase 0 it can change many
+// times in the time counted.
 func advertsLost(f *Facts, g *Group) outcome {
 	m := g.Master
 	if g.State != api.StateBackup || !heardLately(f, g) || m.AdvBase == 0 || f.Time.Sub(g.Since) < g.RiseTime {
@@ -94,13 +176,16 @@ func advertsLost(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	return warning(
-		fmt.Sprintf("More than half of the adverts of %s get lost on the way: a few more in a row, and this node takes over.", m.Address),
-		"Look for what holds them back: storm control or a rate limit for multicast on the switch, a busy host or radio link in between. Counters of dropped frames on the ports tell which.",
-		fmt.Sprintf("%d of %d that were due arrived in %s", g.Received, due, span(g.RiseTime)))
+		fmt.Sprintf("More than half of the adverts of %s get lost on the way: if a few more in a row do, this node takes "+
+			"over.",
+			m.Address),
+		"Look for what drops them: storm control or a rate limit for multicast on the switch, a busy host or radio link on "+
+			"the way. The counters of dropped frames on the switch's ports show which.",
+		fmt.Sprintf("%d of %d that were due arrived in %s", g.Received, due, span(g.RiseTime)),
+	)
 }
 
-// families is over how many address families a master advertises that is heard in all
-// of them.
+// families is the number of address families over which adverts of the master are expected.
 func (g *Group) families() uint64 {
 	var v4, v6 uint64
 	for _, a := range g.Addresses {
@@ -127,10 +212,15 @@ func familySilent(_ *Facts, g *Group) outcome {
 	if g.SilentFamily == "" {
 		return outcome{}
 	}
-	other := map[string]string{api.FamilyIPv4: api.FamilyIPv6, api.FamilyIPv6: api.FamilyIPv4}[g.SilentFamily]
+	other := api.FamilyIPv4
+	if g.SilentFamily == other {
+		other = api.FamilyIPv6
+	}
 	return warning(
 		fmt.Sprintf("The master is heard over %s but not over %s.", other, g.SilentFamily),
-		fmt.Sprintf("Look for a filter or a switch that holds %s adverts back. A BSD peer in the same place would take over: it waits for each family by itself.", g.SilentFamily))
+		fmt.Sprintf("Look for a filter or a switch that stops %s adverts. A BSD peer in the same place would take over: "+
+			"it has a timer for each family.", g.SilentFamily),
+	)
 }
 
 func peerUnresolved(_ *Facts, g *Group) outcome {
@@ -139,8 +229,24 @@ func peerUnresolved(_ *Facts, g *Group) outcome {
 	}
 	return warning(
 		fmt.Sprintf("No host answers at the unicast peer's address %s.", join(g.Unresolved)),
-		"Adverts to it are not sent. If the peer is running, compare `peers` with its address, and look at the way there with ping.",
-		"the kernel has no neighbour entry for it")
+		"Adverts to it are not sent. If the peer is running, compare `peers` with its address, and check the path with ping.",
+		"the kernel has no neighbour entry for it",
+	)
+}
+
+func outOfReach(_ *Facts, g *Group) outcome {
+	note := strings.Join(g.SkippedPeers, ", ")
+	if len(g.Unreachable) == 0 {
+		return outcome{note: note}
+	}
+	o := fault(
+		"Adverts of this node do not reach all families and peers of the group: it is demoted and does not preempt, and as "+
+			"MASTER it hands over to a node that reaches all, or serves what it can.",
+		"Restore the address or route: `sysctl net.ipv6.conf.INTERFACE.disable_ipv6`, `ip address show`, `ip route get "+
+			"PEER`. Correct `peers` if an address there is wrong. The demotion ends by itself.",
+		g.Unreachable...)
+	o.note = note
+	return o
 }
 
 func reflected(f *Facts, g *Group) outcome {
@@ -149,7 +255,9 @@ func reflected(f *Facts, g *Group) outcome {
 	}
 	return warning(
 		"This node's own adverts come back to it.",
-		"Look for a loop or a mirror port in the switch, NIC teaming that reflects multicast (VMware does so with promiscuous mode on a switch of several uplinks; Net.ReversePathFwdCheckPromisc = 1 stops it), or two ports of one bridge in the segment. vipd ignores them; a FreeBSD peer in the same place would give its addresses up.",
+		"Look for a loop or a mirror port in the switch, NIC teaming that reflects multicast (VMware does so with "+
+			"promiscuous mode on a switch of several uplinks; Net.ReversePathFwdCheckPromisc = 1 stops it), or two ports of "+
+			"one bridge in the segment. vipd ignores them; a FreeBSD peer in the same place would give its addresses up.",
 		refused(f, g, refusedLoop)...)
 }
 
@@ -159,8 +267,8 @@ func foreignVRRP(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	return fault(
-		fmt.Sprintf("A VRRP router (keepalived, or a router of another make) uses VRID %d on this segment.", g.VHID),
-		"CARP and VRRP have the same virtual MACs: choose another VHID for all nodes of this group, or another VRID there.",
+		fmt.Sprintf("A VRRP router (keepalived or another product) uses VRID %d on this segment.", g.VHID),
+		"CARP and VRRP use the same virtual MACs: use another VHID on all nodes of this group, or another VRID there.",
 		vrrpSeen(g, n)...)
 }
 
@@ -181,8 +289,9 @@ func ttlChanged(f *Facts, g *Group) outcome {
 		seen = append(seen, "with TTL "+t+" instead of 255")
 	}
 	return fault(
-		"Adverts arrive with a TTL that is not 255: a router or a tunnel is on the way, or the sender is none of CARP's.",
-		"CARP belongs on one segment: take the router out of the way. For unicast peers behind a router write peer_ttl = \"any\" into the [[vip]] (FreeBSD does it without being asked, OpenBSD refuses such adverts).",
+		"Adverts arrive with a TTL that is not 255: a router or a tunnel is on the way, or the sender does not run CARP.",
+		"CARP needs all nodes on one segment: remove the router from the path. For unicast peers behind a router set "+
+			"peer_ttl = \"any\" in the [[vip]] (FreeBSD accepts any TTL by default, OpenBSD refuses such adverts).",
 		seen...)
 }
 
@@ -191,8 +300,10 @@ func replayed(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	return warning(
-		"Adverts arrive that were heard before, bear a seal that does not fit them, or none although require_seal is set.",
-		"A loop or a mirror port in the network does that, and somebody who plays captures back. If the sender is a node of yours whose state_dir was lost or whose clock went back, restart vipd there once its clock is right.",
+		"Adverts arrive that were heard before, have the wrong seal, or have none although require_seal is set.",
+		"A loop or a mirror port in the network causes this, or an attacker who replays captures or guesses at a seal: many "+
+			"per second are an attack that can succeed (docs/sealed-adverts.md). If the sender is one of your nodes and its "+
+			"state_dir was lost or its clock was set back, restart vipd there once its clock is correct.",
 		refused(f, g, refusedReplay)...)
 }
 
@@ -205,13 +316,16 @@ func flood(f *Facts, g *Group) outcome {
 	if unread == 0 && !tooMany(g, all) {
 		return outcome{}
 	}
-	seen := []string{fmt.Sprintf("%s refused in %s, %.0f a second", adverts(all), span(g.RiseTime), float64(all)/max(g.RiseTime.Seconds(), 0.001))}
+	perSecond := float64(all) / max(g.RiseTime.Seconds(), 0.001)
+	seen := []string{fmt.Sprintf("%s refused in %s, %.0f per second", adverts(all), span(g.RiseTime), perSecond)}
 	if unread > 0 {
-		seen = append(seen, fmt.Sprintf("%d of them unread (rate_limited), as strangers have used up their budget", unread))
+		seen = append(seen, fmt.Sprintf("%d of them unread (rate_limited): the budget for unknown "+
+			"senders is used up", unread))
 	}
 	return warning(
-		"More adverts arrive than any node sends: somebody floods the segment with forged ones, or a loop multiplies them.",
-		"Find the sender by its MAC in the switch, and the loop by its port counters. The true master's adverts have a budget of their own and are not lost.",
+		"More adverts arrive than any node sends: a sender floods the segment with forged ones, or a loop multiplies them.",
+		"Find the sender by its MAC in the switch, or the loop by its port counters. The true master's adverts have a "+
+			"budget of their own and are not lost.",
 		seen...)
 }
 
@@ -226,7 +340,10 @@ func damaged(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	return warning(
-		fmt.Sprintf("Adverts for VHID %d are damaged, of another protocol, or of a family in which this group has no address.", g.VHID),
-		"bad_checksum: a NIC or a cable that breaks frames. bad_version, bad_length: something else than CARP uses IP protocol 112. wrong_family: the peer has addresses of a family that this list lacks.",
+		fmt.Sprintf("Adverts for VHID %d are damaged, of another protocol, or of a family in which this group has no "+
+			"address.",
+			g.VHID),
+		"bad_checksum: a NIC or a cable damages frames. bad_version, bad_length: a protocol other than CARP uses IP "+
+			"protocol 112. wrong_family: the peer has addresses of a family that this list lacks.",
 		seen...)
 }

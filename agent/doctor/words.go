@@ -25,12 +25,12 @@ func join(list []netip.Addr) string {
 	return strings.Join(words, ", ")
 }
 
-// span is a time as people say it.
+// span formats a duration.
 func span(d time.Duration) string { return fmt.Sprintf("%.1f s", max(0, d).Seconds()) }
 
 func ago(f *Facts, at time.Time) string { return span(f.Time.Sub(at)) }
 
-// senders lists who sent what was refused for a reason, and how often.
+// senders lists the sources of the adverts refused for a reason, each with its count.
 func senders(g *Group, reason string) string {
 	counts := map[netip.Addr]int{}
 	var order []netip.Addr
@@ -51,7 +51,7 @@ func senders(g *Group, reason string) string {
 	return few(words)
 }
 
-// few is a list that is not too long to read.
+// few joins a list, and shortens one that is too long to read.
 func few(words []string) string {
 	const most = 5
 	if more := len(words) - most; more > 1 {
@@ -60,7 +60,7 @@ func few(words []string) string {
 	return strings.Join(words, ", ")
 }
 
-// refused is the evidence that a counter rose, with the senders where they are known.
+// refused is the evidence that a counter rose, with the senders if they are known.
 func refused(f *Facts, g *Group, reason string) []string {
 	out := []string{fmt.Sprintf("%s refused as %s in %s", adverts(f.rose(g, reason)), reason, span(g.RiseTime))}
 	if s := senders(g, reason); s != "" {
@@ -69,7 +69,7 @@ func refused(f *Facts, g *Group, reason string) []string {
 	return out
 }
 
-// ttls lists the different TTLs of what was refused for them.
+// ttls lists the TTLs for which adverts were refused.
 func ttls(g *Group) string {
 	var seen []uint8
 	for i := range g.Rejects {
@@ -84,9 +84,10 @@ func ttls(g *Group) string {
 	return strings.Join(words, ", ")
 }
 
-// heardLately says that the last foreign speaker has not fallen silent.
+// heardLately reports whether the last other speaker still sends.
 func heardLately(f *Facts, g *Group) bool {
-	return g.Master != nil && !g.Master.goodbye() && f.Time.Sub(g.Master.LastSeen) < 3*max(g.Master.Interval(), g.Interval)
+	return g.Master != nil && !g.Master.goodbye() &&
+		f.Time.Sub(g.Master.LastSeen) < 3*max(g.Master.Interval(), g.Interval)
 }
 
 const goodbyeValue = 255

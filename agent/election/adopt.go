@@ -2,32 +2,33 @@
 
 package election
 
-// Adopted is what an earlier process left in the data plane for a group.
+// Adopted is the state of a group that an earlier process left in the data plane.
 type Adopted struct {
 	State      State
-	Generation uint64 // of the role entry, or the highest one known
+	Generation uint64 // of the role entry, or the highest known one
 	Lease      Instant
 	SendUntil  Instant
 	Yielded    bool     // the kernel has yielded this generation
-	Priority   Priority // what the data plane compares with
-	LastSent   Instant  // T0 of the last advert; 0 if unknown: then all that is heard counts as later
+	Priority   Priority // the one that the data plane compares with
+	LastSent   Instant  // T0 of the last advert; 0 if unknown: then every advert heard counts as later
 
-	Demotion int     // the sum in force now, as in the event
+	Demotion int     // the present total, as in the event
 	Reason   Reason  // of State, for status; 0 if unknown
 	Since    Instant // likewise
 }
 
-// Adopt makes a Machine that goes on where an earlier process was killed or replaced. As
-// long as its lease lasts and the kernel has not yielded it is MASTER, of the same
-// generation, and the role entry stays as it is: answering is never interrupted. The
-// caller drains the ring and steps Tick, which sends at once. Anything else starts as
-// BACKUP, by the actions appended to out. The next promotion has the next generation.
+// Adopt returns a Machine that continues from an earlier process. While the lease is valid and the kernel has
+// not yielded, it is MASTER with the same generation, and the role entry stays, so that answering is not
+// interrupted. The caller drains the ring and steps Tick, which sends at once. Otherwise the machine starts
+// as BACKUP, with actions appended to out. The next promotion has the next generation.
 func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Action) {
 	m := New(cfg, at, from.Generation)
 	m.demotion = min(max(from.Demotion, -demotionLimit), demotionLimit)
 	m.effective = m.priority()
+	// The switch port of a node that was MASTER forwards.
+	m.delay.on = from.State != Master
 	if from.State != Master || from.Yielded || at >= from.Lease {
-		m.listen(at, 0)
+		m.await(at, 0)
 		out = append(out, SetRole{State: Backup, Generation: m.generation})
 		if from.State == Master {
 			out = append(out, RemoveVIPs{})
@@ -39,12 +40,12 @@ func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Acti
 		m.reason, m.since = from.Reason, min(from.Since, at)
 	}
 	m.master = master{
-		recorded: from.Priority, stated: from.Priority,
-		lease: from.Lease, sendUntil: from.SendUntil, lastSent: min(from.LastSent, at),
-		nextSend: at, adopted: true, judged: at,
+		permit:  permit{recorded: from.Priority, lease: from.Lease, sendUntil: from.SendUntil, judged: at},
+		sends:   sends{stated: from.Priority, lastSent: min(from.LastSent, at), nextSend: at},
+		adopted: true,
 	}
 	if before := m.cfg; before.AdvBase != from.Priority.AdvBase {
-		// As after a Reconfigure: peers wait as the values said that they have heard.
+		// As after a Reconfigure: peers wait according to the last advert.
 		before.AdvBase = from.Priority.AdvBase
 		m.master.cap = min(before.span(from.Priority), m.cfg.span(m.effective))
 	}

@@ -4,24 +4,26 @@ package election
 
 import "time"
 
-// backup is what a group in BACKUP waits for.
+// backup is the state of a group in BACKUP.
 type backup struct {
-	from     Instant       // evidence from before belongs to a former state
-	base     Instant       // the down time counts from here
-	due      Instant       // the master is down then
-	pending  bool          // m.heard has not been decided on
-	extended bool          // again is set
-	again    Instant       // a late decision is looked at again then
-	tie      time.Duration // after a contest of equals, added to every wait
-	grace    time.Duration // after giving up to nobody, added to the first wait
+	from      Instant       // earlier adverts are evidence about a former state
+	base      Instant       // start of the down time
+	due       Instant       // then the master is down
+	pending   bool          // m.heard awaits a decision
+	extended  bool          // again is set
+	again     Instant       // when a postponed decision is due
+	tie       time.Duration // added to every wait after a contest of equals
+	grace     time.Duration // added to the first wait after giving up without a successor
+	said      Priority      // priority that the sender of the last goodbye stated before it
+	saidKnown bool          // said is valid
 }
 
-// listen begins BACKUP with evidence from that moment on.
-func (m *Machine) listen(from Instant, tie time.Duration) {
+// await begins BACKUP. Adverts count as evidence from the given time.
+func (m *Machine) await(from Instant, tie time.Duration) {
 	m.backup = backup{from: from, base: m.now, tie: tie}
 	m.inRhythm = false
 	if m.known {
-		m.keepTime(m.heard)
+		m.noteRhythm(m.heard)
 	}
 	m.rearm()
 }
@@ -32,26 +34,34 @@ func (m *Machine) rearm() {
 	if m.cfg.AdvBase == 0 {
 		b.due = max(b.due, m.allQuiet().Add(m.rank()+b.tie))
 	}
+	b.due = max(b.due, m.silenceCounts())
 }
 
-// hear takes the newest advert as evidence. Every valid advert restarts the timer; what
-// else it means, Tick decides.
-func (m *Machine) hear(a Advert, before *Advert) {
+// evidence takes the newest advert into account. Every valid advert restarts the timer; Tick decides on the rest.
+func (m *Machine) evidence(a Advert, before *Advert) {
 	b := &m.backup
 	if a.At < b.from {
-		m.rearm() // no evidence, but it tells how often that master speaks
+		m.rearm() // not evidence, but it states the master's interval
 		return
 	}
 	b.pending, b.extended, b.grace, m.extensions = true, false, 0, 0
+	m.delay.heard = true
+	if a.Goodbye() {
+		if before != nil && !before.Goodbye() {
+			b.said, b.saidKnown = before.Priority, true
+		}
+	} else {
+		b.saidKnown = false
+	}
 	m.hold.note(a)
 	m.drawLot(a, before)
 	b.base = max(b.base, a.At)
 	m.rearm()
 }
 
-// drawLot keeps equal nodes apart. Those that claimed and yielded to each other have each
-// drawn a lot; who stood by draws one, too, or all of them would claim together in their
-// turn. A lot is kept until somebody speaks as masters do: one claim is no master yet.
+// drawLot separates equal nodes. Nodes that claimed and yielded to each other have a tie delay; a node that only
+// watched gets one, too, or all of those would claim together. The delay stays until a node advertises regularly:
+// a single claim does not make a master.
 func (m *Machine) drawLot(a Advert, before *Advert) {
 	b := &m.backup
 	if !Superior(a.Priority, m.effective, a.Aware) {
@@ -69,8 +79,8 @@ func (m *Machine) drawLot(a Advert, before *Advert) {
 	}
 }
 
-// contested reports whether another node that is as good has spoken within an interval of
-// a. A node's other family is no other node.
+// contested reports whether another node with the same priority advertised within an interval of a. The other
+// family of a node does not count.
 func (m *Machine) contested(a Advert) bool {
 	for i := range m.speakers {
 		s := &m.speakers[i]
@@ -82,17 +92,15 @@ func (m *Machine) contested(a Advert) bool {
 	return false
 }
 
-// decideAt is when the newest advert may be acted on. At once, with two exceptions: after
-// yielding to an equal node, which may be about to do the same; and while another speaker
-// to which we would have to yield may own, also one whose agent hangs. Taking over from
-// the worse of two masters would make us the second master until the better one speaks
-// again, or its lease ends.
+// decideAt returns when to act on the newest advert: at once, except after yielding to an equal node, which may do
+// the same, and while a node to which we would have to yield may own, even if its agent hangs. Taking over from
+// the worse of two masters would make us a second master until the better one advertises or its lease ends.
 func (m *Machine) decideAt() Instant {
 	b := &m.backup
 	if m.verdict(m.heard) == 0 {
 		return m.heard.At
 	}
-	at := max(m.heard.At.Add(b.tie), m.turn())
+	at := max(m.heard.At.Add(b.tie), m.extraAt())
 	for i := range m.speakers {
 		s := &m.speakers[i]
 		if s.used && s.Src != m.heard.Src && Superior(s.Priority, m.effective, s.Aware) {
@@ -120,19 +128,18 @@ func (m *Machine) tickBackup(out []Action) []Action {
 	if m.now < due {
 		return out
 	}
-	// An advert that is acted on as it comes is evidence by itself; silence is not on a
-	// clock that was not watched, nor while adverts were refused unread.
-	if m.putOff(due, cause == nil || due > cause.At) {
+	// An advert that is acted on at once is evidence. Silence is not, if the clock was not watched or
+	// adverts were refused unread.
+	if m.reach.Mute || m.putOff(due, cause == nil || due > cause.At) {
 		b.extended, b.again = true, m.now.Add(m.beat())
 		return out
 	}
 	return m.promote(reason, cause, due, out)
 }
 
-// putOff reports whether a decision due then must wait: the clock was not watched, so
-// that silence and old adverts are no evidence; or it rests on silence, and not all that
-// was said was read. Bounded, so that a node that is always late, or under a flood, still
-// takes over from a dead one.
+// putOff reports whether a decision must be postponed: the clock was not watched, so that silence and old adverts are
+// not evidence, or the decision rests on silence while adverts were refused unread. This happens at most
+// maxExtensions times, so that a node that is always late, or under a flood, still takes over from a dead one.
 func (m *Machine) putOff(due Instant, silence bool) bool {
 	if m.extensions >= maxExtensions || !m.tooLate(due) && (!silence || m.now >= m.blindUntil) {
 		return false
@@ -141,8 +148,7 @@ func (m *Machine) putOff(due Instant, silence bool) bool {
 	return true
 }
 
-// blind notes that adverts were refused unread since the last Tick. Whoever is silent for
-// an interval after that is silent.
+// blind notes whether adverts were refused unread since the last Tick. Silence is evidence again after an interval.
 func (m *Machine) blind(yes bool) {
 	if yes {
 		m.blindUntil = m.now.Add(m.beat())
@@ -150,7 +156,7 @@ func (m *Machine) blind(yes bool) {
 	}
 }
 
-// verdict is the reason to take over from the sender of a, or 0.
+// verdict returns the reason to take over from the sender of a, or 0.
 func (m *Machine) verdict(a Advert) Reason {
 	theirs, mine := a.Priority, m.effective
 	hold, _ := m.held()
@@ -161,16 +167,21 @@ func (m *Machine) verdict(a Advert) Reason {
 	timesOut := m.cfg.willTimeOut(theirs, mine)
 	switch {
 	case theirs.Goodbye():
+		if m.abandoned() {
+			return 0 // it takes over after silence
+		}
 		if preempts || timesOut {
 			return ReasonGoodbye
 		}
 		return 0
+	case m.reach.Impaired:
+		return 0 // the sender may reach all families and peers
 	case hold == HoldNone && a.Aware && theirs.Demote > demoteByte(m.demotion):
-		// Also when our demotion is not on the wire: a demoted node takes nothing over.
+		// Also if our demotion is not advertised: a demoted node does not take over.
 		return ReasonDemoted
 	case hold == HoldNone && preempts:
 		return ReasonPreempt
-	case timesOut && hold != HoldSendFailed:
+	case timesOut && hold != HoldSendFailed && hold != HoldClaimDelay:
 		return ReasonMasterTimeout
 	default:
 		return 0

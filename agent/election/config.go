@@ -4,22 +4,26 @@ package election
 
 import "time"
 
-// Config is what the machine needs to know of a group's configuration. The zero value
-// works: advbase 0, advskew 1, no preemption, dead ratio 3.
+// Config is the part of a group's configuration that the machine uses. The zero value is valid: advbase 0,
+// advskew 1, no preemption, dead ratio 3.
 type Config struct {
 	NodeName   string  // breaks ties, with the peer's address
 	AdvBase    uint8   // seconds, 0..254
-	AdvSkew    uint8   // 1/256 s, 0..254; at most 240 is advertised, as FreeBSD
+	AdvSkew    uint8   // 1/256 s, 0..254; at most 240 is advertised, as by FreeBSD
 	Preempt    bool    // a better node takes over from a living master
 	DeadRatio  float64 // 1..3, the lease in units of advbase; 0 means 3
 	SendDemote bool    // fill OpenBSD's demote byte
 
-	MasterDown   DownRule      // how long a silent master is waited for; not with advbase 0
-	PreemptDelay time.Duration // no preempting for so long after the start; a dead or leaving master is replaced all the same
-	DualStack    bool          // a master advertises in both families, so a silent one is worth a word
+	MasterDown DownRule // rule for the master-down time; not used with advbase 0
+	// PreemptDelay is the time after the start without preemption. A dead or leaving master is replaced.
+	PreemptDelay time.Duration
+	// ClaimDelay is the time after a start or link up without any claim, unless an owner that was heard
+	// since then leaves or dies.
+	ClaimDelay time.Duration
+	DualStack  bool // a master advertises in both families, so that a silent family is reported
 }
 
-// DownRule is how the master-down time is reckoned from advbase and advskew.
+// DownRule is the rule for the master-down time.
 type DownRule uint8
 
 // The rules of the BSDs.
@@ -34,20 +38,20 @@ const (
 	maxBase      = GoodbyeValue - 1
 )
 
-// normal is c with every value in its range. The configuration's own parser refuses
-// bad values with a message; the machine merely must not be harmed by them.
+// normal returns c with every value in its range. The parser of the configuration refuses bad values with a
+// message; here they only must do no harm.
 func (c Config) normal() Config {
 	c.AdvBase = min(c.AdvBase, maxBase)
 	c.AdvSkew = min(c.AdvSkew, maxBase)
 	if c.AdvBase == 0 {
 		c.AdvSkew = max(c.AdvSkew, 1)
 	}
-	c.PreemptDelay = max(c.PreemptDelay, 0)
+	c.PreemptDelay, c.ClaimDelay = max(c.PreemptDelay, 0), max(c.ClaimDelay, 0)
 	switch {
 	case c.DeadRatio >= minDeadRatio && c.DeadRatio <= maxDeadRatio:
 	case c.DeadRatio > 0 && c.DeadRatio < minDeadRatio:
 		c.DeadRatio = minDeadRatio
-	default: // unset, NaN, or a lease that outlives a peer's patience
+	default: // unset, NaN, or a lease longer than a peer waits
 		c.DeadRatio = maxDeadRatio
 	}
 	return c

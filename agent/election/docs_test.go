@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestDivergencesNameRealTests: every proof that docs/divergences.md names exists, as
-// `DIR: TestName` or `story: NAME` for a transcript of this package.
+// Every test that docs/divergences.md names exists, as `DIR: TestName` or `story: NAME` for a transcript of this
+// package.
 func TestDivergencesNameRealTests(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/divergences.md")

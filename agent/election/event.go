@@ -4,76 +4,80 @@ package election
 
 import "net/netip"
 
-// Event is something that happened: one of the types of this file.
+// Event is an input of the machine: one of the types below.
 type Event interface{ event() }
 
-// Up says that all the group needs is there: interface, link, address, data plane,
-// permission. INIT becomes BACKUP; elsewhere it has no effect.
+// Up means that everything the group needs is available: interface, link, address, data plane,
+// permission. INIT becomes BACKUP; other states do not change.
 type Up struct{ Reason Reason }
 
-// Down says that something is missing. The group is in INIT at once, silently.
+// Down means that something is missing. The group enters INIT at once, without a goodbye.
 type Down struct{ Reason Reason }
 
-// Advert is an authentic foreign advertisement. It never promotes by itself: the next
-// Tick decides, on the newest one.
+// Advert is an authentic advertisement of another node. It never promotes by itself: the next Tick decides
+// on the newest one.
 type Advert struct {
 	At  Instant // kernel receive time
 	Src netip.Addr
 	Priority
-	Aware      bool   // the source is known to mean its demote byte; see Superior
-	DemoteEver bool   // the source has ever sent a demote byte other than 0
-	Yielded    bool   // the kernel yielded because of it
-	Generation uint64 // of the kernel's role entry when it was received
+	Aware      bool   // the source is known to use the demote byte; see Superior
+	DemoteEver bool   // the source has sent a demote byte other than 0
+	Yielded    bool   // the kernel yielded to it
+	Generation uint64 // of the kernel's role entry at that time
 }
 
-// Yielded says that the kernel's record shows a yield of this generation (or a later
-// one) that no Advert explained.
+// Yielded means that the kernel yielded this generation, or a later one, without an Advert that explains it.
 type Yielded struct{ Generation uint64 }
 
-// Tick asks for decisions on time: after each drained batch and at Deadline.
+// Tick makes the machine decide: after each batch of adverts and at Deadline.
 type Tick struct {
-	// Blind says that since the Tick before, the data plane refused adverts of this
-	// group unread for want of budget: that none was heard proves nothing then.
+	// Blind means that since the previous Tick the data plane refused adverts of this group unread,
+	// because their budget was used up: silence is not evidence then.
 	Blind bool
 }
 
-// Sending says that the SendAdvert before it is about to be carried out, with all that
-// came before it done, and that the kernel has just been asked for a yield. What it
-// answers is to be carried out before the send.
+// Sending means that the last SendAdvert is about to be carried out, that all actions before it are done,
+// and that the kernel was just checked for a yield. The actions that it returns come before the send.
 type Sending struct{}
 
-// Sent is the outcome of the SendAdvert before it.
+// Sent is the outcome of the last SendAdvert.
 type Sent struct {
-	T0      Instant // before the first of its packets was handed to the kernel
+	T0      Instant // before its first packet was passed to the kernel
 	Goodbye bool    // as in the SendAdvert
-	OK      bool    // every family was accepted by the kernel
+	OK      bool    // the kernel accepted every frame
+	Partial bool    // not OK: the kernel accepted some frames and refused others
 }
 
-// Demotion tells the sum of all demotions, which may be negative.
+// Demotion sets the total of all demotions, which may be negative.
 type Demotion struct{ Total int }
 
-// Release asks to give the group up in good order: a MASTER says goodbye and speaks on
-// until its successor does or its lease ends, at most 5 s. Ends with Released in INIT.
+// Release leaves the group gracefully: a MASTER sends a goodbye and keeps answering until its successor
+// advertises or its lease ends, at most 5 s. It ends with Released in INIT.
 type Release struct{ Reason Reason }
 
-// Yield asks a MASTER to hand the group over and stay BACKUP: it advertises skew 240, and
-// when an interval later nobody has taken over, says 255/255 once and waits again. Without
-// a successor it stays MASTER. Handover is the answer, to each request that finds none
-// under way and to all that join one.
-type Yield struct {
-	// Force gives the group up even if nobody takes over. It comes back by itself after
-	// twice the master-down time if nobody has taken over by then.
+// HandOver makes a MASTER hand the group over and stay BACKUP: it advertises skew 240, and if no node has
+// taken over an interval later, sends one goodbye (255/255) and waits again. Without a successor it stays
+// MASTER. One HandoverResult answers this request and all that join it.
+type HandOver struct {
+	// Force releases the group even if no node takes over. It returns after twice the master-down time
+	// if no node has taken over by then.
 	Force bool
-	// Wait is for a node that is demoted already (maintenance): its priority is left to
-	// its Demotion, and so is whether it preempts afterwards.
+	// Wait is for a node that is already demoted (maintenance): priority and later preemption depend
+	// on its Demotion alone.
 	Wait bool
 }
 
-// Stay withdraws a Yield with Wait under way, and no other: the node is not to be relieved after all.
-// The Demotion that goes with it comes before.
+// Stay withdraws a running HandOver with Wait, and no other. The changed Demotion comes before it.
 type Stay struct{}
 
-// Reconfigure changes the configuration and keeps the state.
+// Reach reports which families and peers this node can send to. The zero value means all of them. See
+// reach.go.
+type Reach struct {
+	Impaired bool // some cannot be reached; adverts go to the others
+	Mute     bool // none can be reached
+}
+
+// Reconfigure replaces the configuration and keeps the state.
 type Reconfigure struct{ Config }
 
 func (Up) event()          {}
@@ -85,6 +89,7 @@ func (Sending) event()     {}
 func (Sent) event()        {}
 func (Demotion) event()    {}
 func (Release) event()     {}
-func (Yield) event()       {}
+func (HandOver) event()    {}
 func (Stay) event()        {}
+func (Reach) event()       {}
 func (Reconfigure) event() {}

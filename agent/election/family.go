@@ -14,7 +14,7 @@ const (
 	IPv6
 )
 
-// String is the family's name, or "" for none.
+// String returns the name, or "" for FamilyNone.
 func (f Family) String() string {
 	switch f {
 	case IPv4:
@@ -26,8 +26,8 @@ func (f Family) String() string {
 	}
 }
 
-// FamilyOf is the family of an advert from a. An address that is none counts as IPv4,
-// whose senders may have no address.
+// FamilyOf returns the family of an advert from a. An invalid address counts as IPv4, since an IPv4 sender
+// may have no address.
 func FamilyOf(a netip.Addr) Family {
 	if a.Is6() && !a.Is4In6() {
 		return IPv6
@@ -35,12 +35,12 @@ func FamilyOf(a netip.Addr) Family {
 	return IPv4
 }
 
-// LastAdvert is when an advert of one family was last heard, from whom, and what it said.
+// LastAdvert is the last advert that was heard in one family.
 type LastAdvert struct {
 	At  Instant
 	Src netip.Addr
 	Priority
-	Ever bool // false: none was
+	Ever bool // false if none was heard
 }
 
 func (m *Machine) noteFamily(a Advert) {
@@ -50,15 +50,14 @@ func (m *Machine) noteFamily(a Advert) {
 	}
 }
 
-// silent is the family of a dual-stack group that is not heard while the other one is.
-// The BSDs keep a timer for each and become MASTER by the silent one, so that a filter
-// for one family makes the group flap; here either restarts the only timer, and the
-// silent one is named.
+// silent returns the family of a dual-stack group in which nothing is heard while the other family is
+// heard. The BSDs have a timer per family and become MASTER when one is silent, so that a filter for one
+// family makes the group flap. Here both families restart the same timer, and the silent one is reported.
 func (m *Machine) silent() Family {
 	if !m.cfg.DualStack || m.state == Init {
 		return FamilyNone
 	}
-	// A demoted master may speak less often than every master-down time.
+	// The interval of a demoted master may be longer than the master-down time.
 	patience := max(m.downTime(), downRatio*m.rhythm)
 	for i, f := range m.families {
 		other := m.families[1-i]

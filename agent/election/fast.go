@@ -7,36 +7,33 @@ import (
 	"time"
 )
 
-// Fast mode, advbase 0: an advert every advskew/256 s. The BSDs have no rule for it that
-// serves (OpenBSD waits three of its *own* intervals), so this one is ours:
+// Fast mode, advbase 0, has an advert every advskew/256 s. The BSDs have no suitable rule (OpenBSD waits three of
+// its *own* intervals), so vipd has its own:
 //
-//   - A BACKUP waits three intervals of the master, as the master states them. That is
-//     never less than the master's own lease, whatever either of them is configured to.
-//   - Then comes its rank: advskew/256 s, so that of two backups the better one speaks
-//     while the other still waits. Backups of equal advskew are told apart by up to half
-//     a step, hashed from node and master; if that is too close, the tie rule parts them.
-//   - As long as nobody was heard, the master may be slower than we are (demoted, or
-//     with an advbase of 1): it is waited for as if its interval were a second, or what
-//     it was when it was last heard, if that is longer.
-//   - What the clock was not watched for is looked at again for one such interval.
+//   - A BACKUP waits three intervals of the master, as stated by the master. That is never less than the master's
+//     lease, whatever the configuration of either node.
+//   - It then waits for its rank, advskew/256 s, so that the better of two backups advertises while the other still
+//     waits. Backups with the same advskew differ by up to half a step, hashed from node and master; if that is too
+//     close, the tie rule separates them.
+//   - While no master was heard, it may be slower than this node (demoted, or with advbase 1): the assumed interval is
+//     one second, or the last one heard if that is longer.
+//   - A decision that was not watched is postponed by one such interval.
 //
-// Why one owner holds (I1). A master's lease ends dead_ratio <= 3 of the intervals it last
-// stated after its last send, less a hundredth; a backup that heard that advert waits three
-// of the same intervals after hearing it, and its rank. So the lease is over first, between
-// nodes of advbase 0 of any advskew, and with an advbase of 1 on either side: an advbase-1
-// backup waits three seconds, and an advbase-1 master's interval is a second or more while
-// its lease is three at most. A backup that missed the advert in which the interval grew
-// wakes early: that is the case of a lost advert, and ends with the claim's flight if the
-// claim is superior, else with the master's next advert.
+// Why there is one owner (I1): a master's lease ends dead_ratio <= 3 of its last stated intervals after its last send,
+// minus one hundredth. A backup that received that advert waits three of the same intervals from its receipt, plus its
+// rank. So the lease ends first between nodes with advbase 0 and any advskew, and also if one of them has advbase 1: an
+// advbase-1 backup waits three seconds, and an advbase-1 master has an interval of at least one second and a lease of
+// at most three. A backup that missed the advert in which the interval grew takes over early. That is the case of a
+// lost advert, and it ends when the claim arrives, if that is superior, or else with the master's next advert.
 
 const (
 	rankStep    = time.Second / 256
 	unknownBeat = time.Second
-	// minTieRange: half of a few milliseconds is less than the wake-up of two agents.
+	// minTieRange: half of a few milliseconds is less than the wake-up time of two agents.
 	minTieRange = 20 * time.Millisecond
 )
 
-// beat is the interval in which a BACKUP counts: its own, or in fast mode the master's.
+// beat returns the interval that a BACKUP counts in: its own, or in fast mode the master's.
 func (m *Machine) beat() time.Duration {
 	switch {
 	case m.cfg.AdvBase > 0:
@@ -48,7 +45,7 @@ func (m *Machine) beat() time.Duration {
 	}
 }
 
-// rank is the fast mode's offset among the backups of one master.
+// rank returns the wait of fast mode that orders the backups of one master.
 func (m *Machine) rank() time.Duration {
 	var master netip.Addr
 	if m.inRhythm {
@@ -58,16 +55,16 @@ func (m *Machine) rank() time.Duration {
 	return time.Duration(skew)*time.Microsecond + tieDelay(rankStep, m.cfg.NodeName, master, m.generation)
 }
 
-// keepTime takes the master's interval from the newest advert. A bow-out states none.
-func (m *Machine) keepTime(a Advert) {
+// noteRhythm takes the master's interval from the newest advert, unless that is a goodbye.
+func (m *Machine) noteRhythm(a Advert) {
 	if !a.Goodbye() {
 		m.rhythm, m.inRhythm = a.Interval(), a.At >= m.backup.from
 	}
 }
 
-// allQuiet is when the last lease of all that were heard is over: the newest advert may be
-// that of a faster one while a slower one, which has not heard it, still owns. The lease of
-// an advbase of 1 is the longest that is minded beside fast ones: longer ones are a forger's.
+// allQuiet returns when the leases of all nodes that were heard have ended: the newest advert may be that of a faster
+// node while a slower one, which has not received it, still owns. Leases longer than with advbase 1 are ignored beside
+// fast nodes, since they may be forged.
 func (m *Machine) allQuiet() (at Instant) {
 	for i := range m.speakers {
 		if s := &m.speakers[i]; s.used {
@@ -77,7 +74,7 @@ func (m *Machine) allQuiet() (at Instant) {
 	return at
 }
 
-// tieRange is the interval of which an equal node waits up to one half longer.
+// tieRange returns the interval of which an equal node waits up to one half longer.
 func (m *Machine) tieRange(interval time.Duration) time.Duration {
 	if m.cfg.AdvBase == 0 {
 		interval = max(interval, minTieRange)

@@ -11,12 +11,11 @@ import (
 	"vipd/agent/election"
 )
 
-// fastRate: retries and changes are a millisecond apart at least.
+// fastRate follows from retries and changes that are at least a millisecond apart.
 const fastRate = 1010
 
-// TestFastSegment is TestSegment in fast mode, equal nodes included, and in every other
-// run with a node of advbase 1 among them. The bound on two owners is the same: the
-// flight of one advert, which is a fraction of the interval here.
+// TestFastSegment is TestSegment in fast mode, with equal nodes, and in some runs with a node of advbase 1.
+// The bound on two owners is the same: the flight of one advert, here a fraction of the interval.
 func TestFastSegment(t *testing.T) {
 	t.Parallel()
 	witness := reasons{}
@@ -39,16 +38,16 @@ func TestFastSegment(t *testing.T) {
 		}
 		w.advance(time.Duration(rapid.IntRange(0, 4000).Draw(t, "begun ms")) * time.Millisecond)
 		t.Repeat(w.actions())
-		w.settle(t)
+		w.recover(t)
 	}
 	witness.check(t, 2, life,
 		election.ReasonMasterTimeout, election.ReasonBetterAdvert, election.ReasonEqualAdvert, election.ReasonDemoted,
 		election.ReasonLeaseExpired, election.ReasonGoodbye, election.ReasonPreempt, election.ReasonYield)
 }
 
-// TestFastFailover: the master dies at any moment. One of the others takes over, never
-// two together, and it is the better one if flights and wake-ups differ by less than half
-// a step of the rank; no later than three intervals, its rank, and half a step.
+// When the master dies at any moment, exactly one other node takes over: the better one if flights and
+// wake-ups differ by less than half a step of the rank, after at most three intervals, its rank and half a
+// step.
 func TestFastFailover(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -96,8 +95,7 @@ func TestFastFailover(t *testing.T) {
 	})
 }
 
-// TestFastEquals: of two or three equal nodes one becomes master, whatever the moments,
-// and within a second of the cold start's wait.
+// Of two or three equal nodes exactly one becomes master, within the cold start's wait.
 func TestFastEquals(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -14,7 +14,7 @@ import (
 	"vipd/agent/election"
 )
 
-// script reads events from bytes: any sequence, at any times, true to nothing.
+// script reads events from bytes: any sequence at any times.
 type script struct{ b []byte }
 
 func (s *script) byte() byte {
@@ -51,12 +51,13 @@ func (s *script) config() election.Config {
 		NodeName: "fw1", AdvBase: s.byte() >> (d & 7), AdvSkew: s.byte(), Preempt: c&1 != 0,
 		SendDemote: c&2 != 0, DeadRatio: float64(c>>2) / 16, MasterDown: election.DownRule(d >> 3 & 1),
 		DualStack: d&16 != 0, PreemptDelay: time.Duration(d>>5) * time.Second,
+		ClaimDelay: time.Duration(d>>6) * 10 * time.Second,
 	}
 }
 
 func (s *script) event(m *election.Machine, now election.Instant) election.Event {
 	v := m.View()
-	switch s.byte() % 18 {
+	switch s.byte() % 21 {
 	case 0, 1:
 		return election.Up{Reason: election.ReasonLinkUp}
 	case 2:
@@ -78,7 +79,12 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 	case 6:
 		return election.Yielded{Generation: v.Generation - uint64(s.byte()&1)}
 	case 7, 8, 9:
-		return election.Sent{T0: s.instant(now), Goodbye: (v.Leaving || v.Recorded.Goodbye()) != (s.byte() == 1), OK: s.byte()&3 != 0}
+		return election.Sent{
+			T0:      s.instant(now),
+			Goodbye: (v.Leaving || v.Compared.Goodbye()) != (s.byte() == 1),
+			OK:      s.byte()&3 != 0,
+			Partial: s.byte()&7 == 0,
+		}
 	case 10:
 		return election.Demotion{Total: (int(s.byte()) - 100) << (s.byte() & 31)}
 	case 11:
@@ -94,16 +100,25 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 		if flags&12 == 12 {
 			return election.Stay{}
 		}
-		return election.Yield{Force: flags&1 != 0, Wait: flags&2 != 0}
+		return election.HandOver{Force: flags&1 != 0, Wait: flags&2 != 0}
 	case 16:
 		return election.Sending{}
+	case 17:
+		return election.AwaitChecks{Until: s.instant(now)}
+	case 18:
+		return election.Restore{Kept: election.Kept{
+			YieldUntil: s.instant(now), Said: s.priority(), FailUntil: s.instant(now), FailWait: time.Duration(s.instant(now)),
+		}}
+	case 19:
+		flags := s.byte()
+		return election.Reach{Impaired: flags&3 != 0, Mute: flags&3 == 3}
 	default:
 		return election.Tick{}
 	}
 }
 
-// FuzzStep: whatever happens, in whatever order, Step does not panic, keeps its promises
-// about its answers, gives the same ones twice, and asks for a later Tick after a Tick.
+// For any events in any order, Step does not panic, returns valid actions, returns the same actions twice, and
+// has a later deadline after a Tick.
 func FuzzStep(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 1, 0, 0, 14, 12, 3, 14, 0, 3, 3, 7, 0, 0, 0, 0, 0, 1})
@@ -138,7 +153,7 @@ func FuzzStep(f *testing.F) {
 			out := m.Step(now, ev, nil)
 			again := twin.Step(now, ev, nil)
 			if diff := cmp.Diff(out, again, cmpopts.EquateComparable(netip.Addr{})); diff != "" || m.View() != twin.View() {
-				t.Fatalf("%T: same calls, other answers:\n%s", ev, diff)
+				t.Fatalf("%T: the same calls return different actions:\n%s", ev, diff)
 			}
 			checkAnswers(t, ev, before, m.View(), out)
 			if _, tick := ev.(election.Tick); tick {
@@ -154,7 +169,7 @@ func checkProgress(t *testing.T, m, twin *election.Machine, now election.Instant
 	if !ok || at > now {
 		return
 	}
-	// The machine's time may be ahead of a now that went back; once more, in its own time.
+	// The machine's time may be ahead of a now that went back: tick again at its own time.
 	m.Step(at, election.Tick{}, nil)
 	twin.Step(at, election.Tick{}, nil)
 	if again, ok := m.Deadline(); ok && again <= at {
@@ -162,7 +177,7 @@ func checkProgress(t *testing.T, m, twin *election.Machine, now election.Instant
 	}
 }
 
-// checkAnswers holds the actions of one Step to their order.
+// checkAnswers checks the order of the actions of one Step.
 func checkAnswers(t *testing.T, ev election.Event, before, after election.View, out []election.Action) {
 	t.Helper()
 	fail := func(why string) { t.Fatalf("%T in %+v: %s: %#v", ev, before, why, out) }
@@ -171,7 +186,8 @@ func checkAnswers(t *testing.T, ev election.Event, before, after election.View, 
 	for _, a := range out {
 		switch a := a.(type) {
 		case election.SetRole:
-			if a.Generation < generation || a.State == election.Master && a.Lease == 0 && a.Generation == generation && before.Lease != 0 {
+			if a.Generation < generation ||
+				a.State == election.Master && a.Lease == 0 && a.Generation == generation && before.Lease != 0 {
 				fail("role goes back")
 			}
 			generation, fenced = a.Generation, a.State
@@ -204,44 +220,45 @@ func checkAnswers(t *testing.T, ev election.Event, before, after election.View, 
 	}
 	checkHandover(t, ev, before, after, out)
 	if sends > 1 || changes > 1 || state != after.State || generation > after.Generation {
-		fail("too much, or not what the view says")
+		fail("too many actions, or they contradict the view")
 	}
 	if after.Expired && sends > 0 {
 		fail("sends under an expired lease")
 	}
 }
 
-// checkHandover: each Yield is answered once, at once or when it ends.
+// checkHandover checks that each HandOver has one result, at once or when it ends.
 func checkHandover(t *testing.T, ev election.Event, before, after election.View, out []election.Action) {
 	t.Helper()
 	want, got := 0, 0
-	_, asked := ev.(election.Yield)
-	if before.Yielding && !after.Yielding || asked && !after.Yielding {
+	_, asked := ev.(election.HandOver)
+	if before.HandingOver && !after.HandingOver || asked && !after.HandingOver {
 		want = 1
 	}
 	for _, a := range out {
-		if h, ok := a.(election.Handover); ok {
+		if h, ok := a.(election.HandoverResult); ok {
 			got++
 			lost := after.State != election.Master
-			if h.Outcome == election.HandedOver && (!lost || !before.Yielding) || h.Outcome == election.NotTaken && lost ||
+			if h.Outcome == election.HandedOver && (!lost || !before.HandingOver) || h.Outcome == election.NotTaken && lost ||
 				h.Outcome == election.GivenUp && after.State != election.Backup || h.Took < 0 {
 				t.Fatalf("%T in %+v: %+v, and then %+v", ev, before, h, after)
 			}
 		}
 	}
-	if got != want || after.Yielding && after.State != election.Master {
+	if got != want || after.HandingOver && after.State != election.Master {
 		t.Fatalf("%T in %+v: want %d answers, got %d: %#v", ev, before, want, got, out)
 	}
 }
 
-// checkAdopted: what was left is gone on with if it is alive, and else taken back first.
+// checkAdopted checks that a valid lease is continued and that anything else is withdrawn first.
 func checkAdopted(t *testing.T, v election.View, from election.Adopted, now election.Instant, out []election.Action) {
 	t.Helper()
 	alive := from.State == election.Master && now < from.Lease && !from.Yielded
-	if alive != (v.State == election.Master) || v.Generation != from.Generation || alive && (len(out) > 0 || v.Next > now || v.Lease != from.Lease) {
+	if alive != (v.State == election.Master) || v.Generation != from.Generation ||
+		alive && (len(out) > 0 || v.Next > now || v.Lease != from.Lease) {
 		t.Fatalf("adopted %+v: %+v, %#v", from, v, out)
 	}
 	if role, ok := append(out, nil)[0].(election.SetRole); !alive && (!ok || role.State != election.Backup) {
-		t.Fatalf("adopted %+v: the kernel is not told first: %#v", from, out)
+		t.Fatalf("adopted %+v: the role does not come first: %#v", from, out)
 	}
 }

@@ -2,36 +2,44 @@
 
 package election
 
-// handover is a Yield under way: first a priority that any peer with preemption beats,
-// then, for peers without, one bow-out; the addresses are spoken for until the very
-// advert of the successor.
+// handover is the state of a running HandOver: first a priority that every peer with preemption beats, then one goodbye
+// for peers without it. This node answers until the successor's advert.
 type handover struct {
-	on    bool
-	over  bool // nobody came: our own priority comes back with the next advert
-	force bool
-	wait  bool
-	since Instant
-	asked Instant // the peers had an interval to take over by then; 0 = not told yet
-	until Instant // phaseBowed: no successor will come after this
-	said  bool    // the goodbye is out
-	gave  bool    // given up
+	on      bool
+	over    bool // no node took over: our own priority returns with the next advert
+	force   bool
+	wait    bool
+	auto    bool // without a request: the group is offered, see reach.go
+	since   Instant
+	asked   Instant // then the peers had an interval to take over; 0 = not advertised yet
+	until   Instant // phaseGoodbye: no successor is expected after this
+	said    bool    // the goodbye was sent
+	givenUp bool    // released without a successor
 }
 
-// priority is what to advertise: the configured one under all demotions, or, while the
-// operator hands over, skew 240 at least.
+// byOperator reports whether a HandOver without Wait is running.
+func (h *handover) byOperator() bool { return h.on && !h.wait && !h.auto }
+
+// priority returns the priority to advertise: the configured one under all demotions, with skew 240 at least while the
+// operator hands over or a family cannot be reached.
 func (m *Machine) priority() Priority {
 	demotion := m.demotion
-	if h := &m.handover; (h.on || h.over) && !h.wait {
+	if h := &m.handover; (h.on || h.over) && !h.wait && !h.auto {
 		demotion = max(demotion, 0) + MaxSkew
+	}
+	if m.impaired() {
+		demotion = max(demotion, MaxSkew)
 	}
 	return m.cfg.Effective(demotion)
 }
 
-func (m *Machine) handOver(ev Yield, out []Action) []Action {
+func (m *Machine) handOver(ev HandOver, out []Action) []Action {
 	h := &m.handover
 	switch {
 	case m.state != Master || m.phase == phaseLeaving:
-		return append(out, Handover{Outcome: NotMaster})
+		return append(out, HandoverResult{Outcome: NotMaster})
+	case h.auto:
+		h.auto, h.force, h.wait, h.since = false, ev.Force, ev.Wait, m.now
 	case h.on:
 		h.force, h.wait = h.force || ev.Force, h.wait && ev.Wait
 	default:
@@ -40,70 +48,82 @@ func (m *Machine) handOver(ev Yield, out []Action) []Action {
 	m.effective = m.priority()
 	out = m.restate(out)
 	if m.phase == phaseOwning && !m.master.inFlight {
-		m.told()
+		m.noteAsked()
 	}
 	return out
 }
 
-// told notes that the peers have heard what they are asked.
-func (m *Machine) told() {
+// noteAsked notes that the peers were asked by an advert with the handover's priority.
+func (m *Machine) noteAsked() {
 	h, s := &m.handover, &m.master
 	if h.on && h.asked == 0 && s.stated == m.effective {
 		h.asked = s.lastSent.Add(m.effective.Interval())
 	}
 }
 
-// ask follows every advert that was accepted. A bow-out does not renew the lease, so it
-// comes right after an advert that did: the peers have time, and we can go on.
+// ask follows every accepted advert. A goodbye does not renew the lease, so it follows an advert that does: this leaves
+// time for the peers and for resuming.
 func (m *Machine) ask(out []Action) []Action {
-	h, s := &m.handover, &m.master
+	h := &m.handover
 	asked := h.asked > 0 && m.now >= h.asked
-	m.told()
-	if !h.on || !asked {
+	m.noteAsked()
+	switch {
+	case !h.on:
+		return m.offer(out)
+	case !asked:
 		return out
 	}
+	return m.sayGoodbye(out)
+}
+
+// sayGoodbye sends a goodbye and waits for a successor while the lease lasts.
+func (m *Machine) sayGoodbye(out []Action) []Action {
+	h, s := &m.handover, &m.master
 	span := m.span(m.effective)
 	until := min(m.now.Add(m.effective.Interval()), s.lease.Add(-span/4))
 	if until.Sub(m.now) < m.retryTime() {
-		return out // the outcome came late; after the next advert
+		return out // too late for this advert; after the next one
 	}
-	m.phase, h.until, s.saidGoodbye = phaseBowed, until, false
-	out = m.record(yieldToAnybody(), out)
-	return m.bowOut(out)
+	m.phase, h.until, s.saidGoodbye = phaseGoodbye, until, false
+	out = m.setPriority(yieldToAll(), out)
+	return m.sendGoodbye(out)
 }
 
-// bowing reports whether the SendAdvert in flight is a bow-out.
-func (m *Machine) bowing() bool { return m.phase == phaseLeaving || m.phase == phaseBowed }
+// sayingGoodbye reports whether the SendAdvert in flight is a goodbye.
+func (m *Machine) sayingGoodbye() bool { return m.phase == phaseLeaving || m.phase == phaseGoodbye }
 
-func (m *Machine) tickBowed(out []Action) []Action {
+func (m *Machine) tickGoodbye(out []Action) []Action {
 	s := &m.master
 	switch {
 	case m.now >= m.handover.until:
 		return m.notTaken(out)
 	case !s.saidGoodbye && m.now >= s.nextSend:
-		return m.bowOut(out)
+		return m.sendGoodbye(out)
 	default:
 		return out
 	}
 }
 
-// notTaken ends a handover without a successor. Who heard the bow-out and did not act on
-// it must hear of us again at once.
+// notTaken ends a handover without a successor. Peers that received the goodbye must receive an advert at once.
 func (m *Machine) notTaken(out []Action) []Action {
 	h := &m.handover
 	if h.force {
-		h.gave = true
+		h.givenUp = true
 		out = m.stepDown(ReasonYield, nil, h.until, 0, out)
-		m.backup.grace = m.downTime() // a slower peer has the first turn
+		m.backup.grace = m.downTime() // a slower peer may take over first
 		m.rearm()
 		return out
 	}
+	if h.auto {
+		m.handover = handover{}
+		return m.goOn(out)
+	}
 	out = append(out, m.outcome(NotTaken, nil))
 	h.on, h.over = false, true
-	return m.rise(out)
+	return m.goOn(out)
 }
 
-// stay ends a handover that only waits. The priority is the demotion's, as it was all along.
+// stay ends a handover that only waits. The priority depends on the demotion, as before.
 func (m *Machine) stay(out []Action) []Action {
 	if h := &m.handover; !h.on || !h.wait {
 		return out
@@ -111,23 +131,23 @@ func (m *Machine) stay(out []Action) []Action {
 	out = append(out, m.outcome(Withdrawn, nil))
 	m.handover = handover{}
 	m.effective = m.priority()
-	if m.phase == phaseBowed {
-		return m.rise(out)
+	if m.phase == phaseGoodbye {
+		return m.goOn(out)
 	}
 	return out
 }
 
-// rise follows a bow-out that nobody acted on.
-func (m *Machine) rise(out []Action) []Action {
+// goOn continues as owner after a goodbye without a successor.
+func (m *Machine) goOn(out []Action) []Action {
 	s := &m.master
 	m.phase, s.inFlight = phaseOwning, false
 	if m.now >= s.lease {
 		return m.expire(out)
 	}
-	return m.seeOffRival(m.send(out))
+	return m.announceAfterRival(m.send(out))
 }
 
-// forgetHandover takes the request's priority back, when the next advert is due anyway.
+// forgetHandover restores the priority of before a handover, when the next advert is due.
 func (m *Machine) forgetHandover() {
 	if m.handover.over {
 		m.handover = handover{}
@@ -135,14 +155,13 @@ func (m *Machine) forgetHandover() {
 	}
 }
 
-// endHandover is for a MASTER that leaves its state, or stops waiting for a successor
-// because it leaves for good.
+// endHandover ends the handover of a MASTER that leaves its state or the group.
 func (m *Machine) endHandover(to State, reason Reason, cause *Advert, out []Action) []Action {
 	h := &m.handover
-	if h.on {
+	if h.on && !h.auto {
 		outcome := HandedOver
 		switch {
-		case h.gave:
+		case h.givenUp:
 			outcome = GivenUp
 		case to == Init || reason == ReasonSendFailed:
 			outcome = NotMaster
@@ -154,10 +173,62 @@ func (m *Machine) endHandover(to State, reason Reason, cause *Advert, out []Acti
 	return out
 }
 
-func (m *Machine) outcome(o Outcome, cause *Advert) Handover {
-	h := Handover{Outcome: o, Goodbye: m.handover.said, Took: m.now.Sub(m.handover.since)}
+func (m *Machine) outcome(o Outcome, cause *Advert) HandoverResult {
+	h := HandoverResult{Outcome: o, Goodbye: m.handover.said, Took: m.now.Sub(m.handover.since)}
 	if o == HandedOver && cause != nil {
 		h.Successor = cause.Src
 	}
 	return h
+}
+
+// release begins to leave the group. Only an owner sends a goodbye: that of another node would make a third node take
+// over from the true master.
+func (m *Machine) release(reason Reason, out []Action) []Action {
+	s := &m.master
+	switch {
+	case m.state == Init:
+		m.restamp(reason)
+		return append(out, Released{Reason: reason})
+	case m.phase == phaseLeaving:
+		s.leaveReason = reason
+		return out
+	case m.phase != phaseOwning && m.phase != phaseGoodbye || m.now >= s.lease:
+		out = m.toInit(reason, nil, m.now, out)
+		return append(out, Released{Reason: reason})
+	}
+	said := m.phase == phaseGoodbye && (s.saidGoodbye || s.inFlight)
+	out = m.endHandover(Init, reason, nil, out)
+	m.phase = phaseLeaving
+	s.leaveReason, s.leaveAt = reason, min(s.lease, m.now.Add(handoverTime))
+	out = m.setPriority(yieldToAll(), out)
+	if said {
+		return out
+	}
+	return m.sendGoodbye(out)
+}
+
+func (m *Machine) sendGoodbye(out []Action) []Action {
+	s := &m.master
+	s.inFlight = true
+	s.nextSend = m.now.Add(m.retryTime())
+	return append(out, SendAdvert{Priority: GoodbyePriority(), Goodbye: true})
+}
+
+func (m *Machine) tickLeaving(out []Action) []Action {
+	s := &m.master
+	switch {
+	case m.now >= s.leaveAt:
+		return m.released(nil, s.leaveAt, out)
+	case !s.saidGoodbye && m.now >= s.nextSend:
+		return m.sendGoodbye(out)
+	default:
+		return out
+	}
+}
+
+// released ends a Release: a successor advertises, or none is expected.
+func (m *Machine) released(cause *Advert, due Instant, out []Action) []Action {
+	reason := m.master.leaveReason
+	out = m.toInit(reason, cause, due, out)
+	return append(out, Released{Reason: reason})
 }

@@ -7,18 +7,20 @@ import (
 	"time"
 )
 
-// Hold says why a group does not preempt although it might.
+// Hold is why a group does not preempt.
 type Hold uint8
 
-// What keeps a group from preempting.
+// Reasons against preemption.
 const (
 	HoldNone       Hold = iota
 	HoldStartup         // Config.PreemptDelay since the start is not over
-	HoldYield           // the operator handed the group to the master there is
-	HoldSendFailed      // our last advert could not be sent: nobody gains by another try
+	HoldYield           // the operator handed the group over to the present master
+	HoldSendFailed      // the last advert could not be sent: another attempt would not help
+	HoldChecks          // a health check has no verdict yet; see AwaitChecks
+	HoldClaimDelay      // Config.ClaimDelay since the start or last link up is not over: no claim at all
 )
 
-// String is for people.
+// String returns the name in JSON.
 func (h Hold) String() string {
 	switch h {
 	case HoldNone:
@@ -29,43 +31,47 @@ func (h Hold) String() string {
 		return "yield"
 	case HoldSendFailed:
 		return "send_failed"
+	case HoldChecks:
+		return "checks"
+	case HoldClaimDelay:
+		return "claim_delay"
 	default:
 		return "invalid"
 	}
 }
 
 const (
-	// yieldHold is how long a successor is left in peace at most.
+	// yieldHold is how long a successor is not preempted at most.
 	yieldHold = 10 * time.Minute
-	// maxFailureHold is how long a living master is at most, by a node whose sends fail.
+	// maxFailureHold is how long a node whose sends fail does not preempt at most.
 	maxFailureHold = time.Minute
 )
 
-// failures keeps a node whose adverts cannot be sent from trying again, addresses and
-// hooks and all, on every advert of a worse master: for an interval, and then for twice
-// as long each time, until one could be sent. Nobody else's silence or goodbye waits.
+// failures prevents a node whose adverts cannot be sent from claiming again, with addresses and hooks, at every
+// advert of a worse master: for an interval, and twice as long after each failure, until a send succeeds. Takeovers
+// after silence or a goodbye do not wait.
 type failures struct {
 	until Instant
 	wait  time.Duration
 }
 
-func (m *Machine) sendsFail() {
+func (m *Machine) noteSendFailed() {
 	f := &m.failures
 	f.wait = min(max(2*f.wait, m.cfg.interval()), maxFailureHold)
 	f.until = m.now.Add(f.wait)
 }
 
-// hold remembers to whom the group was handed over: it is not taken back until that
-// master falls silent or says goodbye, or time is up.
+// hold is the successor of a handover: this node does not preempt it until it is silent, says goodbye, or the time is
+// up.
 type hold struct {
 	until   Instant // 0 = no hold
 	masters [2]netip.Addr
-	said    Priority // by it, last
+	said    Priority // in its last advert
 	heardAt Instant
 }
 
-// holdFor begins the hold after a handover. If the advert is not known that ended it,
-// the next one names the master.
+// holdFor begins the hold after a handover. If the advert that ended it is not known, the next one identifies the
+// master.
 func (m *Machine) holdFor(cause *Advert) {
 	m.hold = hold{until: m.now.Add(yieldHold), heardAt: m.now}
 	if cause != nil {
@@ -73,8 +79,8 @@ func (m *Machine) holdFor(cause *Advert) {
 	}
 }
 
-// note keeps track of the master. Its other family has another address; it is known by
-// stating the same priority.
+// note follows the master's adverts. In the other family it has another address and is recognised by the same
+// priority.
 func (h *hold) note(a Advert) {
 	if h.until == 0 {
 		return
@@ -94,17 +100,112 @@ func (h *hold) note(a Advert) {
 	h.said, h.heardAt = a.Priority, max(h.heardAt, a.At)
 }
 
-// held is what keeps the group from preempting now, and until when at most.
+// held returns what prevents preemption now, and until when at most.
 func (m *Machine) held() (Hold, Instant) {
 	h := &m.hold
+	if end := m.claimDelayEnd(); end > 0 {
+		return HoldClaimDelay, end
+	}
 	if m.now < m.failures.until {
 		return HoldSendFailed, m.failures.until
 	}
 	if m.now < h.until && m.now.Sub(max(h.heardAt, m.backup.from)) <= m.downTime() {
 		return HoldYield, h.until
 	}
+	if m.now < m.awaiting {
+		return HoldChecks, m.awaiting
+	}
 	if end := m.started.Add(m.cfg.PreemptDelay); m.now < end {
 		return HoldStartup, end
 	}
 	return HoldNone, 0
+}
+
+// claimDelay is the time after a start or link up in which the group makes no claim: the switch port may not forward
+// yet (STP listening and learning), so that neither silence nor a worse master is evidence. Only an owner that was
+// heard since then can be known to leave or die.
+type claimDelay struct {
+	on    bool // Config.ClaimDelay counts from since
+	since Instant
+	heard bool // an owner was heard since
+}
+
+// startClaimDelay starts the time of Config.ClaimDelay.
+func (m *Machine) startClaimDelay() {
+	m.delay = claimDelay{on: true, since: m.now}
+}
+
+// claimDelayEnd returns when the claim delay ends; 0 if none is running.
+func (m *Machine) claimDelayEnd() Instant {
+	s := &m.delay
+	if !s.on || m.cfg.ClaimDelay == 0 {
+		return 0
+	}
+	end := s.since.Add(m.cfg.ClaimDelay)
+	if m.now >= end {
+		return 0
+	}
+	return end
+}
+
+// silenceCounts returns when silence is evidence at the earliest; 0 if the master-down time alone decides. An owner
+// that was heard on this link is dead after that time; one that was never heard may exist. Nodes that start together
+// claim in the order of their skews, as without a delay.
+func (m *Machine) silenceCounts() Instant {
+	if s := &m.delay; !s.on || s.heard || m.cfg.ClaimDelay == 0 {
+		return 0
+	}
+	offset := m.rank()
+	if m.cfg.AdvBase > 0 {
+		offset = time.Duration(Priority{AdvSkew: m.cfg.AdvSkew}.micros()) * time.Microsecond
+	}
+	return m.delay.since.Add(m.cfg.ClaimDelay + offset)
+}
+
+// Kept is the part of the holds that outlives the process. The zero value holds nothing. Values are comparable.
+type Kept struct {
+	YieldUntil Instant       // HoldYield ends then; 0 = there is none
+	Successor  [2]netip.Addr // of the handover, by family; invalid = not known yet
+	Said       Priority      // in the successor's last advert
+
+	FailUntil Instant       // HoldSendFailed ends then; 0 = there is none
+	FailWait  time.Duration // length of the present hold; the next is twice as long
+}
+
+// Restore passes the Kept of an earlier process to the machine, before Up or after Adopt. A MASTER ignores it.
+type Restore struct{ Kept }
+
+// AwaitChecks means that health checks have no verdict yet: the group does not preempt until then at most. 0 means that
+// all have one. The Demotion that they cause comes before.
+type AwaitChecks struct{ Until Instant }
+
+func (Restore) event()     {}
+func (AwaitChecks) event() {}
+
+// Kept returns the state to pass to the next process with Restore.
+func (m *Machine) Kept() Kept {
+	var k Kept
+	if h := &m.hold; h.until > 0 {
+		k.YieldUntil, k.Successor, k.Said = h.until, h.masters, h.said
+	}
+	if f := &m.failures; f.wait > 0 {
+		k.FailUntil, k.FailWait = f.until, f.wait
+	}
+	return k
+}
+
+// restore continues the holds of an earlier process. No hold lasts longer than one that begins now, since the values
+// may come from a damaged file.
+func (m *Machine) restore(k Kept) {
+	if m.state == Master {
+		return
+	}
+	if m.now < k.YieldUntil {
+		m.hold = hold{
+			until: min(k.YieldUntil, m.now.Add(yieldHold)), masters: k.Successor, said: k.Said, heardAt: m.now,
+		}
+	}
+	if wait := min(k.FailWait, maxFailureHold); wait > 0 && m.now < k.FailUntil.Add(maxFailureHold) {
+		m.failures = failures{until: min(k.FailUntil, m.now.Add(wait)), wait: wait}
+	}
 }

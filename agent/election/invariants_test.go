@@ -9,7 +9,7 @@ import (
 	"vipd/agent/election"
 )
 
-// check holds the segment to what must be true at every moment.
+// check checks the invariants that hold at every moment.
 func (s *segment) check() {
 	for _, n := range s.nodes {
 		for _, o := range s.nodes[:n.id] {
@@ -17,7 +17,8 @@ func (s *segment) check() {
 		}
 		v := n.m.View()
 		if v.State != n.role.State || v.Generation != n.role.Generation && v.State == election.Master {
-			s.faults("%v: node %d: machine %v/%d, kernel %v/%d", s.time(), n.id, v.State, v.Generation, n.role.State, n.role.Generation)
+			s.faults("%v: node %d: machine %v/%d, kernel %v/%d", s.time(), n.id, v.State, v.Generation, n.role.State,
+				n.role.Generation)
 		}
 		if n.vips != (v.State == election.Master) {
 			s.faults("%v: node %d: %v with addresses %v", s.time(), n.id, v.State, n.vips)
@@ -26,8 +27,7 @@ func (s *segment) check() {
 	}
 }
 
-// checkPair bounds how long two nodes answer both: the flight of one advert. (Of three,
-// two may meet while another two have not parted yet.)
+// checkPair checks that two nodes own at the same time for at most the flight of one advert.
 func (s *segment) checkPair(o *overlap, a, b *node) {
 	switch {
 	case !a.answering() || !b.answering():
@@ -48,16 +48,17 @@ func (n *node) checkRate() {
 	}
 }
 
-// transition checks that there was a cause.
+// transition checks that a transition had its cause.
 func (n *node) transition(t election.Transition) {
 	n.transitions = append(n.transitions, t)
 	fail := func(why string) {
-		n.s.faults("%v: node %d: %v -> %v %v without a cause: %s (cause %+v)", n.s.time(), n.id, t.From, t.To, t.Reason, why, t.Cause)
+		n.s.faults("%v: node %d: %v -> %v %v without a cause: %s (cause %+v)", n.s.time(), n.id, t.From, t.To, t.Reason, why,
+			t.Cause)
 	}
 	if v := n.m.View(); v.State != t.To || v.Reason != t.Reason || v.Since != t.At || t.At != n.s.now || t.Lag < 0 {
 		fail("it contradicts the view")
 	}
-	// And the skew, but a running timer keeps the one it began with.
+	// The skew is not part of it: a running timer keeps the one it began with.
 	down, late := 3*time.Second, election.Priority{AdvBase: n.cfg.AdvBase, AdvSkew: n.cfg.AdvSkew}.Interval()
 	switch {
 	case n.cfg.AdvBase > 0:
@@ -70,6 +71,11 @@ func (n *node) transition(t election.Transition) {
 	if t.To == election.Master && t.Lag > late && n.before.Extensions < 3 {
 		fail("decided on a clock that was not watched")
 	}
+	// A claim before it is known whether the switch port forwards.
+	if t.To == election.Master && t.Reason != election.ReasonGoodbye && n.s.now < n.delayed.Add(n.cfg.ClaimDelay) &&
+		(t.Cause != nil || !n.heard || n.record.At < n.delayed) {
+		fail("too soon after the link came up")
+	}
 	switch t.Reason {
 	case election.ReasonMasterTimeout:
 		if t.Cause == nil && n.heard && n.s.now.Sub(n.record.At) < down {
@@ -79,11 +85,12 @@ func (n *node) transition(t election.Transition) {
 			fail("not the newest advert")
 		}
 	case election.ReasonPreempt:
-		if t.Cause == nil || t.Cause.At < n.record.At || !n.cfg.Preempt || t.Cause.Interval() <= n.m.View().Effective.Interval() {
+		if t.Cause == nil || t.Cause.At < n.record.At || !n.cfg.Preempt ||
+			t.Cause.Interval() <= n.m.View().Effective.Interval() {
 			fail("no newest advert that is worse")
 		}
-		if n.before.Hold == election.HoldStartup && n.s.now < n.before.HoldUntil {
-			fail("too soon after the start")
+		if n.before.Hold != election.HoldNone && n.s.now < n.before.HoldUntil {
+			fail("held back by " + n.before.Hold.String())
 		}
 	case election.ReasonGoodbye:
 		if t.Cause == nil || t.Cause.At < n.record.At || !t.Cause.Goodbye() {
@@ -98,7 +105,8 @@ func (n *node) transition(t election.Transition) {
 			fail("not superior to what the kernel compares with")
 		}
 	case election.ReasonDemoted:
-		if t.To != election.Backup || t.Cause == nil || n.before.Effective == (election.Priority{AdvBase: n.cfg.AdvBase, AdvSkew: n.cfg.AdvSkew}) {
+		if t.To != election.Backup || t.Cause == nil ||
+			n.before.Effective == (election.Priority{AdvBase: n.cfg.AdvBase, AdvSkew: n.cfg.AdvSkew}) {
 			fail("not demoted")
 		}
 	case election.ReasonLeaseExpired:
@@ -107,28 +115,29 @@ func (n *node) transition(t election.Transition) {
 		}
 	case election.ReasonYield:
 		if !n.yields || t.To != election.Backup {
-			fail("nobody asked")
+			fail("without a request")
 		}
 	case election.ReasonSendFailed:
 		if !n.failed {
 			fail("the last send worked")
 		}
-	default: // asked for
+	default: // requested
 		if !n.asked && n.wanted {
-			fail("nobody asked")
+			fail("without a request")
 		}
 	}
 }
 
-// t0gen is the generation the node has, or has just left.
+// t0gen returns the present generation of the node.
 func t0gen(n *node) uint64 { return n.m.View().Generation }
 
-// String is the state of everything, for a failure's message.
+// String returns the state of all nodes, for failure messages.
 func (s *segment) String() string {
 	out := ""
 	for _, n := range s.nodes {
 		v := n.m.View()
-		out += time.Duration(s.now).String() + " " + string(rune('0'+n.id)) + " " + v.State.String() + " " + v.Reason.String() +
+		out += time.Duration(s.now).String() + " " + string(rune('0'+n.id)) + " " + v.State.String() + " " +
+			v.Reason.String() +
 			" since " + time.Duration(v.Since).String() + " lease " + time.Duration(v.Lease).String() + "\n"
 		for _, t := range n.transitions {
 			out += "    " + describe(t) + " at " + time.Duration(t.At).String() + "\n"

@@ -4,53 +4,70 @@ package election
 
 import "time"
 
-// Machine is the election of one group on one node. Use New. Not safe for concurrent use.
+// Machine is the election of one group on one node. Create it with New or Adopt. It is not safe for concurrent use.
 type Machine struct {
 	cfg       Config
 	demotion  int
 	effective Priority // what the next advert states
+	now       Instant
 
-	now        Instant
-	state      State
-	phase      phase
-	reason     Reason
-	since      Instant
-	generation uint64
-
-	started    Instant // Config.PreemptDelay counts from here
-	watched    Instant // when the group last left INIT
-	blindUntil Instant // until then silence is no evidence
-	hold       hold
-	failures   failures
-	handover   handover
-
-	heard      Advert // the newest foreign advert, in any state
-	known      bool   // heard is one
-	speakers   speakers
-	extensions int // how often a late decision was put off
-	families   [2]LastAdvert
-	rhythm     time.Duration // interval of the newest advert that is no bow-out; 0 = none yet
-	inRhythm   bool          // it was heard since listening began
-
-	pace Instant // adverts out of turn are spaced by it, across terms as MASTER
+	condition
+	restraints
+	received
+	handover handover
+	reach    Reach
+	pace     Instant // spaces extra adverts, also across terms as MASTER
 
 	backup backup
 	master master
 }
 
-// New makes a Machine in INIT, reason startup. generation is the highest one this group
-// has used in the data plane; the first promotion is the next.
+// condition is the state and how the machine got there.
+type condition struct {
+	state      State
+	phase      phase
+	reason     Reason
+	since      Instant
+	generation uint64
+	extensions int // how often a late decision was postponed
+}
+
+// restraints are what delays or prevents a takeover.
+type restraints struct {
+	started    Instant // Config.PreemptDelay counts from here
+	watched    Instant // when the group last left INIT
+	blindUntil Instant // until then silence is not evidence
+	awaiting   Instant // waits for verdicts of checks until then; see AwaitChecks
+	delay      claimDelay
+	hold       hold
+	failures   failures
+}
+
+// received is what is known about the adverts of other nodes.
+type received struct {
+	heard    Advert // the newest one, in any state
+	known    bool   // heard is valid
+	speakers speakers
+	families [2]LastAdvert
+	rhythm   time.Duration // interval of the newest advert except goodbyes; 0 = none yet
+	inRhythm bool          // it was heard since BACKUP began
+}
+
+// New returns a Machine in INIT with reason startup. generation is the highest one that the group has used in the
+// data plane; the first promotion uses the next.
 func New(cfg Config, at Instant, generation uint64) *Machine {
 	m := &Machine{
-		cfg: cfg.normal(), now: at, state: Init, reason: ReasonStartup,
-		since: at, generation: generation, started: at, watched: at,
+		cfg: cfg.normal(), now: at,
+		condition:  condition{state: Init, reason: ReasonStartup, since: at, generation: generation},
+		restraints: restraints{started: at, watched: at},
 	}
 	m.effective = m.priority()
+	m.startClaimDelay()
 	return m
 }
 
-// Step tells the machine that ev happened and that it is now at. It appends what to do
-// to out. An at before that of an earlier call counts as the latest so far.
+// Step passes an event and the present time to the machine and appends the actions to out. A time before that of
+// an earlier call counts as the latest so far.
 func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
 	m.now = max(m.now, at)
 	switch ev := ev.(type) {
@@ -73,20 +90,26 @@ func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
 		m.demotion = min(max(ev.Total, -demotionLimit), demotionLimit)
 		m.effective = m.priority()
 		return m.restate(out)
-	case Yield:
+	case HandOver:
 		return m.handOver(ev, out)
 	case Stay:
 		return m.stay(out)
 	case Release:
 		return m.release(ev.Reason, out)
+	case AwaitChecks:
+		m.awaiting = ev.Until
+	case Restore:
+		m.restore(ev.Kept)
+	case Reach:
+		return m.reached(ev, out)
 	case Reconfigure:
 		return m.reconfigure(ev.normal(), out)
 	}
 	return out
 }
 
-// Deadline is when the machine next wants a Tick. It reports false when only an event
-// can change anything. It may lie in the past: then a Tick is due at once.
+// Deadline returns when the next Tick is due, which may be in the past. It returns false if only another event can
+// change anything.
 func (m *Machine) Deadline() (Instant, bool) {
 	at, why := m.next()
 	return at, why != WaitNone
@@ -96,11 +119,14 @@ func (m *Machine) up(reason Reason, out []Action) []Action {
 	if m.state != Init {
 		return out
 	}
-	m.watched, m.failures = m.now, failures{}
+	m.watched = m.now
 	if reason == ReasonStartup {
 		m.started = m.now
 	}
-	m.listen(m.now, 0)
+	if reason == ReasonStartup || reason == ReasonLinkUp {
+		m.startClaimDelay()
+	}
+	m.await(m.now, 0)
 	out = append(out, SetRole{State: Backup, Generation: m.generation})
 	return m.enter(Backup, reason, nil, m.now, out)
 }
@@ -113,7 +139,7 @@ func (m *Machine) down(reason Reason, out []Action) []Action {
 	case m.phase == phaseLeaving:
 		return m.released(nil, m.now, out)
 	default:
-		return m.retire(reason, nil, m.now, out)
+		return m.toInit(reason, nil, m.now, out)
 	}
 }
 
@@ -128,43 +154,47 @@ func (m *Machine) tick(out []Action) []Action {
 	}
 }
 
-// advert records what was heard and, while MASTER, yields to it.
+// advert stores a received advert and, as MASTER, yields to a superior one.
 func (m *Machine) advert(a Advert, out []Action) []Action {
-	a.At = min(a.At, m.now) // two clocks read in the wrong order are no evidence from the future
+	a.At = min(a.At, m.now) // the two clocks may be read in the wrong order
 	newest := !m.known || a.At >= m.heard.At
 	before := m.noteSpeaker(a)
 	if newest {
 		m.heard, m.known = a, true
-		m.keepTime(a)
+		m.noteRhythm(a)
 	}
 	m.noteFamily(a)
 	switch m.state {
 	case Backup:
 		if newest {
-			m.hear(a, before)
+			m.evidence(a, before)
 		}
 	case Master:
 		return m.challenge(a, out)
-	case Init: // passes all checks, changes nothing
+	case Init: // nothing to decide
 	}
 	return out
 }
 
 func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
 	before := m.span(m.effective)
+	delayed := m.cfg.ClaimDelay != cfg.ClaimDelay
 	m.cfg = cfg
-	m.pace = min(m.pace, m.now.Add(sendBurst*cfg.spacing())) // owed by the old spacing
+	m.pace = min(m.pace, m.now.Add(sendBurst*cfg.spacing())) // counted with the old spacing
 	m.effective = m.priority()
-	// A lot drawn for a longer interval would outlast that of the master it is to preempt.
+	// A tie delay for a longer interval could be longer than the master's present interval.
 	m.backup.tie = min(m.backup.tie, m.tieRange(cfg.interval())/2)
+	if m.state == Backup && delayed {
+		m.rearm()
+	}
 	if m.state == Master {
-		// Peers that have not heard the new values yet wait as the old ones said.
+		// Peers that have not received the new values wait according to the old ones.
 		m.master.cap = min(before, m.span(m.effective))
 	}
 	return m.restate(out)
 }
 
-// span is D for an advert stating p, see Config.span.
+// span returns D for an advert stating p, see Config.span.
 func (m *Machine) span(p Priority) time.Duration {
 	d := m.cfg.span(p)
 	if m.state == Master && m.master.cap > 0 {
@@ -173,8 +203,8 @@ func (m *Machine) span(p Priority) time.Duration {
 	return d
 }
 
-// retire leaves BACKUP or MASTER for INIT. The kernel is told first.
-func (m *Machine) retire(reason Reason, cause *Advert, due Instant, out []Action) []Action {
+// toInit leaves BACKUP or MASTER for INIT, first in the kernel.
+func (m *Machine) toInit(reason Reason, cause *Advert, due Instant, out []Action) []Action {
 	out = append(out, SetRole{State: Init, Generation: m.generation})
 	if m.state == Master {
 		out = append(out, RemoveVIPs{})
@@ -182,7 +212,7 @@ func (m *Machine) retire(reason Reason, cause *Advert, due Instant, out []Action
 	return m.enter(Init, reason, cause, due, out)
 }
 
-// enter changes the state; what fences the change is in out already.
+// enter changes the state. The actions that fence the change are already in out.
 func (m *Machine) enter(to State, reason Reason, cause *Advert, due Instant, out []Action) []Action {
 	from := m.state
 	m.state, m.extensions = to, 0
@@ -191,13 +221,18 @@ func (m *Machine) enter(to State, reason Reason, cause *Advert, due Instant, out
 		From: from, To: to, Reason: reason, At: m.now, Cause: cause,
 		Lag: max(m.now.Sub(due), 0),
 	})
-	if to == Master {
+	switch to {
+	case Master:
 		m.hold = hold{}
 		return out
+	case Init:
+		m.failures = failures{} // a new link or start follows
+	case Backup:
 	}
 	out = m.endHandover(to, reason, cause, out)
 	m.phase = phaseNone
 	m.master = master{}
+	m.effective = m.priority() // partial sends of the MASTER no longer count
 	return out
 }
 

@@ -4,42 +4,67 @@ package election
 
 import "time"
 
-// master is what a group in MASTER has said and owes.
+// master is the state of a group in MASTER.
 type master struct {
-	recorded  Priority // what the data plane compares with
-	stated    Priority // of the last SendAdvert
-	inFlight  bool     // its outcome is not known yet
-	failing   bool     // the last send failed
+	permit
+	sends
+	announcing
+	leaving
+
+	deposes bool // the claim deposes a living owner
+	blind   bool // adverts were refused unread since our last advert
+	adopted bool // an earlier process added the addresses
+}
+
+// permit is what the data plane holds.
+type permit struct {
+	recorded  Priority // the one that the data plane compares with
 	lease     Instant
 	sendUntil Instant
-	lastSent  Instant // T0 of the last successful send
-	nextSend  Instant
-	cap       time.Duration // D is no longer than this until the next transition; 0 = no cap
+	cap       time.Duration // upper limit of D until the next transition; 0 = none
+	judged    Instant       // the kernel has decided on adverts up to then
+	resumeAt  Instant       // phaseExpired: claim again then
+}
 
-	announcements int     // owed, one with each successful send
-	rival         bool    // a foreign master was heard
-	rivalAt       Instant // last
-	blind         bool    // adverts were refused unread since our last one
-	adopted       bool    // another process put the addresses on the host
-	judged        Instant // the kernel has judged what it heard up to then
-	resumeAt      Instant // phaseExpired: claim again then
+// sends is the state of the own adverts.
+type sends struct {
+	stated   Priority // of the last SendAdvert
+	inFlight bool     // its outcome is not known yet
+	failing  bool     // the last send failed
+	partial  int      // consecutive renewals of which only a part was sent, at most maxPartial
+	lastSent Instant  // T0 of the last successful send
+	nextSend Instant
+}
 
-	leaving     Reason  // phaseLeaving: why
-	leaveAt     Instant // and no later than this
+// announcing is the state of gratuitous ARPs and unsolicited NAs.
+type announcing struct {
+	announcements int     // still to send, one with each successful advert
+	rival         bool    // another master was heard
+	rivalAt       Instant // when it was last heard
+}
+
+// leaving is the state of a Release.
+type leaving struct {
+	leaveReason Reason
+	leaveAt     Instant // latest time
 	saidGoodbye bool
 }
 
-// promote claims mastership. Nothing answers before the first lease.
+// promote claims mastership. The node does not answer before the first lease.
 func (m *Machine) promote(reason Reason, cause *Advert, due Instant, out []Action) []Action {
 	m.generation++
 	m.phase = phaseClaiming
-	m.master = master{recorded: m.effective, announcements: 3}
+	m.master = master{
+		permit:     permit{recorded: m.effective},
+		announcing: announcing{announcements: 3},
+		deposes:    cause != nil && !cause.Goodbye(),
+	}
 	out = append(out, SetPriority{m.effective})
 	out = m.claim(out)
 	return m.enter(Master, reason, cause, due, out)
 }
 
-// claim lets one advert out under send_until; its success brings the lease.
+// claim sends one advert under send_until. Its success brings the lease.
 func (m *Machine) claim(out []Action) []Action {
 	m.phase = phaseClaiming
 	m.master.sendUntil = m.claimEnd()
@@ -47,16 +72,15 @@ func (m *Machine) claim(out []Action) []Action {
 	return m.send(out)
 }
 
-// claimEnd is when a claim is over that begins now. The kernel counts a claim from its
-// advert on: it has to end before the lease would.
+// claimEnd returns when a claim that begins now ends. The kernel counts a claim from its advert, so it must end before
+// the lease would.
 func (m *Machine) claimEnd() Instant {
 	return min(m.now.Add(claimTime), leaseFrom(m.now, m.span(m.effective)))
 }
 
-// sending gives a claim its time again if it ran out while the addresses were put on the
-// host: netlink stands in line with the whole host's configuration, at times for longer.
-// The kernel has just been asked for a yield, and past the end of a claim every foreign
-// advert is one, so nobody else has spoken. After more than an interval it stays over.
+// sending restarts the time of a claim that ran out while the addresses were added: netlink waits for other changes of
+// the host's configuration, sometimes for longer. The kernel was just checked for a yield, and after the end of a claim
+// it yields to every advert, so no other node has advertised. After more than an interval the claim stays over.
 func (m *Machine) sending(out []Action) []Action {
 	s := &m.master
 	if m.state != Master || m.phase != phaseClaiming || !s.inFlight ||
@@ -71,18 +95,18 @@ func (m *Machine) role() SetRole {
 	return SetRole{State: Master, Generation: m.generation, Lease: m.master.lease, SendUntil: m.master.sendUntil}
 }
 
-// send states the effective priority; if it is worse than what was stated, the kernel
-// learns it first (I2).
+// send advertises the effective priority. If it is worse than the last one, the kernel gets it first (I2).
 func (m *Machine) send(out []Action) []Action {
 	s := &m.master
-	out = m.record(worst(s.recorded, m.effective), out)
+	out = m.setPriority(worst(s.recorded, m.effective), out)
 	s.stated, s.inFlight = m.effective, true
-	s.nextSend = m.now.Add(m.retryTime()) // should the outcome never come
-	m.took()
-	return append(out, SendAdvert{Priority: m.effective})
+	s.nextSend = m.now.Add(m.retryTime()) // if the outcome never comes
+	m.countSend()
+	whole := m.phase == phaseClaiming && s.deposes
+	return append(out, SendAdvert{Priority: m.effective, Whole: whole})
 }
 
-func (m *Machine) record(p Priority, out []Action) []Action {
+func (m *Machine) setPriority(p Priority, out []Action) []Action {
 	if p == m.master.recorded {
 		return out
 	}
@@ -90,49 +114,54 @@ func (m *Machine) record(p Priority, out []Action) []Action {
 	return append(out, SetPriority{p})
 }
 
-// retryTime is a tenth of the interval, unless the lease is much shorter than that (after
-// a change of advbase); never so short that it spaces the regular adverts.
+// retryTime returns a tenth of the interval, or less if the lease is much shorter (after a change of advbase), but at
+// least minRetry.
 func (m *Machine) retryTime() time.Duration {
 	return max(min(m.effective.Interval()/retryPart, m.span(m.effective)/4), minRetry)
 }
 
-// turn is the earliest moment for an advert out of turn: a burst is free, then they are
-// spaced, so that a storm of changes is no storm of adverts. A claim is one, too: a node
-// that is thrown out and comes back has no new burst. What is due anyway never waits.
-func (m *Machine) turn() Instant {
+// extraAt returns the earliest time for an extra advert: a burst is allowed, then they are spaced, so that many changes
+// do not cause as many adverts. A claim counts, too: a node that loses mastership and returns has no new burst. Regular
+// adverts never wait.
+func (m *Machine) extraAt() Instant {
 	return m.pace.Add(-(sendBurst - 1) * m.cfg.spacing())
 }
 
-// took notes an advert. No more than one burst is ever owed.
-func (m *Machine) took() {
+// countSend counts an advert. The debt is at most one burst.
+func (m *Machine) countSend() {
 	spacing := m.cfg.spacing()
 	m.pace = min(max(m.pace, m.now).Add(spacing), m.now.Add(sendBurst*spacing))
 }
 
-// spacing is that of adverts out of turn, by the configuration alone: if it followed the
-// demotions, their storm would stretch the burst.
+// spacing returns the spacing of extra adverts. It depends on the configuration alone: if it followed the
+// demotions, many of them would extend the burst.
 func (c Config) spacing() time.Duration {
 	p := Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}
 	return max(min(p.Interval()/retryPart, c.span(p)/4), minRetry)
 }
 
-// sendTime is the time between two adverts: the interval, unless the lease would end
-// before the one after next.
+// sendTime returns the time between two adverts: the interval, or two thirds of the lease if that is shorter.
 func (m *Machine) sendTime() time.Duration {
 	return min(m.effective.Interval(), m.span(m.effective)*2/3)
 }
 
-// sent renews the lease, or not.
+// sent handles the outcome of a send, which renews the lease if it succeeded.
 func (m *Machine) sent(ev Sent, out []Action) []Action {
 	s := &m.master
-	if m.state != Master || !s.inFlight || ev.Goodbye != m.bowing() {
+	if m.state != Master || !s.inFlight || ev.Goodbye != m.sayingGoodbye() {
 		return out
 	}
 	s.inFlight = false
+	if ev.Partial && !ev.Goodbye {
+		var done bool
+		if out, done = m.partialSend(ev, out); done {
+			return out
+		}
+	}
 	switch {
 	case ev.Goodbye:
-		s.saidGoodbye = ev.OK
-		m.handover.said = m.handover.said || ev.OK
+		s.saidGoodbye = ev.OK || ev.Partial
+		m.handover.said = m.handover.said || s.saidGoodbye
 		return out
 	case !ev.OK && m.phase == phaseClaiming:
 		return m.stepDown(ReasonSendFailed, nil, m.now, 0, out)
@@ -141,6 +170,10 @@ func (m *Machine) sent(ev Sent, out []Action) []Action {
 		s.nextSend = m.now.Add(m.retryTime())
 		return out
 	}
+	if s.partial > 0 {
+		s.partial = 0
+		m.effective = m.priority()
+	}
 	return m.renew(min(ev.T0, m.now), out)
 }
 
@@ -148,16 +181,16 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s := &m.master
 	m.failures = failures{}
 	claimed := m.phase == phaseClaiming
-	m.phase, s.failing, s.blind = phaseOwning, false, false
+	m.phase, s.failing, s.blind, s.deposes = phaseOwning, false, false, false
 	s.lastSent = t0
 	s.lease = leaseFrom(t0, m.span(s.stated))
-	// A claim must not outlive a lease that has become shorter since, in fast mode.
+	// In fast mode the lease may have become shorter than the claim.
 	s.sendUntil = min(s.sendUntil, s.lease)
 	s.nextSend = t0.Add(m.sendTime())
 	if s.stated != m.effective {
-		s.nextSend = min(s.nextSend, max(m.now, m.turn())) // changed while the advert was on its way
+		s.nextSend = min(s.nextSend, max(m.now, m.extraAt())) // changed while the advert was sent
 	}
-	out = m.record(s.stated, out)
+	out = m.setPriority(s.stated, out)
 	out = append(out, m.role())
 	switch {
 	case s.adopted:
@@ -173,22 +206,22 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	return m.ask(out)
 }
 
-// restate advertises a changed priority at once. The kernel learns a worse one even if
-// the advert has to wait for its turn.
+// restate advertises a changed priority at once, or when extra adverts are allowed again. The kernel gets a worse one
+// immediately.
 func (m *Machine) restate(out []Action) []Action {
 	s := &m.master
 	if m.phase != phaseOwning && m.phase != phaseClaiming {
 		return out
 	}
-	out = m.record(worst(s.recorded, m.effective), out)
+	out = m.setPriority(worst(s.recorded, m.effective), out)
 	if m.phase == phaseClaiming || s.inFlight || m.now >= s.lease {
-		return out // the outcome, or the next Tick, takes it from here
+		return out // continued by the outcome or the next Tick
 	}
 	s.nextSend = min(s.nextSend, s.lastSent.Add(m.sendTime()))
 	if s.stated == m.effective {
 		return out
 	}
-	if turn := m.turn(); turn > m.now {
+	if turn := m.extraAt(); turn > m.now {
 		s.nextSend = min(s.nextSend, turn)
 		return out
 	}
@@ -206,8 +239,8 @@ func (m *Machine) tickMaster(out []Action) []Action {
 		return m.tickOwning(out)
 	case phaseExpired:
 		return m.tickExpired(out)
-	case phaseBowed:
-		return m.tickBowed(out)
+	case phaseGoodbye:
+		return m.tickGoodbye(out)
 	case phaseLeaving:
 		return m.tickLeaving(out)
 	case phaseNone:
@@ -227,10 +260,10 @@ func (m *Machine) tickOwning(out []Action) []Action {
 		m.forgetHandover()
 		out = m.send(out)
 	}
-	return m.seeOffRival(out)
+	return m.announceAfterRival(out)
 }
 
-func (m *Machine) seeOffRival(out []Action) []Action {
+func (m *Machine) announceAfterRival(out []Action) []Action {
 	s := &m.master
 	if s.rival && m.now >= m.rivalGone() {
 		s.rival = false
@@ -239,8 +272,43 @@ func (m *Machine) seeOffRival(out []Action) []Action {
 	return out
 }
 
-// rivalGone is when a foreign master that was heard counts as silent: what it taught
-// switches and neighbours has to be put right.
+// rivalGone returns when another master that was heard counts as silent. Then switches and neighbours need a new
+// announcement.
 func (m *Machine) rivalGone() Instant {
 	return m.master.rivalAt.Add(m.downTime())
+}
+
+// expire handles the end of the lease: the process was stopped, starved or paused, and another node may
+// have taken over. This node is silent until that is ruled out.
+func (m *Machine) expire(out []Action) []Action {
+	s := &m.master
+	if m.heardSinceSent() {
+		heard := m.heard
+		return m.stepDown(ReasonLeaseExpired, &heard, s.lease, 0, out)
+	}
+	m.phase, m.extensions, s.inFlight = phaseExpired, 0, false
+	s.resumeAt = m.now.Add(m.effective.Interval())
+	return out
+}
+
+func (m *Machine) tickExpired(out []Action) []Action {
+	s := &m.master
+	if m.now < s.resumeAt {
+		return out
+	}
+	if s.blind {
+		// Another node may have advertised unread. As BACKUP this node takes over again if none did.
+		return m.stepDown(ReasonLeaseExpired, nil, s.resumeAt, 0, out)
+	}
+	if m.putOff(s.resumeAt, false) {
+		s.resumeAt = m.now.Add(m.effective.Interval())
+		return out
+	}
+	s.announcements, s.rival = max(s.announcements, 1), false
+	return m.claim(out)
+}
+
+// heardSinceSent reports whether another node advertised since our last advert.
+func (m *Machine) heardSinceSent() bool {
+	return m.known && m.heard.At > m.master.lastSent
 }

@@ -12,7 +12,7 @@ import (
 	"vipd/agent/election"
 )
 
-// world is a segment with an operator who does foolish things to it.
+// world is a segment with random faults and commands.
 type world struct {
 	*segment
 	preempt bool
@@ -24,9 +24,12 @@ func (w *world) pick(t *rapid.T) *node {
 	return w.nodes[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "node")]
 }
 
-// ask feeds an event of the operator or the link to a node whose agent runs.
+// ask passes an event of the operator or the link to a node whose agent runs.
 func (n *node) ask(ev election.Event) {
 	n.asked = true
+	if up, ok := ev.(election.Up); ok && n.m.View().State == election.Init && up.Reason != election.ReasonEnabled {
+		n.delayed = n.s.now
+	}
 	n.step(ev)
 	n.asked = false
 }
@@ -59,7 +62,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			n := w.pick(t)
 			for _, o := range w.nodes {
 				if o.answering() {
-					n = o // the one that matters
+					n = o // the owner
 				}
 			}
 			n.paused = true
@@ -103,7 +106,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			}
 		},
 		"yield": func(t *rapid.T) {
-			ev := election.Yield{Force: rapid.Bool().Draw(t, "force"), Wait: rapid.Bool().Draw(t, "wait")}
+			ev := election.HandOver{Force: rapid.Bool().Draw(t, "force"), Wait: rapid.Bool().Draw(t, "wait")}
 			if n := w.pick(t); !n.paused {
 				n.yields = true
 				n.unanswered++
@@ -123,6 +126,11 @@ func (w *world) actions() map[string]func(*rapid.T) {
 				n.asked = false
 			}
 		},
+		"checks": func(t *rapid.T) {
+			if n := w.pick(t); !n.paused {
+				n.step(election.AwaitChecks{Until: w.now.Add(time.Duration(rapid.IntRange(0, 20).Draw(t, "s")) * time.Second)})
+			}
+		},
 		"flood":    func(t *rapid.T) { w.pick(t).refuses = true },
 		"no flood": func(t *rapid.T) { w.pick(t).refuses = false },
 		"enable":   func(t *rapid.T) { w.enable(w.pick(t)) },
@@ -139,7 +147,7 @@ func (w *world) actions() map[string]func(*rapid.T) {
 	}
 }
 
-// calm is a limit, or a tenth of it in fast mode.
+// calm returns the limit, or a tenth of it in fast mode.
 func (w *world) calm(most int) int {
 	if w.fast {
 		return most / 10
@@ -160,9 +168,9 @@ func (w *world) heal() {
 	}
 }
 
-// settle ends every fault and demands what must follow: somebody answers within the
-// bound, and then exactly one node for ever, the best one if all preempt.
-func (w *world) settle(t *rapid.T) {
+// recover ends every fault and checks the result: a node answers within the bound, and then exactly one
+// node does, the best one if all preempt.
+func (w *world) recover(t *rapid.T) {
 	w.heal()
 	for _, n := range w.nodes {
 		n.paused, n.sendFails, n.refuses = false, false, false
@@ -173,16 +181,18 @@ func (w *world) settle(t *rapid.T) {
 			}
 		}
 	}
-	w.advance(6 * time.Second) // handovers end
+	w.advance(6 * time.Second) // until handovers have ended
 	for _, n := range w.nodes {
 		w.enable(n)
 	}
-	// The longest: three extensions of a node that was stopped, then its claim, then a
-	// better one that preempts it.
+	// The longest case: three extensions of a node that was stopped, its claim, and then the preemption by
+	// a better one.
 	w.advance(20 * time.Second)
 	for _, n := range w.nodes {
-		if v := n.m.View(); v.Hold == election.HoldSendFailed {
-			w.advance(v.HoldUntil.Sub(w.now) + 5*time.Second) // its turn to preempt
+		switch v := n.m.View(); v.Hold {
+		case election.HoldSendFailed, election.HoldChecks, election.HoldClaimDelay:
+			w.advance(v.HoldUntil.Sub(w.now) + 5*time.Second) // until it may preempt
+		default:
 		}
 	}
 	before := 0
@@ -198,7 +208,8 @@ func (w *world) settle(t *rapid.T) {
 			}
 			speakers++
 			for _, o := range w.nodes {
-				best = best && (n.m.View().Effective.Interval() <= o.m.View().Effective.Interval() || o.m.View().Hold != election.HoldNone)
+				best = best &&
+					(n.m.View().Effective.Interval() <= o.m.View().Effective.Interval() || o.m.View().Hold != election.HoldNone)
 			}
 		}
 		if speakers != 1 || w.preempt && !best {
@@ -217,11 +228,10 @@ func (w *world) settle(t *rapid.T) {
 	}
 }
 
-// rounds of as many lives as rapid is told: they are cheap, and every reason has to occur.
+// rounds of random lives: they are cheap, and every reason must occur.
 const rounds = 5
 
-// TestSegment lets two or three machines live through anything. It is the small brother
-// of the simulator: few nodes, but failures shrink.
+// TestSegment runs random lives of two or three machines. In contrast to the simulator, its failures shrink.
 func TestSegment(t *testing.T) {
 	t.Parallel()
 	witness := reasons{}
@@ -235,11 +245,12 @@ func TestSegment(t *testing.T) {
 			n.cfg.AdvSkew = rapid.SampledFrom([]uint8{0, 0, 50, 100}).Draw(t, "skew")
 			n.cfg.MasterDown = rapid.SampledFrom([]election.DownRule{election.DownFreeBSD, election.DownOpenBSD}).Draw(t, "rule")
 			n.cfg.PreemptDelay = time.Duration(rapid.IntRange(0, 10).Draw(t, "delay")) * time.Second
+			n.cfg.ClaimDelay = time.Duration(rapid.SampledFrom([]int{0, 0, 1, 5, 20}).Draw(t, "claim delay")) * time.Second
 			n.m = election.New(n.cfg, 0, 0)
 			n.ask(election.Up{Reason: election.ReasonStartup})
 		}
 		t.Repeat(w.actions())
-		w.settle(t)
+		w.recover(t)
 	}
 	witness.check(t, rounds, life,
 		election.ReasonMasterTimeout, election.ReasonBetterAdvert, election.ReasonEqualAdvert,
@@ -247,11 +258,11 @@ func TestSegment(t *testing.T) {
 		election.ReasonGoodbye, election.ReasonPreempt, election.ReasonDisabled, election.ReasonYield)
 }
 
-// reasons counts the transitions that were seen, by reason.
+// reasons counts the transitions by reason.
 type reasons map[election.Reason]int
 
-// check runs lives for so many rounds, and then for as many as it takes to see each wanted
-// reason once: the rarest of them is missed by one run in a hundred.
+// check runs a number of rounds, and more until each wanted reason has occurred: one run in a hundred misses the
+// rarest of them.
 func (seen reasons) check(t *testing.T, rounds int, life func(*rapid.T), wanted ...election.Reason) {
 	t.Helper()
 	missing := func() []election.Reason {

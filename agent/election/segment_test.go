@@ -11,16 +11,16 @@ import (
 	"vipd/agent/election"
 )
 
-// segment is a model of one Ethernet with vipd nodes on it: the real machines, and as
-// much of the data plane as fences them (role entry, lease, yield, last-advert record,
-// a small ring). Time is virtual; everything happens in order of time, then of node.
+// segment is a model of an Ethernet segment with vipd nodes: the real machines, and the part of the data
+// plane that fences them (role entry, lease, yield, last advert, a small ring). Time is virtual; events
+// happen in order of time, then of node.
 type segment struct {
 	now     election.Instant
 	nodes   []*node
 	flights []flight
-	faults  func(format string, args ...any) // an invariant is broken
+	faults  func(format string, args ...any) // reports a broken invariant
 
-	maxRate  int              // the most adverts a node may send in a second, whatever happens to it
+	maxRate  int              // the most adverts that a node may send per second
 	lossAt   election.Instant // last time a frame was lost
 	lossEver bool
 }
@@ -33,8 +33,8 @@ type overlap struct {
 const (
 	maxFlight = 5 * time.Millisecond
 	ringSize  = 4
-	// After this long without a loss no overlap may be blamed on one: the longest wait
-	// for a master, and one interval for the two to hear each other.
+	// lossEcho is how long a loss can explain two owners: the longest wait for a master, and one interval
+	// until they hear each other.
 	lossEcho    = 8 * time.Second
 	rateAtBase1 = 25
 )
@@ -61,7 +61,7 @@ type node struct {
 	ring     []election.Advert
 	record   election.Advert
 	heard    bool
-	refuses  bool // the budget is spent: adverts are dropped unread
+	refuses  bool // the budget is used up: adverts are dropped unread
 	refused  bool // since the last tick
 	blind    bool // ever
 
@@ -73,6 +73,7 @@ type node struct {
 	failed    bool // the last send
 	demotion  int
 	before    election.View
+	delayed   election.Instant // start of Config.ClaimDelay
 	lastSent  election.Instant
 	wakes     int // at this instant
 	wokeAt    election.Instant
@@ -80,17 +81,17 @@ type node struct {
 	// host
 	linkUp bool
 	vips   bool
-	deaf   [4]bool // to whom it does not listen
+	deaf   [4]bool // nodes whose frames it does not receive
 	flight time.Duration
-	lands  election.Instant // of the last frame
+	lands  election.Instant // arrival of the last frame
 
 	both        [4]overlap // with nodes of a lower id
 	wanted      bool       // not released
 	transitions []election.Transition
 	sends       []election.Instant
-	asked       bool // the operator or the link asks for something right now
-	yields      bool // the operator has ever asked to hand over
-	unanswered  int  // such requests
+	asked       bool // the operator or the link requests something now
+	yields      bool // the operator has requested a handover before
+	unanswered  int  // handovers without a result
 }
 
 func newSegment(n int, faults func(string, ...any)) *segment {
@@ -112,7 +113,7 @@ func (n *node) answering() bool {
 	return n.linkUp && n.role.State == election.Master && n.s.now < n.role.Lease && n.yielded < n.role.Generation
 }
 
-// wakeAt is when the agent does something by itself.
+// wakeAt returns when the agent next acts by itself.
 func (n *node) wakeAt() election.Instant {
 	if n.paused {
 		return election.Never
@@ -130,7 +131,7 @@ func (n *node) wakeAt() election.Instant {
 	return max(at.Add(n.lag), n.s.now)
 }
 
-// advance lets time pass.
+// advance moves the time forward and handles all events until then.
 func (s *segment) advance(d time.Duration) {
 	end := s.now.Add(d)
 	for {
@@ -163,10 +164,10 @@ func (s *segment) advance(d time.Duration) {
 	}
 }
 
-// receive is XDP.
+// receive models the XDP program.
 func (n *node) receive(f flight) {
 	if !n.linkUp {
-		return // in INIT: it waits a whole down time when the link is back
+		return // in INIT: it waits a whole down time after the link returns
 	}
 	if n.deaf[f.from] {
 		n.s.lossAt, n.s.lossEver = n.s.now, true
@@ -177,7 +178,12 @@ func (n *node) receive(f flight) {
 		n.s.lossAt, n.s.lossEver = n.s.now, true
 		return
 	}
-	a := election.Advert{At: n.s.now, Src: n.s.nodes[f.from].addr[family(f.v6)], Priority: f.p, Generation: n.role.Generation}
+	a := election.Advert{
+		At:         n.s.now,
+		Src:        n.s.nodes[f.from].addr[family(f.v6)],
+		Priority:   f.p,
+		Generation: n.role.Generation,
+	}
 	if n.role.State == election.Master && n.yielded < n.role.Generation {
 		speaking := n.s.now < max(n.role.Lease, n.role.SendUntil)
 		if !speaking || election.Superior(a.Priority, n.recorded, a.Aware) {
@@ -186,11 +192,11 @@ func (n *node) receive(f flight) {
 	}
 	n.record, n.heard = a, true
 	if len(n.ring) < ringSize {
-		n.ring = append(n.ring, a) // else lost; the record has it
+		n.ring = append(n.ring, a) // otherwise lost from the ring
 	}
 }
 
-// wake is one turn of the agent's loop.
+// wake is one iteration of the agent's loop.
 func (n *node) wake() {
 	ring := n.ring
 	n.ring = nil
@@ -206,7 +212,7 @@ func (n *node) wake() {
 	}
 }
 
-// countWake notices an agent that is woken again and again at one instant.
+// countWake detects an agent that is woken repeatedly at one instant.
 func (n *node) countWake() {
 	if n.wokeAt != n.s.now {
 		n.wokeAt, n.wakes = n.s.now, 0
@@ -216,7 +222,7 @@ func (n *node) countWake() {
 	}
 }
 
-// catchUp applies what the kernel knows and the ring did not tell.
+// catchUp applies what the kernel saw last and the ring lost.
 func (n *node) catchUp() {
 	if n.heard && n.record.At > n.given {
 		n.given = n.record.At
@@ -231,22 +237,34 @@ func (n *node) step(ev election.Event) {
 	const sends = 0
 	n.before = n.m.View()
 	n.carryOut(n.m.Step(n.s.now, ev, nil), sends)
-	if v := n.m.View(); v.Yielding != (n.unanswered > 0) {
-		n.s.faults("%v: node %d: yielding %v with %d requests without an answer", n.s.time(), n.id, v.Yielding, n.unanswered)
+	if v := n.m.View(); v.HandingOver != (n.unanswered > 0) {
+		n.s.faults("%v: node %d: yielding %v with %d requests without an answer", n.s.time(), n.id, v.HandingOver,
+			n.unanswered)
 	}
 }
 
-// restart replaces the agent by a new process, which adopts what it finds.
+// restart replaces the agent by a new process, which adopts the state of the data plane.
 func (n *node) restart() {
 	from := election.Adopted{
 		State: n.role.State, Generation: n.role.Generation, Lease: n.role.Lease, SendUntil: n.role.SendUntil,
 		Yielded: n.yielded >= n.role.Generation, Priority: n.recorded, LastSent: n.lastSent, Demotion: n.demotion,
 	}
-	answering := n.answering()
+	answering, was, kept := n.answering(), n.m.View(), n.m.Kept()
+	n.delayed = n.s.now
+	if from.State == election.Master {
+		n.delayed = -election.Never // its port forwards
+	}
 	var out []election.Action
 	n.m, out = election.Adopt(n.cfg, n.s.now, from, nil)
 	n.given, n.unanswered = 0, 0
 	n.carryOut(out, 0)
+	n.step(election.Restore{Kept: kept})
+	v := n.m.View()
+	persistent := was.Hold == election.HoldYield || was.Hold == election.HoldSendFailed
+	if was.State == election.Backup && v.State == election.Backup && v.Hold != was.Hold && was.HoldUntil > n.s.now &&
+		persistent && v.Hold != election.HoldClaimDelay {
+		n.s.faults("%v: node %d: a restart turned the hold %v into %v", n.s.time(), n.id, was.Hold, v.Hold)
+	}
 	if answering != n.answering() {
 		n.s.faults("%v: node %d: a restart changed answering to %v", n.s.time(), n.id, !answering)
 	}
@@ -271,9 +289,9 @@ func (n *node) carryOut(out []election.Action, sends int) {
 			defer n.send(a)
 		case election.Transition:
 			n.transition(a)
-		case election.Handover:
+		case election.HandoverResult:
 			if n.unanswered == 0 || a.Outcome.String() == "invalid" || a.Took < 0 {
-				n.s.faults("%v: node %d: %+v, which nobody asked", n.s.time(), n.id, a)
+				n.s.faults("%v: node %d: %+v without a request", n.s.time(), n.id, a)
 			}
 			n.unanswered = 0
 		case election.Released:
@@ -292,7 +310,8 @@ func (n *node) setRole(r election.SetRole) {
 	if r.Generation < n.role.Generation {
 		n.s.faults("%v: node %d: generation went from %d to %d", n.s.time(), n.id, n.role.Generation, r.Generation)
 	}
-	if r.State == election.Master && n.role.State != election.Master && (r.Lease != 0 || r.Generation <= n.role.Generation) {
+	if r.State == election.Master && n.role.State != election.Master &&
+		(r.Lease != 0 || r.Generation <= n.role.Generation) {
 		n.s.faults("%v: node %d: became MASTER with %+v after %+v", n.s.time(), n.id, r, n.role)
 	}
 	n.role = r
@@ -300,13 +319,14 @@ func (n *node) setRole(r election.SetRole) {
 
 // send is the agent's sender with the egress program behind it.
 func (n *node) send(a election.SendAdvert) {
-	n.catchUp() // the agent reads the kernel's record before each send
+	n.catchUp() // the agent checks what the kernel saw last before each send
 	v := n.m.View()
 	if v.State != election.Master || !a.Goodbye && v.Leaving {
 		return
 	}
 	if !a.Goodbye && n.s.now >= max(n.role.Lease, n.role.SendUntil) {
-		n.s.faults("%v: node %d: wants to send with lease %v, send-until %v", n.s.time(), n.id, time.Duration(n.role.Lease), time.Duration(n.role.SendUntil))
+		n.s.faults("%v: node %d: wants to send with lease %v, send-until %v",
+			n.s.time(), n.id, time.Duration(n.role.Lease), time.Duration(n.role.SendUntil))
 	}
 	n.sends = append(n.sends, n.s.now)
 	ok := !n.sendFails && n.linkUp
@@ -323,8 +343,8 @@ func (n *node) send(a election.SendAdvert) {
 	n.step(election.Sent{T0: n.s.now, Goodbye: a.Goodbye, OK: ok})
 }
 
-// put sends a frame to all others. Frames of one sender do not overtake, and no two are
-// received in the same nanosecond.
+// put sends a frame to all others. Frames of one sender do not overtake each other, and no two frames
+// arrive in the same nanosecond.
 func (n *node) put(f flight) {
 	n.lands = max(n.lands.Add(time.Microsecond), n.s.now.Add(n.flight+time.Duration(n.id)))
 	f.at = n.lands

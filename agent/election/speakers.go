@@ -4,8 +4,8 @@ package election
 
 import "time"
 
-// speakers are the newest adverts of those who may own the addresses, one from each
-// source. In peace there is one; each of two families counts.
+// speakers holds the newest advert of each source that may own the addresses. Normally there is one per
+// address family.
 type speakers [6]speaker
 
 type speaker struct {
@@ -13,9 +13,9 @@ type speaker struct {
 	used bool
 }
 
-// quiet is when the owner that sent a has fallen silent, if that is its last advert: its
-// lease counts from before a was sent. How long it is only the owner knows; ours is the
-// estimate, with its advbase. What says goodbye is silent.
+// quiet returns when the lease of the owner that sent a ends, if that is its last advert. Only the owner knows
+// the length of its lease: this is an estimate from our dead ratio and its advbase. After a goodbye the
+// owner is silent at once.
 func (c Config) quiet(a Advert) Instant {
 	if a.Goodbye() {
 		return a.At
@@ -27,10 +27,9 @@ func (c Config) quiet(a Advert) Instant {
 	return a.At.Add(time.Duration(c.DeadRatio * float64(unit)))
 }
 
-// noteSpeaker takes a as the newest advert of its source and returns the one before; nil
-// if none is remembered. Where there are more than can
-// be remembered, who has been silent for longest is forgotten, and who may be alive last:
-// the worst of them, since it is the better ones that a takeover waits for.
+// noteSpeaker stores a as the newest advert of its source and returns the previous one, or nil. If there is no
+// room, it replaces the source that has been silent for longest. If all may be alive, it replaces the worst,
+// since a takeover waits for the better ones.
 func (m *Machine) noteSpeaker(a Advert) (last *Advert) {
 	var before *speaker
 	place := &m.speakers[0]
@@ -55,7 +54,7 @@ func (m *Machine) noteSpeaker(a Advert) (last *Advert) {
 	return last
 }
 
-// dispensable reports whether s is to be forgotten rather than o.
+// dispensable reports whether to replace s rather than o.
 func (m *Machine) dispensable(s, o *speaker, now Instant) bool {
 	if !s.used || !o.used {
 		return o.used
@@ -67,8 +66,8 @@ func (m *Machine) dispensable(s, o *speaker, now Instant) bool {
 	return s.micros() > o.micros()
 }
 
-// mergeFamilies forgets what the sender of a said in its other family, where it was heard
-// along with a's predecessor and stated the same: a says what is true for both.
+// mergeFamilies removes the entry of the other family of a's sender: the one that was heard together with a's
+// predecessor and stated the same priority. a is newer for both.
 func (m *Machine) mergeFamilies(a, before Advert) {
 	for i := range m.speakers {
 		s := &m.speakers[i]

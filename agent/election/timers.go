@@ -3,32 +3,32 @@
 package election
 
 import (
+	"math"
 	"math/bits"
 	"net/netip"
 	"time"
 )
 
 const (
-	downRatio       = 3 // adverts a BSD backup waits for; not configurable there
+	downRatio       = 3 // intervals that a BSD backup waits for; not configurable there
 	minLateness     = 100 * time.Millisecond
-	claimTime       = 100 * time.Millisecond // how long a claim may speak before its first lease
+	claimTime       = 100 * time.Millisecond // how long a claim may last until its first lease
 	minLeaseMargin  = time.Millisecond
 	leaseMarginPart = 100
-	retryPart       = 10 // a failed send is tried again after this part of the interval
+	retryPart       = 10 // a failed send is retried after this part of the interval
 	minRetry        = time.Millisecond
 	handoverTime    = 5 * time.Second
 	maxExtensions   = 3
-	sendBurst       = 8 // adverts out of turn before they are spaced
+	sendBurst       = 8 // extra adverts before they are spaced
 )
 
-// interval is the group's own, as configured: neither lateness nor the down time are
-// stretched by a demotion.
+// interval returns the configured interval: a demotion extends neither the permitted lag nor the down time.
 func (c Config) interval() time.Duration {
 	return Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}.Interval()
 }
 
-// downTime is how long a BACKUP waits for an advert: as Config.MasterDown says, with the
-// configured skew, or as fast.go says with advbase 0.
+// downTime returns how long a BACKUP waits for an advert: by Config.MasterDown with the configured skew, or by
+// the rule of fast.go with advbase 0.
 func (m *Machine) downTime() time.Duration {
 	c := m.cfg
 	switch {
@@ -42,10 +42,9 @@ func (m *Machine) downTime() time.Duration {
 	}
 }
 
-// willTimeOut reports whether a master that states theirs cannot be heard again within
-// the down time, so that waiting for it is pointless. Catches the bow-out, unless
-// advbase is 86 or more; the only thing it catches with advbase 0, where the down time
-// follows the master. OpenBSD compares with 3*advbase + advskew/256 as well.
+// willTimeOut reports whether the interval of a master that states theirs is longer than the down time, so that
+// waiting is pointless. This includes the goodbye, unless advbase is 86 or more. With advbase 0, where the
+// down time follows the master, it is only the goodbye. OpenBSD also compares with 3*advbase + advskew/256.
 func (c Config) willTimeOut(theirs, mine Priority) bool {
 	if c.AdvBase == 0 {
 		return theirs.Goodbye()
@@ -54,7 +53,7 @@ func (c Config) willTimeOut(theirs, mine Priority) bool {
 	return wait < theirs.micros()
 }
 
-// span is D: how long after an advert stating p an equal peer may take over.
+// span returns D: how long after an advert stating p an equal peer may take over.
 func (c Config) span(p Priority) time.Duration {
 	unit := time.Duration(c.AdvBase) * time.Second
 	if c.AdvBase == 0 {
@@ -63,12 +62,18 @@ func (c Config) span(p Priority) time.Duration {
 	return time.Duration(c.DeadRatio * float64(unit))
 }
 
-// leaseFrom is when we fall silent if the advert sent at t0 remains our last one.
+// leaseFrom returns the end of the lease if the advert sent at t0 is the last one.
 func leaseFrom(t0 Instant, span time.Duration) Instant {
 	return t0.Add(span - max(minLeaseMargin, span/leaseMarginPart))
 }
 
-// tooLate reports whether a timer due at that moment was not watched (I3).
+// Lease returns how long the lease of a MASTER lasts that advertises as configured.
+func (c Config) Lease() time.Duration {
+	c = c.normal()
+	return time.Duration(leaseFrom(0, c.span(Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew})))
+}
+
+// tooLate reports whether the agent missed the due time by more than it may (I3).
 func (m *Machine) tooLate(due Instant) bool {
 	interval := m.cfg.interval()
 	limit := max(minLateness, interval/4)
@@ -78,10 +83,10 @@ func (m *Machine) tooLate(due Instant) bool {
 	return m.now.Sub(due) > limit
 }
 
-// tieDelay lengthens the waits of a node that yielded to an equal: a part of half an
-// interval hashed from who we are and whom we heard, so that two nodes that yielded to
-// each other do not come back together. The generation makes the next try differ, should
-// two nodes have drawn parts that are closer than the flight of an advert.
+// tieDelay returns the additional wait of a node that yielded to an equal one: up to half an interval, hashed
+// from this node's name and the other's address, so that two nodes that yielded to each other do not return
+// together. The generation makes the next attempt differ if two delays were closer than the flight of an
+// advert.
 func tieDelay(interval time.Duration, node string, src netip.Addr, generation uint64) time.Duration {
 	hash := uint64(14695981039346656037) // FNV-1a
 	mix := func(c byte) { hash = (hash ^ uint64(c)) * 1099511628211 }
@@ -96,10 +101,40 @@ func tieDelay(interval time.Duration, node string, src netip.Addr, generation ui
 		mix(byte(generation))
 		generation >>= 8
 	}
-	// FNV leaves the last bytes in the low bits; the fraction is taken from the high ones.
+	// The last bytes affect only the low bits of FNV; the fraction is taken from the high bits.
 	hash ^= hash >> 33
 	hash *= 0xff51afd7ed558ccd
 	hash ^= hash >> 33
 	part, _ := bits.Mul64(uint64(interval/2), hash)
 	return time.Duration(part)
+}
+
+// Instant is a time on CLOCK_BOOTTIME in nanoseconds. The clock counts during a suspend and is never set.
+type Instant int64
+
+// Never is later than every Instant of a running machine.
+const Never Instant = math.MaxInt64
+
+// Add returns i plus d, clamped to the range of Instant.
+func (i Instant) Add(d time.Duration) Instant {
+	s := i + Instant(d)
+	switch {
+	case d > 0 && s < i:
+		return Never
+	case d < 0 && s > i:
+		return math.MinInt64
+	}
+	return s
+}
+
+// Sub returns the time from j to i, clamped to the range of Duration.
+func (i Instant) Sub(j Instant) time.Duration {
+	d := i - j
+	switch {
+	case j < 0 && d < i:
+		return math.MaxInt64
+	case j > 0 && d > i:
+		return math.MinInt64
+	}
+	return time.Duration(d)
 }

@@ -17,10 +17,10 @@ import (
 	"vipd/tests/goldenfile"
 )
 
-// TestTranscripts plays the stories of testdata. A story is prose (#), then events, one
-// a line, as `TIME EVENT ARGUMENTS`; the indented lines below an event are what the
-// machine answers, and after "=" what it is and waits for. Sends succeed at once unless
-// a line says `sends fail` or `sends hang`. `TIME run` ticks at every deadline up to then.
+// TestTranscripts plays the transcripts of testdata. A transcript begins with prose (#), followed by one event
+// per line as `TIME EVENT ARGUMENTS`. The indented lines after an event are the machine's actions, and after
+// "=" its state and next deadline. Sends succeed at once unless a line says `sends fail`, `sends partial` or
+// `sends hang`. `TIME run` ticks at every deadline up to then.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -35,7 +35,7 @@ func TestTranscripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !strings.HasPrefix(string(raw), "# ") {
-				t.Error("a story begins with the property it shows, in prose")
+				t.Error("a transcript must begin with the property that it shows, in prose")
 			}
 			goldenfile.Compare(t, file, play(t, string(raw)), "-update if meant")
 		})
@@ -54,7 +54,7 @@ func play(t *testing.T, story string) string {
 	p := &player{t: t, sends: "ok"}
 	for line := range strings.Lines(story) {
 		if strings.HasPrefix(line, " ") {
-			continue // an old answer
+			continue // an earlier output
 		}
 		p.out.WriteString(line)
 		words := strings.Fields(line)
@@ -135,7 +135,8 @@ func (p *player) step(at election.Instant, ev election.Event) {
 	for _, a := range p.m.Step(at, ev, nil) {
 		fmt.Fprintf(&p.out, "  %s\n", describe(a))
 		if send, ok := a.(election.SendAdvert); ok && p.sends != "hang" {
-			defer p.step(at, election.Sent{T0: at, Goodbye: send.Goodbye, OK: p.sends == "ok"})
+			sent := election.Sent{T0: at, Goodbye: send.Goodbye, OK: p.sends == "ok", Partial: p.sends == "partial"}
+			defer p.step(at, sent)
 		}
 	}
 }
@@ -146,7 +147,16 @@ func condition(m *election.Machine) string {
 	for _, flag := range []struct {
 		on   bool
 		name string
-	}{{v.Claiming, "claiming"}, {v.Expired, "expired"}, {v.Leaving, "leaving"}, {v.Yielding, "yielding"}, {v.Failing, "failing"}, {v.Extensions > 0, "late"}} {
+	}{
+		{v.Claiming, "claiming"},
+		{v.Expired, "expired"},
+		{v.Leaving, "leaving"},
+		{v.HandingOver, "yielding"},
+		{v.Failing, "failing"},
+		{v.Impaired, "impaired"},
+		{v.Offering, "offering"},
+		{v.Extensions > 0, "late"},
+	} {
 		if flag.on {
 			words = append(words, flag.name)
 		}
@@ -188,7 +198,7 @@ func describe(a election.Action) string {
 			s += fmt.Sprintf(", %v late", a.Lag)
 		}
 		return s
-	case election.Handover:
+	case election.HandoverResult:
 		s := fmt.Sprintf("handover %v after %v", a.Outcome, a.Took)
 		if a.Successor.IsValid() {
 			s += " to " + a.Successor.String()
@@ -236,6 +246,8 @@ func config(t *testing.T, words []string) (election.Config, uint64) {
 			cfg.MasterDown = election.DownOpenBSD
 		case "preempt-delay":
 			cfg.PreemptDelay = time.Duration(instant(t, v))
+		case "claim-delay":
+			cfg.ClaimDelay = time.Duration(instant(t, v))
 		case "dual-stack":
 			cfg.DualStack = true
 		case "no-demote-byte":
@@ -255,7 +267,7 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 	case "tick":
 		return election.Tick{Blind: slices.Contains(args, "blind")}
 	case "yield":
-		return election.Yield{Force: slices.Contains(args, "force"), Wait: slices.Contains(args, "wait")}
+		return election.HandOver{Force: slices.Contains(args, "force"), Wait: slices.Contains(args, "wait")}
 	case "stay":
 		return election.Stay{}
 	case "up":
@@ -264,6 +276,10 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 		return election.Down{Reason: reason(t, args[0])}
 	case "release":
 		return election.Release{Reason: reason(t, args[0])}
+	case "reach":
+		return election.Reach{
+			Impaired: slices.Contains(args, "impaired") || slices.Contains(args, "mute"), Mute: slices.Contains(args, "mute"),
+		}
 	case "demotion":
 		return election.Demotion{Total: number(t, args[0])}
 	case "yielded":
@@ -272,6 +288,10 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 		return election.Sending{}
 	case "sent":
 		return election.Sent{T0: instant(t, args[0]), OK: true}
+	case "await-checks":
+		return election.AwaitChecks{Until: instant(t, args[0])}
+	case "restore":
+		return restore(t, args)
 	case "reconfigure":
 		cfg, _ := config(t, args)
 		return election.Reconfigure{Config: cfg}
@@ -280,6 +300,32 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 	}
 	t.Fatalf("unknown event %q", name)
 	return nil
+}
+
+// restore reads "yield=10m successor=192.0.2.12 said=1/100 fail=1m wait=8s".
+func restore(t *testing.T, args []string) election.Event {
+	t.Helper()
+	var k election.Kept
+	for _, w := range args {
+		name, v, _ := strings.Cut(w, "=")
+		switch name {
+		case "yield":
+			k.YieldUntil = instant(t, v)
+		case "successor":
+			a := netip.MustParseAddr(v)
+			k.Successor[election.FamilyOf(a)-election.IPv4] = a
+		case "said":
+			base, skew, _ := strings.Cut(v, "/")
+			k.Said = election.Priority{AdvBase: uint8(number(t, base)), AdvSkew: uint8(number(t, skew))}
+		case "fail":
+			k.FailUntil = instant(t, v)
+		case "wait":
+			k.FailWait = time.Duration(instant(t, v))
+		default:
+			t.Fatalf("unknown field %q", w)
+		}
+	}
+	return election.Restore{Kept: k}
 }
 
 // advert reads "1/100 at=2s yielded=1 aware demote=3 src=192.0.2.9".

@@ -85,7 +85,7 @@ func TestNames(t *testing.T) {
 	t.Parallel()
 	const want = "startup master_timeout preempt goodbye better_advert equal_advert demoted lease_expired " +
 		"link_down link_up interface_missing interface_enslaved attach_failed send_failed config_changed " +
-		"disabled enabled stop yield"
+		"disabled enabled stop yield own_address interface_duplicate"
 	var names []string
 	for _, r := range election.Reasons() {
 		names = append(names, r.String())
@@ -94,16 +94,18 @@ func TestNames(t *testing.T) {
 		t.Errorf("reasons:\nwant %s\ngot  %s", want, got)
 	}
 	if election.Reason(0).String() != "invalid" || election.Reason(200).String() != "invalid" {
-		t.Error("a reason that is none has a name")
+		t.Error("an invalid reason has a name")
 	}
-	if election.Init.String()+election.Backup.String()+election.Master.String() != "INITBACKUPMASTER" || election.State(0).String() != "INVALID" {
+	if election.Init.String()+election.Backup.String()+election.Master.String() != "INITBACKUPMASTER" ||
+		election.State(0).String() != "INVALID" {
 		t.Error("state names")
 	}
-	if election.WaitNone.String() != "nothing" || election.WaitAnnouncement.String() != "announcement" || election.Wait(99).String() != "invalid" {
+	if election.WaitNone.String() != "nothing" || election.WaitClaimDelay.String() != "claim delay" ||
+		election.Wait(99).String() != "invalid" {
 		t.Error("wait names")
 	}
 	names = nil
-	for h := election.HoldNone; h <= election.HoldSendFailed+1; h++ {
+	for h := election.HoldNone; h <= election.HoldClaimDelay+1; h++ {
 		names = append(names, h.String())
 	}
 	for f := election.FamilyNone; f <= election.IPv6; f++ {
@@ -112,12 +114,14 @@ func TestNames(t *testing.T) {
 	for o := election.Outcome(0); o <= election.Withdrawn+1; o++ {
 		names = append(names, o.String())
 	}
-	if got := strings.Join(names, " "); got != "none startup yield send_failed invalid  IPv4 IPv6 invalid handed_over not_taken given_up not_master withdrawn invalid" {
+	const others = "none startup yield send_failed checks claim_delay invalid  IPv4 IPv6 " +
+		"invalid handed_over not_taken given_up not_master withdrawn invalid"
+	if got := strings.Join(names, " "); got != others {
 		t.Errorf("names: %s", got)
 	}
 }
 
-// Values the configuration's parser would refuse do no harm.
+// Values that the parser of the configuration refuses do no harm.
 func TestConfigIsMadeSafe(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -129,11 +133,41 @@ func TestConfigIsMadeSafe(t *testing.T) {
 	}{
 		{"zero", election.Config{}, 3*time.Second + 3906*time.Microsecond + 30649, // the hash among equals
 			3*3906*time.Microsecond - time.Millisecond, election.Priority{AdvSkew: 1}},
-		{"advbase 255", election.Config{AdvBase: 255, AdvSkew: 255}, 762*time.Second + 992187*time.Microsecond, 75438 * time.Second / 100, election.Priority{AdvBase: 254, AdvSkew: 240}},
-		{"ratio not a number", election.Config{AdvBase: 1, DeadRatio: math.NaN()}, 3 * time.Second, 2970 * time.Millisecond, election.Priority{AdvBase: 1}},
-		{"ratio 9", election.Config{AdvBase: 1, DeadRatio: 9}, 3 * time.Second, 2970 * time.Millisecond, election.Priority{AdvBase: 1}},
-		{"ratio 0.5", election.Config{AdvBase: 1, DeadRatio: 0.5}, 3 * time.Second, 990 * time.Millisecond, election.Priority{AdvBase: 1}},
-		{"ratio 2.5", election.Config{AdvBase: 1, DeadRatio: 2.5}, 3 * time.Second, 2475 * time.Millisecond, election.Priority{AdvBase: 1}},
+		{
+			"advbase 255",
+			election.Config{AdvBase: 255, AdvSkew: 255},
+			762*time.Second + 992187*time.Microsecond,
+			75438 * time.Second / 100,
+			election.Priority{AdvBase: 254, AdvSkew: 240},
+		},
+		{
+			"ratio not a number",
+			election.Config{AdvBase: 1, DeadRatio: math.NaN()},
+			3 * time.Second,
+			2970 * time.Millisecond,
+			election.Priority{AdvBase: 1},
+		},
+		{
+			"ratio 9",
+			election.Config{AdvBase: 1, DeadRatio: 9},
+			3 * time.Second,
+			2970 * time.Millisecond,
+			election.Priority{AdvBase: 1},
+		},
+		{
+			"ratio 0.5",
+			election.Config{AdvBase: 1, DeadRatio: 0.5},
+			3 * time.Second,
+			990 * time.Millisecond,
+			election.Priority{AdvBase: 1},
+		},
+		{
+			"ratio 2.5",
+			election.Config{AdvBase: 1, DeadRatio: 2.5},
+			3 * time.Second,
+			2475 * time.Millisecond,
+			election.Priority{AdvBase: 1},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -146,14 +180,14 @@ func TestConfigIsMadeSafe(t *testing.T) {
 			m.Step(at, election.Tick{}, nil)
 			m.Step(at, election.Sent{T0: at, OK: true}, nil)
 			v := m.View()
-			if got := v.Lease.Sub(at); got != tc.lease || v.Recorded != tc.sent {
-				t.Errorf("want lease %v stating %+v, got %v, %+v", tc.lease, tc.sent, got, v.Recorded)
+			if got := v.Lease.Sub(at); got != tc.lease || v.Compared != tc.sent {
+				t.Errorf("want lease %v stating %+v, got %v, %+v", tc.lease, tc.sent, got, v.Compared)
 			}
 		})
 	}
 }
 
-// An unknown event, or none, changes nothing.
+// An unknown event changes nothing.
 func TestUnknownEvent(t *testing.T) {
 	t.Parallel()
 	m := election.New(election.Config{AdvBase: 1}, 0, 0)

@@ -4,78 +4,102 @@ package election
 
 import "time"
 
-// Wait says what the next deadline is for.
+// Wait is the purpose of the next deadline.
 type Wait uint8
 
-// What a machine waits for.
+// Purposes of a deadline.
 const (
-	WaitNone         Wait = iota // nothing: only an event changes anything
+	WaitNone         Wait = iota // none: only an event changes anything
 	WaitMasterDown               // BACKUP: the master counts as down
-	WaitDecision                 // BACKUP: an advert was heard and not decided on
-	WaitExtension                // a late decision is looked at again
+	WaitDecision                 // BACKUP: an advert awaits a decision
+	WaitExtension                // a postponed decision
 	WaitClaim                    // MASTER: the outcome of the first advert
 	WaitAdvert                   // MASTER: the next advert
-	WaitRetry                    // MASTER: the next try of a failed send
+	WaitRetry                    // MASTER: the retry of a failed send
 	WaitLease                    // MASTER: the lease ends
 	WaitResume                   // MASTER with an expired lease: claim again
-	WaitHandover                 // MASTER, leaving: no successor will come
-	WaitAnnouncement             // MASTER: a foreign master fell silent
+	WaitHandover                 // MASTER, leaving: no successor is expected after it
+	WaitAnnouncement             // MASTER: another master fell silent
+	WaitClaimDelay               // BACKUP: no owner was heard, and Config.ClaimDelay is not over
 )
 
-// String is for people.
+// String returns the purpose in words.
 func (w Wait) String() string {
-	if w > WaitAnnouncement {
+	if w > WaitClaimDelay {
 		return "invalid"
 	}
 	return [...]string{
 		"nothing", "master down", "decision", "extension", "claim", "advert",
-		"retry", "lease end", "resume", "handover", "announcement",
+		"retry", "lease end", "resume", "handover", "announcement", "claim delay",
 	}[w]
 }
 
-// View is a copy of what a machine knows, for status and tests. Views are comparable.
+// View is a copy of a machine's state, for status and tests. Views are comparable.
 type View struct {
 	State      State
-	Reason     Reason  // why it is in this state
+	Reason     Reason  // of the present state
 	Since      Instant // of State, or of Reason while in INIT
 	Generation uint64
-	Lease      Instant // MASTER: speaks until then; 0 = no lease
-	SendUntil  Instant // MASTER: may advertise until then without a lease
 	Effective  Priority
-	Recorded   Priority // MASTER: what the data plane compares with
-
-	Master Advert // the newest foreign advert, in any state; see Heard
-	Heard  bool   // Master is one
-
-	Claiming   bool // MASTER, before its first lease or resuming
-	Expired    bool // MASTER with a lease that ended; nothing is sent
-	Leaving    bool // MASTER, in a planned handover that ends in INIT
-	Yielding   bool // MASTER, asking for a successor; see Yield
-	Failing    bool // MASTER, the last send failed
-	Extensions int  // how often a late decision was put off
+	Permit
+	Progress
+	Received
+	Extensions int // how often a late decision was postponed
 
 	DownTime  time.Duration // how long BACKUP waits for an advert
-	Hold      Hold          // BACKUP: why it does not preempt now, whatever is configured
+	Hold      Hold          // BACKUP: why it does not preempt now
 	HoldUntil Instant       // and until when at most
 
-	IPv4, IPv6 LastAdvert // of each family, foreign
-	Silent     Family     // not heard for a master-down time, while the other one is; only with Config.DualStack
-
-	Next    Instant // as Deadline; meaningless if Waiting is WaitNone
+	Next    Instant // as Deadline; invalid if Waiting is WaitNone
 	Waiting Wait
 }
 
-// View is the present state of m.
+// Permit is what the data plane of a MASTER holds.
+type Permit struct {
+	Lease     Instant // answers until then; 0 = no lease
+	SendUntil Instant // may advertise until then without a lease
+	Compared  Priority
+}
+
+// Progress is what a MASTER is doing.
+type Progress struct {
+	Claiming    bool // before its first lease or resuming
+	Expired     bool // the lease has expired; nothing is sent
+	Leaving     bool // during a Release
+	HandingOver bool // during a HandOver
+	Failing     bool // the last send failed
+	Impaired    bool // in any state: some families or peers cannot be reached
+	Offering    bool // impaired: offers the group to a node that is not
+}
+
+// Received is what was heard of other nodes, in any state.
+type Received struct {
+	Master Advert // the newest advert; see Heard
+	Heard  bool   // Master is valid
+
+	IPv4, IPv6 LastAdvert // by family
+	Silent     Family     // not heard while the other family is; only with Config.DualStack
+}
+
+// State returns the present state alone, which costs nothing.
+func (m *Machine) State() State { return m.state }
+
+// View returns the present state of m.
 func (m *Machine) View() View {
 	v := View{
 		State: m.state, Reason: m.reason, Since: m.since, Generation: m.generation,
-		Lease: m.master.lease, SendUntil: m.master.sendUntil,
-		Effective: m.effective, Recorded: m.master.recorded,
-		Master: m.heard, Heard: m.known,
-		Claiming: m.phase == phaseClaiming, Expired: m.phase == phaseExpired,
-		Leaving: m.phase == phaseLeaving, Failing: m.master.failing,
-		Yielding: m.handover.on, Extensions: m.extensions, DownTime: m.downTime(),
-		IPv4: m.families[0], IPv6: m.families[1], Silent: m.silent(),
+		Effective: m.effective, Extensions: m.extensions, DownTime: m.downTime(),
+		Permit: Permit{m.master.lease, m.master.sendUntil, m.master.recorded},
+		Progress: Progress{
+			Claiming:    m.phase == phaseClaiming,
+			Expired:     m.phase == phaseExpired,
+			Leaving:     m.phase == phaseLeaving,
+			HandingOver: m.handover.on && !m.handover.auto,
+			Failing:     m.master.failing,
+			Impaired:    m.impaired(),
+			Offering:    m.handover.auto,
+		},
+		Received: Received{m.heard, m.known, m.families[0], m.families[1], m.silent()},
 	}
 	if m.state == Backup {
 		v.Hold, v.HoldUntil = m.held()
@@ -84,7 +108,7 @@ func (m *Machine) View() View {
 	return v
 }
 
-// next is the next deadline and what it is for.
+// next returns the next deadline and its purpose.
 func (m *Machine) next() (Instant, Wait) {
 	switch m.state {
 	case Backup:
@@ -103,6 +127,8 @@ func (m *Machine) nextBackup() (Instant, Wait) {
 		return b.again, WaitExtension
 	case b.pending:
 		return max(m.now, m.decideAt()), WaitDecision
+	case b.due == m.silenceCounts():
+		return b.due, WaitClaimDelay
 	default:
 		return b.due, WaitMasterDown
 	}
@@ -115,7 +141,7 @@ func (m *Machine) nextMaster() (Instant, Wait) {
 		return s.sendUntil, WaitClaim
 	case phaseExpired:
 		return s.resumeAt, WaitResume
-	case phaseBowed:
+	case phaseGoodbye:
 		if !s.saidGoodbye && s.nextSend < m.handover.until {
 			return s.nextSend, WaitRetry
 		}

@@ -4,7 +4,7 @@ package election
 
 import "time"
 
-// challenge is an advert heard while MASTER.
+// challenge handles an advert received as MASTER.
 func (m *Machine) challenge(a Advert, out []Action) []Action {
 	s := &m.master
 	fenced := a.Yielded && a.Generation == m.generation
@@ -15,10 +15,11 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 		}
 		return out
 	}
-	// Without a lease the kernel yields to anybody, and so do we; an advert from before
-	// our own last one is not news.
-	outlived := m.phase != phaseClaiming && a.At >= max(s.lease, s.sendUntil) || m.phase == phaseExpired && a.At > s.lastSent
-	judged := a.At <= s.judged // what had to yield to it has
+	// Without a lease the kernel yields to every advert, and so does the machine, unless the advert is
+	// older than our last one.
+	outlived := m.phase != phaseClaiming && a.At >= max(s.lease, s.sendUntil) ||
+		m.phase == phaseExpired && a.At > s.lastSent
+	judged := a.At <= s.judged // the kernel has already decided on it
 	if !fenced && (!beaten || judged) && !outlived {
 		if a.At >= m.since {
 			s.rival, s.rivalAt = true, max(s.rivalAt, a.At)
@@ -38,7 +39,7 @@ func (m *Machine) yieldReason(a Advert, beaten bool) Reason {
 	switch {
 	case !beaten:
 		return ReasonLeaseExpired
-	case m.handover.on && !m.handover.wait:
+	case m.handover.byOperator():
 		return ReasonYield
 	case m.effective != undemoted && !Superior(a.Priority, undemoted, a.Aware):
 		return ReasonDemoted
@@ -49,7 +50,7 @@ func (m *Machine) yieldReason(a Advert, beaten bool) Reason {
 	}
 }
 
-// yielded is a yield of the kernel that no advert explains.
+// yielded handles a yield of the kernel that no advert explains.
 func (m *Machine) yielded(generation uint64, out []Action) []Action {
 	if m.state != Master || generation < m.generation {
 		return out
@@ -58,7 +59,7 @@ func (m *Machine) yielded(generation uint64, out []Action) []Action {
 		return m.released(nil, m.now, out)
 	}
 	reason := ReasonBetterAdvert
-	if m.handover.on && !m.handover.wait {
+	if m.handover.byOperator() {
 		reason = ReasonYield
 	}
 	if m.now >= max(m.master.lease, m.master.sendUntil) {
@@ -67,8 +68,8 @@ func (m *Machine) yielded(generation uint64, out []Action) []Action {
 	return m.stepDown(reason, nil, m.now, 0, out)
 }
 
-// stepDown leaves MASTER for BACKUP. The kernel is told first. Adverts count as evidence
-// from the causing one on: later ones of the same batch are still to come.
+// stepDown leaves MASTER for BACKUP, first in the kernel. Adverts count as evidence from the causing one
+// on, since later ones of the same batch are still to come.
 func (m *Machine) stepDown(reason Reason, cause *Advert, due Instant, tie time.Duration, out []Action) []Action {
 	from := m.now
 	if cause != nil {
@@ -77,11 +78,11 @@ func (m *Machine) stepDown(reason Reason, cause *Advert, due Instant, tie time.D
 	given := m.handover
 	out = append(out, SetRole{State: Backup, Generation: m.generation}, RemoveVIPs{})
 	out = m.enter(Backup, reason, cause, due, out)
-	m.listen(from, tie)
+	m.await(from, tie)
 	if reason == ReasonSendFailed {
-		m.sendsFail()
+		m.noteSendFailed()
 	}
-	if given.on && !given.wait && reason != ReasonSendFailed {
+	if given.byOperator() && reason != ReasonSendFailed {
 		m.holdFor(cause)
 	}
 	return out

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package hooks tells an executable of the operator's about the transitions of a group:
-// one at a time for each group, in order, each within its time. Whoever submits a
-// transition never waits.
+// Package hooks runs an executable of the operator for each transition of a group: one at a time per
+// group, in order, each with a timeout. [Runner.Submit] never waits.
 //
-// A hook that is slower than the transitions falls behind by at most [MaxWaiting] of
-// them. Then the two oldest that wait become one, from the first one's old state to the
-// second one's new state, or none if that is the same: so the hook is always told the
-// whole way to the present state, without a gap, and never more than it can use.
+// A hook that is slower than the transitions falls behind by at most [MaxWaiting] of them. Then the
+// two oldest waiting ones are merged: into one from the old state of the first to the new state of
+// the second, or into none if these are the same. So the hook gets a sequence without a gap up to the
+// present state.
 package hooks
 
 import (
@@ -16,19 +15,21 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"vipd/agent/command"
 )
 
 const (
 	// MaxWaiting is how many transitions of one group wait for its hook.
 	MaxWaiting = 16
-	// maxRunning is how many hooks run at once on this node: a link that goes takes all
-	// of its groups along.
+	// maxRunning is how many hooks run at once on this node: a link failure changes all groups of
+	// the interface.
 	maxRunning = 16
 	// killPatience is how long Close waits for hooks that it has killed.
 	killPatience = time.Second
 )
 
-// Hook is what to run.
+// Hook describes what to run.
 type Hook struct {
 	// Path is the absolute path of the executable.
 	Path string
@@ -36,9 +37,9 @@ type Hook struct {
 	Timeout time.Duration
 }
 
-// Transition is what a hook is told.
+// Transition is passed to a hook.
 type Transition struct {
-	// ID is the caller's, for [Result].
+	// ID is the caller's identifier, returned in [Result].
 	ID              uint64
 	Group, From, To string
 	Reason          string
@@ -49,43 +50,50 @@ type Transition struct {
 
 // Options of [New].
 type Options struct {
-	// Report gets every outcome, from several goroutines; it must not block. Required.
+	// Report receives every result, from several goroutines; it must not block. Required.
 	Report func(Result)
-	// Log gets what does not fit into a result; nil discards it.
+	// Log receives what is not part of a result; nil discards it.
 	Log *slog.Logger
+	// Commands runs the executables; nil runs them as child processes.
+	Commands command.Runner
 
-	run func(ctx context.Context, h Hook, t Transition, skipped int) Result // of tests
+	run func(ctx context.Context, h Hook, t Transition, skipped int) Result // set by tests
 }
 
 // Runner runs hooks.
 type Runner struct {
 	opts    Options
-	ctx     context.Context // ends when what runs is to be killed
+	ctx     context.Context // ends when running hooks are to be killed
 	kill    context.CancelFunc
-	running chan struct{} // a place for each that runs
+	running chan struct{} // one entry per running hook
 	workers sync.WaitGroup
 
 	mu     sync.Mutex
-	groups map[string]*line // those with something to do
+	groups map[string]*line // groups with transitions to handle
 	closed bool
 }
 
-// line is what one group's hook has still to be told.
+// line is the queue of one group.
 type line struct{ waiting []job }
 
 type job struct {
 	hook Hook
 	Transition
-	merged []uint64 // IDs of the transitions that became part of this one
+	merged []uint64 // IDs of the transitions that were merged into this one
 }
 
-// New makes a runner with nothing to do.
+// New returns a runner.
 func New(opts Options) *Runner {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
+	if opts.Commands == nil {
+		opts.Commands = command.Local{}
+	}
 	if opts.run == nil {
-		opts.run = execute
+		opts.run = func(ctx context.Context, h Hook, t Transition, skipped int) Result {
+			return execute(ctx, opts.Commands, h, t, skipped)
+		}
 	}
 	r := &Runner{opts: opts, running: make(chan struct{}, maxRunning), groups: map[string]*line{}}
 	r.ctx, r.kill = context.WithCancel(context.Background())
@@ -113,8 +121,8 @@ func (r *Runner) Submit(h Hook, t Transition) {
 	r.mu.Unlock()
 }
 
-// merge makes one of the two oldest that wait, or none if they come back to where they
-// began. There is always a third.
+// merge replaces the two oldest waiting transitions by one, or by none if they lead back to the
+// state before. The caller makes sure that there is a third.
 func (l *line) merge() {
 	first, second := l.waiting[0], l.waiting[1]
 	gone := slices.Concat(first.merged, []uint64{first.ID}, second.merged)
@@ -129,7 +137,7 @@ func (l *line) merge() {
 	l.waiting[0].merged = gone
 }
 
-// work runs until the group has nothing more to do.
+// work runs the hooks of a group until none is waiting.
 func (r *Runner) work(group string, l *line) {
 	for {
 		r.mu.Lock()
@@ -143,7 +151,7 @@ func (r *Runner) work(group string, l *line) {
 		case r.running <- struct{}{}:
 		case <-r.ctx.Done():
 		}
-		// Taken only now: what waits for a place can still be merged.
+		// Taken only now: waiting transitions can still be merged.
 		r.mu.Lock()
 		j := l.waiting[0]
 		l.waiting = l.waiting[1:]
@@ -158,17 +166,18 @@ func (r *Runner) work(group string, l *line) {
 	}
 }
 
-// report tells of a job and of the transitions that became part of it.
+// report reports the result of a job and of the transitions that were merged into it.
 func (r *Runner) report(j job, res Result) {
 	for _, id := range j.merged {
-		r.opts.Report(Result{Transition: Transition{ID: id, Group: j.Group}, Hook: j.hook.Path, Outcome: Skipped, Ended: time.Now()})
+		t := Transition{ID: id, Group: j.Group}
+		r.opts.Report(Result{Transition: t, Hook: j.hook.Path, Outcome: Skipped, Ended: time.Now()})
 	}
 	res.Ended = time.Now()
 	res.Transition, res.Hook, res.Skipped = j.Transition, j.hook.Path, len(j.merged)
 	r.opts.Report(res)
 }
 
-// Waiting is how many transitions wait for the hook of each group that has any.
+// Waiting returns how many transitions wait, for each group with a running hook.
 func (r *Runner) Waiting() map[string]int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -179,8 +188,8 @@ func (r *Runner) Waiting() map[string]int {
 	return out
 }
 
-// Close takes nothing more, lets what waits and what runs go on for as long as given,
-// and kills the rest.
+// Close accepts no more transitions, lets waiting and running hooks continue for the given time, and
+// kills the rest.
 func (r *Runner) Close(patience time.Duration) {
 	r.mu.Lock()
 	r.closed = true
@@ -200,6 +209,6 @@ func (r *Runner) Close(patience time.Duration) {
 	select {
 	case <-idle:
 	case <-time.After(killPatience):
-		r.opts.Log.Warn("a hook does not end although it was killed, leaving it behind")
+		r.opts.Log.Warn("a hook is still running after it was killed; it is abandoned")
 	}
 }

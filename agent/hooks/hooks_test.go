@@ -14,7 +14,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// told collects results.
+// told collects the reported results.
 type told struct {
 	mu      sync.Mutex
 	results []Result
@@ -32,8 +32,11 @@ func (o *told) all() []Result {
 	return slices.Clone(o.results)
 }
 
-// lasting is a hook that takes that long and heeds its context.
-func lasting(d time.Duration, note func(t Transition, skipped int)) func(context.Context, Hook, Transition, int) Result {
+// lasting is a hook that takes a given time and ends with its context.
+func lasting(
+	d time.Duration,
+	note func(t Transition, skipped int),
+) func(context.Context, Hook, Transition, int) Result {
 	return func(ctx context.Context, _ Hook, t Transition, skipped int) Result {
 		note(t, skipped)
 		select {
@@ -47,9 +50,9 @@ func lasting(d time.Duration, note func(t Transition, skipped int)) func(context
 
 var hook = Hook{Path: "/hook", Timeout: time.Minute}
 
-// A submission takes no time, one group's hooks run one after the other and in order,
-// those of another group beside them.
-func TestOneAtATimeInOrder(t *testing.T) {
+// Submit does not wait; hooks of one group run in order one after the other, in parallel with those
+// of other groups.
+func TestHooksOfAGroupRunOneAtATimeInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -87,10 +90,9 @@ func TestOneAtATimeInOrder(t *testing.T) {
 	})
 }
 
-// However slow the hook is: what it is told is a way without a gap from the first state
-// to the last one, it never falls behind by more than MaxWaiting, and each transition is
-// accounted for once.
-func TestSlowHookIsToldTheWholeWay(t *testing.T) {
+// A slow hook gets a sequence of states without a gap from the first to the last, never falls behind
+// by more than MaxWaiting transitions, and each transition is reported once.
+func TestSlowHookGetsTransitionsWithoutGap(t *testing.T) {
 	t.Parallel()
 	states := []string{"INIT", "BACKUP", "MASTER"}
 	rapid.Check(t, func(t *rapid.T) {
@@ -144,8 +146,8 @@ func TestSlowHookIsToldTheWholeWay(t *testing.T) {
 	})
 }
 
-// A link that goes takes many groups along: no more than maxRunning hooks run at once.
-func TestBoundedOverAll(t *testing.T) {
+// When a link failure changes many groups, at most maxRunning hooks run at once.
+func TestHooksRunningAtOnceAreLimited(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -172,8 +174,8 @@ func TestBoundedOverAll(t *testing.T) {
 	})
 }
 
-// Close is bounded: what runs is killed, what waits is reported, nothing is lost.
-func TestCloseIsBounded(t *testing.T) {
+// Close takes a limited time: running hooks are killed and waiting ones are reported.
+func TestCloseKillsHooksAndReportsAll(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out told

@@ -14,28 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 
 	"vipd/agent/command"
+	"vipd/tests/executable"
 )
 
 func script(t *testing.T, text string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "hook")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return executable.Script(t, "hook", text)
 }
 
 func runOnce(t *testing.T, h Hook) Result {
 	t.Helper()
-	return execute(t.Context(), h, Transition{
+	return execute(t.Context(), command.Local{}, h, Transition{
 		Group: "eth0@1", From: "BACKUP", To: "MASTER", Reason: "master_timeout",
 		Addresses: []string{"192.0.2.100/24", "2001:db8::100/64"}, Generation: 7,
 	}, 2)
 }
 
-// The arguments and the environment are the contract; there is nothing else in it, and
-// no file open beyond the three.
-func TestWhatAHookGets(t *testing.T) {
+// Arguments and environment are the contract: they contain nothing else, and no file is inherited.
+func TestHookArgumentsAndEnvironment(t *testing.T) {
 	t.Setenv("VIPD_TEST_LEAK", "must not be seen")
 	l, err := net.Listen("tcp", "127.0.0.1:0") // a socket that must not be inherited
 	if err != nil {
@@ -72,7 +68,9 @@ func TestWhatAHookGets(t *testing.T) {
 		}
 		fd, what := f[len(f)-3], f[len(f)-1]
 		switch {
-		case fd == "0" && what == "/dev/null", fd == "1" || fd == "2", strings.HasSuffix(what, "/fd"): // the last is what ls reads
+		case fd == "0" && what == "/dev/null",
+			fd == "1" || fd == "2",
+			strings.HasSuffix(what, "/fd"): // the last is what ls reads
 		default:
 			t.Errorf("inherited %s", line)
 		}
@@ -124,22 +122,29 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// What a hook leaves behind in its process group goes with it: also at its timeout.
+// Processes that a hook leaves in its process group are killed, also at its timeout.
 func TestProcessGroupIsKilled(t *testing.T) {
 	t.Parallel()
-	for name, text := range map[string]string{"left": "", "hangs": "sleep 600"} {
+	for name, tt := range map[string]struct {
+		text    string
+		timeout time.Duration // a busy machine starts the hook within it
+	}{
+		"left":  {"", time.Minute},
+		"hangs": {"sleep 600", 3 * time.Second},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			res := runOnce(t, Hook{Path: script(t, "sleep 600 >/dev/null 2>&1 & echo $!; "+text), Timeout: time.Second})
+			hook := Hook{Path: script(t, "sleep 600 >/dev/null 2>&1 & echo $!; "+tt.text), Timeout: tt.timeout}
+			res := runOnce(t, hook)
 			pid, err := strconv.Atoi(strings.TrimSpace(res.Output))
 			if err != nil {
 				t.Fatalf("%+v", res)
 			}
-			for range 500 {
-				if stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err != nil || strings.Contains(string(stat), ") Z ") {
+			for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+				stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+				if err != nil || strings.Contains(string(stat), ") Z ") {
 					return
 				}
-				time.Sleep(10 * time.Millisecond)
 			}
 			t.Errorf("process %d still runs", pid)
 			_ = unix.Kill(pid, unix.SIGKILL)
@@ -147,11 +152,18 @@ func TestProcessGroupIsKilled(t *testing.T) {
 	}
 }
 
-// Output is bounded, keeps its end, and is no order to a terminal.
+// Output is limited to its end and contains no control characters.
 func TestOutputIsBounded(t *testing.T) {
 	t.Parallel()
-	res := runOnce(t, Hook{Path: script(t, `i=0; while [ $i -lt 3000 ]; do echo "line $i"; i=$((i+1)); done; printf '\033[31mlast\377\n'`), Timeout: 10 * time.Second})
-	if res.Outcome != OK || !res.Cut || len(res.Output) > MaxOutput || !strings.HasSuffix(res.Output, "line 2999\n [31mlast?") {
+	res := runOnce(
+		t,
+		Hook{
+			Path:    script(t, `i=0; while [ $i -lt 3000 ]; do echo "line $i"; i=$((i+1)); done; printf '\033[31mlast\377\n'`),
+			Timeout: 10 * time.Second,
+		},
+	)
+	if res.Outcome != OK || !res.Cut || len(res.Output) > MaxOutput ||
+		!strings.HasSuffix(res.Output, "line 2999\n [31mlast?") {
 		t.Errorf("%v %v, %d bytes: ...%q", res.Outcome, res.Cut, len(res.Output), res.Output[max(0, len(res.Output)-40):])
 	}
 }

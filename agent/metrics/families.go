@@ -9,17 +9,17 @@ import (
 	"strconv"
 )
 
-// family is one metric that is read from the snapshot.
+// family is one metric whose samples are written at a scrape.
 type family struct {
 	name, help, kind string
 	write            func(p *page, v *view)
 }
 
-// view is a snapshot with its labels made once.
+// view is a snapshot with its labels, each made only once.
 type view struct {
 	*Snapshot
 	groups       []groupView
-	states       []string // label of each of states()
+	states       []string // labels of states()
 	ifaceReasons []string
 	rejected     []column
 	dropped      []column
@@ -28,8 +28,8 @@ type view struct {
 // column is a reason in Group.Rejected or Group.Dropped.
 type column struct {
 	label string
-	at    int  // its index; negative if the source does not know it
-	zero  bool // it is there with 0 where the group has no such element
+	at    int  // its index; negative if the source does not have it
+	zero  bool // write 0 where the group has no such element
 }
 
 // of writes the group's count.
@@ -42,8 +42,7 @@ func (c column) of(p *page, counts []uint64, g *groupView) {
 	}
 }
 
-// columns are those of always, which exist from the start, and after them the others that
-// the source has, sorted.
+// columns returns the reasons of always, which every group has, and then the others of the source, sorted.
 func columns(always, source []string) []column {
 	var out []column
 	for _, r := range always {
@@ -91,7 +90,7 @@ func labels(name string, values []string) []string {
 
 const counter, gauge, histogram = "counter", "gauge", "histogram"
 
-// families are sorted by name, so that they can be merged with the registry's.
+// families returns all families sorted by name, so that they can be merged with those of the registry.
 func families(pushed []family) []family {
 	out := slices.Concat(nodeFamilies(), advertFamilies(), groupFamilies(), vipFamilies(), pushed)
 	slices.SortFunc(out, func(a, b family) int { return cmp.Compare(a.name, b.name) })
@@ -105,7 +104,7 @@ func nodeFamilies() []family {
 			func(p *page, v *view) { p.gauge(float64(v.Demotion)) },
 		},
 		{
-			nameContribution, "What each named demotion adds to the sum; absent while it adds nothing.", gauge,
+			nameContribution, "Contribution of each named demotion to the sum; absent while it is 0.", gauge,
 			func(p *page, v *view) {
 				for _, d := range v.Demotions {
 					p.gauge(float64(d.Value), label("name", d.Name))
@@ -113,7 +112,7 @@ func nodeFamilies() []family {
 			},
 		},
 		{
-			nameCheckFailing, "1 while the health check fails; 0 as well while it is not known yet.", gauge,
+			nameCheckFailing, "1 while the health check fails; 0 otherwise, also before the first verdict.", gauge,
 			func(p *page, v *view) {
 				for _, c := range v.Checks {
 					p.truth(c.Failing, label("check", c.Name))
@@ -121,7 +120,7 @@ func nodeFamilies() []family {
 			},
 		},
 		{
-			nameCheckAge, "Time since the health check last had a result; absent while it had none.", gauge,
+			nameCheckAge, "Time since the health check last had a result; absent before the first result.", gauge,
 			func(p *page, v *view) {
 				for _, c := range v.Checks {
 					if c.Known {
@@ -131,14 +130,30 @@ func nodeFamilies() []family {
 			},
 		},
 		{
-			nameLoopAge, "Time since the election loop last went round, which it does every second at least: the age of all states and switches.", gauge,
+			nameLoopAge,
+			"Time since the last round of the election loop, which runs at least once per second: " +
+				"the age of all states and switches.",
+			gauge,
 			func(p *page, v *view) { p.gauge(max(v.LoopAge, 0).Seconds()) },
 		},
-		{nameSamplesLost, "Frames that the flight recorder has not, since its ring in the kernel was full.", counter, func(p *page, v *view) { p.count(v.SamplesLost) }},
-		{nameSkipped, "Transitions that came too fast for an incident of the flight recorder each.", counter, func(p *page, v *view) { p.count(v.IncidentsSkipped) }},
-		{nameEnabled, "1 unless the operator disabled the node.", gauge, func(p *page, v *view) { p.truth(v.Enabled) }},
+		{
+			nameSamplesLost, "Frames that the flight recorder lost because its ring in the kernel was full.", counter,
+			func(p *page, v *view) { p.count(v.SamplesLost) },
+		},
+		{
+			nameSkipped, "Transitions that came too fast for an incident of their own in the flight recorder.", counter,
+			func(p *page, v *view) { p.count(v.IncidentsSkipped) },
+		},
+		{
+			nameEnabled, "1 unless the operator disabled the node.", gauge,
+			func(p *page, v *view) { p.truth(v.Enabled) },
+		},
 		{nameMaintenance, "1 in maintenance mode.", gauge, func(p *page, v *view) { p.truth(v.Maintenance) }},
-		{nameProgramsLost, "Programs that somebody took off the interface, by hook; they are put back.", counter, writeLost},
+		{
+			nameProgramsLost, "Programs that another process detached from the interface, by hook; " +
+				"vipd reattaches them.", counter,
+			writeLost,
+		},
 		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
 	}
 }
@@ -146,13 +161,18 @@ func nodeFamilies() []family {
 func advertFamilies() []family {
 	return []family{
 		{nameSent, "Advertisements sent.", counter, count(func(g *Group) uint64 { return g.Sent })},
-		{nameReceived, "Authentic advertisements of other nodes received.", counter, count(func(g *Group) uint64 { return g.Received })},
 		{
-			nameContext, "Authentic advertisements of other nodes by the password and address list that they were signed with; " +
-				"own is the group's, accept N its Nth [[vip.accept]].", counter, perGroup(writeContexts),
+			nameReceived, "Authentic advertisements of other nodes received.", counter,
+			count(func(g *Group) uint64 { return g.Received }),
 		},
 		{
-			nameRejected, "Advertisements rejected by reason; with an empty vhid those that belong to no group here and were passed on.", counter,
+			nameContext, "Authentic advertisements of other nodes by the password and address list " +
+				"that they were signed with; own is the group's, accept N its Nth [[vip.accept]].", counter,
+			perGroup(writeContexts),
+		},
+		{
+			nameRejected, "Advertisements rejected by reason; those with an empty vhid belong to no group here " +
+				"and were passed on.", counter,
 			writeRejected,
 		},
 		{
@@ -164,7 +184,7 @@ func advertFamilies() []family {
 			}),
 		},
 		{
-			nameFamilySilent, "1 while the master is heard in the other address family alone.", gauge,
+			nameFamilySilent, "1 while the master is heard in the other address family only.", gauge,
 			perGroup(func(p *page, g *groupView) {
 				for _, f := range g.Families {
 					p.truth(f.Silent, label("family", f.Name), g.iface, g.vhid)
@@ -172,7 +192,9 @@ func advertFamilies() []family {
 			}),
 		},
 		{
-			nameEventsLost, "Advertisements that did not fit into the ring to the agent; the kernel's own record has them.", counter,
+			nameEventsLost,
+			"Advertisements that did not fit into the ring to the agent; the kernel's seen entry has the newest.",
+			counter,
 			count(func(g *Group) uint64 { return g.EventsLost }),
 		},
 	}
@@ -180,11 +202,23 @@ func advertFamilies() []family {
 
 func groupFamilies() []family {
 	return []family{
-		{nameGroupState, "1 for the state that the group is in, 0 for the others.", gauge, writeStates},
-		{namePackets, "Packets to the virtual MAC that were let in.", counter, count(func(g *Group) uint64 { return g.Packets })},
-		{nameBytes, "Bytes of the packets to the virtual MAC that were let in.", counter, count(func(g *Group) uint64 { return g.Bytes })},
+		{nameGroupState, "1 for the group's state, 0 for the others.", gauge, writeStates},
 		{
-			nameLease, "How long the group may go on answering without another advertisement sent; 0 when it may not answer.", gauge,
+			namePackets, "Packets to the virtual MAC that were delivered.", counter,
+			count(func(g *Group) uint64 { return g.Packets }),
+		},
+		{
+			nameRestored, "Addresses that another process removed from this host while it was MASTER, and that vipd restored.",
+			counter,
+			count(func(g *Group) uint64 { return g.Restored }),
+		},
+		{
+			nameBytes, "Bytes of the packets to the virtual MAC that were delivered.", counter,
+			count(func(g *Group) uint64 { return g.Bytes }),
+		},
+		{
+			nameLease, "How long the kernel answers for the group without another advertisement sent; 0 if it does not answer.",
+			gauge,
 			perGroup(func(p *page, g *groupView) { p.gauge(max(g.LeaseRemaining, 0).Seconds(), g.iface, g.vhid) }),
 		},
 		{
@@ -195,23 +229,47 @@ func groupFamilies() []family {
 				}
 			}),
 		},
-		{nameDropped, "Frames dropped because this node must not speak for the group now, by reason; with an empty vhid those of no group: " +
-			"tags_lost, whose VLAN tags could not be put back.", counter, writeDropped},
+		{
+			nameDropped, "Frames dropped because this node must not speak for the group now, by reason; those with " +
+				"an empty vhid belong to no group: tags_lost, whose VLAN tags could not be restored.", counter,
+			writeDropped,
+		},
 	}
 }
 
 func vipFamilies() []family {
 	return []family{
-		{nameARPRequests, "ARP requests seen for the address.", counter, perVIP(func(v *VIP) uint64 { return v.ARPRequests })},
-		{nameARPReplies, "ARP requests answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.ARPReplies })},
-		{nameNDSolicitations, "Neighbour solicitations seen for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDSolicitations })},
-		{nameNDAdvertisements, "Neighbour solicitations answered for the address.", counter, perVIP(func(v *VIP) uint64 { return v.NDAdvertisements })},
-		{nameAnswersUnseen, "1 if within a minute a client went on asking for the address as if it saw none of our answers.", gauge, perVIP(func(v *VIP) uint64 {
-			if v.AnswersUnseen {
-				return 1
-			}
-			return 0
-		})},
+		{
+			nameARPRequests, "ARP requests seen for the address.", counter,
+			perVIP(func(v *VIP) uint64 { return v.ARPRequests }),
+		},
+		{
+			nameARPReplies, "ARP requests answered for the address.", counter,
+			perVIP(func(v *VIP) uint64 { return v.ARPReplies }),
+		},
+		{
+			nameNDSolicitations, "Neighbour solicitations seen for the address.", counter,
+			perVIP(func(v *VIP) uint64 { return v.NDSolicitations }),
+		},
+		{
+			nameNDAdvertisements, "Neighbour solicitations answered for the address.", counter,
+			perVIP(func(v *VIP) uint64 { return v.NDAdvertisements }),
+		},
+		{
+			nameConflicts, "ARP and ND messages of other hosts that gave the address to another MAC.", counter,
+			perVIP(func(v *VIP) uint64 { return v.Conflicts }),
+		},
+		{
+			nameAnswersUnseen,
+			"1 if within the last minute a client kept asking for the address as if it saw none of our answers.",
+			gauge,
+			perVIP(func(v *VIP) uint64 {
+				if v.AnswersUnseen {
+					return 1
+				}
+				return 0
+			}),
+		},
 	}
 }
 
@@ -223,12 +281,12 @@ func perGroup(write func(p *page, g *groupView)) func(*page, *view) {
 	}
 }
 
-// count is a counter of each group.
+// count writes a counter per group.
 func count(of func(*Group) uint64) func(*page, *view) {
 	return perGroup(func(p *page, g *groupView) { p.count(of(g.Group), g.iface, g.vhid) })
 }
 
-// perVIP is a counter of each address.
+// perVIP writes a counter per address.
 func perVIP(of func(*VIP) uint64) func(*page, *view) {
 	return perGroup(func(p *page, g *groupView) {
 		for i := range g.VIPs {
@@ -294,7 +352,7 @@ func writeLost(p *page, v *view) {
 	}
 }
 
-// reasons writes every known reason, and after them those that only the map has.
+// reasons writes every known reason, and then those that are only in the map.
 func reasons(p *page, counts map[string]uint64, known, labelled []string, iface, vhid string) {
 	others := len(counts)
 	for i, r := range known {

@@ -3,8 +3,7 @@
 package metrics
 
 import (
-	"bufio"
-	"io"
+	"bytes"
 	"net/http"
 	"strings"
 
@@ -13,11 +12,10 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// contentType is the one format that is served: every scraper takes it.
+// contentType is the only format served; every scraper accepts it.
 const contentType = "text/plain; version=0.0.4; charset=utf-8"
 
-// serve answers one scrape. Whatever can fail does so before the first byte: a scrape
-// that lacks groups would read as all well.
+// serve answers one scrape.
 func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
 	select {
 	case m.scrapes <- struct{}{}:
@@ -26,39 +24,24 @@ func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too many scrapes at once, try again later", http.StatusServiceUnavailable)
 		return
 	}
-	snap := m.src.Snapshot()
-	registered, err := m.registry.Gather()
-	if snap.Err != nil {
-		err = snap.Err
-	}
+	packed := acceptsGzip(r.Header.Get("Accept-Encoding"))
+	page, err := m.made.page(packed, m.render, m.pack)
 	if err != nil {
 		m.log.Error("scrape failed", "err", err)
 		http.Error(w, "an error has occurred while serving metrics:\n\n"+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
-	var out io.Writer = w
-	if acceptsGzip(r.Header.Get("Accept-Encoding")) {
-		gz := m.encoders.Get().(*gzip.Writer) // always, as encoders has a New
-		gz.Reset(w)
+	if packed {
 		w.Header().Set("Content-Encoding", "gzip")
-		defer func() {
-			m.hungUp(gz.Close())
-			gz.Reset(io.Discard) // and keeps nothing of the connection
-			m.encoders.Put(gz)
-		}()
-		out = gz
 	}
-	buffered := bufio.NewWriterSize(out, 64<<10)
-	err = m.write(buffered, newView(&snap), registered)
-	if err == nil {
-		err = buffered.Flush()
+	if _, err = w.Write(page); err != nil {
+		m.log.Debug("client closed the connection during a scrape", "err", err)
 	}
-	m.hungUp(err)
 }
 
-// write merges what is read from the snapshot with the registry's, both sorted by name.
-func (m *Metrics) write(w *bufio.Writer, v *view, registered []*dto.MetricFamily) error {
+// write merges the families of the snapshot with those of the registry; both are sorted by name.
+func (m *Metrics) write(w *bytes.Buffer, v *view, registered []*dto.MetricFamily) error {
 	p := &page{w: w}
 	for i := range m.families {
 		f := &m.families[i]
@@ -78,13 +61,8 @@ func (m *Metrics) write(w *bufio.Writer, v *view, registered []*dto.MetricFamily
 	return nil
 }
 
-// hungUp notes that a client did not take its answer, which is its own affair.
-func (m *Metrics) hungUp(err error) {
-	if err != nil {
-		m.log.Debug("scrape not taken", "err", err)
-	}
-}
-
+// acceptsGzip reports whether the client accepts gzip. The library negotiates only for answers that it
+// compresses itself, each one anew; here scrapes share a compressed page.
 func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")
@@ -95,12 +73,12 @@ func acceptsGzip(header string) bool {
 	return false
 }
 
-// newEncoder packs at the fastest level: the default takes longer than all else of a scrape,
-// and the standard library's half as long again as this one.
+// newEncoder compresses at the fastest level: the default level takes longer than the rest of a scrape,
+// and the standard library takes half as long again.
 func newEncoder() any {
 	gz, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
 	if err != nil {
-		panic(err) // there is such a level
+		panic(err) // the level is valid
 	}
 	return gz
 }

@@ -4,7 +4,7 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// httpMetrics are those of the HTTP listener and its status page.
+// httpMetrics are the metrics of the HTTP listener and its status page.
 type httpMetrics struct{ refused, controls *prometheus.CounterVec }
 
 func newHTTPMetrics(r *prometheus.Registry, opts Options) httpMetrics {

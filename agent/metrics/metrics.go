@@ -13,34 +13,37 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// maxScrapes bounds the scrapes that run at once; more are told 503.
+// maxScrapes bounds the scrapes that run at once; a further one is answered with 503.
 const maxScrapes = 4
 
 // Options of [New].
 type Options struct {
-	// Version and GoVersion are what vipd_build_info says.
+	// Version and GoVersion are labels of vipd_build_info.
 	Version, GoVersion string
-	// RefusedReasons and Actions exist with 0 from the start: those of the status page.
+	// RefusedReasons and Actions are those of the status page; their counters start at 0.
 	RefusedReasons, Actions []string
-	// Log gets the errors of scrapes; nil discards them.
+	// Log receives the errors of scrapes; nil discards them.
 	Log *slog.Logger
 }
 
-// Metrics owns a registry of its own, so that nothing else can add to it. What is read
-// from the source is written without the registry.
+// Metrics serves all metrics. Those of the process are in a registry of the library, which nothing
+// else can add to; those of groups, addresses and interfaces are written by [page].
 type Metrics struct {
 	src         Source
 	log         *slog.Logger
 	families    []family
-	scrapes     chan struct{} // a place for each that runs
+	scrapes     chan struct{} // one element per scrape that runs
 	registry    *prometheus.Registry
 	lag         prometheus.Histogram
+	slow        prometheus.Counter
 	http        httpMetrics
-	transitions pushed[atomic.Uint64]
-	hookRuns    pushed[atomic.Uint64]
-	hookSkipped pushed[atomic.Uint64]
-	hookTook    pushed[took]
-	encoders    sync.Pool // of *gzip.Writer, which take 0.8 MB each
+	transitions *pushed[*atomic.Uint64]
+	hookRuns    *pushed[*atomic.Uint64]
+	hookSkipped *pushed[*atomic.Uint64]
+	hookTook    *pushed[prometheus.Histogram]
+	encoders    sync.Pool // of *gzip.Writer, each of which takes 0.8 MB
+	made        made
+	size        atomic.Int64 // of a page, roughly
 }
 
 // New registers every metric. The source is read at each scrape.
@@ -50,24 +53,32 @@ func New(src Source, opts Options) *Metrics {
 	}
 	m := &Metrics{
 		src: src, log: opts.Log,
-		scrapes:  make(chan struct{}, maxScrapes),
-		registry: prometheus.NewRegistry(),
+		scrapes:     make(chan struct{}, maxScrapes),
+		transitions: newPushed(newCount),
+		hookRuns:    newPushed(newCount),
+		hookSkipped: newPushed(newCount),
+		hookTook:    newPushed(newHookDuration),
+		registry:    prometheus.NewRegistry(),
 		lag: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    nameWakeupLag,
 			Help:    "How late the agent's loop woke for a deadline.",
 			Buckets: lagBuckets(),
+		}),
+		slow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: nameSlowRounds,
+			Help: "Rounds of the agent's loop that took more than a quarter of the shortest lease.",
 		}),
 	}
 	m.encoders.New = newEncoder
 	m.families = families(m.pushedFamilies())
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        nameBuildInfo,
-		Help:        "Always 1; the labels say what is running.",
+		Help:        "Always 1; the labels describe the running binary.",
 		ConstLabels: prometheus.Labels{"version": opts.Version, "go_version": opts.GoVersion},
 	})
 	build.Set(1)
 	m.http = newHTTPMetrics(m.registry, opts)
-	m.registry.MustRegister(m.lag, build,
+	m.registry.MustRegister(m.lag, m.slow, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -75,19 +86,24 @@ func New(src Source, opts Options) *Metrics {
 // Handler serves the metrics in Prometheus' text format.
 func (m *Metrics) Handler() http.Handler { return http.HandlerFunc(m.serve) }
 
-// ObserveTransition counts one transition; states and reason as in the status JSON.
+// ObserveTransition counts one transition; states and reason are those of the status JSON.
 func (m *Metrics) ObserveTransition(ifname string, vhid uint8, from, to, reason string) {
+	defer m.Outdate()
 	g := groupOf(ifname, vhid)
 	m.transitions.at(g.key, label("from", from), g.iface, label("reason", reason), label("to", to), g.vhid).Add(1)
 }
 
-// ObserveWakeupLag records how late the loop woke for a deadline; early is 0.
+// ObserveWakeupLag records how late the loop woke for a deadline; a negative lag counts as 0.
 func (m *Metrics) ObserveWakeupLag(d time.Duration) {
 	m.lag.Observe(max(d, 0).Seconds())
 }
 
-// PrepareHook makes the series of a group's hook, so that they begin with 0.
+// CountSlowRound counts a round of the loop that took more than a quarter of the shortest lease.
+func (m *Metrics) CountSlowRound() { m.slow.Inc() }
+
+// PrepareHook creates the series of a group's hook, so that they start at 0.
 func (m *Metrics) PrepareHook(ifname string, vhid uint8) {
+	defer m.Outdate()
 	g := groupOf(ifname, vhid)
 	for _, o := range hookOutcomes() {
 		m.hookRuns.at(g.key, g.iface, label("outcome", o), g.vhid)
@@ -96,25 +112,28 @@ func (m *Metrics) PrepareHook(ifname string, vhid uint8) {
 	m.hookTook.at(g.key, g.iface, g.vhid)
 }
 
-// ObserveHook counts one run of a group's hook; took is 0 if it never ran.
+// ObserveHook counts one run of a group's hook; took is 0 if the hook was not started.
 func (m *Metrics) ObserveHook(ifname string, vhid uint8, outcome string, took time.Duration) {
+	defer m.Outdate()
 	g := groupOf(ifname, vhid)
 	m.hookRuns.at(g.key, g.iface, label("outcome", outcome), g.vhid).Add(1)
 	if took > 0 {
-		m.hookTook.at(g.key, g.iface, g.vhid).observe(took.Seconds())
+		m.hookTook.at(g.key, g.iface, g.vhid).Observe(took.Seconds())
 	}
 }
 
-// ObserveHookSkipped counts a transition that a later run tells of.
+// ObserveHookSkipped counts a transition that a later run of the hook covers.
 func (m *Metrics) ObserveHookSkipped(ifname string, vhid uint8) {
+	defer m.Outdate()
 	g := groupOf(ifname, vhid)
 	m.hookSkipped.at(g.key, g.iface, g.vhid).Add(1)
 }
 
-// ForgetGroup drops what was pushed of a group that was taken out of the config.
+// ForgetGroup removes the series of a group that was removed from the config.
 func (m *Metrics) ForgetGroup(ifname string, vhid uint8) {
+	defer m.Outdate()
 	g := groupOf(ifname, vhid)
-	for _, p := range []interface{ forget(group string) }{&m.transitions, &m.hookRuns, &m.hookSkipped, &m.hookTook} {
+	for _, p := range []interface{ forget(group string) }{m.transitions, m.hookRuns, m.hookSkipped, m.hookTook} {
 		p.forget(g.key)
 	}
 }

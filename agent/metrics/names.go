@@ -11,6 +11,7 @@ const (
 	nameRejected         = "vipd_advertisements_rejected_total"
 	nameLastAge          = "vipd_last_advertisement_age_seconds"
 	nameARPRequests      = "vipd_arp_requests_total"
+	nameConflicts        = "vipd_address_conflicts_total"
 	nameARPReplies       = "vipd_arp_replies_total"
 	nameNDSolicitations  = "vipd_nd_solicitations_total"
 	nameNDAdvertisements = "vipd_nd_advertisements_total"
@@ -24,8 +25,10 @@ const (
 	nameDropped          = "vipd_frames_dropped_total"
 	nameProgramsLost     = "vipd_programs_lost_total"
 	nameXDPInfo          = "vipd_xdp_info"
+	nameRestored         = "vipd_addresses_restored_total"
 	nameEventsLost       = "vipd_events_lost_total"
 	nameWakeupLag        = "vipd_agent_wakeup_lag_seconds"
+	nameSlowRounds       = "vipd_agent_slow_rounds_total"
 	nameBuildInfo        = "vipd_build_info"
 	nameContext          = "vipd_advertisements_context_total"
 	nameFamilySilent     = "vipd_family_silent"
@@ -44,8 +47,7 @@ const (
 )
 
 // groupReasons are the reject reasons of a group, interfaceReasons those of an
-// interface; all exist with 0 from the start, so that a rate over them is never
-// missing its first step.
+// interface. Their counters start at 0, so that a rate includes the first increment.
 func groupReasons() []string {
 	return []string{
 		"bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac",
@@ -57,17 +59,17 @@ func interfaceReasons() []string { return []string{"bad_vhid", "foreign_vrrp"} }
 
 func states() []string { return []string{"MASTER", "BACKUP", "INIT"} }
 
-// hookBuckets span a script that only tells somebody to one that copies a table.
+// hookBuckets range from a script that sends a message to one that copies a table.
 func hookBuckets() []float64 {
 	return []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 }
 
-// hookOutcomes are those that a run can have; they exist with 0 from the start.
+// hookOutcomes are the outcomes of a run; their counters start at 0.
 func hookOutcomes() []string {
 	return []string{"ok", "failed", "timeout", "not_started", "interrupted"}
 }
 
-// lagBuckets span an idle machine's timer slack to a starved agent.
+// lagBuckets range from the timer slack of an idle machine to a starved agent.
 func lagBuckets() []float64 {
 	return []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 }

@@ -3,19 +3,25 @@
 package metrics
 
 import (
-	"bufio"
+	"bytes"
 	"strconv"
 	"strings"
 )
 
-// page writes the text format of Prometheus (version 0.0.4). The library's way by one
-// object a sample, sorted and checked, takes half a second for the 90,000 samples of
-// 4,096 groups; these come in order and are right by construction, which tests check.
+// page writes the text format of Prometheus (version 0.0.4), without the library: its objects per sample cost too
+// much. For 4,096 groups, 123,000 samples (9 MB), a page takes this much processor time on one core of an AMD EPYC:
+//
+//	this writer                                                           31 ms
+//	a collector with NewConstMetric, a registry and promhttp             890 ms
+//	a gatherer that returns ready families, without registry, promhttp   340 ms
+//	promhttp alone, on families that exist already                       170 ms, 330 ms with its gzip (here 20 ms)
+//
+// The samples are in order and well-formed by construction; tests compare them with the library's.
 type page struct {
-	w      *bufio.Writer
-	family *family // that is being written
-	begun  bool    // its header is out
-	suffix string  // of its name, in a histogram
+	w      *bytes.Buffer
+	family *family // being written
+	begun  bool    // its header is written
+	suffix string  // of the name, in a histogram
 	line   []byte
 }
 
@@ -25,7 +31,7 @@ func (p *page) write(f *family, v *view) {
 	f.write(p, v)
 }
 
-// header stands before a family's first sample. Names and help have nothing to escape.
+// header precedes the first sample of a family. Names and help contain nothing to escape.
 func (p *page) header() {
 	p.begun = true
 	f := p.family
@@ -34,7 +40,7 @@ func (p *page) header() {
 	}
 }
 
-// count writes a sample with labels made by label, in the order of their names.
+// count writes a sample. The labels are made by label and in the order of their names.
 func (p *page) count(v uint64, labels ...string) {
 	p.begin(labels)
 	p.line = strconv.AppendUint(p.line, v, 10)
@@ -80,13 +86,12 @@ func (p *page) begin(labels []string) {
 
 func (p *page) end() {
 	p.line = append(p.line, '\n')
-	// The writer keeps an error, and Flush tells it.
-	_, _ = p.w.Write(p.line)
+	p.w.Write(p.line)
 }
 
 func formatFloat(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
-// label is name="value" with the value escaped.
+// label returns name="value" with the value escaped.
 func label(name, value string) string {
 	if strings.ContainsAny(value, "\\\"\n") {
 		value = strings.NewReplacer("\\", "\\\\", "\"", "\\\"", "\n", "\\n").Replace(value)

@@ -7,12 +7,16 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
-// pushed are the series of one metric that are pushed when something happens, and kept in the
-// order in which they are written. The library checks and sorts all of them at each scrape,
-// which took a fifth of it with 4,096 groups.
+// pushed holds the series of one metric that is updated when something happens, in the order in
+// which they are written. See [page] for why they are not in the library's registry.
 type pushed[T any] struct {
+	fresh func() T // a series that nothing was counted for
+
 	mu     sync.Mutex
 	byKey  map[string]*series[T]
 	sorted []*series[T]
@@ -24,26 +28,29 @@ type series[T any] struct {
 	value  T
 }
 
+func newPushed[T any](fresh func() T) *pushed[T] {
+	return &pushed[T]{fresh: fresh, byKey: map[string]*series[T]{}}
+}
+
 // at returns the value with these labels, which are made by label and in the order of their
-// names; one that was not there begins with the zero value.
-func (p *pushed[T]) at(group string, labels ...string) *T {
+// names. It adds the series if there is none.
+func (p *pushed[T]) at(group string, labels ...string) T {
 	key := strings.Join(labels, ",")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s := p.byKey[key]; s != nil {
-		return &s.value
+		return s.value
 	}
-	s := &series[T]{group: group, labels: labels}
-	if p.byKey == nil {
-		p.byKey = map[string]*series[T]{}
-	}
+	s := &series[T]{group: group, labels: labels, value: p.fresh()}
 	p.byKey[key] = s
-	i, _ := slices.BinarySearchFunc(p.sorted, labels, func(s *series[T], labels []string) int { return slices.Compare(s.labels, labels) })
+	i, _ := slices.BinarySearchFunc(p.sorted, labels, func(s *series[T], labels []string) int {
+		return slices.Compare(s.labels, labels)
+	})
 	p.sorted = slices.Insert(p.sorted, i, s)
-	return &s.value
+	return s.value
 }
 
-// forget drops the series of a group.
+// forget removes the series of a group.
 func (p *pushed[T]) forget(group string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,16 +62,17 @@ func (p *pushed[T]) forget(group string) {
 	})
 }
 
-// all returns the series. Who writes them may be held up by a slow client, and nobody is by
-// who writes.
+// all returns the series. A slow client that they are written to holds up no update.
 func (p *pushed[T]) all() []*series[T] {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.sorted)
 }
 
+func newCount() *atomic.Uint64 { return new(atomic.Uint64) }
+
 // counters writes the series of a counter.
-func counters(of *pushed[atomic.Uint64]) func(*page, *view) {
+func counters(of *pushed[*atomic.Uint64]) func(*page, *view) {
 	return func(p *page, _ *view) {
 		for _, s := range of.all() {
 			p.count(s.value.Load(), s.labels...)
@@ -72,53 +80,33 @@ func counters(of *pushed[atomic.Uint64]) func(*page, *view) {
 	}
 }
 
-// took is a histogram of seconds with the buckets of hooks.
-type took struct {
-	mu     sync.Mutex
-	counts []uint64 // of each bucket alone, the one without an upper bound last
-	sum    float64
+func newHookDuration() prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: nameHookDuration, Buckets: hookBuckets()})
 }
 
-func (t *took) observe(seconds float64) {
-	buckets := hookBuckets()
-	i, _ := slices.BinarySearch(buckets, seconds) // a bound is in its own bucket
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.counts == nil {
-		t.counts = make([]uint64, len(buckets)+1)
-	}
-	t.counts[i]++
-	t.sum += seconds
-}
-
-func (t *took) read() (counts []uint64, sum float64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return slices.Clone(t.counts), t.sum
-}
-
-// durations writes the series of a histogram; the label le stands last, as the library has it.
-func durations(of *pushed[took]) func(*page, *view) {
+// durations writes the series of a histogram; the label le is the last, as the library writes it.
+func durations(of *pushed[prometheus.Histogram]) func(*page, *view) {
 	var bounds []string
 	for _, b := range hookBuckets() {
 		bounds = append(bounds, label("le", formatFloat(b)))
 	}
-	bounds = append(bounds, label("le", "+Inf"))
+	infinity := label("le", "+Inf")
 	return func(p *page, _ *view) {
 		for _, s := range of.all() {
-			counts, sum := s.value.read()
-			total := uint64(0)
-			for i, le := range bounds {
-				if counts != nil {
-					total += counts[i]
-				}
-				p.suffix = "_bucket"
-				p.count(total, append(slices.Clip(s.labels), le)...)
+			var m dto.Metric
+			if err := s.value.Write(&m); err != nil {
+				continue // the library returns no error for a histogram without exemplars
 			}
+			labels, h := slices.Clip(s.labels), m.GetHistogram()
+			p.suffix = "_bucket"
+			for i, b := range h.GetBucket() {
+				p.count(b.GetCumulativeCount(), append(labels, bounds[i])...)
+			}
+			p.count(h.GetSampleCount(), append(labels, infinity)...)
 			p.suffix = "_sum"
-			p.gauge(sum, s.labels...)
+			p.gauge(h.GetSampleSum(), labels...)
 			p.suffix = "_count"
-			p.count(total, s.labels...)
+			p.count(h.GetSampleCount(), labels...)
 			p.suffix = ""
 		}
 	}
@@ -127,10 +115,16 @@ func durations(of *pushed[took]) func(*page, *view) {
 // pushedFamilies are sorted with the others.
 func (m *Metrics) pushedFamilies() []family {
 	return []family{
-		{nameTransitions, "Transitions of a group by old state, new state and reason.", counter, counters(&m.transitions)},
-		{nameHookRuns, "Runs of a group's hook by how they ended.", counter, counters(&m.hookRuns)},
-		{nameHookSkipped, "Transitions that a later run of the hook told of as well, because it was too slow.", counter, counters(&m.hookSkipped)},
-		{nameHookDuration, "How long runs of a group's hook took.", histogram, durations(&m.hookTook)},
+		{
+			nameTransitions, "Transitions of a group by old state, new state and reason.", counter,
+			counters(m.transitions),
+		},
+		{nameHookRuns, "Runs of a group's hook by outcome.", counter, counters(m.hookRuns)},
+		{
+			nameHookSkipped, "Transitions that a later run of the hook covered, because the hook was too slow.", counter,
+			counters(m.hookSkipped),
+		},
+		{nameHookDuration, "Duration of the runs of a group's hook.", histogram, durations(m.hookTook)},
 	}
 }
 

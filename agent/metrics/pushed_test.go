@@ -16,15 +16,21 @@ import (
 	"github.com/prometheus/common/expfmt"
 )
 
-// TestPushedAsTheLibrary: what is pushed is written as the library writes the same of its own.
+// TestPushedAsTheLibrary: pushed series are written as the library writes its own.
 func TestPushedAsTheLibrary(t *testing.T) {
 	t.Parallel()
 	m := New(&fixed{}, Options{})
 	registry := prometheus.NewRegistry()
 	group := []string{"interface", "vhid"}
-	transitions := prometheus.NewCounterVec(prometheus.CounterOpts{Name: nameTransitions, Help: "h"}, append(group, "from", "to", "reason"))
+	transitions := prometheus.NewCounterVec(
+		prometheus.CounterOpts{Name: nameTransitions, Help: "h"},
+		append(group, "from", "to", "reason"),
+	)
 	runs := prometheus.NewCounterVec(prometheus.CounterOpts{Name: nameHookRuns, Help: "h"}, append(group, "outcome"))
-	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: nameHookDuration, Help: "h", Buckets: hookBuckets()}, group)
+	durations := prometheus.NewHistogramVec(
+		prometheus.HistogramOpts{Name: nameHookDuration, Help: "h", Buckets: hookBuckets()},
+		group,
+	)
 	registry.MustRegister(transitions, runs, durations)
 	for n := range 300 {
 		ifname, vhid := fmt.Sprintf("eth%d", n*7%3), uint8(n*5%12+1)
@@ -36,7 +42,7 @@ func TestPushedAsTheLibrary(t *testing.T) {
 			runs.WithLabelValues(ifname, vhidLabel(vhid), o)
 		}
 		durations.WithLabelValues(ifname, vhidLabel(vhid))
-		if vhid == 1 { // its hook never runs
+		if vhid == 1 { // the hook of this one never runs
 			continue
 		}
 		took := []time.Duration{0, 5 * time.Millisecond, 10 * time.Millisecond, 30 * time.Second, time.Minute, time.Hour}[n%6]
@@ -58,20 +64,21 @@ func TestPushedAsTheLibrary(t *testing.T) {
 	}
 	_, got := scrape(t, m)
 	if want, got := samples(want.String()), samples(string(got)); len(want) < 200 {
-		t.Errorf("%d samples, the witness is missing", len(want))
+		t.Errorf("only %d samples: the test compares too few", len(want))
 	} else if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("samples (-the library's +ours):\n%s", diff)
 	}
 }
 
-// samples are those of what is pushed.
+// samples returns the lines of the pushed metrics.
 func samples(page string) []string {
 	return slices.DeleteFunc(strings.Split(page, "\n"), func(line string) bool {
-		return !strings.HasPrefix(line, nameTransitions) && !strings.HasPrefix(line, nameHookRuns) && !strings.HasPrefix(line, nameHookDuration)
+		return !strings.HasPrefix(line, nameTransitions) && !strings.HasPrefix(line, nameHookRuns) &&
+			!strings.HasPrefix(line, nameHookDuration)
 	})
 }
 
-// TestPushedMeanwhile: groups come and go while they are counted and scraped.
+// TestPushedMeanwhile: groups are added and removed while they are counted and scraped.
 func TestPushedMeanwhile(t *testing.T) {
 	t.Parallel()
 	m := New(&fixed{}, Options{})

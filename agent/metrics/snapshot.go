@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metrics exposes vipd to Prometheus. The state and the kernel's counters
-// are read at scrape from a [Source]; transitions and wake-up lags are pushed by the
-// agent's loop when they happen.
+// Package metrics exposes vipd to Prometheus. State and the kernel's counters are read
+// from a [Source] at each scrape; the agent's loop counts transitions and wake-up lags
+// when they happen.
 package metrics
 
 import "time"
 
-// Source is read once a scrape. It must be safe for use by several goroutines.
+// Source is read once per page. It must be safe for concurrent use.
 type Source interface {
 	Snapshot() Snapshot
 }
 
 // Snapshot is the node at one moment.
 type Snapshot struct {
-	// LoopAge is the time since the election loop last went round: how old everything
-	// here is that is not read from the kernel.
+	// LoopAge is the time since the last round of the election loop: the age of everything
+	// here that is not read from the kernel.
 	LoopAge time.Duration
-	// SamplesLost and IncidentsSkipped are of the flight recorder.
+	// SamplesLost and IncidentsSkipped are those of the flight recorder.
 	SamplesLost, IncidentsSkipped uint64
 
 	Enabled     bool
 	Maintenance bool
 	// Demotion is the sum of all demotions, in units of advskew (1/256 s).
 	Demotion int
-	// Demotions are what Demotion is made of.
+	// Demotions are the summands of Demotion.
 	Demotions []Demotion
 	// Checks are the health checks of the config.
 	Checks []Check
@@ -32,7 +32,7 @@ type Snapshot struct {
 	RejectReasons, DropReasons []string
 	Groups                     []Group
 	Interfaces                 []Interface
-	// Err fails the scrape: better no numbers than wrong ones.
+	// Err fails the scrape: no numbers are better than wrong ones.
 	Err error
 }
 
@@ -45,57 +45,63 @@ type Demotion struct {
 // Check is one health check.
 type Check struct {
 	Name string
-	// Failing is false while it is not known yet.
+	// Failing is false until the first result.
 	Failing bool
-	// Known is false until the first result; then there is no age.
+	// Known is false until the first result; without one there is no age.
 	Known bool
 	// Age is the time since the last result.
 	Age time.Duration
 }
 
-// Group is one redundancy group in a [Snapshot].
+// Group is one group in a [Snapshot].
 type Group struct {
 	Interface string
 	VHID      uint8
 	// State is MASTER, BACKUP or INIT.
-	State    string
-	Sent     uint64
-	Received uint64
-	// Rejected is adverts refused, by Snapshot.RejectReasons; the reasons that every group
-	// has count as 0 where they are missing.
-	Rejected []uint64
-	// Dropped is frames for the group that the kernel dropped, by Snapshot.DropReasons.
+	State string
+	Adverts
+	// Dropped counts frames for the group that the kernel dropped, by Snapshot.DropReasons.
 	Dropped        []uint64
 	Packets, Bytes uint64
-	EventsLost     uint64
-	// Heard is false while no foreign advertisement was heard; then there is no age.
-	Heard bool
-	// LastAdvertAge is the time since the last authentic foreign advertisement.
-	LastAdvertAge time.Duration
+	// Restored counts addresses that another process removed and vipd put back.
+	Restored uint64
 	// LeaseRemaining is negative or 0 when the group may not answer.
 	LeaseRemaining time.Duration
 	VIPs           []VIP
-	// Families are the address families that the group has.
+	// Families are the address families of the group.
 	Families []Family
-	// Contexts are the passwords and address lists that adverts are accepted with,
+	// Contexts are the passwords and address lists with which adverts are accepted,
 	// each name once.
 	Contexts []Context
-	// HasHook says that there is one, HookWaiting how many transitions wait for it.
+	// HasHook is true if the group has a hook; HookWaiting counts the transitions that wait for it.
 	HasHook     bool
 	HookWaiting int
+}
+
+// Adverts counts the adverts of a [Group].
+type Adverts struct {
+	Sent, Received uint64
+	// Rejected counts refused adverts, by Snapshot.RejectReasons. A reason that every group
+	// has counts as 0 where it is missing.
+	Rejected   []uint64
+	EventsLost uint64
+	// Heard is false until an advert of another node is heard; without one there is no age.
+	Heard bool
+	// LastAdvertAge is the time since the last authentic advert of another node.
+	LastAdvertAge time.Duration
 }
 
 // Family is one address family of a [Group].
 type Family struct {
 	// Name is ipv4 or ipv6.
 	Name string
-	// Silent is true while the master is heard in the other family alone.
+	// Silent is true while the master is heard only in the other family.
 	Silent bool
 }
 
 // Context counts the authentic adverts of one password and address list.
 type Context struct {
-	// Name is own, or accept N.
+	// Name is "own" or "accept N".
 	Name     string
 	Received uint64
 }
@@ -106,19 +112,21 @@ type VIP struct {
 	Address                           string
 	ARPRequests, ARPReplies           uint64
 	NDSolicitations, NDAdvertisements uint64
-	// AnswersUnseen says that a client seems not to see our answers.
+	// AnswersUnseen is true while a client seems not to receive our answers.
 	AnswersUnseen bool
+	// Conflicts counts announcements of the address by other hosts.
+	Conflicts uint64
 }
 
-// Interface is what belongs to an interface and to none of its groups.
+// Interface has the counters that belong to an interface and to none of its groups.
 type Interface struct {
 	Name string
-	// Mode is native or generic, and empty while not attached.
+	// Mode is native, tc or generic; empty while not attached.
 	Mode string
-	// Rejected is bad_vhid and foreign_vrrp; reasons that are missing count as 0.
+	// Rejected has bad_vhid and foreign_vrrp; a missing reason counts as 0.
 	Rejected map[string]uint64
-	// Dropped is frames that the kernel dropped, by reason. May be nil.
+	// Dropped counts frames that the kernel dropped, by reason. May be nil.
 	Dropped map[string]uint64
-	// Lost is programs that were found gone, by hook. May be nil.
+	// Lost counts programs that were found detached, by hook. May be nil.
 	Lost map[string]uint64
 }

@@ -15,22 +15,49 @@ import (
 )
 
 const (
-	// RouteProtocol marks the connected routes that are vipd's (the IP
-	// protocol number of CARP; rt_protos leaves it free), so that they can be
-	// told from everybody else's.
+	// RouteProtocol marks vipd's connected routes. It is the IP protocol number of CARP, which rt_protos
+	// does not assign.
 	RouteProtocol = 112
-	// routeMetric is high: a route of the operator's to the same prefix wins.
+	// routeMetric is high, so that a route of the operator to the same prefix takes precedence.
 	routeMetric = 4_000_000
 )
 
-// SetVIP adds the virtual address to the interface, or renews it. It is
-// always a /32 or /128 so that the host's own addresses keep their places, in
-// scope host so that the kernel never picks it as a source address by itself,
-// and it lives for valid (rounded up to a second): the kernel takes the address
-// of an agent that is gone away by itself. label is what old tools (SIOCGIFADDR,
-// ifconfig) know the address by, so that it never stands for the interface's own;
-// one that does not begin with the interface's name, or is too long, is left out.
-func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration) error {
+// ErrForeign means that the host has the address as an ordinary one.
+var ErrForeign = errors.New("the host has it as an ordinary address")
+
+// longestLife is the longest lifetime of a VIP: dead_ratio 3 times advbase 254, plus two seconds. An
+// address with a longer lifetime is not vipd's.
+const longestLife = 3*254*time.Second + 2*time.Second
+
+// Address is one address of an interface.
+type Address struct {
+	IfIndex int
+	Prefix  netip.Prefix
+	// Ours reports that this vipd or an earlier one added it.
+	Ours bool
+}
+
+// ours reports whether SetVIP added the address. Scope, flags and lifetimes must match: an address that
+// an operator made permanent or that another program took over is no longer vipd's.
+func ours(p netip.Prefix, scope, flags, preferred, valid int) bool {
+	if !p.IsSingleIP() || flags&unix.IFA_F_PERMANENT != 0 || time.Duration(valid)*time.Second > longestLife {
+		return false
+	}
+	if p.Addr().Is4() {
+		return scope == unix.RT_SCOPE_HOST
+	}
+	const made = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
+	return preferred == 0 && flags&made == made
+}
+
+// SetVIP adds the virtual address to the interface or renews it. It is a /32 or /128, so that it does not
+// replace addresses of the host, and has scope host, so that the kernel does not use it as a source
+// address by default. It expires after valid (rounded up to a second): the kernel removes the address
+// after the agent has died. Old tools (SIOCGIFADDR, ifconfig) show label, see [Label].
+//
+// add means that vipd has not added it yet: if the address is there and not vipd's, SetVIP changes nothing
+// and returns [ErrForeign].
+func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration, add bool) error {
 	a := &netlink.Addr{
 		IPNet:    hostNet(ip),
 		Scope:    unix.RT_SCOPE_HOST,
@@ -38,14 +65,25 @@ func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, valid time.Durat
 	}
 	if ip.Is4() {
 		a.PreferedLft = a.ValidLft
-		if len(label) < unix.IFNAMSIZ {
-			a.Label = label
-		}
+		a.Label = label
 	} else {
-		// Deprecated from the start: usable, never chosen. No DAD: the other
-		// node's copy of this very address is the point of the exercise.
+		// Deprecated from the start: usable, but not chosen as a source. No DAD: the other node has the
+		// same address.
 		a.Scope = unix.RT_SCOPE_UNIVERSE
 		a.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
+	}
+	if add {
+		err := h.nl.AddrAdd(linkRef(ifindex), a)
+		switch {
+		case errors.Is(err, unix.EEXIST):
+			if err := h.isOurs(ifindex, ip); err != nil {
+				return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
+			}
+		case err != nil:
+			return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
+		default:
+			return nil
+		}
 	}
 	if err := h.nl.AddrReplace(linkRef(ifindex), a); err != nil {
 		return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
@@ -53,8 +91,28 @@ func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, valid time.Durat
 	return nil
 }
 
-// DelVIP takes the virtual address off the interface. An address that is not
-// there is no error.
+// isOurs returns ErrForeign if the interface has the address as an ordinary one.
+func (h *Host) isOurs(ifindex int, ip netip.Addr) error {
+	all, err := h.AllAddresses()
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if a.IfIndex == ifindex && a.InWay(ip) {
+			return ErrForeign
+		}
+	}
+	return nil
+}
+
+// InWay reports whether the address is not vipd's and the kernel would confuse it with the VIP: IPv4
+// addresses differ by prefix length, IPv6 addresses do not.
+func (a Address) InWay(ip netip.Addr) bool {
+	return !a.Ours && a.Prefix.Addr() == ip && (ip.Is6() || a.Prefix.IsSingleIP())
+}
+
+// DelVIP removes the virtual address from the interface. The caller knows that it is vipd's. It is not an
+// error if it is not there.
 func (h *Host) DelVIP(ifindex int, ip netip.Addr) error {
 	a := &netlink.Addr{IPNet: hostNet(ip)}
 	err := h.nl.AddrDel(linkRef(ifindex), a)
@@ -64,21 +122,37 @@ func (h *Host) DelVIP(ifindex int, ip netip.Addr) error {
 	return fmt.Errorf("remove %s from interface %d: %w", ip, ifindex, err)
 }
 
-// OnLink says whether the host reaches the address directly through an address
-// of its own on that interface. own is the interface's address list.
+// maxLabel is IFNAMSIZ without the NUL.
+const maxLabel = unix.IFNAMSIZ - 1
+
+// Label returns the label of a virtual address: INTERFACE:carpVHID, shortened to the kernel's limit. It
+// differs from the interface's name, since SIOCGIFADDR returns the first address whose label is the name.
+// It starts with the whole name if possible, because old tools look up the interface by it; otherwise the
+// name is cut, as the kernel does with labels when an interface is renamed.
+func Label(ifname string, vhid uint8) string {
+	for _, format := range []string{"%s:carp%d", "%s:c%d", "%s:%d"} {
+		if label := fmt.Sprintf(format, ifname, vhid); len(label) <= maxLabel {
+			return label
+		}
+	}
+	suffix := fmt.Sprintf(":carp%d", vhid)
+	return ifname[:maxLabel-len(suffix)] + suffix
+}
+
+// OnLink reports whether the VIP is in the network of one of the interface's own addresses.
 func OnLink(vip netip.Prefix, own []netip.Prefix) bool {
 	return slices.ContainsFunc(own, func(p netip.Prefix) bool {
 		return !p.IsSingleIP() && p.Contains(vip.Addr())
 	})
 }
 
-// AddConnectedRoute makes the VIP's prefix reachable on the interface, for a
-// VIP in a prefix of its own, and reports whether the route was missing. One that
-// is there is left alone, and nobody who watches routes is told of it. The same
-// prefix on another interface has a route of its own, behind the one that was first.
-func (h *Host) AddConnectedRoute(ifindex int, vip netip.Prefix) (added bool, err error) {
-	// Not RouteAdd: that refuses what differs in the interface alone.
-	err = h.nl.RouteAppend(connectedRoute(ifindex, vip))
+// AddConnectedRoute adds a route to the VIP's prefix through the interface, for a VIP in a prefix of its
+// own, and reports whether the route was missing. An existing route is not touched, so that watchers of
+// routes see no event. The same prefix on another interface gets another route after the first. table is
+// the interface's, see [Link.Table].
+func (h *Host) AddConnectedRoute(ifindex, table int, vip netip.Prefix) (added bool, err error) {
+	// Not RouteAdd, which refuses a route that differs by its interface only.
+	err = h.nl.RouteAppend(connectedRoute(ifindex, table, vip))
 	switch {
 	case errors.Is(err, unix.EEXIST):
 		return false, nil
@@ -88,20 +162,20 @@ func (h *Host) AddConnectedRoute(ifindex int, vip netip.Prefix) (added bool, err
 	return true, nil
 }
 
-// DelConnectedRoute takes the route of AddConnectedRoute away. A route that is
-// not there is no error.
-func (h *Host) DelConnectedRoute(ifindex int, vip netip.Prefix) error {
-	err := h.nl.RouteDel(connectedRoute(ifindex, vip))
+// DelConnectedRoute removes the route of AddConnectedRoute. It is not an error if it is not there.
+func (h *Host) DelConnectedRoute(ifindex, table int, vip netip.Prefix) error {
+	err := h.nl.RouteDel(connectedRoute(ifindex, table, vip))
 	if err == nil || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	return fmt.Errorf("remove route to %s through interface %d: %w", vip.Masked(), ifindex, err)
 }
 
-func connectedRoute(ifindex int, vip netip.Prefix) *netlink.Route {
+func connectedRoute(ifindex, table int, vip netip.Prefix) *netlink.Route {
 	p := vip.Masked()
 	return &netlink.Route{
 		LinkIndex: ifindex,
+		Table:     table,
 		Dst:       &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())},
 		Protocol:  RouteProtocol,
 		Priority:  routeMetric,
@@ -109,12 +183,12 @@ func connectedRoute(ifindex int, vip netip.Prefix) *netlink.Route {
 	}
 }
 
-// DelOwnRoutes removes every route of ours through the interface for whose prefix keep
-// is false: what an agent that was killed left behind.
+// DelOwnRoutes removes vipd's routes through the interface in all tables, except those whose prefix keep
+// accepts. They were left by an agent that was killed.
 func (h *Host) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error {
 	routes, err := h.nl.RouteListFiltered(netlink.FAMILY_ALL,
 		&netlink.Route{LinkIndex: ifindex, Protocol: RouteProtocol},
-		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
+		netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL|netlink.RT_FILTER_TABLE) // table 0 means all
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return fmt.Errorf("list routes of interface %d: %w", ifindex, err)
 	}
@@ -130,7 +204,7 @@ func (h *Host) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error {
 	return errors.Join(errs...)
 }
 
-// prefixOf is the zero Prefix for a default route.
+// prefixOf returns the prefix of a route, the zero Prefix for a default route.
 func prefixOf(dst *net.IPNet) netip.Prefix {
 	if dst == nil {
 		return netip.Prefix{}

@@ -10,26 +10,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AddMAC puts a unicast address into the interface's receive filter, as
-// `bridge fdb add ADDRESS dev IF self` does. A NIC without promiscuous mode
-// drops the frames to a virtual MAC before XDP could see them. An address that
-// is there already is no error.
+// AddMAC adds a unicast address to the interface's receive filter, as `bridge fdb add ADDRESS dev IF
+// self` does. Without it, a NIC that is not promiscuous drops frames to a virtual MAC before XDP sees
+// them. It is not an error if the address is there already.
 func (h *Host) AddMAC(ifindex int, mac [6]byte) error {
 	err := h.nl.NeighAppend(filterEntry(ifindex, mac))
-	if err == nil || errors.Is(err, unix.EEXIST) {
+	if err == nil || errors.Is(err, unix.EEXIST) || h.needsNone(ifindex, err) {
 		return nil
 	}
 	return fmt.Errorf("add %x to the receive filter of interface %d: %w", mac, ifindex, err)
 }
 
-// DelMAC takes an address out of the receive filter. An address that is not
-// there is no error.
+// DelMAC removes an address from the receive filter. It is not an error if the address is not there.
 func (h *Host) DelMAC(ifindex int, mac [6]byte) error {
 	err := h.nl.NeighDel(filterEntry(ifindex, mac))
-	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) {
+	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || h.needsNone(ifindex, err) {
 		return nil
 	}
 	return fmt.Errorf("remove %x from the receive filter of interface %d: %w", mac, ifindex, err)
+}
+
+// needsNone reports whether the interface that refused an entry receives every frame anyway. A VXLAN
+// device uses these entries for its forwarding table.
+func (h *Host) needsNone(ifindex int, refused error) bool {
+	if !errors.Is(refused, unix.EINVAL) && !errors.Is(refused, unix.EOPNOTSUPP) && !errors.Is(refused, unix.EAFNOSUPPORT) {
+		return false
+	}
+	link, err := h.nl.LinkByIndex(ifindex)
+	return err == nil && filterless(link.Type())
+}
+
+// filterless reports whether interfaces of a kind pass every frame to the host, as tunnels do. Other kinds
+// without a filter (veth, tap, dummy) turn promiscuous with the first entry and report that.
+func filterless(kind string) bool {
+	switch kind {
+	case "vxlan", "geneve", "bareudp", "gretap", "ip6gretap", "erspan", "ip6erspan":
+		return true
+	}
+	return false
 }
 
 func filterEntry(ifindex int, mac [6]byte) *netlink.Neigh {

@@ -8,11 +8,11 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// macvlanUnfit says why groups cannot run on a macvlan, and what to do; "" if they can.
+// macvlanUnfit returns why groups cannot run on a macvlan and what to do, or "" if they can.
 //
-// The kernel hands a macvlan the frames to its own MAC alone, but for mode passthru, in which it gets all of them. A
-// lower interface of the same host has an IP stack of its own on the same wire: with arp_ignore 0 that answers for
-// every address of the host, with a MAC that nothing fences.
+// The kernel passes only frames to its own MAC to a macvlan, except in mode passthru. A lower interface
+// on the same host has an IP stack on the same segment: with arp_ignore 0 it answers ARP for every
+// address of the host, with a MAC that is not fenced.
 func (h *Host) macvlanUnfit(l *netlink.Macvlan) (string, error) {
 	at := l.Attrs()
 	below := ""
@@ -24,15 +24,17 @@ func (h *Host) macvlanUnfit(l *netlink.Macvlan) (string, error) {
 		below = parent.Attrs().Name
 	}
 	if l.Mode != netlink.MACVLAN_MODE_PASSTHRU {
-		text := fmt.Sprintf("interface %s is a macvlan in mode %s, which gets no frames to a virtual MAC; make it anew in mode passthru", at.Name, macvlanMode(l.Mode))
+		text := fmt.Sprintf("interface %s is a macvlan in mode %s, which receives no frames to a virtual MAC; "+
+			"create it again in mode passthru", at.Name, macvlanMode(l.Mode))
 		if below != "" {
-			text += fmt.Sprintf(", or configure interface = %q, which it is over", below)
+			text += fmt.Sprintf(", or configure interface = %q, its lower interface", below)
 		}
 		return text, nil
 	}
 	if below != "" && arpIgnore(below) == 0 {
-		return fmt.Sprintf("interface %s is a macvlan over %s of this host, which answers ARP for every address of the host with its own MAC; "+
-			"configure interface = %q instead, or `sysctl -w net.ipv4.conf.%s.arp_ignore=1` and `vipctl reload`", at.Name, below, below, below), nil
+		return fmt.Sprintf("interface %s is a macvlan over %s of this host, which answers ARP for every address "+
+			"of the host with its own MAC; configure interface = %q instead, or run "+
+			"`sysctl -w net.ipv4.conf.%s.arp_ignore=1` and `vipctl reload`", at.Name, below, below, below), nil
 	}
 	return "", nil
 }

@@ -16,19 +16,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the doctor reads of the host. Nothing here changes anything.
+// The functions of this file read the host for the doctor. They change nothing.
 
-// Neighbouring is an interface of the host beside those of vipd.
+// Neighbouring is an Ethernet interface of the host.
 type Neighbouring struct {
 	Name      string
 	MAC       [6]byte
 	Addresses []netip.Prefix
-	// ARPIgnore is the larger of the interface's setting and that for all, as the
-	// kernel takes it; -1 when it could not be read.
+	// ARPIgnore is the larger of the settings for the interface and for all, which the kernel uses; -1
+	// if it could not be read.
 	ARPIgnore int
 }
 
-// Interfaces lists the host's Ethernet interfaces that are up.
+// Interfaces returns the Ethernet interfaces of the host that are up.
 func (h *Host) Interfaces() ([]Neighbouring, error) {
 	links, err := h.nl.LinkList()
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
@@ -67,37 +67,31 @@ func arpIgnore(ifname string) int {
 	return worst
 }
 
-// Receives says whether the interface's receive filter lets a unicast address through:
-// because it is in it, or because the interface is promiscuous.
-func (h *Host) Receives(ifindex int, mac [6]byte) (inFilter, promiscuous bool, err error) {
+// Filter describes what an interface's receive filter does with one unicast address.
+type Filter struct {
+	// HasMAC reports that the address is in the filter, Promiscuous that the filter passes everything,
+	// None that the interface has no filter.
+	HasMAC, Promiscuous, None bool
+}
+
+// Receives reads the interface's receive filter for a unicast address.
+func (h *Host) Receives(ifindex int, mac [6]byte) (Filter, error) {
 	link, err := h.nl.LinkByIndex(ifindex)
 	if err != nil {
-		return false, false, fmt.Errorf("read interface %d: %w", ifindex, err)
+		return Filter{}, fmt.Errorf("read interface %d: %w", ifindex, err)
 	}
-	promiscuous = link.Attrs().Promisc > 0 || link.Attrs().RawFlags&unix.IFF_PROMISC != 0
+	f := Filter{
+		Promiscuous: link.Attrs().Promisc > 0 || link.Attrs().RawFlags&unix.IFF_PROMISC != 0,
+		None:        filterless(link.Type()),
+	}
 	list, err := h.nl.NeighListExecute(netlink.Ndmsg{Family: unix.AF_BRIDGE, Index: uint32(ifindex)})
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return false, promiscuous, fmt.Errorf("read the receive filter of interface %d: %w", ifindex, err)
+		return f, fmt.Errorf("read the receive filter of interface %d: %w", ifindex, err)
 	}
 	for _, n := range list {
 		if n.LinkIndex == ifindex && len(n.HardwareAddr) == 6 && [6]byte(n.HardwareAddr) == mac {
-			return true, promiscuous, nil
+			f.HasMAC = true
 		}
 	}
-	return false, promiscuous, nil
-}
-
-// At lists the addresses that the host's neighbour tables have at a link-layer address.
-func (h *Host) At(ifindex int, mac [6]byte) ([]netip.Addr, error) {
-	list, err := h.nl.NeighList(ifindex, netlink.FAMILY_ALL)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("list neighbours of interface %d: %w", ifindex, err)
-	}
-	var out []netip.Addr
-	for _, n := range list {
-		if ip, ok := netip.AddrFromSlice(n.IP); ok && len(n.HardwareAddr) == 6 && [6]byte(n.HardwareAddr) == mac {
-			out = append(out, ip.Unmap())
-		}
-	}
-	return out, nil
+	return f, nil
 }

@@ -9,16 +9,14 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
-// rcvbuf is the wish for the netlink receive buffer. Too small is not fatal:
-// an overrun is a hint to read everything again, like any other event.
+// rcvbuf is the requested size of the netlink receive buffer. If it overruns, the watcher hints to read
+// everything again, as after any other event.
 const rcvbuf = 1 << 20
 
-// Watcher tells that something about links or addresses changed. It carries no
-// content on purpose: events can be lost (ENOBUFS) or overtaken, so the agent
-// always reads the present state instead of trusting a message about the past.
+// Watcher reports that links or addresses changed, without details: events can be lost (ENOBUFS) or
+// outdated, so the agent always reads the present state.
 type Watcher struct {
 	changed chan struct{}
 	log     *slog.Logger
@@ -30,12 +28,11 @@ func NewWatcher(log *slog.Logger) *Watcher {
 	return &Watcher{changed: make(chan struct{}, 1), log: log, rcvbuf: rcvbuf}
 }
 
-// Changed yields a token when links or addresses may differ from what was read
-// last. Tokens do not pile up.
+// Changed returns a channel that gets a token when links or addresses may have changed. At most one token
+// is pending.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
-// Run subscribes and forwards hints until ctx ends. A subscription that breaks
-// is opened anew, with a hint in between.
+// Run subscribes to events until ctx ends. If a subscription fails, Run gives a hint and subscribes again.
 func (w *Watcher) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := w.subscribe(ctx)
@@ -43,7 +40,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		w.log.Warn("netlink subscription ended, opening it anew", "err", err)
+		w.log.Warn("netlink subscription ended; subscribing again", "err", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(200 * time.Millisecond):
@@ -55,7 +52,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 func (w *Watcher) subscribe(ctx context.Context) error {
 	done := make(chan struct{})
 	defer close(done)
-	failed := make(chan error, 2) // one for each subscription's callback
+	failed := make(chan error, 2) // one per subscription
 	onError := func(err error) {
 		select {
 		case failed <- err:
@@ -76,7 +73,7 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 		return fmt.Errorf("subscribe to address events: %w", err)
 	}
 	defer func() { go drain(addrs) }()
-	w.hint() // what happened before the subscription is read now
+	w.hint() // for changes before the subscription
 	for {
 		select {
 		case <-ctx.Done():
@@ -99,8 +96,8 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 	}
 }
 
-// drain takes what a subscription still has to say, so that its reader, which may be
-// waiting for somebody to take an event, gets to see that it is over.
+// drain reads the remaining events of a subscription, so that its goroutine, which may be blocked on the
+// channel, can end.
 func drain[T any](events <-chan T) {
 	for range events {
 	}
@@ -113,10 +110,9 @@ func (w *Watcher) hint() {
 	}
 }
 
-// ownRenewal recognises the once-a-second echo of our own SetVIP; reading the
-// host again for each of them would be work for nothing. A VIP that somebody
-// removes is a different event and does count.
+// ownRenewal reports whether the event is the echo of SetVIP's renewal, which comes every second and
+// changes nothing. The removal or change of a VIP is a different event.
 func ownRenewal(u netlink.AddrUpdate) bool {
-	ones, bits := u.LinkAddress.Mask.Size()
-	return u.NewAddr && ones == bits && u.Scope == unix.RT_SCOPE_HOST
+	p, ok := prefixOfAddr(&u.LinkAddress)
+	return ok && u.NewAddr && ours(p, u.Scope, u.Flags, u.PreferedLft, u.ValidLft)
 }

@@ -36,7 +36,7 @@ func (l *logText) String() string {
 	return l.text.String()
 }
 
-// newNetwork makes a network of its own, with the interface lo.
+// newNetwork creates a network namespace with the interface lo.
 func newNetwork(t *testing.T) (netns.NsHandle, *netlink.Handle, netlink.Link) {
 	t.Helper()
 	needs.NetNS(t)
@@ -67,7 +67,7 @@ func newNetwork(t *testing.T) (netns.NsHandle, *netlink.Handle, netlink.Link) {
 	return ns, nl, lo
 }
 
-// watch runs the watcher in the network until the test ends.
+// watch runs the watcher in the namespace until the test ends.
 func watch(t *testing.T, ns netns.NsHandle, w *Watcher) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -89,8 +89,8 @@ func watch(t *testing.T, ns netns.NsHandle, w *Watcher) {
 	})
 }
 
-// The kernel drops events when the receive buffer is full and says so once (ENOBUFS): the watcher gives a hint to read
-// everything again, and hears the next change as before.
+// When the receive buffer is full, the kernel drops events and reports that once (ENOBUFS). The watcher
+// then gives a hint to read everything again, and receives later events.
 func TestWatcherSurvivesLostEvents(t *testing.T) {
 	t.Parallel()
 	ns, nl, lo := newNetwork(t)

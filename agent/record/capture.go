@@ -10,10 +10,10 @@ import (
 	"vipd/agent/control/api"
 )
 
-// MaxCaptures is how many may run at once on a node.
+// MaxCaptures is the largest number of captures at once on a node.
 const MaxCaptures = 4
 
-// captureBacklog is how many entries a reader may be behind before it loses some.
+// captureBacklog is how many entries a reader may fall behind before it loses some.
 const captureBacklog = 8192
 
 // Errors of [Recorder.Capture].
@@ -22,7 +22,7 @@ var (
 	ErrCaptures = fmt.Errorf("%d captures are running already", MaxCaptures)
 )
 
-// Capture is a live stream of what the data plane does for one group. Its owner calls
+// Capture is a live stream of what the data plane does for one group. Its owner must call
 // [Capture.Close].
 type Capture struct {
 	r     *Recorder
@@ -34,10 +34,10 @@ type Capture struct {
 	closed bool
 	base   uint64 // missed by the group before
 	slow   uint64 // not read in time
-	told   uint64
+	sent   uint64 // the last count of lost frames in the stream
 }
 
-// Capture begins to stream. The budgets of the group are lifted meanwhile.
+// Capture begins a stream. The group has larger budgets during a capture.
 func (r *Recorder) Capture(name string) (*Capture, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,7 +57,7 @@ func (r *Recorder) Capture(name string) (*Capture, error) {
 	g.captures = append(g.captures, c)
 	r.setCapture(g, true)
 	select {
-	case r.poke <- struct{}{}: // the next drain puts it in force
+	case r.poke <- struct{}{}: // it takes effect with the next drain
 	default:
 	}
 	return c, nil
@@ -68,29 +68,28 @@ func (r *Recorder) setCapture(g *group, on bool) {
 		return
 	}
 	if err := g.plane.SetCapture(on); err != nil {
-		r.log.Warn("capture", "group", g.name, "err", err)
+		r.opts.Log.Warn("cannot switch the capture", "group", g.name, "on", on, "err", err)
 	}
 }
 
-// Lines delivers frames and transitions in the order of time, and is closed after the
-// last one.
+// Lines returns the channel of frames and transitions, sorted by time. It is closed after the last one.
 func (c *Capture) Lines() <-chan api.CaptureLine { return c.lines }
 
-// Close ends the capture. It may be called again.
+// Close ends the capture. It may be called more than once.
 func (c *Capture) Close() {
 	c.r.mu.Lock()
 	defer c.r.mu.Unlock()
 	c.close("")
 }
 
-// close is called with the lock held.
+// close requires r.mu.
 func (c *Capture) close(why string) {
 	if c.closed {
 		return
 	}
 	c.closed = true
 	if why != "" {
-		c.lines <- api.CaptureLine{End: why} // its place is kept
+		c.lines <- api.CaptureLine{End: why} // the channel has a place for it
 	}
 	close(c.lines)
 	c.r.captures--
@@ -107,7 +106,7 @@ func (g *group) end(why string) {
 	}
 }
 
-// deliver gives the entries of one tick to all who capture the group.
+// deliver sends the entries of one tick to all captures of the group.
 func (g *group) deliver(all []entry) {
 	sortEntries(all)
 	r := g.captures[0].r
@@ -127,9 +126,9 @@ func (g *group) deliver(all []entry) {
 		}
 	}
 	for _, c := range g.captures {
-		if lost := missed - c.base + c.slow; lost != c.told && len(c.lines) <= captureBacklog {
+		if lost := missed - c.base + c.slow; lost != c.sent && len(c.lines) <= captureBacklog {
 			c.lines <- api.CaptureLine{Lost: &lost}
-			c.told = lost
+			c.sent = lost
 		}
 	}
 }

@@ -49,7 +49,11 @@ func TestCapture(t *testing.T) {
 	if len(got) != 4 {
 		t.Fatalf("%d lines: %+v", len(got), got)
 	}
-	for i, want := range []struct{ kind, state string }{{"authentic", api.StateBackup}, {"transition", api.StateMaster}, {"arp_reply", api.StateMaster}} {
+	for i, want := range []struct{ kind, state string }{
+		{"authentic", api.StateBackup},
+		{"transition", api.StateMaster},
+		{"arp_reply", api.StateMaster},
+	} {
 		if r := got[i].Record; r == nil || r.Kind != want.kind || r.Kind != api.RecordTransition && r.State != want.state {
 			t.Errorf("line %d: %+v, want %+v", i, got[i].Record, want)
 		}
@@ -67,7 +71,8 @@ func TestCapture(t *testing.T) {
 	b.step(0)
 	b.sample("eth0@1", loader.SampleARPReply, "", nil)
 	b.step(0)
-	if got := received(c); !again.capture || len(got) != 2 || got[0].Lost == nil || *got[0].Lost != 5 || got[1].Record == nil {
+	if got := received(c); !again.capture || len(got) != 2 || got[0].Lost == nil || *got[0].Lost != 5 ||
+		got[1].Record == nil {
 		t.Errorf("after it moved: %+v", got)
 	}
 	c.Close()

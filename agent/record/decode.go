@@ -15,7 +15,7 @@ import (
 
 const protocolCARP = 112
 
-// frame is what can be read of a frame that may be cut off, damaged or forged.
+// frame has what can be decoded of a frame that may be truncated, damaged or forged.
 type frame struct {
 	srcMAC, dstMAC net.HardwareAddr
 	vlans          []uint16
@@ -26,11 +26,11 @@ type frame struct {
 	nd             *neighbour
 }
 
-// carp is an advert as it claims to be.
+// carp is the content of an advert, not verified.
 type carp struct {
-	version uint8 // 2, or the one of VRRP
+	version uint8 // 2, or that of VRRP
 	vhid    uint8
-	// whole: there are 36 bytes, so that what follows is set.
+	// whole is true if there are 36 bytes; otherwise the following fields are not set.
 	whole                     bool
 	advBase, advSkew, demote  uint8
 	counter                   uint64
@@ -123,8 +123,8 @@ func (f *frame) decode6(b []byte) {
 	}
 }
 
-// decodeCARP reads what is there, whether or not it would be accepted. VRRP shares the
-// protocol number and the place of the first fields.
+// decodeCARP decodes what there is, whether or not it is acceptable. VRRP has the same protocol number
+// and the same first fields.
 func decodeCARP(b []byte) *carp {
 	if len(b) < 8 {
 		return nil

@@ -9,17 +9,17 @@ import (
 
 const (
 	loaderAuthentic = loader.SampleAuthentic
-	// noLag is the lag of what the agent did not wait for.
+	// noLag is the lag of entries that the agent does not wait for.
 	noLag = -1
-	// entryCost is what one entry costs in memory, with a whole sample.
+	// entryCost is the memory in bytes of one entry with a full sample.
 	entryCost = 288
 )
 
-// entry is one frame, or one transition. Its JSON is that of the files.
+// entry is one frame or one transition. Its JSON is that of the files.
 type entry struct {
 	// At is CLOCK_BOOTTIME ns.
 	At int64 `json:"at"`
-	// Lag is ns until the agent had it, noLag if it does not concern the agent.
+	// Lag is the time in ns until the agent had it, or noLag.
 	Lag    int64             `json:"lag"`
 	Kind   loader.SampleKind `json:"kind"`
 	Reason string            `json:"reason,omitempty"`
@@ -33,9 +33,9 @@ type entry struct {
 	Length int    `json:"length,omitempty"`
 	Data   []byte `json:"data,omitempty"`
 
-	// Transition is set for that, and then all but At is empty.
+	// Transition is set for a transition; all other fields except At and CauseAt are empty then.
 	Transition *api.Transition `json:"transition,omitempty"`
-	// CauseAt is when the advert that caused it was received, 0 if none did.
+	// CauseAt is when the advert that caused it was received, 0 if no advert did.
 	CauseAt int64 `json:"cause_at,omitempty"`
 }
 
@@ -47,7 +47,7 @@ func entryOf(s loader.Sample) entry {
 	}
 }
 
-// shelf is the ring that an entry belongs to.
+// shelf is the ring of a group that an entry belongs to.
 type shelf int
 
 const (
@@ -68,7 +68,7 @@ func (e *entry) shelf() shelf {
 			return shelfAdverts
 		}
 	case loader.SampleARPRequest, loader.SampleARPReply, loader.SampleARPGratuitous, loader.SampleARPSent,
-		loader.SampleNDSolicitation, loader.SampleNDAdvertisement, loader.SampleNDSent:
+		loader.SampleNDSolicitation, loader.SampleNDAdvertisement, loader.SampleNDSent, loader.SampleClaim:
 	}
 	return shelfNeighbours
 }

@@ -8,14 +8,14 @@ import (
 	"vipd/loader"
 )
 
-// fair keeps the newest refused frames, but of no reason at the cost of one that has
-// fewer: a flood of one kind leaves the others where they can be seen.
+// fair keeps the newest refused frames. If it is full, it drops the oldest of the most frequent reason,
+// so that a flood of one kind does not push out the others.
 type fair struct {
 	bound   int
 	entries []entry
 }
 
-// reasonOf tells kinds apart that have no reason.
+// reasonOf returns the reason, or the kind for entries without one.
 func reasonOf(e *entry) string {
 	if e.Kind == loader.SampleRejected {
 		return e.Reason
@@ -33,7 +33,7 @@ func (f *fair) add(e entry) {
 	f.entries = append(f.entries, e)
 }
 
-// evict removes the oldest of the reason that has most.
+// evict removes the oldest entry of the most frequent reason.
 func (f *fair) evict() {
 	counts := make(map[string]int)
 	most := ""

@@ -7,10 +7,10 @@ import (
 	"slices"
 )
 
-// group is what is remembered of one group, and where its samples come from.
+// group has the entries of one group and the source of its samples.
 type group struct {
 	name, ifname string
-	plane        Plane // nil while it is in no data plane
+	plane        Plane // nil while the group is not in the data plane
 	state        string
 
 	adverts    ring
@@ -18,10 +18,10 @@ type group struct {
 	states     ring
 	rejects    fair
 
-	open     *incident // still being recorded
+	open     *incident // being recorded
 	pace     bucket
 	captures []*Capture
-	// missed of earlier places in the data plane, which have counters of their own.
+	// missedBefore is the count of earlier slots in the data plane, which have their own counters.
 	missedBefore uint64
 }
 
@@ -32,7 +32,7 @@ func (g *group) resize(per int) {
 	g.states.resize(per / 16)
 }
 
-// take puts an entry where it belongs, and into what is being recorded of the group.
+// take adds an entry to its ring and to the open incident.
 func (g *group) take(e entry) {
 	switch {
 	case e.Transition != nil:
@@ -49,7 +49,7 @@ func (g *group) take(e entry) {
 	}
 }
 
-// lag notes when the agent had the advert of a time.
+// lag sets the lag of the advert that was received at a time.
 func (g *group) lag(at, lag int64) {
 	if e := g.adverts.find(at); e != nil {
 		e.Lag = lag
@@ -65,7 +65,7 @@ func (g *group) lag(at, lag int64) {
 	}
 }
 
-// Frozen before a transition, and recorded after it.
+// Limits of an incident: entries from before the transition by ring, and entries after it.
 const (
 	frozenAdverts    = 96
 	frozenNeighbours = 48
@@ -74,7 +74,7 @@ const (
 	recordedAfter    = 96
 )
 
-// before is the newest of everything, in the order of time.
+// before returns the newest entries of all rings, sorted by time.
 func (g *group) before() []entry {
 	all := slices.Concat(g.adverts.newest(frozenAdverts), g.neighbours.newest(frozenNeighbours),
 		g.rejects.newest(frozenRejects), g.states.newest(frozenStates))
@@ -86,20 +86,20 @@ func sortEntries(all []entry) {
 	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.At, b.At) })
 }
 
-// missed counts frames that no sample tells of.
+// missed counts the frames without a sample.
 func (g *group) missed() uint64 {
 	n := g.missedBefore
 	if g.plane == nil {
 		return n
 	}
 	st, err := g.plane.TapStats()
-	if err != nil { // it has just left the data plane
+	if err != nil { // it was just removed from the data plane
 		return n
 	}
 	return n + st.Skipped + st.Lost
 }
 
-// stateAt is the state at a time by the transitions among entries in order of time.
+// stateAt returns the state at a time, from the transitions among entries sorted by time.
 func stateAt(all []entry, at int64, otherwise string) string {
 	state := otherwise
 	first := true
@@ -119,17 +119,17 @@ func stateAt(all []entry, at int64, otherwise string) string {
 	return state
 }
 
-// bucket lets through a burst, and then one in every refill ns.
+// bucket admits a burst, and then one per refill ns.
 type bucket struct {
 	burst  int
 	refill int64
-	spent  int64 // the time up to which it is paid for
+	spent  int64 // the time until which tokens are used up
 }
 
 func (b *bucket) take(now int64) bool {
 	full := now - int64(b.burst)*b.refill
 	if b.spent == 0 {
-		b.spent = full // now may be soon after the boot
+		b.spent = full // now may be shortly after the boot
 	}
 	at := max(b.spent, full)
 	if at+b.refill > now {

@@ -17,7 +17,7 @@ const (
 	noteForget
 )
 
-// note is what the election loop has to say.
+// note is a message of the election loop.
 type note struct {
 	what  noteKind
 	group string
@@ -30,7 +30,7 @@ type note struct {
 	transition       *api.Transition
 }
 
-// inbox takes notes without ever waiting for the recorder.
+// inbox accepts notes without waiting for the recorder.
 type inbox struct {
 	mu      sync.Mutex
 	notes   []note
@@ -40,7 +40,7 @@ type inbox struct {
 func (b *inbox) put(n note) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.notes) >= maxNotes && n.what == noteHeard { // the others are few
+	if len(b.notes) >= maxNotes && n.what == noteHeard { // there are few others
 		b.dropped++
 		return
 	}
@@ -55,23 +55,21 @@ func (b *inbox) take() (notes []note, dropped int) {
 	return notes, dropped
 }
 
-// Bind says that a group's samples carry this slot from now on, and that it is in
-// this state.
+// Bind sets the slot of a group's samples from now on, and its present state.
 func (r *Recorder) Bind(group, ifname, state string, slot uint32, p Plane) {
 	r.inbox.put(note{what: noteBind, group: group, ifname: ifname, state: state, slot: slot, plane: p})
 }
 
-// Forget drops a group that is gone from the config; its incidents stay.
+// Forget removes a group that is no longer in the config; its incidents stay.
 func (r *Recorder) Forget(group string) { r.inbox.put(note{what: noteForget, group: group}) }
 
-// Heard says when the agent had the advert received at a time: lag ns later.
+// Heard notes that the agent had the advert that was received at a time lag ns later.
 func (r *Recorder) Heard(group string, at, lag int64) {
 	r.inbox.put(note{what: noteHeard, group: group, at: at, lag: lag})
 }
 
-// Transition freezes what is known of the group. at is the transition's time and
-// causeAt when the advert that caused it was received, 0 if none did, in CLOCK_BOOTTIME
-// ns. It never blocks.
+// Transition begins an incident. at is the time of the transition, causeAt the time at which the advert
+// that caused it was received or 0, both in CLOCK_BOOTTIME ns. It never blocks.
 func (r *Recorder) Transition(at, causeAt int64, t api.Transition) {
 	r.inbox.put(note{what: noteTransition, group: t.Group, at: at, causeAt: causeAt, transition: &t})
 	select {

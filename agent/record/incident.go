@@ -9,24 +9,22 @@ import (
 )
 
 const (
-	// after is how long is recorded after a transition, atMost how long in all when
-	// others follow.
+	// after is the recorded time after a transition, atMost the total time if others follow.
 	after  = int64(2 * time.Second)
 	atMost = int64(10 * time.Second)
 )
 
-// incident is a frozen copy of what led to a transition, and what came of it. Its JSON
-// is that of the files.
+// incident has the entries from before and after a transition. Its JSON is that of the files.
 type incident struct {
 	ID    uint64 `json:"id"`
 	Node  string `json:"node"`
 	Group string `json:"group"`
-	// Interface of the frames.
+	// Interface is that of the frames.
 	Interface string `json:"interface"`
-	// At is the first transition's, CLOCK_BOOTTIME ns; Offset makes Unix time of it.
+	// At is the time of the first transition in CLOCK_BOOTTIME ns; Offset added to it is Unix time.
 	At     int64 `json:"at"`
 	Offset int64 `json:"offset"`
-	// CauseAt is when the advert that caused it was received, 0 if none did.
+	// CauseAt is when the advert that caused it was received, 0 if no advert did.
 	CauseAt int64          `json:"cause_at,omitempty"`
 	First   api.Transition `json:"first"`
 	Missed  uint64         `json:"missed"`
@@ -35,24 +33,23 @@ type incident struct {
 	until int64
 	limit int // of Entries
 
-	// What the list shows, once it is sealed: it is asked for every second while somebody
-	// looks at the status page.
+	// The counts of a sealed incident are kept: the status page reads the list every second.
 	sealed              bool
 	frames, transitions int
 }
 
 func (in *incident) room() bool { return len(in.Entries) < in.limit }
 
-// seal ends the recording; entries that came late are put where they belong.
+// seal ends the recording and sorts entries that came late.
 func (in *incident) seal(missed uint64) {
 	in.until = 0
 	in.Missed = missed
 	sortEntries(in.Entries)
-	in.settle()
+	in.complete()
 }
 
-// settle notes that nothing is added any more.
-func (in *incident) settle() {
+// complete stores the counts of an incident to which nothing is added any more.
+func (in *incident) complete() {
 	in.frames, in.transitions = in.count()
 	in.sealed = true
 }
@@ -76,7 +73,7 @@ func (in *incident) clone() *incident {
 	return &out
 }
 
-// summary is what the list shows.
+// summary returns the incident as in the list.
 func (in *incident) summary() api.Incident {
 	out := api.Incident{
 		ID: in.ID, Node: in.Node, Group: in.Group, Time: wall(in.At, in.Offset),
@@ -89,7 +86,7 @@ func (in *incident) summary() api.Incident {
 	return out
 }
 
-// whole is the incident with all records.
+// whole returns the incident with all records.
 func (in *incident) whole() api.Incident {
 	out := in.summary()
 	out.Records = make([]api.Record, 0, len(in.Entries))

@@ -10,9 +10,8 @@ import (
 	"vipd/loader"
 )
 
-// Rejects returns the newest refused adverts of a group with their frames, and foreign
-// VRRP on its VHID, in the order of time. A flood of one reason does not push out the
-// others.
+// Rejects returns the newest refused adverts of a group with their frames, and foreign VRRP on its VHID,
+// oldest first.
 func (r *Recorder) Rejects(name string) []loader.Sample {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -23,19 +22,20 @@ func (r *Recorder) Rejects(name string) []loader.Sample {
 	return samplesOf(g.rejects.entries)
 }
 
-// Announcements returns the newest gratuitous ARP that named an address of the group
-// and came from elsewhere.
-func (r *Recorder) Announcements(name string) []loader.Sample {
-	return r.neighbours(name, loader.SampleARPGratuitous)
-}
-
-// Questions returns the newest ARP requests and neighbour solicitations for an address
-// of the group that were answered.
+// Questions returns the newest answered ARP requests and neighbour solicitations for an address of the
+// group.
 func (r *Recorder) Questions(name string) []loader.Sample {
 	return r.neighbours(name, loader.SampleARPRequest, loader.SampleNDSolicitation)
 }
 
-// neighbours are the newest samples of ARP and ND of these kinds.
+// Fenced returns the newest packets from an address of the group that this host sent and the data plane
+// dropped.
+func (r *Recorder) Fenced(name, reason string) []loader.Sample {
+	all := r.neighbours(name, loader.SampleDropped)
+	return slices.DeleteFunc(all, func(s loader.Sample) bool { return !s.Out || s.Reason != reason })
+}
+
+// neighbours returns the newest ARP and ND samples of these kinds.
 func (r *Recorder) neighbours(name string, kinds ...loader.SampleKind) []loader.Sample {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,15 +59,15 @@ func samplesOf(all []entry) []loader.Sample {
 	return out
 }
 
-// Counts is how many samples of all groups found the ring full, and how many transitions
-// got no incident of their own, since the start.
+// Counts returns how many samples of all groups were lost because the ring was full, and how many
+// transitions have no incident of their own, since the start.
 func (r *Recorder) Counts() (lost, skipped uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.lost, r.skipped
 }
 
-// Incidents lists what is kept, oldest first, without records.
+// Incidents lists the incidents, oldest first, without records.
 func (r *Recorder) Incidents() api.Incidents {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -78,7 +78,7 @@ func (r *Recorder) Incidents() api.Incidents {
 	return out
 }
 
-// Incident returns one with all its records.
+// Incident returns an incident with its records.
 func (r *Recorder) Incident(id uint64) (api.Incident, bool) {
 	r.mu.Lock()
 	i, ok := slices.BinarySearchFunc(r.incidents, id, func(in *incident, id uint64) int { return cmp.Compare(in.ID, id) })
@@ -87,6 +87,6 @@ func (r *Recorder) Incident(id uint64) (api.Incident, bool) {
 		return api.Incident{}, false
 	}
 	in := r.incidents[i].clone()
-	r.mu.Unlock() // decoding takes its time
+	r.mu.Unlock() // decoding takes long
 	return in.whole(), true
 }

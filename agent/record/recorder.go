@@ -20,13 +20,13 @@ const (
 )
 
 const (
-	// period is how often the tap is drained: the budgets of bpf/tap.h go by it.
+	// period is the interval of draining the tap, on which the budgets of bpf/tap.h are based.
 	period = 250 * time.Millisecond
-	// capturePeriod is the same while somebody captures.
+	// capturePeriod is the interval during a capture.
 	capturePeriod = 50 * time.Millisecond
-	// maxNotes bounds the inbox.
+	// maxNotes limits the inbox.
 	maxNotes = 1 << 15
-	// maxPerGroup bounds what one group may keep of a large memory.
+	// maxPerGroup is the largest number of entries per group.
 	maxPerGroup = 2048
 )
 
@@ -44,25 +44,23 @@ type Plane interface {
 // Options of [New]. The zero value keeps everything in memory.
 type Options struct {
 	Log *slog.Logger
-	// Node and Version are told with incidents and captures.
+	// Node and Version appear in incidents and captures.
 	Node, Version string
-	// Memory is the bound in bytes: half for what goes by, half for incidents. 0 means
+	// Memory is the limit in bytes: half for the rings, half for incidents. 0 means
 	// DefaultMemory.
 	Memory int
-	// Incidents are kept at most. 0 means DefaultIncidents.
+	// Incidents is the largest number of incidents. 0 means DefaultIncidents.
 	Incidents int
-	// Dir keeps incidents over a restart; empty means memory only.
+	// Dir keeps incidents across a restart; empty means memory only.
 	Dir string
-	// Boot is CLOCK_BOOTTIME in ns, Wall the time of day, which is for people alone.
+	// Boot returns CLOCK_BOOTTIME in ns, Wall the time of day, which is only shown.
 	Boot func() int64
 	Wall func() time.Time
 }
 
-// Recorder remembers what the data plane did. Its methods may be called by any
-// goroutine.
+// Recorder is the flight recorder. Its methods are safe for concurrent use.
 type Recorder struct {
 	opts Options
-	log  *slog.Logger
 	poke chan struct{}
 
 	inbox inbox
@@ -74,16 +72,17 @@ type Recorder struct {
 	nextID    uint64
 	skipped   uint64
 	lost      uint64
-	claims    bucket // to and from MASTER
-	others    bucket
-	captures  int
-	damaged   bool // the last drain failed
+	rates     struct {
+		claims, others bucket // claims are transitions to and from MASTER
+	}
+	captures int
+	damaged  bool // the last drain failed
 
-	samples []loader.Sample // of the goroutine of Run
+	samples []loader.Sample // used by Run only
 	store   *store
 }
 
-// New makes a recorder that records nothing until [Recorder.Run].
+// New returns a recorder, which records nothing until [Recorder.Run].
 func New(o Options) *Recorder {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -95,20 +94,20 @@ func New(o Options) *Recorder {
 		o.Incidents = DefaultIncidents
 	}
 	o.Incidents = min(o.Incidents, max(1, o.Memory/2/(maxEntries*entryCost)))
-	return &Recorder{
-		opts: o, log: o.Log, poke: make(chan struct{}, 1),
+	r := &Recorder{
+		opts: o, poke: make(chan struct{}, 1),
 		groups: map[string]*group{}, bySlot: map[uint32]*group{}, nextID: 1,
-		claims: bucket{burst: 24, refill: int64(5 * time.Second)},
-		others: bucket{burst: 8, refill: int64(30 * time.Second)},
-		store:  newStore(o.Dir, o.Log),
+		store: newStore(o.Dir, o.Log),
 	}
+	r.rates.claims = bucket{burst: 24, refill: int64(5 * time.Second)}
+	r.rates.others = bucket{burst: 8, refill: int64(30 * time.Second)}
+	return r
 }
 
 // maxEntries of an incident.
 const maxEntries = frozenAdverts + frozenNeighbours + frozenRejects + frozenStates + recordedAfter
 
-// Run records until ctx ends, and then once more: what is still open is finished and
-// saved.
+// Run records until ctx ends. It then drains the tap once more, and completes and saves open incidents.
 func (r *Recorder) Run(ctx context.Context, src Source) {
 	saved := r.store.start()
 	r.load()
@@ -139,7 +138,7 @@ func (r *Recorder) nap() time.Duration {
 	return period
 }
 
-// tick takes in what came since the last one.
+// tick processes the samples and notes since the last one.
 func (r *Recorder) tick(src Source) {
 	notes, dropped := r.inbox.take()
 	samples, lost, err := src.DrainTap(r.samples[:0])
@@ -150,14 +149,14 @@ func (r *Recorder) tick(src Source) {
 	if err == nil {
 		r.lost = lost
 	}
-	bound := map[string]int{} // when last
+	bound := map[string]int{} // the index of the last noteBind, by group
 	for i := range notes {
 		if n := &notes[i]; n.what == noteBind {
 			r.bind(n)
 			bound[n.group] = i
 		}
 	}
-	fresh := map[*group][]entry{} // of those that are captured
+	fresh := map[*group][]entry{} // entries of groups with captures
 	for i := range samples {
 		g := r.bySlot[samples[i].Slot]
 		if g == nil {
@@ -172,7 +171,7 @@ func (r *Recorder) tick(src Source) {
 	for i := range notes {
 		n := &notes[i]
 		if again, ok := bound[n.group]; ok && n.what == noteForget && again > i {
-			continue // it went and came back
+			continue // it was bound again
 		}
 		if g := r.groups[n.group]; g != nil {
 			r.apply(g, n, fresh)
@@ -188,11 +187,11 @@ func (r *Recorder) tick(src Source) {
 
 func (r *Recorder) noteFailure(err error, dropped int) {
 	if err != nil && !r.damaged {
-		r.log.Warn("recorder: the tap is not readable", "err", err)
+		r.opts.Log.Warn("recorder: cannot read the tap", "err", err)
 	}
 	r.damaged = err != nil
 	if dropped > 0 {
-		r.log.Warn("recorder: notes of the election lost", "notes", dropped)
+		r.opts.Log.Warn("recorder: notes of the election lost", "notes", dropped)
 	}
 }
 
@@ -212,7 +211,7 @@ func (r *Recorder) bind(n *note) {
 	}
 }
 
-// unbind keeps what was recorded.
+// unbind detaches a group from the data plane and keeps its entries.
 func (r *Recorder) unbind(g *group) {
 	g.missedBefore = g.missed()
 	g.plane = nil
@@ -223,7 +222,7 @@ func (r *Recorder) unbind(g *group) {
 	}
 }
 
-// resize shares the memory out.
+// resize divides the memory among the groups.
 func (r *Recorder) resize() {
 	per := min(maxPerGroup, r.opts.Memory/2/len(r.groups)/entryCost)
 	for _, g := range r.groups {
@@ -233,7 +232,7 @@ func (r *Recorder) resize() {
 
 func (r *Recorder) apply(g *group, n *note, fresh map[*group][]entry) {
 	switch n.what {
-	case noteBind: // done first
+	case noteBind: // handled in tick
 	case noteHeard:
 		g.lag(n.at, n.lag)
 		for i := range fresh[g] {
@@ -250,7 +249,7 @@ func (r *Recorder) apply(g *group, n *note, fresh map[*group][]entry) {
 		}
 	case noteForget:
 		r.unbind(g)
-		g.end("the group is gone from the config")
+		g.end("the group was removed from the config")
 		if g.open != nil {
 			r.close(g)
 		}
@@ -258,16 +257,16 @@ func (r *Recorder) apply(g *group, n *note, fresh map[*group][]entry) {
 	}
 }
 
-// freeze begins an incident, which ends the one that is open; transitions that come too
-// fast for one each go on in that. What the samples of this tick brought is in the rings
-// already, also what came after the transition.
+// freeze begins an incident, which ends an open one. A transition that comes too fast for its own
+// incident extends the open one. The samples of this tick, even those after the transition, are
+// already in the rings.
 func (r *Recorder) freeze(g *group, e *entry) {
 	now := r.opts.Boot()
 	before := g.before()
 	g.take(*e)
-	rate := &r.others
+	rate := &r.rates.others
 	if e.Transition.From == api.StateMaster || e.Transition.To == api.StateMaster {
-		rate = &r.claims
+		rate = &r.rates.claims
 	}
 	if !g.pace.take(now) || !rate.take(now) {
 		r.skipped++
@@ -328,7 +327,7 @@ func (r *Recorder) closeAll() {
 	}
 }
 
-// load takes in what an earlier daemon saved.
+// load adds the incidents that an earlier daemon saved.
 func (r *Recorder) load() {
 	old := r.store.load(r.opts.Incidents)
 	r.mu.Lock()

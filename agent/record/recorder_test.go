@@ -141,18 +141,26 @@ func TestIncident(t *testing.T) {
 	b.step(time.Second)
 
 	in := b.incident(2)
-	want := "arp_request/BACKUP rejected:bad_hmac/BACKUP transition/MASTER advert_sent/MASTER authentic!/MASTER transition/BACKUP authentic/BACKUP"
+	want := "arp_request/BACKUP rejected:bad_hmac/BACKUP transition/MASTER advert_sent/MASTER authentic!/MASTER " +
+		"transition/BACKUP authentic/BACKUP"
 	if got := kinds(&in); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if in.From != api.StateMaster || in.To != api.StateBackup || in.Reason != "better_advert" || in.Node != "fw1" || in.Open || in.Frames != 5 || in.Transitions != 1 {
+	if in.From != api.StateMaster || in.To != api.StateBackup || in.Reason != "better_advert" || in.Node != "fw1" ||
+		in.Open ||
+		in.Frames != 5 ||
+		in.Transitions != 1 {
 		t.Errorf("%+v", in)
 	}
 	rec := in.Records[4]
-	if !rec.Time.Equal(time.Unix(1700000000, cause.At)) || rec.LagSeconds == nil || *rec.LagSeconds != 1.5e-6 || rec.Interface != "eth0" || rec.Direction != "in" {
+	if !rec.Time.Equal(time.Unix(1700000000, cause.At)) || rec.LagSeconds == nil || *rec.LagSeconds != 1.5e-6 ||
+		rec.Interface != "eth0" ||
+		rec.Direction != "in" {
 		t.Errorf("cause: %+v", rec)
 	}
-	if rec.Text != "advert of 192.0.2.12: advbase 1, advskew 0, demote 0, plain counter 0000000000000abc" || rec.Advert.Source != "192.0.2.12" || rec.Advert.Counter != "0000000000000abc" {
+	if rec.Text != "advert of 192.0.2.12: advbase 1, advskew 0, demote 0, plain counter 0000000000000abc" ||
+		rec.Advert.Source != "192.0.2.12" ||
+		rec.Advert.Counter != "0000000000000abc" {
 		t.Errorf("cause: %q %+v", rec.Text, rec.Advert)
 	}
 	first := b.incident(1)
@@ -275,13 +283,14 @@ func TestRejects(t *testing.T) {
 	}
 	b.step(0)
 	got := b.Rejects("eth0@1")
-	if got[0].Reason != "bad_hmac" || got[0].At != hmac.At || string(got[0].Data) != string(hmac.Data) || got[1].At != vrrp.At {
+	if got[0].Reason != "bad_hmac" || got[0].At != hmac.At || string(got[0].Data) != string(hmac.Data) ||
+		got[1].At != vrrp.At {
 		t.Errorf("the oldest are %+v", got[:2])
 	}
 	if last := got[len(got)-1]; last.At != b.now || last.Reason != "bad_ttl" {
 		t.Errorf("the newest is %+v", last)
 	}
-	if a := b.Announcements("eth0@1"); len(a) != 1 || a[0].At != garp.At {
+	if a := b.neighbours("eth0@1", loader.SampleARPGratuitous); len(a) != 1 || a[0].At != garp.At {
 		t.Errorf("announcements %+v", a)
 	}
 	if q := b.Questions("eth0@1"); len(q) != 1 || q[0].At != question.At || string(q[0].Data) != string(question.Data) {
@@ -364,7 +373,8 @@ func TestStore(t *testing.T) {
 		t.Errorf("kept %v", ids)
 	}
 	was, is := before.incident(6), after.incident(6)
-	if kinds(&was) != kinds(&is) || !was.Time.Equal(is.Time) || was.Records[0].Text != is.Records[0].Text || string(was.Records[0].Frame) != string(is.Records[0].Frame) {
+	if kinds(&was) != kinds(&is) || !was.Time.Equal(is.Time) || was.Records[0].Text != is.Records[0].Text ||
+		string(was.Records[0].Frame) != string(is.Records[0].Frame) {
 		t.Errorf("was %+v\nis  %+v", was, is)
 	}
 	if in := after.incident(9); in.Reason != "stop" || in.Open {

@@ -2,11 +2,11 @@
 
 package record
 
-// ring keeps the newest entries, and grows to its bound as they come.
+// ring keeps the newest entries, and grows up to its bound.
 type ring struct {
 	bound   int
 	entries []entry
-	next    int // of the oldest, once full
+	next    int // the index of the oldest, once full
 }
 
 func (r *ring) add(e entry) {
@@ -33,7 +33,7 @@ func (r *ring) newest(n int) []entry {
 
 func (r *ring) at(i int) *entry { return &r.entries[(r.next+i)%len(r.entries)] }
 
-// resize keeps the newest that fit.
+// resize sets the bound and keeps the newest entries.
 func (r *ring) resize(bound int) {
 	if bound == r.bound {
 		return
@@ -41,7 +41,7 @@ func (r *ring) resize(bound int) {
 	r.entries, r.next, r.bound = r.newest(bound), 0, bound
 }
 
-// find returns the authentic advert received at a time, nil if there is none.
+// find returns the authentic advert that was received at a time, or nil.
 func (r *ring) find(at int64) *entry {
 	for back := 1; back <= len(r.entries); back++ {
 		if e := r.at(len(r.entries) - back); e.At == at && e.Kind == loaderAuthentic {

@@ -17,15 +17,14 @@ import (
 )
 
 const (
-	// storeQueue is how many incidents wait for a slow disk; more stay in memory only.
+	// storeQueue is how many incidents may wait for a slow disk; further ones stay in memory only.
 	storeQueue = 16
-	// maxFile is far more than an incident needs.
+	// maxFile is much larger than the largest incident.
 	maxFile    = 1 << 20
 	fileSuffix = ".json"
 )
 
-// store keeps incidents as files, one each. A disk that does not work costs the files
-// and nothing else.
+// store keeps each incident in a file. If the disk fails, only the files are lost.
 type store struct {
 	dir   string // empty: no files
 	log   *slog.Logger
@@ -37,14 +36,14 @@ type store struct {
 
 type saving struct {
 	in     *incident
-	oldest uint64 // those before it are to go
+	oldest uint64 // incidents before it are removed
 }
 
 func newStore(dir string, log *slog.Logger) *store {
 	return &store{dir: dir, log: log, queue: make(chan saving, storeQueue)}
 }
 
-// start runs the writer; the channel is closed when it has ended after stop.
+// start starts the writer; the channel is closed when the writer has ended after stop.
 func (s *store) start() <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
@@ -64,7 +63,7 @@ func (s *store) save(in *incident, oldest uint64) {
 		return
 	}
 	select {
-	case s.queue <- saving{in, oldest}: // sealed: nobody changes it any more
+	case s.queue <- saving{in, oldest}: // it is sealed and no longer changes
 	default:
 		s.note(errors.New("the disk is too slow"))
 	}
@@ -76,7 +75,7 @@ func (s *store) unsaved() string {
 	return s.fault
 }
 
-// note says once that it does not work, and that it does again.
+// note logs the first error, and clears the fault after a success.
 func (s *store) note(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +84,7 @@ func (s *store) note(err error) {
 		return
 	}
 	if s.fault == "" {
-		s.log.Warn("incidents are not saved, they go on in memory", "dir", s.dir, "err", err)
+		s.log.Warn("cannot save incidents; they stay in memory", "dir", s.dir, "err", err)
 	}
 	s.fault = err.Error()
 }
@@ -94,14 +93,14 @@ func (s *store) path(id uint64) string {
 	return filepath.Join(s.dir, strconv.FormatUint(id, 10)+fileSuffix)
 }
 
-// write puts one in place whole, and removes those that are kept no more. No fsync: a
-// crash of the host may cost the newest.
+// write writes an incident in one step, and removes those that are no longer kept. It does not sync: a
+// crash of the host may lose the newest.
 func (s *store) write(sv saving) error {
 	b, err := json.Marshal(sv.in)
 	if err != nil {
 		return fmt.Errorf("encode incident %d: %w", sv.in.ID, err)
 	}
-	// Frames hold digests by which a password can be guessed: for root alone.
+	// Frames have digests that allow guesses at the password: only root may read them.
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
@@ -129,7 +128,7 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// ids of the files, ascending.
+// ids returns those of the files, ascending.
 func (s *store) ids() ([]uint64, error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
@@ -146,7 +145,7 @@ func (s *store) ids() ([]uint64, error) {
 	return ids, nil
 }
 
-// load reads the newest n. What cannot be read is skipped, and said.
+// load reads the newest n. It logs and skips files that cannot be read.
 func (s *store) load(n int) []*incident {
 	if s.dir == "" {
 		return nil
@@ -160,7 +159,7 @@ func (s *store) load(n int) []*incident {
 	for _, id := range ids[max(0, len(ids)-n):] {
 		in, err := s.read(id)
 		if err != nil {
-			s.log.Warn("incident of an earlier run not readable", "path", s.path(id), "err", err)
+			s.log.Warn("cannot read an incident of an earlier run", "path", s.path(id), "err", err)
 			continue
 		}
 		out = append(out, in)
@@ -185,9 +184,9 @@ func parseIncident(b []byte, id uint64) (*incident, error) {
 		return nil, err
 	}
 	if in.ID != id || in.Group == "" || len(in.Entries) > maxEntries+1 {
-		return nil, errors.New("not what vipd wrote")
+		return nil, errors.New("not written by vipd")
 	}
 	sortEntries(in.Entries)
-	in.settle()
+	in.complete()
 	return in, nil
 }

@@ -9,7 +9,7 @@ import (
 	"vipd/loader"
 )
 
-// record is the entry as it is told, all but state and cause.
+// record returns the entry as an API record, without state and cause.
 func (e *entry) record(group, ifname string, offset int64) api.Record {
 	out := api.Record{Time: wall(e.At, offset), Group: group}
 	if e.Transition != nil {

@@ -11,7 +11,7 @@ import (
 	"vipd/loader"
 )
 
-// rejectWords say what a reject reason of the data plane means.
+// rejectWords explains a reject reason of the data plane.
 func rejectWords(reason string) string {
 	switch reason {
 	case "bad_ttl":
@@ -25,7 +25,7 @@ func rejectWords(reason string) string {
 	case "bad_hmac":
 		return "the password or the list of addresses differs from ours"
 	case "loop":
-		return "it is our own, come back to us"
+		return "it is our own and came back"
 	case "replay":
 		return "it was heard before, or its seal does not fit"
 	case "rate_limited":
@@ -36,30 +36,30 @@ func rejectWords(reason string) string {
 	return "see the metrics"
 }
 
-// dropWords say why a frame was dropped.
+// dropWords explains why a frame was dropped.
 func dropWords(reason string) string {
 	switch reason {
 	case "not_answering_arp", "not_answering_nd", "not_answering_mac":
 		return "dropped, since this node does not own the group now"
 	case "egress_not_answering_advert":
-		return "kept from leaving, since the right to advertise has ended"
+		return "not sent, since the right to advertise has ended"
 	case "unicast_advert":
 		return "taken in"
 	}
-	return "kept from leaving, since this node does not own the group now"
+	return "not sent, since this node does not own the group now"
 }
 
-// reasonWords say what a transition reason means.
+// reasonWords explains a transition reason.
 func reasonWords(reason string) string {
 	switch reason {
 	case "startup":
 		return "vipd started"
 	case "master_timeout":
-		return "no advert for the master-down time"
+		return "no advert for the master-down interval"
 	case "preempt":
 		return "the master is worse than this node"
 	case "goodbye":
-		return "the master said goodbye"
+		return "the master sent a goodbye"
 	case "better_advert":
 		return "a better advert was heard"
 	case "equal_advert":
@@ -75,7 +75,7 @@ func reasonWords(reason string) string {
 	case "interface_missing":
 		return "the interface is gone"
 	case "interface_enslaved":
-		return "the interface became a port of another"
+		return "the interface was added to a bridge or bond"
 	case "attach_failed":
 		return "the data plane could not be attached"
 	case "send_failed":
@@ -90,11 +90,15 @@ func reasonWords(reason string) string {
 		return "vipd stopped"
 	case "yield":
 		return "handed over by the operator"
+	case "own_address":
+		return "the host has a virtual address as an ordinary one"
+	case "interface_duplicate":
+		return "another group has it under another name of the interface"
 	}
 	return "see vipctl history"
 }
 
-// text is the entry in plain words.
+// text describes the entry.
 func (e *entry) text(f *frame) string {
 	if e.Transition != nil {
 		return transitionText(e.Transition)
@@ -104,13 +108,15 @@ func (e *entry) text(f *frame) string {
 		return e.heardText(f)
 	case loader.SampleAdvertSent:
 		if f.carp != nil && f.carp.isGoodbye {
-			return fmt.Sprintf("we say goodbye to %s", whom(f.dst))
+			return fmt.Sprintf("our goodbye to %s", whom(f.dst))
 		}
 		return fmt.Sprintf("our advert to %s: %s", whom(f.dst), f.carp.words(e))
 	case loader.SampleRejected:
-		return fmt.Sprintf("advert of %s refused: %s (%s)%s", whom(f.src), e.Reason, rejectWords(e.Reason), f.carp.claim(f, e))
+		return fmt.Sprintf("advert of %s refused: %s (%s)%s",
+			whom(f.src), e.Reason, rejectWords(e.Reason), f.carp.claim(f, e))
 	case loader.SampleForeignVRRP:
-		return fmt.Sprintf("VRRP advert of %s on this VHID, passed on: another router uses the same number%s", whom(f.src), f.carp.vrrp())
+		return fmt.Sprintf("VRRP advert of %s on this VHID, passed on: another router uses the same number%s",
+			whom(f.src), f.carp.vrrp())
 	case loader.SampleARPGratuitous:
 		return fmt.Sprintf("%s announces itself as the owner", f.arp.who())
 	case loader.SampleARPRequest:
@@ -122,9 +128,14 @@ func (e *entry) text(f *frame) string {
 	case loader.SampleNDAdvertisement:
 		return "XDP answers: " + f.nd.tells()
 	case loader.SampleARPSent:
-		return "this node says: " + f.arp.says()
+		return "this node sends: " + f.arp.says()
 	case loader.SampleNDSent:
-		return "this node says: " + f.nd.says()
+		return "this node sends: " + f.nd.says()
+	case loader.SampleClaim:
+		if f.nd != nil {
+			return "another host announces the address with its own MAC: " + f.nd.says()
+		}
+		return "another host announces the address with its own MAC: " + f.arp.says()
 	case loader.SampleDropped:
 		return e.droppedText(f)
 	}
@@ -136,7 +147,8 @@ func (e *entry) heardText(f *frame) string {
 	case f.carp != nil && f.carp.isGoodbye:
 		return "goodbye of " + whom(f.src)
 	case e.Yielded:
-		return fmt.Sprintf("advert of %s: %s; better than ours, so XDP stopped answering at once", whom(f.src), f.carp.words(e))
+		return fmt.Sprintf("advert of %s: %s; better than ours, so XDP stopped answering at once",
+			whom(f.src), f.carp.words(e))
 	case e.OwnCounter:
 		return fmt.Sprintf("advert of %s: %s; with a counter of ours, as BSDs adopt them", whom(f.src), f.carp.words(e))
 	}
@@ -165,7 +177,8 @@ func (e *entry) droppedText(f *frame) string {
 func transitionText(t *api.Transition) string {
 	out := fmt.Sprintf("%s -> %s: %s (%s)", t.From, t.To, reasonWords(t.Reason), t.Reason)
 	if c := t.Cause; c != nil {
-		out += fmt.Sprintf("; the advert of %s, advbase %d, advskew %d, demote %d", c.Address, c.AdvBase, c.AdvSkew, c.Demote)
+		out += fmt.Sprintf("; the advert of %s, advbase %d, advskew %d, demote %d",
+			c.Address, c.AdvBase, c.AdvSkew, c.Demote)
 	}
 	if t.Detail != "" {
 		out += "; " + t.Detail
@@ -175,27 +188,28 @@ func transitionText(t *api.Transition) string {
 
 func whom(a netip.Addr) string {
 	if !a.IsValid() {
-		return "somebody"
+		return "an unknown host"
 	}
 	return a.String()
 }
 
-// words are priority and counter.
+// words returns priority and counter.
 func (c *carp) words(e *entry) string {
 	if c == nil || !c.whole {
-		return "cut off"
+		return "truncated"
 	}
 	kind := "plain"
 	if e.Sealed {
 		kind = "sealed"
 	}
 	if e.Kind == loader.SampleAdvertSent {
-		kind = "our" // how it was made is not told by the frame
+		kind = "our" // a frame of ours does not show whether it is sealed
 	}
-	return fmt.Sprintf("advbase %d, advskew %d, demote %d, %s counter %016x", c.advBase, c.advSkew, c.demote, kind, c.counter)
+	return fmt.Sprintf("advbase %d, advskew %d, demote %d, %s counter %016x",
+		c.advBase, c.advSkew, c.demote, kind, c.counter)
 }
 
-// claim is what a refused advert says of itself.
+// claim returns the content of a refused advert, which is not verified.
 func (c *carp) claim(f *frame, e *entry) string {
 	if c == nil {
 		return ""
@@ -215,7 +229,7 @@ func (c *carp) vrrp() string {
 
 func (n *neighbour) who() string {
 	if n == nil {
-		return "somebody"
+		return "an unknown host"
 	}
 	return fmt.Sprintf("%s at %s", whom(n.sender), n.senderMAC)
 }
@@ -227,7 +241,7 @@ func (n *neighbour) asks() string {
 	return fmt.Sprintf("%s asks for %s", n.who(), whom(n.target))
 }
 
-// tells is of an answer: who is where.
+// tells describes an answer: which address has which MAC.
 func (n *neighbour) tells() string {
 	if n == nil {
 		return "an answer that cannot be read"
@@ -242,7 +256,7 @@ func (n *neighbour) tells() string {
 func (n *neighbour) says() string {
 	switch {
 	case n == nil:
-		return "something that cannot be read"
+		return "a message that cannot be read"
 	case n.op == "request" && n.sender != n.target, n.op == "solicitation":
 		return n.asks()
 	}

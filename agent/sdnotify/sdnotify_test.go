@@ -72,7 +72,7 @@ func TestSend(t *testing.T) {
 	}
 }
 
-// A supervisor that does not read must not hold the loop up.
+// A supervisor that does not read must not block the caller.
 func TestSendNeverWaits(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(t.TempDir(), "notify")
@@ -102,18 +102,22 @@ func TestSendNeverWaits(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
+func TestEnvironmentIsValidated(t *testing.T) {
 	t.Parallel()
 	n, err := sdnotify.FromEnvironment(getenv(nil))
 	if n != nil || err != nil || n.Watchdog() != 0 || n.Send(sdnotify.Ready) != nil || n.Close() != nil {
 		t.Errorf("without a supervisor: %v, %v", n, err)
 	}
-	n, err = sdnotify.FromEnvironment(getenv(map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}))
+	n, err = sdnotify.FromEnvironment(
+		getenv(map[string]string{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1"}),
+	)
 	if err != nil || n.Watchdog() != 0 {
 		t.Errorf("another process's watchdog: %v, %v", n.Watchdog(), err)
 	}
 	for _, env := range []map[string]string{
-		{"NOTIFY_SOCKET": "relative"}, {"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "soon"}, {"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "0"},
+		{"NOTIFY_SOCKET": "relative"},
+		{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "soon"},
+		{"NOTIFY_SOCKET": "/s", "WATCHDOG_USEC": "0"},
 	} {
 		if n, err := sdnotify.FromEnvironment(getenv(env)); n != nil || err == nil {
 			t.Errorf("%v accepted", env)

@@ -9,11 +9,10 @@ import (
 	"vipd/agent/wire"
 )
 
-// maxCaptured is how many adverts an attacker remembers.
+// maxCaptured is how many adverts an attacker keeps.
 const maxCaptured = 64
 
-// overhear lets attackers capture a frame, once it has reached everybody. It costs nothing
-// where there is no attacker.
+// overhear lets attackers capture a frame once it has reached all hosts. Without an attacker it costs nothing.
 func (w *World) overhear(f *frame) {
 	if w.Faults&(1<<faultReplay|1<<faultForge|1<<faultGarbage) != 0 {
 		w.at(w.now+w.net.flight, func() { w.capture(f) })
@@ -44,7 +43,7 @@ func (w *World) beginHostile(f *fault, g *group) {
 	}
 }
 
-// attack sends what forge makes of captured adverts.
+// attack sends captured adverts as changed by forge.
 func (w *World) attack(f *fault, every time.Duration, forge func(wire.AdvertFrame) wire.AdvertFrame) {
 	f.end = func() {}
 	var next func()
@@ -70,7 +69,7 @@ func (w *World) spoof(g *group, a wire.AdvertFrame) {
 	}
 }
 
-// alter changes what CARP's digest does not cover.
+// alter changes fields that CARP's digest does not cover.
 func (w *World) alter(a wire.AdvertFrame) wire.AdvertFrame {
 	s := w.attacks
 	if s.chance(700) {
@@ -90,7 +89,7 @@ func (w *World) alter(a wire.AdvertFrame) wire.AdvertFrame {
 	return a
 }
 
-// garbage makes sure that nothing is authentic any more.
+// garbage changes an advert so that it is not authentic.
 func (w *World) garbage(a wire.AdvertFrame) wire.AdvertFrame {
 	s := w.attacks
 	a.Advert.AdvSkew = uint8(s.below(2))

@@ -11,9 +11,9 @@ import (
 	"vipd/agent/wire"
 )
 
-// TestFindsWhatIsBroken puts known bugs in: each must be found, as a violation of the
-// invariant it breaks, within a few seeds.
-func TestFindsWhatIsBroken(t *testing.T) {
+// TestSimulatorFindsKnownBugs introduces known bugs: each must be found as a violation of the invariant that it breaks
+// within a number of seeds.
+func TestSimulatorFindsKnownBugs(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name       string
@@ -22,8 +22,8 @@ func TestFindsWhatIsBroken(t *testing.T) {
 		seeds      uint64
 	}{
 		{
-			// FreeBSD PR 259528: a negative sum of advskew and demotion wrapped on the wire.
-			// The node goes by what it means, its peers by what it says: two masters.
+			// FreeBSD PR 259528: a negative sum of advskew and demotion wrapped on the wire. The node used the sum,
+			// its peers the advert: two masters.
 			name: "skew cut to a byte",
 			hooks: sim.Hooks{Advert: func(a wire.Advert, advskew uint8, demotion int) wire.Advert {
 				if sum := int(advskew) + demotion; sum < 0 && a.AdvBase != election.GoodbyeValue {
@@ -38,12 +38,14 @@ func TestFindsWhatIsBroken(t *testing.T) {
 			invariants: "overlap", seeds: 50,
 		},
 		{
-			name:       "lease of double length",
-			hooks:      sim.Hooks{Lease: func(now, lease election.Instant) election.Instant { return lease.Add(lease.Sub(now)) }},
+			name: "lease of double length",
+			hooks: sim.Hooks{Lease: func(now, lease election.Instant) election.Instant {
+				return lease.Add(lease.Sub(now))
+			}},
 			invariants: "fence", seeds: 50,
 		},
 		{
-			// The margin is for clocks that differ: with 500 ppm each, 3 ms in 3 s.
+			// The margin is for clocks with different rates: with 500 ppm each, 3 ms in 3 s.
 			name: "lease without margin",
 			hooks: sim.Hooks{Lease: func(now, lease election.Instant) election.Instant {
 				return lease.Add(max(time.Millisecond, lease.Sub(now)/99))
@@ -70,10 +72,9 @@ func TestFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
-// TestReplaying lets an attacker replay what it captured, with other priorities and
-// sources, for as long as it likes. Between nodes that seal it achieves nothing; between
-// nodes that do not, everything.
-func TestReplaying(t *testing.T) {
+// TestSealsStopReplays lets an attacker replay captured adverts with other priorities and sources. Between nodes that
+// seal, none is accepted; between nodes that do not, some are.
+func TestSealsStopReplays(t *testing.T) {
 	t.Parallel()
 	forged := 0
 	for seed := range uint64(40) {
@@ -95,6 +96,6 @@ func TestReplaying(t *testing.T) {
 		forged += s.Run().Stats.Forged
 	}
 	if forged == 0 {
-		t.Error("no replay was accepted without seals either: the attacker is none")
+		t.Error("no replay was accepted without seals either: the attack does not work")
 	}
 }

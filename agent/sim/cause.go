@@ -8,7 +8,7 @@ import (
 	"vipd/agent/election"
 )
 
-// patienceForLate is how late a decision may be that was made on a watched clock (I3).
+// patienceForLate returns how late a decision on a watched clock may be (I3).
 func patienceForLate(c election.Config) time.Duration {
 	if c.AdvBase == 0 {
 		return interval(c)
@@ -16,18 +16,19 @@ func patienceForLate(c election.Config) time.Duration {
 	return max(100*time.Millisecond, interval(c)/4)
 }
 
-// maxLate is how often a late decision is put off, as far as can be seen from outside: the
-// machine's first of three may be in the Tick that also dismisses an advert.
+// maxLate is how often a late decision is postponed, as visible from outside: the first of the machine's three
+// extensions may be in the Tick that also dismisses an advert.
 const maxLate = 2
 
-// decided judges a transition when it is decided, on the kernel's books.
+// decided checks a transition when it is decided, against the state of the kernel.
 func (w *World) decided(m *member, t election.Transition) {
 	v := m.machine.View()
 	if t.At != m.host.clock.local(w.now) || t.Lag < 0 || v.State != t.To || v.Reason != t.Reason {
 		w.fail(m, "cause", "transition %+v contradicts time or view", t)
 	}
 	if why := w.uncaused(m, t, v); why != "" {
-		w.fail(m, "cause", "%v -> %v %v without a cause: %s (advert %+v, record %+v, lag %v)", t.From, t.To, t.Reason, why, t.Cause, m.kernel.record.Advert, t.Lag)
+		w.fail(m, "cause", "%v -> %v %v without a cause: %s (advert %+v, seen %+v, lag %v)",
+			t.From, t.To, t.Reason, why, t.Cause, m.kernel.record.Advert, t.Lag)
 	}
 	if t.To == election.Master && t.Reason == election.ReasonMasterTimeout && t.Cause == nil {
 		w.fence(m)
@@ -35,7 +36,7 @@ func (w *World) decided(m *member, t election.Transition) {
 	m.late, m.patience = 0, minDown(m.cfg)
 }
 
-// transition is a transition that was carried out.
+// transition handles a transition that was carried out.
 func (w *World) transition(m *member, t election.Transition) {
 	m.transition++
 	m.group.moved = w.now
@@ -52,7 +53,7 @@ func (w *World) transition(m *member, t election.Transition) {
 	}
 }
 
-// minDown is the shortest time a member with that configuration waits for a master.
+// minDown returns the shortest time that a member with this configuration waits for a master.
 func minDown(c election.Config) time.Duration {
 	if c.AdvBase == 0 {
 		return 3 * interval(c)
@@ -60,7 +61,7 @@ func minDown(c election.Config) time.Duration {
 	return 3 * time.Duration(c.AdvBase) * time.Second
 }
 
-// uncaused says what is missing for a transition, or nothing.
+// uncaused returns what is missing for a transition, or "".
 func (w *World) uncaused(m *member, t election.Transition, v election.View) string {
 	k := &m.kernel
 	if t.To == election.Master && t.Lag > patienceForLate(m.cfg) && m.late < maxLate {
@@ -108,7 +109,7 @@ func (w *World) uncaused(m *member, t election.Transition, v election.View) stri
 		}
 	default:
 		if !m.asked && !m.releasing {
-			return "nobody asked"
+			return "without a request"
 		}
 	}
 	return ""

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// stream is a source of chance for one concern: PCG-DXSM (O'Neill 2014), written out so
-// that a seed means the same run with every version of Go.
+// stream is a random number generator for one concern: PCG-DXSM (O'Neill 2014), implemented here so that a seed gives
+// the same run with every version of Go.
 type stream struct{ hi, lo uint64 }
 
 // newStream derives a stream from a seed and the name of its concern.
@@ -43,7 +43,7 @@ func (s *stream) uint64() uint64 {
 	return x * (s.lo | 1)
 }
 
-// below is uniform in 0..n-1 (but for a bias of n/2^64), and 0 for n < 1.
+// below returns a number uniform in 0..n-1 (with a bias of n/2^64), and 0 for n < 1.
 func (s *stream) below(n int) int {
 	x := s.uint64()
 	if n < 1 {
@@ -53,13 +53,13 @@ func (s *stream) below(n int) int {
 	return int(hi)
 }
 
-// chance is true with a probability of part in 1000.
+// chance returns true with a probability of part in 1000.
 func (s *stream) chance(part int) bool { return s.below(1000) < part }
 
-// between is uniform in from..to.
+// between returns a duration uniform in from..to.
 func (s *stream) between(from, to time.Duration) time.Duration {
 	return from + time.Duration(s.below(int(to-from)+1))
 }
 
-// oneOf picks an element.
+// oneOf returns a random element.
 func oneOf[T any](s *stream, of ...T) T { return of[s.below(len(of))] }

@@ -9,7 +9,7 @@ import (
 	"vipd/agent/election"
 )
 
-// overlap is two members of a group that answer both.
+// overlap is two members of a group that answer at the same time.
 type overlap struct {
 	a, b  *member
 	since time.Duration
@@ -17,16 +17,16 @@ type overlap struct {
 }
 
 const (
-	// maxRate is how many adverts a member may send in a second, whatever happens to it:
-	// a burst of 8, and one in a tenth of the interval.
+	// maxRate is how many adverts a member may send per second in any situation: a burst of 8, and one per tenth of
+	// the interval.
 	maxRate = 25
-	// forgedLease is the longest that an attacker can state.
+	// forgedLease is the longest lease that an attacker can state.
 	forgedLease = 3 * 255 * time.Second
-	// slack is for the rounding of clocks and the like.
+	// slack covers the rounding of clocks.
 	slack = 20 * time.Millisecond
 )
 
-// down is the longest time a member of that advbase waits for a master, tie excepted.
+// down returns the longest time that a member waits for a master, without a tie.
 func down(c election.Config) time.Duration {
 	if c.MasterDown == election.DownOpenBSD && c.AdvBase > 0 {
 		return 3 * interval(c)
@@ -42,8 +42,8 @@ func interval(c election.Config) time.Duration {
 	return election.Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}.Interval()
 }
 
-// echo is how long after a disturbance an overlap may still be blamed on it: the longest
-// wait for a master, and again as long for the two to hear each other.
+// echo returns how long a disturbance can explain an overlap: the longest wait for a master, and the same
+// time until the two hear each other.
 func echo(c election.Config) time.Duration {
 	wait := 3*time.Duration(c.AdvBase) + 1
 	if c.MasterDown == election.DownOpenBSD && c.AdvBase > 0 {
@@ -52,11 +52,11 @@ func echo(c election.Config) time.Duration {
 	return 2 * wait * time.Second
 }
 
-// crossing bounds an overlap without loss: an advert is on its way to the old owner, and
-// one of the old owner's, sent just before that arrived, on its way back.
+// crossing returns the limit of an overlap without loss: an advert on its way to the old owner, and one of
+// the old owner, sent just before that arrived.
 func (w *World) crossing() time.Duration { return 2 * w.net.flight }
 
-// lost notes that m has not heard an advert that it should have.
+// lost notes that m did not receive an advert.
 func (w *World) lost(m *member, f *frame) {
 	w.stats.Lost++
 	if w.tracing {
@@ -65,15 +65,15 @@ func (w *World) lost(m *member, f *frame) {
 	w.blame(m, f)
 }
 
-// blame notes that what m knows of f's sender is not what it said last.
+// blame notes that m did not receive the last advert of f's sender.
 func (w *World) blame(m *member, f *frame) {
 	if f.from != nil {
 		w.missed(m, f.from)
 	}
 }
 
-// claimLost notes that a claim went past the egress program and no further: the agent ends it as soon as
-// it learns of that, which may take it as long as the claim.
+// claimLost notes that a claim passed the egress program but was not sent. The agent ends the claim when it
+// learns that, which may take as long as the claim.
 func (w *World) claimLost(m *member) {
 	for _, other := range m.group.members {
 		if other != m {
@@ -82,7 +82,7 @@ func (w *World) claimLost(m *member) {
 	}
 }
 
-// missed notes that m does not know what from said last.
+// missed notes that m did not receive the last advert of from.
 func (w *World) missed(m, from *member) {
 	if m.kernel.role.State == election.Init {
 		return
@@ -105,20 +105,20 @@ func (w *World) forged(g *group) {
 	}
 }
 
-// disturb notes that a clock stood still, or that members do not mean the same.
+// disturb notes that a clock stood still or that the configurations of members differ.
 func (w *World) disturb(m *member) {
 	m.group.disturbed = w.now
 	m.altered = w.now
 }
 
-// forget takes m off the list of masters.
+// forget removes m from the list of masters.
 func (w *World) forget(m *member) {
 	if i := slices.Index(m.group.masters, m); i >= 0 {
 		m.group.masters = slices.Delete(m.group.masters, i, i+1)
 	}
 }
 
-// check holds a group to what must be true at every moment.
+// check checks the invariants of a group that hold at every moment.
 func (w *World) check(g *group) {
 	answering := w.scratch[:0]
 	for _, m := range g.masters {
@@ -170,14 +170,14 @@ func (w *World) checkOverlaps(g *group, answering []*member) {
 	}
 }
 
-// rash reports whether a peer may take over from a living owner without a loss, until that
-// one speaks again: all of them do on the advert of a worse third, and OpenBSD does by the
-// demote byte of a node that knows it for what it is by its second advert.
+// rash reports whether a peer may take over from a living owner without a loss, until that one advertises
+// again: all peers do after the advert of a worse third node, and OpenBSD does because of the demote byte
+// of a node that recognises it only by its second advert.
 func (w *World) rash(p Peer) bool {
 	return p != PeerNone && (w.Hosts > 2 || p == PeerOpenBSD && w.SendDemote)
 }
 
-// ended is when an overlap that is over ended: a lease may have run out meanwhile.
+// ended returns when a finished overlap ended: a lease may have expired since the last check.
 func (w *World) ended(o overlap) time.Duration {
 	end := w.now
 	for _, m := range []*member{o.a, o.b} {
@@ -188,7 +188,7 @@ func (w *World) ended(o overlap) time.Duration {
 	return end
 }
 
-// judge holds an overlap to the bound.
+// judge checks the length of an overlap.
 func (w *World) judge(g *group, o *overlap, end time.Duration) {
 	a, b := o.a, o.b
 	w.stats.Overlap = max(w.stats.Overlap, end-o.since)
@@ -198,12 +198,12 @@ func (w *World) judge(g *group, o *overlap, end time.Duration) {
 	}
 	quiet := g.disturbed+echo(a.cfg) <= o.since && max(a.rebased, b.rebased)+echo(a.cfg) <= o.since
 	if equal && quiet && end-o.since > w.crossing() {
-		w.fail(a, "overlap", "%s and %s both answer since %v, for %v, without a loss; allowed are %v",
+		w.fail(a, "overlap", "%s and %s both answer since %v, for %v, without a loss; the limit is %v",
 			a.host.name, b.host.name, o.since, end-o.since, w.crossing())
 	}
 	if a.host.failing+b.host.failing > 0 || !a.host.running() || !b.host.running() || a.releasing && b.releasing {
 		o.heard = w.now
-		return // nothing more is said: their leases end this, which the fence is about
+		return // no more adverts: their leases end this, which fence checks
 	}
 	heard := max(o.since, o.heard, a.altered, b.altered, a.healthy, b.healthy)
 	limit := max(longest(a.cfg), longest(b.cfg))
@@ -217,30 +217,30 @@ func (w *World) judge(g *group, o *overlap, end time.Duration) {
 	}
 }
 
-// longest is the interval of a fully demoted member.
+// longest returns the interval of a fully demoted member.
 func longest(c election.Config) time.Duration {
 	return election.Priority{AdvBase: c.AdvBase, AdvSkew: election.MaxSkew}.Interval()
 }
 
-// fence holds a takeover by silence to I1: an owner whose last advert was heard must have
-// fallen silent before.
+// fence checks a takeover after silence (I1): an owner whose last advert was received must have stopped answering.
 func (w *World) fence(m *member) {
 	if m.cfg.AdvBase == 0 && m.group.forged+echo(m.cfg) > w.now {
-		return // in fast mode a forged interval is believed
+		return // fast mode cannot detect a forged interval
 	}
 	for _, o := range m.group.masters {
-		calm := m.cfg.AdvBase == o.cfg.AdvBase && max(m.rebased, o.rebased)+echo(m.cfg) <= w.now && o.host.thawed <= o.sentAt
+		calm := m.cfg.AdvBase == o.cfg.AdvBase && max(m.rebased, o.rebased)+echo(m.cfg) <= w.now &&
+			o.host.thawed <= o.sentAt
 		if o.failed && o.host.clock.local(w.now) >= o.kernel.role.Lease {
-			continue // a claim that went past the egress program and no further: see claimLost
+			continue // see claimLost
 		}
 		if o != m && calm && w.answering(o) && o.host.peer == PeerNone && m.kernel.heardLast(o.lastSent) {
-			w.fail(m, "fence", "%s takes over by silence while %s answers until %v; it has heard its last advert, of %v",
+			w.fail(m, "fence", "%s takes over after silence while %s answers until %v; it received its last advert, sent at %v",
 				m.host.name, o.host.name, w.leaseEnd(o), o.sentAt)
 		}
 	}
 }
 
-// countSend bounds the rate of a member's adverts.
+// countSend checks the rate of a member's adverts.
 func (w *World) countSend(m *member) {
 	if second := w.now.Truncate(time.Second); second != m.second {
 		m.second, m.inSecond = second, 0
@@ -248,22 +248,26 @@ func (w *World) countSend(m *member) {
 	m.inSecond++
 	limit := maxRate
 	if m.cfg.AdvBase == 0 {
-		limit += 11 * 256 // a tenth of the shortest interval, from which a reload may just come
+		limit += 11 * 256 // one per tenth of the shortest interval, which a reload may just have ended
 	}
 	if m.inSecond > limit {
-		w.fail(m, "rate", "%d adverts within a second", m.inSecond)
+		w.fail(m, "rate", "%d adverts in a second", m.inSecond)
 	}
 }
 
-// audit looks at what no event shows: that nothing happens.
+// audit checks periodically for what no event shows: that something did not happen.
 func (w *World) audit() {
+	for _, h := range w.hosts {
+		w.updateHalves(h) // an agent does this at least once per second
+	}
 	for _, g := range w.groups {
 		w.check(g)
 		if g.gapOpen {
 			w.checkGap(g)
 		}
-		if w.settled > 0 {
-			w.checkSettled(g)
+		w.checkHalves(g)
+		if w.stableSince > 0 {
+			w.checkStable(g)
 		}
 	}
 	w.queue.push(happening{at: w.now + auditEvery, kind: kindCall, call: w.audit})
@@ -271,30 +275,30 @@ func (w *World) audit() {
 
 const auditEvery = 500 * time.Millisecond
 
-// checkGap demands that a healthy member takes over as soon as its patience ends. That
-// nobody answers means that nobody advertises: not even loss excuses it.
+// checkGap checks that a healthy member takes over after its master-down time. Loss is no excuse: if no node answers,
+// none advertises.
 func (w *World) checkGap(g *group) {
 	for _, m := range g.members {
 		h := m.host
-		if !h.running() || !h.link || !m.wanted || h.starved+h.failing+h.stalling > 0 {
+		if !w.well(m) || w.speechless(h) {
 			continue
 		}
 		since := max(g.gapSince, m.healthy, g.disturbed)
-		// A tie adds half an interval; a timer found late after a pause one, once.
+		// A tie adds half an interval; a late timer after a pause adds one interval, once.
 		limit := down(m.cfg) + interval(m.cfg)*3/2 + h.latency() + w.net.flight + auditEvery
 		if m.cfg.AdvBase == 0 && g.forged > 0 {
-			limit += max(m.machine.View().DownTime-down(m.cfg), 0) // a forged interval is believed
+			limit += max(m.machine.View().DownTime-down(m.cfg), 0) // a forged interval counts
 		}
 		if w.now-since > limit {
-			w.fail(m, "gap", "nobody answers since %v, and %s has been well since %v: more than %v\n%+v",
+			w.fail(m, "gap", "no node answers since %v although %s is healthy since %v: more than %v\n%+v",
 				g.gapSince, h.name, since, limit, m.machine.View())
 			return
 		}
 	}
 }
 
-// checkSettled demands one owner, the best, after everything was repaired.
-func (w *World) checkSettled(g *group) {
+// checkStable checks that the best node is the only owner after everything was repaired.
+func (w *World) checkStable(g *group) {
 	var owner *member
 	n := 0
 	for _, m := range g.masters {
@@ -304,27 +308,27 @@ func (w *World) checkSettled(g *group) {
 		}
 	}
 	if n != 1 {
-		w.fail(g.members[0], "settle", "%d owners after everything was repaired", n)
+		w.fail(g.members[0], "stable", "%d owners after everything was repaired", n)
 		return
 	}
-	if g.moved >= w.settled {
-		w.fail(owner, "settle", "a transition at %v, on a quiet segment", g.moved)
+	if g.moved >= w.stableSince {
+		w.fail(owner, "stable", "a transition at %v, on a quiet segment", g.moved)
 	}
 	if !w.Preempt {
 		return
 	}
 	for _, m := range g.members {
 		if m.host.demotion > 0 && g.forged+forgedLease > w.now {
-			continue // it minds a forged OpenBSD that is not demoted, for as long as its lease may last
+			continue // it waits for a forged OpenBSD node without demotion, as long as its lease could last
 		}
 		if m.host.running() && m.wanted && w.preempts(m, owner) {
-			w.fail(m, "settle", "%s is better than the owner, %s", m.host.name, owner.host.name)
+			w.fail(m, "stable", "%s is better than the owner, %s", m.host.name, owner.host.name)
 			return
 		}
 	}
 }
 
-// preempts reports whether m has to take over from a living owner.
+// preempts reports whether m must take over from a living owner.
 func (w *World) preempts(m, owner *member) bool {
 	mine, theirs := m.effective(), owner.effective()
 	aware := m.host.peer == PeerOpenBSD || owner.host.peer == PeerOpenBSD

@@ -9,15 +9,15 @@ import (
 	"vipd/agent/election"
 )
 
-// never is later than every moment of a run.
+// never is later than every time of a run.
 const never = time.Duration(math.MaxInt64)
 
-// clock is a host's CLOCK_BOOTTIME as a function of true time.
+// clock is a host's CLOCK_BOOTTIME as a function of the true time.
 type clock struct {
 	at     time.Duration    // true time of its last change
-	read   election.Instant // what it showed then
-	ppm    int64            // how fast it runs: parts per million more than the truth
-	frozen bool             // the machine is a guest and its host has stopped it
+	read   election.Instant // its reading at that time
+	ppm    int64            // its rate error in parts per million
+	frozen bool             // the machine is a guest that its host has stopped
 }
 
 const million = 1_000_000
@@ -30,7 +30,7 @@ func (c *clock) local(t time.Duration) election.Instant {
 	return c.read + election.Instant(d+d*c.ppm/million)
 }
 
-// when is the first true moment at which the clock shows l or more, not before now.
+// when returns the first true time, not before now, at which the clock shows l or more.
 func (c *clock) when(l election.Instant, now time.Duration) time.Duration {
 	if c.frozen || l == election.Never {
 		return never
@@ -39,7 +39,7 @@ func (c *clock) when(l election.Instant, now time.Duration) time.Duration {
 	if c.ppm == 0 {
 		return max(now, c.at+time.Duration(d))
 	}
-	// d*ppm overflows for no run of less than 100 days.
+	// d*ppm does not overflow in a run of less than 100 days.
 	t := c.at + time.Duration(d-d*c.ppm/(million+c.ppm))
 	for c.local(t) < l {
 		t++

@@ -8,9 +8,8 @@ import (
 	"time"
 )
 
-// TestColdStartOfEquals starts racks of equal nodes together. Within 33 s one owns, and
-// stays it.
-func TestColdStartOfEquals(t *testing.T) {
+// Equal nodes that start together have one lasting owner within 33 s.
+func TestEqualNodesStartTogetherWithOneOwner(t *testing.T) {
 	t.Parallel()
 	const starts = 200
 	for _, hosts := range []int{2, 3, 4, 8, 20} {
@@ -26,7 +25,7 @@ func TestColdStartOfEquals(t *testing.T) {
 				}
 				w.at(0, w.audit)
 				w.run(33 * time.Second)
-				w.settled = w.now
+				w.stableSince = w.now
 				w.run(43 * time.Second)
 				if w.violation != nil {
 					failed++

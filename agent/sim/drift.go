@@ -9,7 +9,7 @@ import (
 	"vipd/agent/election"
 )
 
-// This file is what operators and configuration management do to nodes.
+// This file contains what operators and configuration management do to nodes.
 
 func (w *World) beginConfig(f *fault, h *host, m *member) {
 	f.what = h.name
@@ -51,8 +51,8 @@ func (w *World) beginConfig(f *fault, h *host, m *member) {
 	}
 }
 
-// reload gives m another configuration. An agent that hangs is told when it goes on; one
-// that is gone reads it when it starts.
+// reload changes m's configuration. An agent that hangs gets it when it continues; one that is dead reads it at its
+// start.
 func (w *World) reload(m *member, cfg election.Config) {
 	h := m.host
 	if h.up && h.agent && !h.running() {
@@ -63,7 +63,7 @@ func (w *World) reload(m *member, cfg election.Config) {
 	if cfg.AdvBase != m.cfg.AdvBase {
 		m.rebased = w.now
 		m.group.disturbed = w.now
-		m.healthy = w.now + down(m.cfg) // a timer that runs keeps the time it began with
+		m.healthy = w.now + down(m.cfg) // a running timer keeps its time
 	}
 	m.patience = min(m.patience, minDown(cfg))
 	m.cfg = cfg
@@ -81,8 +81,9 @@ func (w *World) demote(h *host, total int) {
 		return
 	}
 	h.demotion = total
+	h.told = w.total(h)
 	for _, m := range h.members {
-		w.ask(m, election.Demotion{Total: total})
+		w.ask(m, election.Demotion{Total: h.told})
 	}
 }
 
@@ -99,8 +100,8 @@ func (w *World) storm(f *fault, h *host) {
 	next()
 }
 
-// rotate changes a group's password on one node at a time: accept the new one, then send
-// with it, then forget the old one. Nobody may notice.
+// rotate changes a group's password on one node at a time: accept the new one, send with it, remove the old one. This
+// must have no effect.
 func (w *World) rotate(f *fault, g *group) {
 	const fresh = 3
 	if w.Faults&(1<<faultSecret) != 0 || g.rotating || w.Peer != PeerNone {
@@ -124,7 +125,7 @@ func (w *World) rotate(f *fault, g *group) {
 			steps[step](g.members[who])
 			who++
 		} else if step++; step < len(steps) {
-			who = 0 // what was sent under the old rule has long arrived
+			who = 0 // adverts from before have arrived by now
 		} else {
 			return
 		}
@@ -133,7 +134,7 @@ func (w *World) rotate(f *fault, g *group) {
 	f.end = func() {
 		for _, m := range g.members {
 			if m.signs == fresh {
-				w.disturb(m) // what is under way will not be understood
+				w.disturb(m) // adverts on the way will be refused
 			}
 			m.signs, m.accepts = 0, 1
 		}

@@ -2,13 +2,13 @@
 
 package sim
 
-// TracedHash is the hash of a run with its trace on.
+// TracedHash returns the hash of a run with traces.
 func (s Scenario) TracedHash() uint64 { return newWorld(s, true).live().Hash }
 
-// Attacks are the faults of an attacker who has no key.
+// Attacks are the faults of an attacker without the key.
 const Attacks = FaultSet(1<<faultGarbage | 1<<faultReplay | 1<<faultForge)
 
-// Kinds counts the faults by name.
+// Kinds returns the number of faults by name.
 func (s Stats) Kinds() map[string]int {
 	m := map[string]int{}
 	for k := range faultKinds {

@@ -8,49 +8,54 @@ import (
 	"time"
 )
 
-// faultKind is something that goes wrong. Append only: the order is part of what a seed
-// means.
+// faultKind is a kind of fault. Append only: the order is part of the meaning of a seed.
 type faultKind uint8
 
 const (
 	faultLoss      faultKind = iota
-	faultDelay               // of frames, beyond what the bounds allow for
+	faultDelay               // of frames, beyond the limits
 	faultShuffle             // frames overtake each other
 	faultDouble              // frames arrive twice
 	faultCut                 // one-way
 	faultPartition           // into two sides
 	faultLink                // a host's cable
 	faultCrash               // of a machine, with restart
-	faultKill                // of an agent, with restart; its data plane goes on
-	faultPause               // of an agent; its data plane goes on
+	faultKill                // of an agent, with restart; its data plane continues
+	faultPause               // of an agent; its data plane continues
 	faultFreeze              // of a machine whose clock stands still: a stopped guest
-	faultSuspend             // of a machine whose clock goes on
-	faultStarve              // the agent gets to run late
+	faultSuspend             // of a machine whose clock continues
+	faultStarve              // the agent runs late
 	faultRing                // the event ring is full
 	faultSend                // sends fail
 	faultStall               // a send hangs after t0
 	faultSkew                // reload with another advskew
 	faultBase                // reload with another advbase
 	faultSecret              // password or address list differ from the peers'
-	faultDemote              // the sum of demotions changes
-	faultStorm               // and changes, and changes
+	faultDemote              // the total of demotions changes
+	faultStorm               // the total changes many times
 	faultRelease             // disabled, and enabled again
 	faultGarbage             // adverts that are not authentic
 	faultHairpin             // the switch returns frames to their sender
-	faultReplay              // captured adverts again
-	faultForge               // captured adverts with other priorities and sources
-	faultRotate              // new password on one node after the other, as the manual says
+	faultReplay              // captured adverts are sent again
+	faultForge               // captured adverts are sent with other priorities and sources
+	faultRotate              // new password on one node after the other, as documented
+	faultForget              // a machine crashes, and its disk and clock are lost
+	faultSource              // a family has no source address; the agent knows it
+	faultRefuse              // the kernel refuses the frames of a family
 	faultKinds
 )
 
-// FaultSet is a set of faults, one bit for each kind.
+// oldKinds share a stream; later kinds have their own (see halves.go).
+const oldKinds = faultForget + 1
+
+// FaultSet is a set of faults, one bit per kind.
 type FaultSet uint32
 
 func (k faultKind) String() string {
 	return [...]string{
 		"loss", "delay", "shuffle", "double", "cut", "partition", "link", "crash", "kill", "pause", "freeze",
 		"suspend", "starve", "ring", "send", "stall", "skew", "base", "secret", "demote", "storm", "release",
-		"garbage", "hairpin", "replay", "forge", "rotate", "?",
+		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "?",
 	}[min(k, faultKinds)]
 }
 
@@ -64,19 +69,20 @@ func (s FaultSet) String() string {
 	return strings.Join(names, ",")
 }
 
-// gentle faults excuse no overlap: no advert is lost, no clock stands still, all mean the
-// same by their configuration.
+// gentle reports whether faults of this kind are no excuse for an overlap: no advert is lost, no clock
+// stands still, and the configurations match.
 func (k faultKind) gentle() bool {
 	switch k {
 	case faultShuffle, faultDouble, faultCrash, faultKill, faultPause, faultStarve, faultRing, faultSend,
-		faultStall, faultSkew, faultDemote, faultStorm, faultRelease, faultGarbage, faultHairpin, faultRotate:
+		faultStall, faultSkew, faultDemote, faultStorm, faultRelease, faultGarbage, faultHairpin, faultRotate,
+		faultSource, faultRefuse:
 		return true
 	default:
 		return false
 	}
 }
 
-// fault is one that is on.
+// fault is an active fault.
 type fault struct {
 	kind faultKind
 	what string
@@ -84,8 +90,11 @@ type fault struct {
 	end  func()
 }
 
-// strike lets faults begin until that moment.
+// strike starts faults until the given time.
 func (w *World) strike(until time.Duration) {
+	if w.Faults&(1<<oldKinds-1) == 0 {
+		return
+	}
 	next := w.now + w.faults.between(0, 2*w.Pace)
 	if next >= until {
 		return
@@ -98,13 +107,13 @@ func (w *World) strike(until time.Duration) {
 
 func (w *World) pickFault() faultKind {
 	for {
-		if k := faultKind(w.faults.below(int(faultKinds))); w.Faults&(1<<k) != 0 {
+		if k := faultKind(w.faults.below(int(oldKinds))); w.Faults&(1<<k) != 0 {
 			return k
 		}
 	}
 }
 
-// lasting is how long a fault lasts: often short, sometimes long.
+// lasting draws the duration of a fault: often short, sometimes long.
 func (w *World) lasting() time.Duration {
 	return w.faults.between(0, oneOf(w.faults, 50*time.Millisecond, time.Second, 5*time.Second, 15*time.Second))
 }
@@ -117,20 +126,24 @@ func (w *World) begin(k faultKind) {
 	switch {
 	case k <= faultPartition:
 		w.beginNet(f)
-	case k <= faultStall:
+	case k <= faultStall || k == faultForget:
 		w.beginHost(f, h)
 	case k <= faultRelease || k == faultRotate:
 		w.beginConfig(f, h, m)
 	default:
 		w.beginHostile(f, m.group)
 	}
-	if f.end == nil {
-		return // it cannot happen to this host now
+	if f.end != nil { // otherwise it cannot happen to this host now
+		w.started(f, duration)
 	}
+}
+
+// started registers an active fault and its end.
+func (w *World) started(f *fault, duration time.Duration) {
 	w.stats.Faults++
-	w.stats.ByKind[k]++
-	w.hash.add(hashFault, uint64(k), uint64(w.now), uint64(duration))
-	w.logf("%v for %v: %s", k, duration, f.what)
+	w.stats.ByKind[f.kind]++
+	w.hash.add(hashFault, uint64(f.kind), uint64(w.now), uint64(duration))
+	w.logf("%v for %v: %s", f.kind, duration, f.what)
 	w.active = append(w.active, f)
 	w.at(w.now+duration, func() { w.finish(f) })
 }
@@ -211,7 +224,7 @@ func (w *World) beginHost(f *fault, h *host) {
 		return
 	}
 	if h.peer != PeerNone && f.kind != faultLink && f.kind != faultCrash && f.kind != faultFreeze {
-		return // it has no agent, and after a suspend it takes over at once, without a look
+		return // it has no agent, and after a suspend it takes over at once
 	}
 	switch f.kind {
 	case faultLink:
@@ -223,6 +236,15 @@ func (w *World) beginHost(f *fault, h *host) {
 	case faultCrash:
 		w.crash(h)
 		f.end = func() { w.boot(h) }
+	case faultForget:
+		w.crash(h)
+		f.end = func() {
+			h.forget()
+			w.boot(h)
+			for _, m := range h.members {
+				w.disturb(m) // its first adverts are refused, which counts as loss
+			}
+		}
 	case faultKill:
 		if !h.agent {
 			return
@@ -303,8 +325,8 @@ func (w *World) suspend(h *host) {
 	}
 }
 
-// resume wakes a machine that slept. Go's timers have not counted the sleep; the agent's
-// loop sleeps a second at the most.
+// resume wakes a suspended machine. Go's timers did not run during the suspend; the agent's loop sleeps for at most a
+// second.
 func (w *World) resume(h *host) {
 	if !h.suspended {
 		return
@@ -318,7 +340,7 @@ func (w *World) resume(h *host) {
 	w.revive(h)
 }
 
-// heal ends every fault and brings up whatever is down.
+// heal ends every fault.
 func (w *World) heal() {
 	for len(w.active) > 0 {
 		w.finish(w.active[0])

@@ -10,22 +10,23 @@ import (
 	"vipd/agent/wire"
 )
 
-// secret is what digests are made with and checked against: the accept-context of the
-// data plane. A group has a few, numbered from 0; members name them by number.
+// secret is a context for signing and checking digests, like an accept context of the data plane. A group has several,
+// numbered from 0.
 type secret struct {
 	key    wire.Key
 	prefix []byte
 	seal   wire.SealKey
 }
 
-// frame is one frame on the wire. Nothing about it is believed before it was parsed and
-// authenticated from its bytes; both are done once, not once per receiver.
+// frame is one frame on the wire. Receivers use only what was parsed and authenticated from its bytes,
+// which is done once and not per receiver.
 type frame struct {
+	nth   int // number of the send by its sender
 	bytes []byte
-	group *group  // whose virtual MAC and VHID it is sent to
+	group *group  // of its virtual MAC and VHID
 	from  *member // nil: an attacker
 	at    time.Duration
-	src   netip.Addr // of a member's
+	src   netip.Addr // if it is of a member
 
 	parsed bool
 	reject reject
@@ -38,7 +39,7 @@ type frame struct {
 	seq    uint32
 }
 
-// reject is why a frame counts for nothing.
+// reject is why a frame is ignored.
 type reject uint8
 
 const (
@@ -57,7 +58,7 @@ func (r reject) String() string {
 
 const ttl = 255
 
-// parse reads the bytes, the first time it is called.
+// parse parses the bytes.
 func (f *frame) parse() {
 	f.parsed = true
 	advert, err := wire.ParseAdvertFrame(f.bytes)
@@ -72,7 +73,7 @@ func (f *frame) parse() {
 	f.prio = election.Priority{AdvBase: a.AdvBase, AdvSkew: a.AdvSkew, Demote: a.Demote}
 }
 
-// authentic reports whether the digest fits one of the secrets.
+// authentic reports whether the digest matches one of the secrets.
 func (f *frame) authentic(secrets uint64) bool {
 	for untried := secrets &^ f.tried; untried != 0; untried = secrets &^ f.tried {
 		bit := untried & -untried
@@ -85,7 +86,7 @@ func (f *frame) authentic(secrets uint64) bool {
 	return f.good&secrets != 0
 }
 
-// open looks at the seal of a frame whose digest fits.
+// open checks the seal of an authentic frame.
 func (f *frame) open() (uint32, wire.SealVerdict) {
 	if !f.opened {
 		f.opened = true
@@ -107,7 +108,7 @@ func trailing(bit uint64) int {
 	return n
 }
 
-// build makes the bytes of an advert as the agent does.
+// build returns an advert frame like the agent's.
 func build(vhid uint8, src netip.Addr, p election.Priority, counter uint64, digest [20]byte) wire.AdvertFrame {
 	dst := wire.MulticastV4
 	if src.Is6() {

@@ -7,24 +7,26 @@ import (
 	"time"
 
 	"vipd/agent/election"
+	"vipd/agent/wire"
 )
 
-// group is one redundancy group on the segment.
+// group is one group on the segment.
 type group struct {
 	vhid    uint8
 	secrets []secret
 	members []*member
 	classes [latencyClasses][]*member // by latency, in order of host
 
-	// What the invariants need.
+	// For the invariants.
 	masters   []*member // kernels with role MASTER, of hosts that are up
 	overlaps  []overlap
-	disturbed time.Duration // an advert was lost, forged, or a clock stood still: the last time
-	forged    time.Duration // the last time an attacker's was accepted
+	disturbed time.Duration // last time that an advert was lost or forged, or a clock stood still
+	halfSince time.Duration // since when the owner reaches only one of two families; 0 = it does not
+	forged    time.Duration // last time that an attacker's advert was accepted
 	gapOpen   bool
 	gapSince  time.Duration
-	until     time.Duration // the lease of an owner that was found last
-	moved     time.Duration // the last transition of any member
+	until     time.Duration // lease of the last owner that was found
+	moved     time.Duration // last transition of a member
 	rotating  bool
 }
 
@@ -34,47 +36,68 @@ type member struct {
 	host  *host
 	group *group
 	slot  int32         // in the alarms' heap + 1
-	alarm time.Duration // what it is set to, if it is
+	alarm time.Duration // its time, if it is set
 
 	kernel  kernel
 	machine *election.Machine
 
-	// The agent's.
-	cfg       election.Config
-	signs     int    // number of the secret for our adverts
-	accepts   uint64 // numbers of those of the peers, as bits
-	counter   uint64
-	stamp     election.Instant // of the last frame
-	lastHeard election.Instant
-	heardSeq  uint64
-	untold    *member          // whose advert is in the record, and did not get into the ring
-	untoldAt  election.Instant // when it was heard
-	wanted    bool             // not disabled
-	vips      bool
-	releasing bool // disabled, and the handover goes on
-	touched   bool // heard something in this turn
-
-	// What the invariants need.
-	asked      bool // the operator or the link asks for something right now
-	failed     bool // the last send
-	late       int  // looks of the present wait that came late
-	patience   time.Duration
-	sentAt     time.Duration // last successful send
-	lastSent   [2]lastSent   // its adverts
-	altered    time.Duration // last change of configuration or priority
-	rebased    time.Duration // last change of advbase
-	healthy    time.Duration // since when nothing is wrong with it
-	second     time.Duration // adverts per second: the second
-	inSecond   int           // and how many
-	normal     election.Config
-	wokeAt     time.Duration
-	wakes      int
-	transition int
+	agentMember
+	evidence
+	sendLog
+	wakeLog
 
 	due election.Instant // timer of a peer
 }
 
-// lastSent is what tells an advert from others.
+// agentMember is the state that the agent has about a member.
+type agentMember struct {
+	cfg       election.Config
+	signs     int    // number of the secret for its own adverts
+	accepts   uint64 // numbers of the accepted secrets, as bits
+	counter   uint64
+	stamp     election.Instant // of the last frame
+	lastHeard election.Instant
+	heardSeq  uint64
+	untold    *member          // sender of the advert that the kernel saw last, if it is not in the ring
+	untoldAt  election.Instant // when it was heard
+	wanted    bool             // not disabled
+	vips      bool
+	releasing bool // disabled, during the handover
+	errors    election.SendErrors
+	reach     election.Reach // as the machine knows it
+	touched   bool           // received an advert in this iteration
+}
+
+// evidence is what the invariants need to judge transitions.
+type evidence struct {
+	asked      bool // the operator or the link requests something now
+	failed     bool // the last send
+	late       int  // late decisions of the present wait
+	patience   time.Duration
+	altered    time.Duration // last change of configuration or priority
+	rebased    time.Duration // last change of advbase
+	healthy    time.Duration // since when it has no fault
+	normal     election.Config
+	transition int
+}
+
+// sendLog is what the invariants need to judge adverts.
+type sendLog struct {
+	nth      int           // number of its last send
+	sentAt   time.Duration // last successful send
+	lastSent [2]lastSent   // its adverts, by family
+	went     [2]bool       // the last send succeeded, by family
+	second   time.Duration // adverts per second: the second
+	inSecond int           // and how many
+}
+
+// wakeLog detects a machine that is woken repeatedly at one moment.
+type wakeLog struct {
+	wokeAt time.Duration
+	wakes  int
+}
+
+// lastSent identifies an advert.
 type lastSent struct {
 	src     netip.Addr
 	counter uint64
@@ -96,35 +119,64 @@ type host struct {
 	clock   clock
 	members []*member
 
-	up        bool // power
+	power
+	scheduling
+	receiving
+	sealing
+	actions
+	hostFaults
+
+	lands [latencyClasses]time.Duration // arrival of its last frame: frames do not overtake each other
+	log   []note
+}
+
+// power is what runs on a host.
+type power struct {
+	up        bool
 	agent     bool // the process exists
 	held      int  // faults that stop the agent
 	suspended bool // the machine sleeps; its clock does not
 	link      bool
+}
 
-	lag      time.Duration // from a reason to run to running
-	starved  int           // faults that stretch lag
-	napUntil time.Duration // timers do not fire before: Go's do not count a suspend
-	turnDue  bool          // a turn for the ring is queued
+// scheduling is when the agent runs.
+type scheduling struct {
+	lag      time.Duration // from an event until the agent runs
+	starved  int           // faults that increase lag
+	napUntil time.Duration // timers do not fire before: Go's timers stop during a suspend
+	turnDue  bool          // a run for the ring is queued
 	blocked  *stall        // the agent hangs between t0 and send
+}
 
+// receiving holds adverts that the agent has not read.
+type receiving struct {
 	ring    []ringEvent
 	spare   []ringEvent
 	ringCap int
 	backlog []*arrival // frames that wait while the machine is frozen
+}
 
+// sealing is the state of sealed adverts.
+type sealing struct {
 	seals    bool // sends sealed adverts, and refuses replays of them
 	sequence uint32
+	behind   bool // it lost its sequence and has not received an advert since
+}
 
+// actions are those that the agent carries out, and the demotion.
+type actions struct {
 	queue    []election.Action
 	next     int
 	demotion int
-	failing  int // faults that make sends fail
-	stalling int // faults that make a send hang
-	thawed   time.Duration
-	lands    [latencyClasses]time.Duration // of its last frame: they do not overtake
+	told     int // the total that the machines know
+}
 
-	log []note
+// hostFaults are the active faults of a host.
+type hostFaults struct {
+	halves   [2]half // by family
+	failing  int     // faults that make sends fail
+	stalling int     // faults that make a send hang
+	thawed   time.Duration
 }
 
 type arrival struct {
@@ -132,25 +184,25 @@ type arrival struct {
 	f *frame
 }
 
-// stall is a send that hangs after t0 was taken, before the frame is out or after.
+// stall is a send that hangs after t0 was taken, before or after the frame was sent.
 type stall struct {
 	m    *member
 	act  election.SendAdvert
 	t0   election.Instant
 	sent bool
-	ok   bool // it went out
-	anew bool // it hung before, while the addresses were put on the host
+	out  outcome // valid if sent
+	anew bool    // it hangs before t0, while the addresses are added
 }
 
-// running reports whether the agent gets to run.
+// running reports whether the agent can run.
 func (h *host) running() bool {
 	return h.up && h.agent && h.held == 0 && !h.clock.frozen && !h.suspended && h.blocked == nil
 }
 
-// kernelRuns reports whether frames are taken in.
+// kernelRuns reports whether the kernel processes frames.
 func (h *host) kernelRuns() bool { return h.up && !h.clock.frozen && !h.suspended }
 
-// latency is how long the agent takes to wake up.
+// latency returns how long the agent takes to wake up.
 func (h *host) latency() time.Duration {
 	if h.starved > 0 {
 		return h.lag + starvedLag
@@ -165,36 +217,37 @@ const (
 	tinyRingSize = 1
 )
 
-// answering is what the segment sees: the kernel's word, on a machine that runs and is
-// connected.
+// answering reports whether the member answers on the segment.
 func (w *World) answering(m *member) bool {
 	h := m.host
 	return h.kernelRuns() && h.link && m.kernel.answering(h.clock.local(w.now))
 }
 
-// leaseEnd is when a member that answers now will not any more.
+// leaseEnd returns until when a member that answers now will answer.
 func (w *World) leaseEnd(m *member) time.Duration {
-	return m.host.clock.when(m.kernel.voice(), 0)
+	return m.host.clock.when(m.kernel.silentAt(), 0)
 }
 
-// boot starts a machine that was off.
+// boot powers a machine on.
 func (w *World) boot(h *host) {
 	h.up, h.link, h.suspended, h.thawed = true, true, false, 0
 	h.clock = clock{at: w.now, read: election.Instant(w.clocks.between(time.Second, time.Hour)), ppm: h.clock.ppm}
 	w.startAgent(h)
 }
 
-// startAgent starts vipd, which adopts a dead one's data plane, or takes it away first.
+// startAgent starts vipd, which adopts or removes the data plane of an earlier process.
 func (w *World) startAgent(h *host) {
-	h.agent, h.demotion, h.napUntil = true, 0, 0
-	h.sequence += 1 << 16 // as reserved on disk: it only rises
+	h.agent, h.demotion, h.told, h.napUntil = true, 0, 0, 0
+
+	h.sequence += 1 << 16 // as reserved on disk
 	highest := h.highest()
 	for _, m := range h.members {
 		adopts := w.Adopt && m.kernel.pinned && h.peer == PeerNone
 		if !adopts {
 			w.resetKernel(m)
 		}
-		m.wanted = true // the disable switch is gone at reboot, and with the daemon in this model
+		m.errors, m.reach = election.SendErrors{}, election.Reach{}
+		m.wanted = true // a reboot, and in this model a restart, clears the disable switch
 		m.stamp, m.lastHeard, m.heardSeq, m.late = 0, 0, 0, 0
 		m.vips, m.releasing, m.patience = m.vips && adopts, false, 0
 		m.counter = w.clocks.uint64()
@@ -217,12 +270,12 @@ func (w *World) startAgent(h *host) {
 	}
 }
 
-// killAgent ends vipd without a word; the kernel goes on.
+// killAgent kills vipd; the kernel continues.
 func (w *World) killAgent(h *host) {
 	h.agent, h.blocked = false, nil
 }
 
-// crash turns the machine off.
+// crash powers the machine off.
 func (w *World) crash(h *host) {
 	w.killAgent(h)
 	h.up, h.suspended, h.clock.frozen = false, false, false
@@ -238,10 +291,63 @@ func (w *World) resetKernel(m *member) {
 	m.kernel = kernel{role: election.SetRole{State: election.Init}, sources: m.kernel.sources[:0]}
 }
 
-// unwell restarts the time that a member must have been healthy for the invariants to
-// demand something of it.
+// raise makes the host use higher sequence numbers than any that it received: the owner after a node that lost
+// its sequence has used higher numbers than that node.
+func (h *host) raise(s *seen) {
+	if h.seals && s.sealed && wire.SequenceRises(h.sequence, s.seq) {
+		h.sequence, h.behind = s.seq, false
+	}
+}
+
+// forget loses the sequence on disk of a host whose clock is also behind.
+func (h *host) forget() { h.sequence, h.behind = lostSequence, true }
+
+const (
+	firstSequence = 1_700_000_000 // the time of day
+	lostSequence  = 1 << 17       // from a clock without a battery
+)
+
+// unwell restarts the time for which the members have been healthy.
 func (w *World) unwell(h *host) {
 	for _, m := range h.members {
 		m.healthy = max(m.healthy, w.now)
 	}
+}
+
+// adopt makes m's machine continue from the pinned data plane, after agent/loop/adopt.go.
+func (w *World) adopt(m *member, highest uint64) {
+	h, k := m.host, &m.kernel
+	from := election.Adopted{
+		State: k.role.State, Generation: highest, Lease: k.role.Lease, SendUntil: k.role.SendUntil,
+		Yielded: k.yielded >= k.role.Generation, Priority: k.priority,
+	}
+	if from.State == election.Master && !from.Yielded {
+		from.Generation = k.role.Generation
+	}
+	w.stats.Adopted++
+	machine, late := election.Adopt(m.cfg, h.clock.local(w.now), from, nil)
+	*m.machine = *machine
+	m.patience = minDown(m.cfg)
+	m.asked = true
+	for _, act := range late {
+		if t, ok := act.(election.Transition); ok {
+			w.decided(m, t)
+		}
+	}
+	for _, act := range late {
+		w.execute(m, act)
+	}
+	m.asked = false
+	if v := m.machine.View(); v.State == election.Master {
+		w.stats.AdoptedMaster++
+	}
+	w.check(m.group)
+}
+
+// highest returns the highest generation that is pinned on a host.
+func (h *host) highest() (generation uint64) {
+	for _, m := range h.members {
+		generation = max(generation, m.kernel.role.Generation)
+	}
+	return generation
 }

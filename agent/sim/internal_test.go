@@ -11,9 +11,9 @@ import (
 	"vipd/agent/election"
 )
 
-// TestChanceIsPCG compares with the standard library's generator, which this package does
-// not use so that no release of Go can change what a seed means.
-func TestChanceIsPCG(t *testing.T) {
+// The generator equals that of the standard library, which is not used so that no release of Go can change the
+// meaning of a seed.
+func TestStreamIsPCGDXSM(t *testing.T) {
 	t.Parallel()
 	s := newStream(7, "loss")
 	want := rand.NewPCG(s.hi, s.lo)
@@ -27,7 +27,7 @@ func TestChanceIsPCG(t *testing.T) {
 	}
 }
 
-func TestClockThereAndBack(t *testing.T) {
+func TestClockWhenInvertsLocal(t *testing.T) {
 	t.Parallel()
 	s := newStream(1, "clock")
 	for range 10_000 {
@@ -53,7 +53,7 @@ func TestClockThereAndBack(t *testing.T) {
 	}
 }
 
-func TestQueueOrder(t *testing.T) {
+func TestQueueIsOrderedByTimeAndInsertion(t *testing.T) {
 	t.Parallel()
 	s := newStream(1, "queue")
 	var q queue
@@ -78,8 +78,8 @@ func TestQueueOrder(t *testing.T) {
 	}
 }
 
-// TestAlarms compares with a list that is searched.
-func TestAlarms(t *testing.T) {
+// TestAlarmsRingInOrder compares the heap with a linear search.
+func TestAlarmsRingInOrder(t *testing.T) {
 	t.Parallel()
 	s := newStream(1, "alarms")
 	members := make([]member, 50)
@@ -107,7 +107,8 @@ func TestAlarms(t *testing.T) {
 			t.Fatalf("first alarm %v, want %v", a.next(), first)
 		}
 		for i := range members {
-			if m := &members[i]; (m.slot > 0) != (plain[i] != never) || m.slot > 0 && (a.heap[m.slot-1].m != m || m.alarm != plain[i]) {
+			if m := &members[i]; (m.slot > 0) != (plain[i] != never) ||
+				m.slot > 0 && (a.heap[m.slot-1].m != m || m.alarm != plain[i]) {
 				t.Fatalf("member %d is out of place", i)
 			}
 		}
@@ -117,21 +118,24 @@ func TestAlarms(t *testing.T) {
 // pair is two hosts that are up, the first one MASTER.
 func pair(t *testing.T) *World {
 	t.Helper()
-	w := newWorld(Scenario{Seed: 1, Hosts: 2, Groups: 1, AdvBase: 1, Skews: SkewsSpread, Preempt: true, Latency: time.Millisecond}, true)
+	w := newWorld(
+		Scenario{Seed: 1, Hosts: 2, Groups: 1, AdvBase: 1, Skews: SkewsSpread, Preempt: true, Latency: time.Millisecond},
+		true,
+	)
 	w.at(0, w.audit)
 	for _, h := range w.hosts {
 		w.at(0, func() { w.boot(h) })
 	}
 	w.run(10 * time.Second)
 	if !w.answering(w.hosts[0].members[0]) || w.violation != nil {
-		t.Fatalf("no start: %v\n%s", w.violation, w.story())
+		t.Fatalf("no start: %v\n%s", w.violation, w.traces())
 	}
 	return w
 }
 
 func transitions(w *World) int { return w.stats.Transitions }
 
-// TestFailoverTimes measures takeovers against the protocol's own numbers.
+// TestFailoverTimes compares the times of takeovers with those of the protocol.
 func TestFailoverTimes(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -141,7 +145,7 @@ func TestFailoverTimes(t *testing.T) {
 	}{
 		// The successor counts 3 s + 240/256 s from the last advert, up to 1 s before.
 		{"crash", func(w *World, h *host) { w.crash(h) }, 2930 * time.Millisecond, 3950 * time.Millisecond},
-		// The lease of 2.97 s goes on; then nobody answers until the successor's time.
+		// The lease of 2.97 s continues; then no node answers until the successor takes over.
 		{"agent killed", func(w *World, h *host) { w.killAgent(h) }, 950 * time.Millisecond, 980 * time.Millisecond},
 		{"agent stopped", func(_ *World, h *host) { h.held++ }, 950 * time.Millisecond, 980 * time.Millisecond},
 		{"released", func(w *World, h *host) {
@@ -155,13 +159,13 @@ func TestFailoverTimes(t *testing.T) {
 		w.at(w.now+100*time.Millisecond, func() { c.strike(w, w.hosts[0]); w.check(w.groups[0]) })
 		w.run(w.now + 10*time.Second)
 		if gap := w.stats.Gap; w.violation != nil || gap < c.from || gap > c.to || !w.answering(w.hosts[1].members[0]) {
-			t.Errorf("%s: %v without an owner, want %v to %v; %v\n%s", c.name, gap, c.from, c.to, w.violation, w.story())
+			t.Errorf("%s: %v without an owner, want %v to %v; %v\n%s", c.name, gap, c.from, c.to, w.violation, w.traces())
 		}
 	}
 }
 
-// TestHairpinIsNoPeer: adverts that come back are loops, in the data plane and in effect.
-func TestHairpinIsNoPeer(t *testing.T) {
+// Adverts that come back to their sender are counted as loops and have no effect.
+func TestReturnedAdvertsHaveNoEffect(t *testing.T) {
 	t.Parallel()
 	w := pair(t)
 	before := transitions(w)
@@ -172,8 +176,8 @@ func TestHairpinIsNoPeer(t *testing.T) {
 	}
 }
 
-// TestRotationIsNotNoticed changes the password on one node after the other.
-func TestRotationIsNotNoticed(t *testing.T) {
+// Changing the password on one node after the other causes no transition.
+func TestPasswordRotationHasNoEffect(t *testing.T) {
 	t.Parallel()
 	w := pair(t)
 	before, rejected := transitions(w), w.stats.Rejected

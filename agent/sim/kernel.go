@@ -10,34 +10,36 @@ import (
 	"vipd/agent/wire"
 )
 
-// kernel is the data plane of one group on one host, after bpf/role.h and bpf/accept.h.
-// The agent writes role and priority; frames write the rest.
+// kernel is the data plane of one group on one host, after bpf/role.h and bpf/accept.h. The agent writes role and
+// priority; frames change the rest.
 type kernel struct {
 	role     election.SetRole
-	priority election.Priority // what we last sent
+	priority election.Priority // of the last advert sent
 
 	yielded uint64           // generation; only rises
-	claimed election.Instant // SendUntil of the claim whose advert left
+	claimed election.Instant // SendUntil of the claim whose advert was sent
 	record  seen
-	known   bool // record is one
-	pinned  bool // an agent has written it, and no reboot has wiped it
+	known   bool // record is valid
+	pinned  bool // written by an agent, and no reboot since
 	sources []source
-	sent    *[sentSize]sent // what the loop check knows; nil before the first advert
+	sent    *[sentSize]sent // entries of the loop check; nil before the first advert
 	nsent   int
-	ownSeq  uint32 // of our last sealed advert
+	ownSeq  uint32 // of the last sealed advert sent
 }
 
 const (
 	sentSize   = 8
 	maxSources = 64 // the LRU map of the data plane is larger, and shared
-	// Two adverts with one counter are two only this far apart: frames are doubled.
+	// notDoubled is the time after which two frames with the same counter are two adverts, not a doubled frame.
 	notDoubled = 100 * time.Millisecond
 )
 
-// seen is an accepted advert, as it goes into record and ring.
+// seen is an accepted advert, as stored in the seen entry and the ring.
 type seen struct {
 	election.Advert
 	counter uint64
+	sealed  bool
+	seq     uint32 // of a sealed one
 }
 
 type source struct {
@@ -57,24 +59,24 @@ type sent struct {
 	prio    election.Priority
 }
 
-// holds: MASTER in a generation that has not yielded.
+// holds reports whether the role is MASTER in a generation that has not yielded.
 func (k *kernel) holds() bool {
 	return k.role.State == election.Master && k.yielded < k.role.Generation
 }
 
 func (k *kernel) answering(now election.Instant) bool {
-	return k.holds() && now < k.voice()
+	return k.holds() && now < k.silentAt()
 }
 
-// voice is when it falls silent if nothing else happens: a claim counts once its advert left.
-func (k *kernel) voice() election.Instant {
+// silentAt returns until when it answers: a claim counts once its advert was sent.
+func (k *kernel) silentAt() election.Instant {
 	if k.claimed == k.role.SendUntil {
 		return max(k.role.Lease, k.role.SendUntil)
 	}
 	return k.role.Lease
 }
 
-// advertise is the egress program's verdict on an advert of ours.
+// advertise returns the egress program's verdict on an own advert.
 func (k *kernel) advertise(now election.Instant, goodbye bool) bool {
 	if goodbye || k.holds() && now < k.role.Lease {
 		return true
@@ -86,7 +88,7 @@ func (k *kernel) advertise(now election.Instant, goodbye bool) bool {
 	return true
 }
 
-// recordSent is told before the frame leaves, so that its echo is known.
+// recordSent stores an advert before it is sent, so that its echo is recognised.
 func (k *kernel) recordSent(counter uint64, digest [20]byte, p election.Priority) {
 	if k.sent == nil {
 		k.sent = new([sentSize]sent)
@@ -96,7 +98,7 @@ func (k *kernel) recordSent(counter uint64, digest [20]byte, p election.Priority
 	k.ownSeq = uint32(counter >> 32)
 }
 
-// isLoop: an advert of ours in every part came back.
+// isLoop reports whether the frame is an own advert that came back unchanged.
 func (k *kernel) isLoop(f *frame, own *host) bool {
 	if k.sent == nil || !own.owns(f.advert.Src) {
 		return false
@@ -110,7 +112,7 @@ func (k *kernel) isLoop(f *frame, own *host) bool {
 	return false
 }
 
-// source is the entry of a frame's sender, nil if there is none.
+// source returns the entry of a frame's sender, or nil.
 func (k *kernel) source(f *frame) *source {
 	src := f.advert.Src
 	for i := range k.sources {
@@ -121,7 +123,7 @@ func (k *kernel) source(f *frame) *source {
 	return nil
 }
 
-// newSource makes one, in the place of the oldest if need be.
+// newSource adds an entry, in place of the oldest if there is no room.
 func (k *kernel) newSource(f *frame, now election.Instant) *source {
 	if len(k.sources) == maxSources {
 		copy(k.sources, k.sources[1:])
@@ -131,10 +133,9 @@ func (k *kernel) newSource(f *frame, now election.Instant) *source {
 	return &k.sources[len(k.sources)-1]
 }
 
-// learn notes what the source does and reports whether it is aware of demote bytes: its
-// counter has been seen to stay since it last changed (OpenBSD's cookie, which a sealed one
-// is not) or, unless twice is asked for, it has sent a byte other than 0 and its counter
-// has never been seen to change.
+// learn updates the source and reports whether it uses demote bytes: its counter stayed the same since its last change
+// (OpenBSD's cookie, unlike a sealed counter) or, unless twice is set, it has sent a demote byte other than 0 and its
+// counter has never changed.
 func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) {
 	counter := f.advert.Advert.Counter
 	s.demoteEver = s.demoteEver || f.prio.Demote != 0
@@ -145,9 +146,8 @@ func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) 
 	return s.constant || s.demoteEver && !s.varies && !twice
 }
 
-// replayed: the advert is a vipd node's, and not what that node sent, or not for the
-// first time (bpf/replay.h). An advert without a seal is an ordinary peer's. src is nil
-// for a source that was never heard.
+// replayed reports whether the advert is of a vipd node but was altered or received before (bpf/replay.h). An advert
+// without a seal is that of an ordinary peer. src is nil for an unknown source.
 func (k *kernel) replayed(f *frame, src *source, own *host) bool {
 	seq, verdict := f.open()
 	switch {
@@ -156,14 +156,14 @@ func (k *kernel) replayed(f *frame, src *source, own *host) bool {
 	case verdict == wire.SealBroken:
 		return true
 	case own.owns(f.advert.Src) && k.nsent > 0 && !wire.SequenceRises(k.ownSeq, seq):
-		return true // our own voice, further back than the loop check remembers
+		return true // an own advert that is older than the loop check
 	default:
 		return src != nil && src.sealed && !wire.SequenceRises(src.seq, seq)
 	}
 }
 
-// accept is what an authentic advert does: record, yield if it must, and what goes into
-// the ring. Hooks and known findings change it.
+// accept handles an authentic advert: it updates the seen entry, yields if necessary, and returns the ring's entry.
+// Hooks and known findings change it.
 func (k *kernel) accept(f *frame, own *host, now election.Instant, seals bool, w *World) (seen, reject) {
 	if k.isLoop(f, own) {
 		return seen{}, rejectLoop
@@ -175,13 +175,13 @@ func (k *kernel) accept(f *frame, own *host, now election.Instant, seals bool, w
 	if src == nil {
 		src = k.newSource(f, now)
 	}
-	if seals {
-		if seq, verdict := f.open(); verdict == wire.SealValid {
-			src.sealed, src.seq, src.varies = true, seq, true
-		}
+	seq, verdict := f.open()
+	sealed := seals && verdict == wire.SealValid
+	if sealed {
+		src.sealed, src.seq, src.varies = true, seq, true
 	}
 	aware := src.learn(f, now, w.Known&KnownAware != 0)
-	s := seen{counter: f.advert.Advert.Counter, Advert: election.Advert{
+	s := seen{counter: f.advert.Advert.Counter, sealed: sealed, seq: seq, Advert: election.Advert{
 		At: now, Src: f.advert.Src, Priority: f.prio, Aware: aware, DemoteEver: src.demoteEver,
 		Generation: k.role.Generation,
 	}}
@@ -198,7 +198,7 @@ func (k *kernel) accept(f *frame, own *host, now election.Instant, seals bool, w
 	return s, rejectNone
 }
 
-// heardLast reports whether the last advert heard from one of these sources is that one.
+// heardLast reports whether the last advert received from one of these sources is the given one.
 func (k *kernel) heardLast(of [2]lastSent) bool {
 	for i := range k.sources {
 		for _, last := range of {

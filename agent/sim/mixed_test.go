@@ -9,20 +9,20 @@ import (
 	"vipd/agent/sim"
 )
 
-// TestMixedSeeds runs what failed once on a mixed segment.
+// TestMixedSeeds runs seeds that failed earlier on a mixed segment.
 func TestMixedSeeds(t *testing.T) {
 	t.Parallel()
 	for _, words := range lines(t, "mixed.txt") {
 		seed := number(t, words[0])
 		if r := scenario(seed, sim.KnownAll, true).Run(); r.Violation != nil {
-			complain(t, seed, sim.KnownAll, true, r)
+			failSeed(t, seed, sim.KnownAll, true, r)
 		}
 	}
 }
 
-// TestMixed holds that the first seeds have every kind of peer, of families, of timers and of restart in them, and that
-// all of them hold.
-func TestMixed(t *testing.T) {
+// TestMixedSegmentsHoldInvariants runs the first seeds and checks that they include every kind of peer, family,
+// timer and restart.
+func TestMixedSegmentsHoldInvariants(t *testing.T) {
 	t.Parallel()
 	type kind struct {
 		peer     sim.Peer
@@ -34,7 +34,7 @@ func TestMixed(t *testing.T) {
 		s := scenario(seed+1, sim.KnownAll, true)
 		r := s.Run()
 		if r.Violation != nil {
-			complain(t, seed+1, sim.KnownAll, true, r)
+			failSeed(t, seed+1, sim.KnownAll, true, r)
 		}
 		kinds[kind{s.Peer, s.Families}]++
 		rules[s.MasterDown]++
@@ -48,6 +48,7 @@ func TestMixed(t *testing.T) {
 		}
 	}
 	if len(rules) != 2 || sum.PeerTransitions == 0 || sum.AdoptedMaster == 0 || sum.Adopted <= sum.AdoptedMaster {
-		t.Errorf("rules %v, %d transitions of peers, %d adoptions, %d of them as MASTER", rules, sum.PeerTransitions, sum.Adopted, sum.AdoptedMaster)
+		t.Errorf("rules %v, %d transitions of peers, %d adoptions, %d of them as MASTER",
+			rules, sum.PeerTransitions, sum.Adopted, sum.AdoptedMaster)
 	}
 }

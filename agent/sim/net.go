@@ -10,40 +10,39 @@ import (
 	"vipd/agent/wire"
 )
 
-// latencyClasses is how many different distances hosts have: a broadcast is one
-// happening for each, not one for each receiver.
+// latencyClasses is the number of different latencies: a broadcast is one event per class, not per receiver.
 const latencyClasses = 4
 
 // network is what the segment does to frames.
 type network struct {
-	latency [latencyClasses]time.Duration // at least
-	jitter  time.Duration                 // and up to this more, drawn for each frame and class
-	flight  time.Duration                 // no frame takes longer, doubled and shuffled ones included
+	latency [latencyClasses]time.Duration // minimum
+	jitter  time.Duration                 // added at most, drawn per frame and class
+	flight  time.Duration                 // maximum for all frames, including doubled and shuffled ones
 
-	// Faults. Parts are of a thousand, drawn for each frame and receiver.
+	// Faults, in parts of a thousand, drawn per frame and receiver.
 	trouble bool // any of the following
 	loss    int
-	delay   int // by up to delayBy: counts as lost
+	delay   int // by up to delayBy; counts as loss
 	delayBy time.Duration
-	shuffle int // by up to half a flight, so that frames overtake each other
+	shuffle int // by up to half a flight: frames overtake each other
 	double  int
 	hairpin bool // frames come back to their sender
 	cuts    []cut
-	sides   []uint8 // by host: a partition; nil: none
+	sides   []uint8 // partition by host; nil: none
 }
 
 func (n *network) update() {
 	n.trouble = n.loss > 0 || n.delay > 0 || n.shuffle > 0 || n.double > 0 || len(n.cuts) > 0 || n.sides != nil
 }
 
-// transmit puts an advert on the wire.
+// transmit sends an advert to the segment.
 func (w *World) transmit(m *member, out wire.AdvertFrame) {
 	bytes, err := out.AppendBinary(make([]byte, 0, 70))
 	if err != nil {
 		w.fail(m, "wire", "frame cannot be built: %v", err)
 		return
 	}
-	f := &frame{bytes: bytes, group: m.group, from: m, at: w.now, src: out.Src}
+	f := &frame{bytes: bytes, group: m.group, from: m, nth: m.nth, at: w.now, src: out.Src}
 	w.overhear(f)
 	h := m.host
 	for class := range m.group.classes {
@@ -57,7 +56,7 @@ func (w *World) transmit(m *member, out wire.AdvertFrame) {
 	}
 }
 
-// inject puts an attacker's frame on the wire.
+// inject sends an attacker's frame to the segment.
 func (w *World) inject(g *group, bytes []byte) {
 	f := &frame{bytes: bytes, group: g}
 	for class := range g.classes {
@@ -65,7 +64,7 @@ func (w *World) inject(g *group, bytes []byte) {
 	}
 }
 
-// arrive is the end of a frame's way to a latency class.
+// arrive handles the arrival of a frame at a latency class.
 func (w *World) arrive(f *frame, class int32) {
 	for _, m := range f.group.classes[class] {
 		if m == f.from && !w.net.hairpin {
@@ -78,7 +77,7 @@ func (w *World) arrive(f *frame, class int32) {
 	}
 }
 
-// passes draws what the network does to a frame on the last yards to m.
+// passes draws the network's faults for a frame to m.
 func (w *World) passes(m *member, f *frame) bool {
 	n := &w.net
 	if f.from != nil && w.cut(f, m.host) || n.loss > 0 && w.losses.chance(n.loss) {
@@ -88,7 +87,7 @@ func (w *World) passes(m *member, f *frame) bool {
 	if n.delay > 0 && w.losses.chance(n.delay) {
 		w.lost(m, f)
 		late := func() {
-			w.blame(m, f) // it tells of a master that may be none any more
+			w.blame(m, f) // its sender may no longer be master
 			w.deliver(m, f)
 		}
 		w.queue.push(happening{at: w.now + w.losses.between(0, n.delayBy), kind: kindCall, call: late})
@@ -118,7 +117,7 @@ func (w *World) cut(f *frame, to *host) bool {
 	})
 }
 
-// deliver is the moment a frame reaches a NIC.
+// deliver handles a frame that reaches a NIC.
 func (w *World) deliver(m *member, f *frame) {
 	h := m.host
 	switch {
@@ -137,11 +136,10 @@ func (w *World) deliver(m *member, f *frame) {
 	}
 }
 
-// receive is XDP, and the agent if it wakes up at once.
+// receive models the XDP program, and the agent if it wakes up at once.
 func (w *World) receive(m *member, f *frame) {
 	h := m.host
-	// No two frames have the same time stamp: the agent takes an advert with that of the
-	// last one for the same.
+	// Time stamps differ: the agent takes an advert with the same time stamp for the same advert.
 	now := h.clock.local(w.now)
 	if now <= m.stamp {
 		w.single(m, f, time.Microsecond)
@@ -171,8 +169,8 @@ func (w *World) receive(m *member, f *frame) {
 	}
 	if why != rejectNone {
 		w.stats.Rejected++
-		// An ordinary counter looks like a sealed one once in 65536 times.
-		if f.from != nil && why != rejectLoop && (why != rejectReplay || !f.from.host.seals) {
+		// An ordinary counter looks like a sealed one in 1 of 65536 cases.
+		if f.from != nil && why != rejectLoop && (why != rejectReplay || !f.from.host.seals || f.from.host.behind) {
 			w.lost(m, f)
 		}
 		return
@@ -187,8 +185,7 @@ func (w *World) receive(m *member, f *frame) {
 	if s.Yielded {
 		w.check(m.group)
 	}
-	// The record holds one advert: of two speakers that did not get into the ring, the
-	// agent hears only the later one.
+	// The seen entry holds one advert: of two that are not in the ring, the agent sees only the later one.
 	if m.untold != nil && m.untold != f.from && m.untoldAt > m.lastHeard {
 		w.missed(m, m.untold)
 	}

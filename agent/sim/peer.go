@@ -10,26 +10,26 @@ import (
 	"vipd/agent/election"
 )
 
-// Peer is what the last host of a mixed run is. Such a host has no lease, no fence and no
-// seal: it answers as long as it is MASTER, and reacts in its kernel, at once.
+// Peer is the kind of the last host of a mixed run. A peer other than vipd has no lease, no fence and no
+// seal: it answers while it is MASTER and reacts at once, in its kernel.
 type Peer uint8
 
 // The peers, after carp_proto_input_c of FreeBSD (ip_carp.c) and OpenBSD, and ucarp's carp.c.
 const (
-	PeerNone    Peer = iota // one more vipd
-	PeerFreeBSD             // ignores demote bytes, adopts the counter it hears, waits 3b + s/256
+	PeerNone    Peer = iota // vipd
+	PeerFreeBSD             // ignores demote bytes, adopts received counters, waits 3b + s/256
 	PeerOpenBSD             // obeys demote bytes, a constant counter, waits 3(b + s/256)
-	PeerUCARP               // as FreeBSD; of equals, the lower address stays
+	PeerUCARP               // as FreeBSD; among equals the lower address stays MASTER
 )
 
 func (p Peer) String() string {
 	return [...]string{"vipd", "FreeBSD", "OpenBSD", "ucarp", "?"}[min(p, PeerUCARP+1)]
 }
 
-// forever is the lease of who needs none.
+// forever is the lease of a peer that has none.
 const forever = election.Instant(50 * 24 * time.Hour)
 
-// priority of a peer's adverts; only FreeBSD cuts the skew.
+// peerPriority returns the priority of a peer's adverts. Only FreeBSD limits the skew.
 func (m *member) peerPriority() election.Priority {
 	p := election.Priority{AdvBase: m.cfg.AdvBase, AdvSkew: m.cfg.AdvSkew}
 	if m.host.peer == PeerFreeBSD {
@@ -38,7 +38,7 @@ func (m *member) peerPriority() election.Priority {
 	return p
 }
 
-// effective is what a member states, whatever it is.
+// effective returns the priority that a member states.
 func (m *member) effective() election.Priority {
 	if m.host.peer != PeerNone {
 		return m.peerPriority()
@@ -46,7 +46,7 @@ func (m *member) effective() election.Priority {
 	return m.machine.View().Effective
 }
 
-// syncPeer moves a peer's groups along with its link.
+// syncPeer updates a peer's groups after a change of its link.
 func (w *World) syncPeer(h *host) {
 	for _, m := range h.members {
 		switch state := m.kernel.role.State; {
@@ -89,7 +89,7 @@ func (w *World) waitPeer(m *member) {
 	w.arm(m)
 }
 
-// timePeer is a timer of a peer that may have run out.
+// timePeer handles a peer's timer.
 func (w *World) timePeer(m *member) {
 	h := m.host
 	if h.kernelRuns() && h.link && h.clock.local(w.now) >= m.due {
@@ -119,6 +119,7 @@ func (w *World) sendPeer(m *member) {
 	secret := &m.group.secrets[0]
 	digest := secret.key.Digest(secret.prefix, m.counter)
 	m.sentAt = w.now
+	m.nth++
 	w.stats.Adverts++
 	for i, src := range h.sources(w.Families) {
 		m.lastSent[i] = lastSent{src, m.counter}
@@ -130,7 +131,7 @@ func (w *World) sendPeer(m *member) {
 	}
 }
 
-// hearPeer is an authentic advert at a peer, from src.
+// hearPeer handles an authentic advert at a peer.
 func (w *World) hearPeer(m *member, theirs election.Priority, src netip.Addr, counter uint64) {
 	h, mine := m.host, m.peerPriority()
 	obeys := h.peer == PeerOpenBSD
@@ -157,7 +158,7 @@ func (w *World) hearPeer(m *member, theirs election.Priority, src netip.Addr, co
 	w.arm(m)
 }
 
-// Families says over which families the groups are advertised.
+// Families are the address families of the adverts.
 type Families uint8
 
 // The families of all groups of a run.
@@ -167,7 +168,7 @@ const (
 	FamilyDual
 )
 
-// sources are the addresses that a host's adverts come from, one for each family.
+// sources returns the source addresses of a host's adverts, one per family.
 func (h *host) sources(f Families) []netip.Addr {
 	switch f {
 	case FamilyIPv6:
@@ -181,7 +182,7 @@ func (h *host) sources(f Families) []netip.Addr {
 
 func (h *host) owns(src netip.Addr) bool { return src == h.addrs[0] || src == h.addrs[1] }
 
-// addresses of a group, for its digest.
+// addresses returns the addresses of a group.
 func (f Families) addresses(n byte) []netip.Addr {
 	all := []netip.Addr{
 		netip.AddrFrom4([4]byte{198, 51, 100, n}),
@@ -197,10 +198,10 @@ func (f Families) addresses(n byte) []netip.Addr {
 	}
 }
 
-// cut is a one-way fault of the segment, of one family or of all.
+// cut is a one-way fault of the segment in one family or both.
 type cut struct {
 	from, to int
-	family   Families // FamilyDual: of all
+	family   Families // FamilyDual: both
 }
 
 func (c cut) String() string {

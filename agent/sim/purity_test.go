@@ -13,10 +13,13 @@ import (
 	"testing"
 )
 
-// TestPurity: no clock, no goroutine, no I/O, no map whose order could matter.
-func TestPurity(t *testing.T) {
+// The simulator uses no clock, no goroutine, no I/O and no map.
+func TestSimulatorIsPure(t *testing.T) {
 	t.Parallel()
-	imports := []string{"fmt", "math", "math/bits", "net/netip", "slices", "strings", "time", "vipd/agent/election", "vipd/agent/wire"}
+	imports := []string{
+		"fmt", "math", "math/bits", "net/netip", "slices", "strings", "time", "vipd/agent/election",
+		"vipd/agent/wire",
+	}
 	ofTime := []string{"Duration", "Hour", "Minute", "Second", "Millisecond", "Microsecond"}
 	files, err := filepath.Glob("*.go")
 	if err != nil || len(files) < 10 {

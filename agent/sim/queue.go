@@ -4,11 +4,11 @@ package sim
 
 import "time"
 
-// happening is something that is going to happen to the world at a moment.
+// happening is a scheduled event of the world.
 type happening struct {
 	at    time.Duration
-	seq   uint64 // in order of insertion: breaks ties
-	frame *frame // arrives, for the members of its group in class, or for to alone
+	seq   uint64 // order of insertion, breaks ties
+	frame *frame // arrives at the members of its group in class, or at to alone
 	to    *member
 	class int32
 	kind  happeningKind
@@ -19,7 +19,7 @@ type happening struct {
 type happeningKind uint8
 
 const (
-	kindArrival happeningKind = iota // of a frame at a whole latency class
+	kindArrival happeningKind = iota // of a frame at all members of a latency class
 	kindSingle                       // of a frame at one member, delayed or doubled
 	kindTurn                         // an agent wakes up for its ring
 	kindCall                         // a fault begins or ends, an audit, ...
@@ -29,7 +29,7 @@ func (h *happening) before(o *happening) bool {
 	return h.at < o.at || h.at == o.at && h.seq < o.seq
 }
 
-// queue is a binary heap of what is going to happen.
+// queue is a binary heap of scheduled events.
 type queue struct {
 	heap []happening
 	seq  uint64
@@ -50,7 +50,7 @@ func (q *queue) push(h happening) {
 	}
 }
 
-// next is the time of the first happening.
+// next returns the time of the first event.
 func (q *queue) next() time.Duration {
 	if len(q.heap) == 0 {
 		return never
@@ -80,9 +80,8 @@ func (q *queue) pop() happening {
 	}
 }
 
-// alarms is an index heap of the machines' deadlines. An alarm may ring too early, never
-// too late: an advert usually moves a deadline away, and whoever is called looks again.
-// So a machine that only listens costs one heap operation in three adverts.
+// alarms is an index heap of the machines' deadlines. An alarm may ring too early, never too late: an advert usually
+// postpones a deadline, and the handler checks it again. So a BACKUP costs one heap operation per three adverts.
 type alarms struct{ heap []alarm }
 
 type alarm struct {
@@ -101,7 +100,7 @@ func (a *alarms) next() time.Duration {
 	return a.heap[0].at
 }
 
-// set lets m's alarm ring at that moment or, if it is to ring earlier anyway, then.
+// set makes m's alarm ring at the given time or earlier.
 func (a *alarms) set(m *member, at time.Duration) {
 	switch {
 	case m.slot == 0:
@@ -119,7 +118,7 @@ func (a *alarms) set(m *member, at time.Duration) {
 	}
 }
 
-// put moves the first alarm, which has rung, to a later moment or away.
+// put moves the first alarm, which has rung, to a later time, or removes it.
 func (a *alarms) put(at time.Duration) {
 	if at != never {
 		a.heap[0].at, a.heap[0].m.alarm = at, at

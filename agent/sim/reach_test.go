@@ -13,7 +13,7 @@ import (
 func wide(hosts int, virtual time.Duration) sim.Scenario {
 	return sim.Scenario{
 		Seed: 1, Hosts: hosts, Groups: 1, AdvBase: 1, Skews: sim.SkewsSpread, Preempt: true,
-		Latency: time.Millisecond, Drift: 50, Chaos: virtual,
+		Latency: time.Millisecond, Drift: 50, Course: sim.Course{Chaos: virtual},
 	}
 }
 
@@ -28,13 +28,14 @@ func report(tb testing.TB, s sim.Scenario, r sim.Result, took time.Duration) {
 	if r.Violation != nil {
 		tb.Fatal(r.Violation)
 	}
-	tb.Logf("%d hosts, %d groups, %v virtual: %.1f s, %d deliveries, %d adverts, %d steps, %d transitions; %.2f million events a second",
+	tb.Logf("%d hosts, %d groups, %v virtual: %.1f s, %d deliveries, %d adverts, %d steps, %d transitions; "+
+		"%.2f million events per second",
 		s.Hosts, s.Groups, r.Virtual, took.Seconds(), r.Stats.Deliveries, r.Stats.Adverts, r.Stats.Steps, r.Stats.Transitions,
 		float64(r.Stats.Total())/took.Seconds()/1e6)
 }
 
-// TestReach is the short version of BenchmarkReach.
-func TestReach(t *testing.T) {
+// TestLargeSegmentsRunInSeconds is the short version of BenchmarkReach.
+func TestLargeSegmentsRunInSeconds(t *testing.T) {
 	t.Parallel()
 	all := []sim.Scenario{wide(2000, time.Minute), deep(40, 255, 15*time.Second)}
 	if testing.Short() {
@@ -51,7 +52,7 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// BenchmarkReach is what one core can do in about a minute:
+// BenchmarkReach runs what one core can simulate in about a minute:
 //
 //	go test ./agent/sim -run '^$' -bench Reach -benchtime 1x
 func BenchmarkReach(b *testing.B) {

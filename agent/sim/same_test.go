@@ -10,8 +10,8 @@ import (
 	"vipd/agent/sim"
 )
 
-// TestSameSeedSameRun: not parallel, since it changes GOMAXPROCS.
-func TestSameSeedSameRun(t *testing.T) {
+// TestSameSeedGivesSameRun is not parallel, since it changes GOMAXPROCS.
+func TestSameSeedGivesSameRun(t *testing.T) {
 	seeds := []uint64{1, 2, 3, 5, 8, 13, 21, 34}
 	before := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(before)
@@ -30,7 +30,8 @@ func TestSameSeedSameRun(t *testing.T) {
 		}
 		for i, r := range results {
 			if r.Hash != first[i].Hash || r.Stats != first[i].Stats {
-				t.Errorf("seed %d: %016x %+v with one processor, %016x %+v with %d", seeds[i], first[i].Hash, first[i].Stats, r.Hash, r.Stats, procs)
+				t.Errorf("seed %d: %016x %+v with one processor, %016x %+v with %d", seeds[i], first[i].Hash, first[i].Stats,
+					r.Hash, r.Stats, procs)
 			}
 		}
 	}
@@ -43,8 +44,8 @@ func TestSameSeedSameRun(t *testing.T) {
 	}
 }
 
-// TestExplainIsTheSameRun: what a failure tells is what happened.
-func TestExplainIsTheSameRun(t *testing.T) {
+// The trace that a failure prints is that of the same run.
+func TestExplainRepeatsTheRun(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(20) {
 		s := sim.Random(seed + 1).Around(sim.KnownAll)

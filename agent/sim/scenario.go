@@ -10,8 +10,8 @@ import (
 	"vipd/agent/wire"
 )
 
-// Scenario says all that a run depends on. The zero value of a field is a working one,
-// except for Hosts and Groups.
+// Scenario contains everything that a run depends on. The zero value of each field is valid, except for
+// Hosts and Groups.
 type Scenario struct {
 	Seed   uint64
 	Hosts  int // on one segment
@@ -23,78 +23,84 @@ type Scenario struct {
 	Seals      Seals
 	SendDemote bool
 
-	Latency time.Duration // at most, of a frame that no fault delays
-	Lag     time.Duration // at most, until an agent wakes up; drawn for each host
-	Drift   int           // of clocks, at most, in parts per million
+	Latency time.Duration // maximum for a frame that no fault delays
+	Lag     time.Duration // maximum until an agent wakes up, drawn per host
+	Drift   int           // maximum of clocks, in parts per million
 
-	Rounds int           // of chaos and repair; 0: the world is only watched for Chaos
-	Chaos  time.Duration // of each round
-	Pace   time.Duration // between faults, on average
-	Faults FaultSet
+	Course
+	Mixture
 
-	// Of mixed runs, see Mixed.
-	Peer       Peer              // what the last host is
-	Families   Families          // of every group
-	MasterDown election.DownRule // of the vipd nodes
-	Slow       bool              // a stalled send may as well be a host slow to take addresses
-	Adopt      bool              // an agent that is started again goes on with what is pinned
-
-	Known Known // open findings that must not hide others
+	Known Known // open findings to avoid
 	Hooks Hooks
 }
 
-// Known are findings that are open: a run that is told of them goes around them, so that
-// it can find the next one. Without, it fails on them.
+// Course is when faults happen.
+type Course struct {
+	Rounds int           // of chaos and repair; 0: a run of length Chaos without faults
+	Chaos  time.Duration // of each round
+	Pace   time.Duration // between faults, on average
+	Faults FaultSet
+}
+
+// Mixture is what differs in mixed runs, see [Scenario.Mixed].
+type Mixture struct {
+	Peer       Peer              // kind of the last host
+	Families   Families          // of every group
+	MasterDown election.DownRule // of the vipd nodes
+	Slow       bool              // a stalled send may also be a host that adds addresses slowly
+	Adopt      bool              // a restarted agent adopts the pinned data plane
+}
+
+// Known is a set of open findings. A run avoids them, so that it can find others; without it, it fails on them.
 type Known uint8
 
 // The open findings; testdata/open.txt has seeds of each.
 const (
-	// KnownAware: the first advert of a demoted vipd node looks as if an OpenBSD node had
-	// sent it, since its counter was not yet seen to change. Seals tell at once: only vipd
-	// nodes without any show it, and every release seals. Around it: two adverts with the
-	// same counter are asked for.
+	// KnownAware: the first advert of a demoted vipd node looks like one of OpenBSD, since its counter has not
+	// changed yet. A seal shows the difference at once, and every release seals. To avoid it, a run requires two
+	// adverts with the same counter.
 	KnownAware Known = 1 << iota
 
-	// KnownAll are all of them.
+	// KnownAll contains all of them.
 	KnownAll = KnownAware
 )
 
-// Skews says how advskews are dealt out.
+// Skews is the distribution of advskews.
 type Skews uint8
 
-// The ways to deal out advskews.
+// Distributions of advskews.
 const (
-	SkewsEqual  Skews = iota // all alike
-	SkewsSpread              // as different as can be, another order in each group
+	SkewsEqual  Skews = iota // all equal
+	SkewsSpread              // as different as possible, in another order per group
 	SkewsRandom
 )
 
-// Seals says which hosts send sealed adverts and check them.
+// Seals selects the hosts that send and check sealed adverts.
 type Seals uint8
 
-// Who seals.
+// Choices of Seals.
 const (
 	SealsNone Seals = iota
 	SealsSome       // every other host
 	SealsAll
 )
 
-// Hooks break a node on purpose, to see that it is found. Each is nil in a sound run.
+// Hooks break a node on purpose, to test that the bug is found. A normal run has none.
 type Hooks struct {
-	// Advert alters what a node states, after its own data plane was told the truth.
+	// Advert changes an advert after its own data plane has stored the true one.
 	Advert func(a wire.Advert, advskew uint8, demotion int) wire.Advert
-	// NeverYield takes the yield out of the data plane.
+	// NeverYield removes the yield from the data plane.
 	NeverYield bool
-	// Lease replaces the end of a lease that is granted now.
+	// Lease replaces the end of a new lease.
 	Lease func(now, lease election.Instant) election.Instant
 }
 
-// Result is what came of a run.
+// Result is the result of a run.
 type Result struct {
-	Hash      uint64 // of everything that happened, in order
+	Hash      uint64 // of all events in order
 	Virtual   time.Duration
 	Stats     Stats
-	Violation *Violation // nil: every invariant held
+	Violation *Violation // nil if all invariants held
 }
 
 func (w *World) skew(host, group int, config *stream) uint8 {
@@ -112,8 +118,7 @@ func (w *World) skew(host, group int, config *stream) uint8 {
 	}
 }
 
-// Random is a small scenario that follows from the seed: a few hosts, some of the faults,
-// two or three rounds.
+// Random returns a small scenario that depends on the seed alone: a few hosts, some faults, one to three rounds.
 func Random(seed uint64) Scenario {
 	c := newStream(seed, "scenario")
 	s := Scenario{
@@ -123,12 +128,14 @@ func Random(seed uint64) Scenario {
 		Latency: oneOf(c, 200*time.Microsecond, time.Millisecond, 2*time.Millisecond),
 		Lag:     oneOf(c, 0, 100*time.Microsecond, 5*time.Millisecond, 20*time.Millisecond),
 		Drift:   oneOf(c, 0, 50, 500),
-		Rounds:  1 + c.below(3), Chaos: c.between(5*time.Second, time.Minute),
-		Pace: oneOf(c, 300*time.Millisecond, time.Second, 4*time.Second),
+		Course: Course{
+			Rounds: 1 + c.below(3), Chaos: c.between(5*time.Second, time.Minute),
+			Pace: oneOf(c, 300*time.Millisecond, time.Second, 4*time.Second),
+		},
 	}
 	gentle := c.chance(400)
 	for kind := range faultKinds {
-		// Drawn for every kind, so that a new one does not change the choice of the others.
+		// Drawn for every kind, so that a new kind does not change the choice of the others.
 		if c.chance(400) && (!gentle || kind.gentle()) {
 			s.Faults |= 1 << kind
 		}
@@ -140,13 +147,13 @@ func Random(seed uint64) Scenario {
 	return s
 }
 
-// Around is s with the open findings out of the way.
+// Around returns s with the open findings to avoid.
 func (s Scenario) Around(known Known) Scenario {
 	s.Known = known
 	return s
 }
 
-// Fast is s in fast mode, advbase 0, on a segment and hosts that are fit for it.
+// Fast returns s with advbase 0, on a segment and hosts that are fast enough.
 func (s Scenario) Fast() Scenario {
 	s.AdvBase, s.Latency, s.Lag = 0, 200*time.Microsecond, 0
 	s.Faults &^= 1 << faultBase
@@ -156,9 +163,9 @@ func (s Scenario) Fast() Scenario {
 	return s
 }
 
-// Mixed is s on a segment that is not all vipd and IPv4: the last host may be a BSD or
-// ucarp, groups have addresses of either family or of both, some wait as OpenBSD does, and
-// agents that are started again adopt what is pinned. All of it follows from the seed.
+// Mixed returns s with a mixed segment: the last host may be a BSD or ucarp, groups have addresses of one
+// family or both, nodes may use OpenBSD's timers, and restarted agents may adopt the pinned data plane. All
+// of this depends on the seed.
 func (s Scenario) Mixed() Scenario {
 	c := newStream(s.Seed, "mixed")
 	s.Peer = oneOf(c, PeerNone, PeerFreeBSD, PeerOpenBSD, PeerUCARP)
@@ -166,10 +173,10 @@ func (s Scenario) Mixed() Scenario {
 	s.MasterDown = oneOf(c, election.DownFreeBSD, election.DownOpenBSD)
 	s.Adopt, s.Slow = c.chance(600), c.chance(500)
 	if s.Peer == PeerUCARP {
-		s.Families = FamilyIPv4 // it knows no other
+		s.Families = FamilyIPv4 // ucarp has no IPv6
 	}
 	if s.Peer == PeerOpenBSD && s.Hosts > 2 {
-		s.SendDemote = false // docs/divergences.md: of three, two that obey the byte go in a circle
+		s.SendDemote = false // docs/divergences.md: with three nodes, two that obey the byte alternate
 	}
 	return s
 }
@@ -180,7 +187,7 @@ func (s Scenario) Run() Result {
 	return w.live()
 }
 
-// Explain runs s again and tells the story of its end: the last events of every host.
+// Explain runs s again and returns the last events of every host and the result.
 func (s Scenario) Explain() string {
 	w := newWorld(s, true)
 	r := w.live()
@@ -188,12 +195,13 @@ func (s Scenario) Explain() string {
 	if r.Violation != nil {
 		verdict = r.Violation.String()
 	}
-	return fmt.Sprintf("%ssegment: %v\nseed %d, hash %016x, faults %v\n%s\n", w.story(), &w.net, s.Seed, r.Hash, s.Faults, verdict)
+	return fmt.Sprintf("%ssegment: %v\nseed %d, hash %016x, faults %v\n%s\n",
+		w.traces(), &w.net, s.Seed, r.Hash, s.Faults, verdict)
 }
 
 func (w *World) live() Result {
 	for _, h := range w.hosts {
-		// Machines of one rack come up together, but not in the same microsecond.
+		// Machines of a rack start together, but not in the same microsecond.
 		w.at(w.clocks.between(0, 10*time.Millisecond), func() { w.boot(h) })
 	}
 	w.at(0, w.audit)
@@ -206,25 +214,26 @@ func (w *World) live() Result {
 	return Result{Hash: w.hash.sum(), Virtual: w.now, Stats: w.stats, Violation: w.violation}
 }
 
-// round is chaos, repair, and the proof that nothing stuck.
+// round has a time of faults, the repair, and the check that one owner remains.
 func (w *World) round() {
 	end := w.now + w.Chaos
 	w.strike(end)
+	w.strikeHalves(end)
 	w.run(end)
 	w.heal()
-	// The longest: a tie of equals or two, each a down time and half an interval, the
-	// extension of an agent that was late, and a better one's turn.
-	// A hold that ends within that time leaves as long again for what it held up.
-	w.run(max(w.now, w.held()) + w.settling())
+	// The longest case: one or two ties of equals, each a down time and half an interval, the extension of a late
+	// agent, and the preemption by a better node. If a hold ends within that time, the same time follows.
+	w.run(max(w.now, w.held()) + w.recoveryTime())
 	if end := w.held(); end > w.now {
-		w.run(end + w.settling())
+		w.run(end + w.recoveryTime())
 	}
-	w.settled = w.now
+	w.stableSince = w.now
 	w.run(w.now + 10*time.Second)
-	w.settled = 0
+	w.stableSince = 0
 }
 
-func (w *World) settling() time.Duration {
+// recoveryTime returns how long it takes at most until one owner remains.
+func (w *World) recoveryTime() time.Duration {
 	wait := 3*time.Duration(w.AdvBase) + 1
 	if w.MasterDown == election.DownOpenBSD || w.Peer == PeerOpenBSD {
 		wait += 2
@@ -232,8 +241,8 @@ func (w *World) settling() time.Duration {
 	return 8 * wait * time.Second
 }
 
-// held is until when a member at most does not preempt, since its sends failed, or waits
-// for the master whose interval was forged, which is believed in fast mode.
+// held returns until when a member does not preempt because its sends failed, or waits for a master whose interval was
+// forged, which fast mode cannot detect.
 func (w *World) held() (end time.Duration) {
 	for _, h := range w.hosts {
 		if h.peer != PeerNone {
@@ -241,10 +250,13 @@ func (w *World) held() (end time.Duration) {
 		}
 		for _, m := range h.members {
 			v := m.machine.View()
+			if m.errors.Demoted() && v.State == election.Backup {
+				end = max(end, h.clock.when(m.errors.Until(), w.now)+time.Second)
+			}
 			if v.Hold == election.HoldSendFailed {
 				end = max(end, h.clock.when(v.HoldUntil, w.now))
 			}
-			if m.cfg.AdvBase == 0 && m.group.forged > 0 && v.DownTime > w.settling()/2 {
+			if m.cfg.AdvBase == 0 && m.group.forged > 0 && v.DownTime > w.recoveryTime()/2 {
 				end = max(end, w.now+v.DownTime)
 			}
 		}

@@ -10,11 +10,11 @@ import (
 	"vipd/agent/wire"
 )
 
-// This file is the agent around the machines, after agent/loop.go and agent/execute.go:
-// drain the ring as a batch, then the kernel's record for who is due, then Tick; before a
-// send, ask the kernel whether it has yielded.
+// This file models the agent around the machines, after agent/loop/loop.go and agent/loop/step.go: drain
+// the ring as a batch, read what the kernel saw last for groups that are due, then Tick; before a send,
+// check whether the kernel has yielded.
 
-// wakeFor is when the agent will look at m's deadline.
+// wakeFor returns when the agent handles m's deadline.
 func (w *World) wakeFor(m *member) time.Duration {
 	h := m.host
 	if h.peer != PeerNone {
@@ -40,7 +40,7 @@ func (w *World) arm(m *member) {
 	}
 }
 
-// wakeRing lets the agent look at its ring.
+// wakeRing wakes the agent for its ring.
 func (w *World) wakeRing(h *host) {
 	switch {
 	case !h.running() || h.turnDue:
@@ -52,7 +52,7 @@ func (w *World) wakeRing(h *host) {
 	}
 }
 
-// turn is one round of the agent's loop; due is the member whose alarm rang.
+// turn is one iteration of the agent's loop; due is the member whose alarm rang.
 func (w *World) turn(h *host, due *member) {
 	if !h.running() {
 		return
@@ -65,7 +65,7 @@ func (w *World) turn(h *host, due *member) {
 		m.touched = true
 		w.hear(m, &ring[i].seen)
 		if h.blocked != nil {
-			// The agent hangs in a send: it will find the rest of its batch later.
+			// The agent hangs in a send and handles the rest of the batch later.
 			h.ring = append(h.ring, ring[i+1:]...)
 			return
 		}
@@ -79,9 +79,10 @@ func (w *World) turn(h *host, due *member) {
 	if due != nil {
 		w.look(due)
 	}
+	w.updateHalves(h)
 }
 
-// look lets m decide, if it is due.
+// look ticks m if it is due.
 func (w *World) look(m *member) {
 	h := m.host
 	now := h.clock.local(w.now)
@@ -115,23 +116,24 @@ func (w *World) tick(m *member, now, due election.Instant) {
 		return
 	}
 	if next, ok := m.machine.Deadline(); ok && next <= now && next != due {
-		return // something else became due at this very moment
+		return // another deadline is due at the same time
 	} else if ok && next <= now {
 		w.fail(m, "busy", "after a tick the deadline still is %v: %+v", time.Duration(next), m.machine.View())
 	}
 }
 
-// hear gives an advert to the machine, unless it knows it or a newer one.
+// hear passes an advert to the machine, unless it is already known or older than the last.
 func (w *World) hear(m *member, s *seen) {
 	if s.At <= m.lastHeard {
 		return
 	}
 	m.lastHeard, m.heardSeq = s.At, s.counter
+	m.host.raise(s)
 	m.late = 0
 	w.step(m, s.Advert)
 }
 
-// hearKernel applies the kernel's record: what a full ring has not told.
+// hearKernel applies what the kernel saw last, which a full ring may have lost.
 func (w *World) hearKernel(m *member) {
 	k := &m.kernel
 	if k.known && k.record.At > m.lastHeard {
@@ -142,7 +144,7 @@ func (w *World) hearKernel(m *member) {
 	}
 }
 
-// ask feeds an event of the operator or the link.
+// ask passes an event of the operator or the link to the machine.
 func (w *World) ask(m *member, ev election.Event) {
 	if !m.host.running() {
 		return
@@ -155,19 +157,19 @@ func (w *World) ask(m *member, ev election.Event) {
 	}
 }
 
-// step feeds one event and carries out what the machine decides. Outcomes of sends are
-// events again and join the queue.
+// step passes one event to the machine and carries out its actions. Outcomes of sends are further events, whose
+// actions join the queue.
 func (w *World) step(m *member, ev election.Event) {
 	h := m.host
 	w.stats.Steps++
 	h.queue, h.next = h.queue[:0], 0
-	w.tell(m, ev)
+	w.feed(m, ev)
 	w.carryOut(m)
 }
 
-// tell feeds one event to the machine and judges what it decided, on the evidence of that
-// moment: an agent that hangs may carry it out much later.
-func (w *World) tell(m *member, ev election.Event) {
+// feed passes one event to the machine and checks its decisions on the evidence of that moment: an agent that hangs
+// may carry them out much later.
+func (w *World) feed(m *member, ev election.Event) {
 	h := m.host
 	before := len(h.queue)
 	h.queue = m.machine.Step(h.clock.local(w.now), ev, h.queue)
@@ -178,7 +180,7 @@ func (w *World) tell(m *member, ev election.Event) {
 	}
 }
 
-// carryOut works through the queue until it is empty or the agent hangs.
+// carryOut carries out the queued actions until none is left or the agent hangs.
 func (w *World) carryOut(m *member) {
 	h := m.host
 	work := h.next < len(h.queue)
@@ -212,8 +214,8 @@ func (w *World) execute(m *member, act election.Action) {
 			w.fail(m, "cause", "released in %v, addresses on the host: %v", m.kernel.role.State, m.vips)
 		}
 		m.releasing = false
-		m.healthy = max(m.healthy, w.now) // enabled again meanwhile, it begins to listen now
-		if m.wanted {                     // enabled again meanwhile
+		m.healthy = max(m.healthy, w.now) // if it was enabled again, it becomes BACKUP now
+		if m.wanted {                     // enabled again in the meantime
 			w.at(w.now, func() { w.sync(m.host) })
 		}
 	case election.Announce:
@@ -225,11 +227,19 @@ func (w *World) setRole(m *member, r election.SetRole) {
 	if w.hooks.Lease != nil && r.Lease > 0 {
 		r.Lease = w.hooks.Lease(m.host.clock.local(w.now), r.Lease)
 	}
-	if r.Generation < old.Generation || r.State == election.Master && old.State != election.Master && (r.Lease != 0 || r.Generation <= old.Generation) {
+	if r.Generation < old.Generation ||
+		r.State == election.Master && old.State != election.Master && (r.Lease != 0 || r.Generation <= old.Generation) {
 		w.fail(m, "cause", "role %+v after %+v", r, old)
 	}
 	m.kernel.role = r
 	w.hash.add(hashRole, uint64(m.id), uint64(r.State)<<56|r.Generation, uint64(r.Lease))
+	if r.Lease > old.Lease {
+		for f := range m.lastSent { // the lease belongs to the families of the last advert
+			if !m.went[f] {
+				m.lastSent[f] = lastSent{}
+			}
+		}
+	}
 	switch {
 	case r.State == election.Master && old.State != election.Master:
 		m.group.masters = append(m.group.masters, m)
@@ -248,9 +258,10 @@ func (w *World) send(m *member, act election.SendAdvert) {
 	if k.yielded >= k.role.Generation {
 		if k.known && k.record.At > m.lastHeard {
 			m.lastHeard, m.heardSeq = k.record.At, k.record.counter
-			w.tell(m, k.record.Advert)
+			h.raise(&k.record)
+			w.feed(m, k.record.Advert)
 		}
-		w.tell(m, election.Yielded{Generation: k.role.Generation})
+		w.feed(m, election.Yielded{Generation: k.role.Generation})
 		return
 	}
 	stalls := h.stalling > 0 && w.faults.chance(200)
@@ -266,18 +277,18 @@ func (w *World) send(m *member, act election.SendAdvert) {
 	}
 	if stalls {
 		h.blocked = &stall{m: m, act: act, t0: now}
-		if w.faults.chance(500) { // within the system call, and the frame is out
-			h.blocked.sent, h.blocked.ok = true, w.sendAt(m, act)
+		if w.faults.chance(500) { // hangs in the system call after the frame was sent
+			h.blocked.sent, h.blocked.out = true, w.sendAt(m, act)
 		}
 		d := w.faults.between(time.Millisecond, 5*time.Second)
 		w.queue.push(happening{at: w.now + d, kind: kindCall, call: func() { w.unblock(h) }})
 		w.unwell(h)
 		return
 	}
-	w.tell(m, election.Sent{T0: now, Goodbye: act.Goodbye, OK: w.sendAt(m, act)})
+	w.sentBy(m, act, now, w.sendAt(m, act))
 }
 
-// unblock lets a send that hung go on.
+// unblock continues a send that hung.
 func (w *World) unblock(h *host) {
 	s := h.blocked
 	if s == nil {
@@ -296,53 +307,90 @@ func (w *World) unblock(h *host) {
 		return
 	}
 	if !s.sent {
-		s.ok = w.sendAt(s.m, s.act)
+		s.out = w.sendAt(s.m, s.act)
 	}
-	w.tell(s.m, election.Sent{T0: s.t0, Goodbye: s.act.Goodbye, OK: s.ok})
+	w.sentBy(s.m, s.act, s.t0, s.out)
 	w.carryOut(s.m)
 	w.revive(h)
 }
 
-// sendAt builds the frame and hands it to the kernel. It reports whether it went out.
-func (w *World) sendAt(m *member, act election.SendAdvert) bool {
-	h := m.host
-	passed, before := true, m.kernel.claimed
-	var outs [2]wire.AdvertFrame
-	sources := h.sources(w.Families)
-	for i, src := range sources {
-		outs[i] = w.sign(m, act.Priority, src)
-		passed = m.kernel.advertise(h.clock.local(w.now), act.Goodbye) && passed
-	}
-	ok := passed && h.link && h.failing == 0
-	if passed && !ok && m.kernel.claimed != before {
-		w.claimLost(m)
-	}
-	if ok {
-		w.countSend(m)
-		w.stats.Adverts++
-		if !act.Goodbye {
-			m.sentAt = w.now
-		}
-		for i, src := range sources {
-			if !act.Goodbye {
-				m.lastSent[i] = lastSent{src, outs[i].Advert.Counter}
-			}
-			w.transmit(m, outs[i])
-		}
-	}
-	m.failed = !ok
-	w.hash.add(hashSend, uint64(m.id), prioWord(act.Priority), m.counter<<1|boolWord(ok))
-	if w.tracing {
-		w.notef(h, m.group, "sends %d/%d demote %d, ok %v", outs[0].Advert.AdvBase, outs[0].Advert.AdvSkew, outs[0].Advert.Demote, ok)
-	}
-	return ok
+// sentBy passes the outcome of a send to the machine.
+func (w *World) sentBy(m *member, act election.SendAdvert, t0 election.Instant, out outcome) {
+	w.noteSend(m, act, out)
+	w.feed(m, election.Sent{T0: t0, Goodbye: act.Goodbye, OK: out.ok, Partial: out.partial})
 }
 
-// sign builds one advert, and tells the kernel of it before it leaves.
+// outcome is the outcome of a send.
+type outcome struct {
+	tried   bool // false if nothing could or should be sent
+	ok      bool // all frames were sent
+	partial bool // some frames were sent
+}
+
+// sendAt builds the frames of the families with a source address and passes them to the kernel.
+func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
+	h := m.host
+	families := w.families()
+	if r := w.reach(h); act.Whole && r.Impaired || r.Mute {
+		m.failed = true
+		if w.tracing {
+			w.notef(h, m.group, "does not send %d/%d: %v", act.AdvBase, act.AdvSkew, h.halves)
+		}
+		return out
+	}
+	out.tried = true
+	passed, before := true, m.kernel.claimed
+	due, sent := 0, 0
+	if !act.Goodbye {
+		m.nth++
+	}
+	for _, f := range families {
+		m.went[f] = false
+		if h.halves[f].lost > 0 {
+			continue
+		}
+		due++
+		frame := w.sign(m, act.Priority, h.addrs[f])
+		passes := m.kernel.advertise(h.clock.local(w.now), act.Goodbye)
+		passed = passed && passes
+		if !passes || !h.link || h.failing > 0 || h.halves[f].refused > 0 {
+			continue
+		}
+		sent++
+		m.went[f] = true
+		if !act.Goodbye {
+			m.sentAt = w.now
+			m.lastSent[f] = lastSent{h.addrs[f], frame.Advert.Counter}
+		}
+		w.transmit(m, frame)
+	}
+	out.ok, out.partial = sent == due, sent > 0 && sent < due
+	if passed && sent == 0 && m.kernel.claimed != before {
+		w.claimLost(m)
+	}
+	if sent == 0 && !act.Goodbye {
+		m.nth-- // it was not sent
+	}
+	if sent > 0 {
+		w.countSend(m)
+		w.stats.Adverts++
+	}
+	if out.partial {
+		w.stats.Partial++
+	}
+	m.failed = !out.ok
+	w.hash.add(hashSend, uint64(m.id), prioWord(act.Priority), m.counter<<1|boolWord(out.ok))
+	if w.tracing {
+		w.notef(h, m.group, "sends %d/%d demote %d, %+v", act.AdvBase, act.AdvSkew, act.Demote, out)
+	}
+	return out
+}
+
+// sign builds one advert and stores it in the loop check before it is sent.
 func (w *World) sign(m *member, p election.Priority, src netip.Addr) wire.AdvertFrame {
 	h := m.host
 	secret := &m.group.secrets[m.signs]
-	for again := true; again; again = m.counter == m.heardSeq { // never a peer's last one
+	for again := true; again; again = m.counter == m.heardSeq { // must differ from a peer's last one
 		m.counter++
 		if h.seals {
 			h.sequence++
@@ -358,7 +406,7 @@ func (w *World) sign(m *member, p election.Priority, src netip.Addr) wire.Advert
 	return out
 }
 
-// revive lets an agent that was stopped run: it finds its ring and its deadlines.
+// revive continues a stopped agent with its ring and its deadlines.
 func (w *World) revive(h *host) {
 	if !h.running() {
 		return
@@ -374,8 +422,8 @@ func (w *World) revive(h *host) {
 	}
 }
 
-// sync moves the groups along with link and operator, as the agent does after every turn
-// that could have changed either. What the wire said before counts first.
+// sync updates the groups after a change of the link or by the operator, as the agent does. Adverts that arrived
+// before are handled first.
 func (w *World) sync(h *host) {
 	if !h.running() {
 		return
@@ -385,6 +433,7 @@ func (w *World) sync(h *host) {
 		return
 	}
 	w.turn(h, nil)
+	w.updateHalves(h)
 	for _, m := range h.members {
 		if !h.running() {
 			return
@@ -393,7 +442,7 @@ func (w *World) sync(h *host) {
 		case !h.link && state != election.Init:
 			w.ask(m, election.Down{Reason: election.ReasonLinkDown})
 		case h.link && m.wanted && state == election.Init:
-			w.ask(m, election.Demotion{Total: h.demotion})
+			w.ask(m, election.Demotion{Total: w.total(h)})
 			w.ask(m, election.Up{Reason: election.ReasonLinkUp})
 		}
 	}

@@ -28,7 +28,7 @@ var (
 	fromFlag  = flag.Uint64("sim.from", 0, "the first seed of TestRandom; 0 with -sim.time: a new one each time")
 )
 
-// scenario is what a seed means under the flags.
+// scenario returns the scenario of a seed under the flags.
 func scenario(seed uint64, known sim.Known, mixed bool) sim.Scenario {
 	s := sim.Random(seed).Around(known)
 	if *fastFlag {
@@ -40,8 +40,8 @@ func scenario(seed uint64, known sim.Known, mixed bool) sim.Scenario {
 	return s
 }
 
-// complain fails t with all that is needed to look into a seed.
-func complain(t *testing.T, seed uint64, known sim.Known, mixed bool, r sim.Result) {
+// failSeed fails t with the command and the trace of a seed.
+func failSeed(t *testing.T, seed uint64, known sim.Known, mixed bool, r sim.Result) {
 	t.Helper()
 	flags := ""
 	if known != sim.KnownAll {
@@ -57,7 +57,7 @@ func complain(t *testing.T, seed uint64, known sim.Known, mixed bool, r sim.Resu
 		seed, r.Violation, seed, flags, scenario(seed, known, mixed).Explain())
 }
 
-// TestSeed replays a seed that failed and tells its story.
+// TestSeed replays a seed and prints its trace.
 func TestSeed(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("no -sim.seed")
@@ -70,8 +70,8 @@ func TestSeed(t *testing.T) {
 	}
 }
 
-// TestRandom tries seeds: a fixed few, or as many as fit into -sim.time. It also is the
-// witness that everything the package promises to simulate does happen.
+// TestRandom runs a fixed number of seeds, or as many as fit into -sim.time. It also checks that every simulated fault
+// and reason occurs.
 func TestRandom(t *testing.T) {
 	t.Parallel()
 	from, count, until := uint64(1), uint64(1500), time.Time{}
@@ -105,18 +105,19 @@ func TestRandom(t *testing.T) {
 				mu.Unlock()
 				if r.Violation != nil {
 					failed.Add(1)
-					complain(t, from+n, sim.KnownAll, mixed, r)
+					failSeed(t, from+n, sim.KnownAll, mixed, r)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	t.Logf("%d seeds, %d events, %.2f million a second: %+v", next.Load(), events.Load(), float64(events.Load())/time.Since(began).Seconds()/1e6, sum)
-	witness(t, sum)
+	t.Logf("%d seeds, %d events, %.2f million a second: %+v", next.Load(), events.Load(),
+		float64(events.Load())/time.Since(began).Seconds()/1e6, sum)
+	checkCoverage(t, sum)
 }
 
-// witness checks that the run proved something.
-func witness(t *testing.T, s sim.Stats) {
+// checkCoverage checks that every reason and fault occurred.
+func checkCoverage(t *testing.T, s sim.Stats) {
 	t.Helper()
 	for _, r := range []election.Reason{
 		election.ReasonMasterTimeout, election.ReasonPreempt, election.ReasonGoodbye, election.ReasonBetterAdvert,
@@ -135,13 +136,13 @@ func witness(t *testing.T, s sim.Stats) {
 		}
 	}
 	for name, n := range s.Kinds() {
-		if n == 0 && (!*fastFlag || name != "base") { // which would not stay fast
+		if n == 0 && (!*fastFlag || name != "base") { // which would end fast mode
 			t.Errorf("the fault %s never happened", name)
 		}
 	}
 }
 
-// lines reads a list of seeds: the words of each line, without comments.
+// lines returns the words of each line of a list of seeds, without comments.
 func lines(t *testing.T, name string) [][]string {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", name))
@@ -159,13 +160,13 @@ func lines(t *testing.T, name string) [][]string {
 	return all
 }
 
-// TestSeeds runs what failed once.
+// TestSeeds runs seeds that failed earlier.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
 	for _, words := range lines(t, "seeds.txt") {
 		seed := number(t, words[0])
 		if r := sim.Random(seed).Around(sim.KnownAll).Run(); r.Violation != nil {
-			complain(t, seed, sim.KnownAll, false, r)
+			failSeed(t, seed, sim.KnownAll, false, r)
 		}
 	}
 }
@@ -173,14 +174,13 @@ func TestSeeds(t *testing.T) {
 func number(t *testing.T, s string) (n uint64) {
 	t.Helper()
 	if _, err := fmt.Sscan(s, &n); err != nil {
-		t.Fatalf("%q is no number: %v", s, err)
+		t.Fatalf("%q is not a number: %v", s, err)
 	}
 	return n
 }
 
-// TestOpen tells which open findings still are: nobody has to guess whether a change
-// closed one.
-func TestOpen(t *testing.T) {
+// TestOpenFindingsAreReported logs which open findings still fail, so that it is visible when a change closed one.
+func TestOpenFindingsAreReported(t *testing.T) {
 	t.Parallel()
 	names := map[string]sim.Known{
 		"aware": sim.KnownAware,
@@ -188,7 +188,7 @@ func TestOpen(t *testing.T) {
 	for _, words := range lines(t, "open.txt") {
 		finding, ok := names[words[0]]
 		if !ok {
-			t.Fatalf("open.txt: %q is no finding", words[0])
+			t.Fatalf("open.txt: %q is not a finding", words[0])
 		}
 		fails := 0
 		for _, seed := range words[1:] {

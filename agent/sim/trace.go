@@ -11,7 +11,7 @@ import (
 	"vipd/agent/election"
 )
 
-// What the hash tells apart.
+// Kinds of hashed events.
 const (
 	hashReceive = iota + 1
 	hashSend
@@ -21,8 +21,8 @@ const (
 	hashFault
 )
 
-// traceHash is a hash over everything that happened, in order. Not cryptographic: it is
-// to notice that two runs differ, and costs little enough to be always on.
+// traceHash is a hash of all events in order. It is not cryptographic: it detects that two runs differ, and is cheap
+// enough to be always on.
 type traceHash struct{ a, b uint64 }
 
 func (h *traceHash) add(kind, who, x, y uint64) {
@@ -45,14 +45,14 @@ func boolWord(b bool) uint64 {
 	return 0
 }
 
-// note is a line of a host's trace.
+// note is one line of a host's trace.
 type note struct {
 	at   time.Duration
 	host string
 	text string
 }
 
-// notef adds a line to h's trace and forgets the oldest.
+// notef adds a line to h's trace and removes old lines.
 func (w *World) notef(h *host, g *group, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if g != nil && len(w.groups) > 1 {
@@ -64,7 +64,7 @@ func (w *World) notef(h *host, g *group, format string, args ...any) {
 	}
 }
 
-// traceLength is how many of a host's last events a failure shows.
+// traceLength is how many of a host's last events a failure prints.
 const traceLength = 40
 
 func (w *World) noteReceived(m *member, f *frame, why reject, yielded bool) {
@@ -75,7 +75,8 @@ func (w *World) noteReceived(m *member, f *frame, why reject, yielded bool) {
 	case yielded:
 		text = ": yields"
 	}
-	w.notef(m.host, m.group, "hears %d/%d demote %d from %s%s", f.prio.AdvBase, f.prio.AdvSkew, f.prio.Demote, w.nameOf(f), text)
+	w.notef(m.host, m.group, "receives %d/%d demote %d from %s%s",
+		f.prio.AdvBase, f.prio.AdvSkew, f.prio.Demote, w.nameOf(f), text)
 }
 
 func (w *World) nameOf(f *frame) string {
@@ -85,8 +86,8 @@ func (w *World) nameOf(f *frame) string {
 	return f.from.host.name
 }
 
-// story is the trace of all hosts, merged.
-func (w *World) story() string {
+// traces returns the merged traces of all hosts.
+func (w *World) traces() string {
 	var all []note
 	for _, h := range w.hosts {
 		all = append(all, h.log[max(0, len(h.log)-traceLength):]...)
@@ -100,17 +101,20 @@ func (w *World) story() string {
 	for _, h := range w.hosts {
 		for _, m := range h.members {
 			v := m.machine.View()
-			fmt.Fprintf(&b, "%s@%d: %v %v; kernel %v generation %d yielded %d, answering %v; up %v, runs %v, advbase %d, advskew %d, says %d/%d demote %d\n",
-				h.name, m.group.vhid, v.State, v.Reason, m.kernel.role.State, m.kernel.role.Generation, m.kernel.yielded,
-				w.answering(m), h.up, h.running(), m.cfg.AdvBase, m.cfg.AdvSkew, v.Effective.AdvBase, v.Effective.AdvSkew, v.Effective.Demote)
+			role := m.kernel.role
+			fmt.Fprintf(&b, "%s@%d: %v %v; kernel %v generation %d yielded %d, answering %v; ",
+				h.name, m.group.vhid, v.State, v.Reason, role.State, role.Generation, m.kernel.yielded, w.answering(m))
+			fmt.Fprintf(&b, "up %v, runs %v, advbase %d, advskew %d, states %d/%d demote %d\n",
+				h.up, h.running(), m.cfg.AdvBase, m.cfg.AdvSkew,
+				v.Effective.AdvBase, v.Effective.AdvSkew, v.Effective.Demote)
 		}
 	}
 	return b.String()
 }
 
-// Violation is an invariant that did not hold.
+// Violation is a violated invariant.
 type Violation struct {
-	Invariant string // one of those of the package comment
+	Invariant string // as in the package comment
 	At        time.Duration
 	Text      string
 }
@@ -119,7 +123,7 @@ func (v *Violation) String() string {
 	return fmt.Sprintf("%s at %v: %s", v.Invariant, v.At, v.Text)
 }
 
-// fail ends the run.
+// fail ends the run with a violation, unless there is one already.
 func (w *World) fail(m *member, invariant, format string, args ...any) {
 	if w.violation != nil {
 		return

@@ -12,63 +12,85 @@ import (
 	"vipd/agent/wire"
 )
 
-// World is one segment with everything on it.
+// World is one segment with its hosts.
 type World struct {
 	Scenario
+	streams
+	findings
+	tracer
 
 	now    time.Duration
 	queue  queue
 	alarms alarms
-	hash   traceHash
-	stats  Stats
 	hooks  Hooks
 
 	net    network
 	hosts  []*host
 	groups []*group
 
-	latencies, losses, faults, clocks, attacks *stream
+	active      []*fault
+	captured    []*frame      // for the attackers
+	stableSince time.Duration // 0 while transitions are expected
+	scratch     []*member
+}
 
-	active   []*fault
-	captured []*frame // for the attackers
-	settled  time.Duration
+// streams are the sources of randomness.
+type streams struct {
+	latencies, losses, faults, clocks, attacks, halves *stream
+}
 
+// findings are the results so far.
+type findings struct {
+	hash      traceHash
+	stats     Stats
 	violation *Violation
-	tracing   bool
-	log       []note
-	scratch   []*member
 }
 
-// Stats counts what a run did.
+// tracer holds the trace of the segment.
+type tracer struct {
+	tracing bool
+	log     []note
+}
+
+// Stats counts the events of a run.
 type Stats struct {
-	Adverts                                 int // sent
-	Deliveries                              int // frames at kernels
-	Rejected                                int // of them
-	Forged                                  int // of an attacker, accepted
-	Lost                                    int
-	RingFull                                int
-	Turns                                   int // of agents' loops
-	Steps                                   int // of machines
-	Transitions                             int
-	Reasons                                 [32]int // transitions by election.Reason
-	PeerTransitions, Adopted, AdoptedMaster int     // of mixed runs
-	Faults                                  int
-	ByKind                                  [32]int       // faults
-	Overlaps                                int           // pairs of owners
-	Overlap                                 time.Duration // the longest
-	Gap                                     time.Duration // the longest time without an owner
+	Frames
+	Turns       int // of agents' loops
+	Steps       int // of machines
+	Transitions int
+	Reasons     [32]int // transitions by election.Reason
+
+	PeerTransitions, Adopted, AdoptedMaster int // of mixed runs
+
+	Faults   int
+	ByKind   [32]int       // faults
+	Overlaps int           // pairs of owners
+	Overlap  time.Duration // the longest
+	Gap      time.Duration // the longest time without an owner
 }
 
-// Total is the number of events: frames that reached a kernel, and steps of machines.
+// Frames counts adverts.
+type Frames struct {
+	Adverts    int // sent
+	Deliveries int // frames that reached a kernel
+	Rejected   int // of these
+	Forged     int // accepted frames of an attacker
+	Lost       int
+	Partial    int // sends that reached one family of two
+	RingFull   int
+}
+
+// Total returns the number of events: frames that reached a kernel, and steps of machines.
 func (s Stats) Total() int { return s.Deliveries + s.Steps }
 
-// Add sums up; Overlap and Gap are the longest.
+// Add adds the counts of another run; Overlap and Gap are the longest of both.
 func (s *Stats) Add(o Stats) {
 	s.Adverts += o.Adverts
 	s.Deliveries += o.Deliveries
 	s.Rejected += o.Rejected
 	s.Forged += o.Forged
 	s.Lost += o.Lost
+	s.Partial += o.Partial
 	s.RingFull += o.RingFull
 	s.Turns += o.Turns
 	s.Steps += o.Steps
@@ -88,14 +110,15 @@ func (s *Stats) Add(o Stats) {
 	s.Gap = max(s.Gap, o.Gap)
 }
 
-// newWorld builds the hosts of a scenario, switched off.
+// newWorld creates the hosts of a scenario, powered off.
 func newWorld(s Scenario, tracing bool) *World {
-	w := &World{Scenario: s, hooks: s.Hooks, tracing: tracing}
+	w := &World{Scenario: s, hooks: s.Hooks, tracer: tracer{tracing: tracing}}
 	w.latencies = newStream(s.Seed, "latency")
 	w.losses = newStream(s.Seed, "loss")
 	w.faults = newStream(s.Seed, "faults")
 	w.clocks = newStream(s.Seed, "clocks")
 	w.attacks = newStream(s.Seed, "attacks")
+	w.halves = newStream(s.Seed, "halves")
 	config := newStream(s.Seed, "config")
 
 	longest := time.Duration(0)
@@ -108,7 +131,7 @@ func newWorld(s Scenario, tracing bool) *World {
 	for i := range s.Groups {
 		w.groups = append(w.groups, newGroup(i, s.Families))
 	}
-	// A broadcast visits all members of a group: they lie side by side.
+	// A broadcast visits all members of a group, so they are adjacent in memory.
 	members := make([]member, s.Hosts*s.Groups)
 	machines := make([]election.Machine, len(members))
 	for i := range members {
@@ -122,7 +145,7 @@ func newWorld(s Scenario, tracing bool) *World {
 
 func newGroup(i int, families Families) *group {
 	g := &group{vhid: uint8(i + 1), disturbed: -time.Hour, forged: -time.Hour, gapOpen: true}
-	// Secret 0 is everybody's, 1 a wrong password, 2 a wrong address list, 3 the next password.
+	// Secret 0 is the normal one, 1 a wrong password, 2 a wrong address list, 3 the next password.
 	addrs := [2][]netip.Addr{families.addresses(byte(i + 1))}
 	addrs[1] = append(slices.Clone(addrs[0]), netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)}))
 	for n, pass := range []string{"", "drifted", "", "rotated"} {
@@ -142,7 +165,8 @@ func (w *World) addHost(i int, members []member, config *stream) {
 			netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
 			netip.AddrFrom16([16]byte{0xfe, 0x80, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}),
 		},
-		ringCap: ringSize, lag: w.Lag,
+		scheduling: scheduling{lag: w.Lag}, receiving: receiving{ringCap: ringSize},
+		sealing: sealing{sequence: firstSequence},
 	}
 	h.seals = w.Seals == SealsAll || w.Seals == SealsSome && i%2 == 0
 	if i == w.Hosts-1 {
@@ -181,12 +205,12 @@ func (w *World) addHost(i int, members []member, config *stream) {
 	}
 }
 
-// at calls fn at that moment.
+// at schedules a call of fn.
 func (w *World) at(t time.Duration, fn func()) {
 	w.queue.push(happening{at: t, kind: kindCall, call: fn})
 }
 
-// run lets time pass until end, or until an invariant breaks.
+// run handles all events until end, or until an invariant is violated.
 func (w *World) run(end time.Duration) {
 	for w.violation == nil {
 		next, alarm := w.queue.next(), w.alarms.next()
@@ -208,8 +232,8 @@ func (w *World) happen(h happening) {
 	case kindArrival:
 		w.arrive(h.frame, h.class)
 	case kindSingle:
-		if f := h.frame; f.from != nil && f.from.sentAt > f.at {
-			w.blame(h.to, f) // it may have been overtaken by a later one of its sender's
+		if f := h.frame; f.from != nil && f.from.nth > f.nth {
+			w.blame(h.to, f) // a later frame of its sender may have overtaken it
 		}
 		w.deliver(h.to, h.frame)
 	case kindTurn:
@@ -220,12 +244,12 @@ func (w *World) happen(h happening) {
 	}
 }
 
-// ring looks at the machine whose alarm is next.
+// ring handles the next alarm of a machine.
 func (w *World) ring() {
 	first := w.alarms.heap[0]
 	at := w.wakeFor(first.m)
 	if at > first.at {
-		w.alarms.put(at) // it had rung too early
+		w.alarms.put(at) // it rang too early
 		return
 	}
 	w.now = first.at

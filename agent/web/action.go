@@ -25,19 +25,19 @@ const (
 	actYield   = "yield"
 )
 
-// Actions are all controls that [Options.Pressed] is told of.
+// Actions returns the names of all controls, as passed to [Options.Pressed].
 func Actions() []string {
 	return []string{actDisable, actEnable, actEnter, actLeave, actReset, actResetOf, actYield}
 }
 
 const (
-	// actMargin is what a control may take beside a handover.
+	// actMargin is how long a control may take in addition to a handover.
 	actMargin = 10 * time.Second
-	// shownMoves are listed one by one.
+	// shownMoves groups are listed one by one.
 	shownMoves = 20
 )
 
-// question is what is asked before a control acts.
+// question is the confirmation that is shown before a control acts.
 type question struct {
 	Action, Name, Title, Button string
 	What, Warnings              []string
@@ -49,49 +49,54 @@ type question struct {
 // move is one group that will leave this node.
 type move struct {
 	Group, Addresses, Who string
-	// Nobody is true when nobody is known who could take over.
-	Nobody bool
+	// NoSuccessor reports that no node is known to take over.
+	NoSuccessor bool
 }
 
-// questionOf says what the action would do now. It returns nil for what is no action.
+// questionOf describes what the action would do now. It returns nil for an unknown action or group.
 func questionOf(action, name string, snap *snapshot, others []other) *question {
 	q := &question{Action: action, Name: name}
 	node := snap.status.Node
 	switch action {
 	case actDisable:
-		q.Title, q.Button, q.Danger = "Temporarily disable CARP on "+node+"?", "Disable CARP", true
-		q.What = []string{"Every group says goodbye, so that other nodes take over at once, and leaves its addresses. It stays so until CARP is enabled again or the host reboots."}
+		q.ask("Temporarily disable CARP on "+node+"?", "Disable CARP",
+			"Every group sends a goodbye, so that other nodes take over at once, and its addresses are removed. "+
+				"CARP stays disabled until it is enabled again or the host reboots.")
+		q.Danger = true
 		q.leave(snap, others, "")
 	case actEnable:
-		q.Title, q.Button = "Enable CARP on "+node+"?", "Enable CARP"
-		q.What = []string{"The groups take part again. With preemption, and a shorter interval than the present master's, they come back to this node."}
+		q.ask("Enable CARP on "+node+"?", "Enable CARP",
+			"The groups take part in the election again. With preemption enabled, they return to this node if it "+
+				"advertises more often than the current master.")
 	case actEnter:
-		q.Title, q.Button = "Enter persistent maintenance mode on "+node+"?", "Enter maintenance mode"
-		q.What = []string{"Other nodes are preferred (skew 240), also after a reboot, until the mode is left. This node still takes over when all others are gone."}
+		q.ask("Enter persistent maintenance mode on "+node+"?", "Enter maintenance mode",
+			"Other nodes are preferred (this node advertises skew 240) until maintenance mode is left, "+
+				"including after a reboot. This node still takes over when no other node is left.")
 		q.leave(snap, others, "")
-		if len(q.Moves) > 0 {
-			q.CanForce = true
-		}
+		q.CanForce = len(q.Moves) > 0
 		for _, o := range others {
 			if o.status != nil && o.status.Maintenance {
-				q.Warnings = append(q.Warnings, o.name()+" is in maintenance too: with both in maintenance nobody is preferred.")
+				q.warn(o.name() + " is also in maintenance mode: if both nodes are, neither is preferred.")
 			}
 		}
 	case actLeave:
-		q.Title, q.Button = "Leave persistent maintenance mode on "+node+"?", "Leave maintenance mode"
-		q.What = []string{"The configured skew counts again. With preemption the groups that belong here come back at once."}
+		q.ask("Leave persistent maintenance mode on "+node+"?", "Leave maintenance mode",
+			"The configured skew applies again. With preemption enabled, the groups that prefer this node "+
+				"return at once.")
 	case actReset:
-		q.Title, q.Button = "Reset the demotion of "+node+"?", "Reset demotion"
-		q.What = []string{"Demotions by hand and for errors of the past are taken off. What is still so (a link without carrier, a failing check) and maintenance mode stay."}
+		q.ask("Reset the demotion of "+node+"?", "Reset demotion",
+			"Removes demotions that were added by hand or by past errors. Demotions whose cause persists "+
+				"(a link without carrier, a failing check) and maintenance mode stay.")
 	case actResetOf:
-		q.Title, q.Button = "Reset the demotion "+name+" of "+node+"?", "Reset "+name
-		q.What = []string{"This demotion is taken off. If its cause is still there it comes back."}
+		q.ask("Reset the demotion "+name+" of "+node+"?", "Reset "+name,
+			"Removes this demotion. It returns if its cause persists.")
 	case actYield:
 		if _, ok := groupOf(snap, name); !ok {
 			return nil
 		}
-		q.Title, q.Button = "Yield "+name+" to another node?", "Yield "+name
-		q.What = []string{"This node goes on speaking until the other one speaks, so that no packet is lost, and does not take the group back before that one is gone or ten minutes have passed."}
+		q.ask("Hand over "+name+" to another node?", "Hand over "+name,
+			"This node keeps answering until the other node does, so that no packet is lost. It does not take "+
+				"the group back until that node is gone or ten minutes have passed.")
 		q.CanForce = true
 		q.leave(snap, others, name)
 	default:
@@ -100,28 +105,35 @@ func questionOf(action, name string, snap *snapshot, others []other) *question {
 	return q
 }
 
-// leave lists the groups that this node is MASTER of, and who is there for them.
+func (q *question) ask(title, button, what string) {
+	q.Title, q.Button, q.What = title, button, []string{what}
+}
+
+func (q *question) warn(text string) { q.Warnings = append(q.Warnings, text) }
+
+// leave lists the groups that this node is MASTER of, and which node would take over each.
 func (q *question) leave(snap *snapshot, others []other, only string) {
-	nobody := 0
+	alone := 0
 	for i := range snap.status.Groups {
 		g := &snap.status.Groups[i]
 		if g.State != api.StateMaster || only != "" && g.Name != only {
 			continue
 		}
 		m := move{Group: g.Name, Addresses: addressList(g.Addresses)}
-		m.Who, m.Nobody = successor(g, others)
-		if m.Nobody {
-			nobody++
+		m.Who, m.NoSuccessor = successor(g, others)
+		if m.NoSuccessor {
+			alone++
 		}
 		q.Moves = append(q.Moves, m)
 	}
+	lost := "No node is known to take over " + plural(alone, "group")
 	switch {
-	case nobody == 0 && len(q.Moves) == 0:
-		q.What = append(q.What, "This node is MASTER of nothing here: no address moves.")
-	case nobody > 0 && q.Action == actDisable:
-		q.Warnings = append(q.Warnings, fmt.Sprintf("Nobody is known who would take over %s: the addresses would go dead.", plural(nobody, "group")))
-	case nobody > 0:
-		q.Warnings = append(q.Warnings, fmt.Sprintf("Nobody is known who would take over %s. If nobody does, it stays MASTER here and this is reported.", plural(nobody, "group")))
+	case alone == 0 && len(q.Moves) == 0:
+		q.What = append(q.What, "This node is not MASTER here: no address moves.")
+	case alone > 0 && q.Action == actDisable:
+		q.warn(lost + ": the addresses would become unreachable.")
+	case alone > 0:
+		q.warn(lost + ". A group that no node takes over stays MASTER here, and the result says so.")
 	}
 	if len(q.Moves) > shownMoves {
 		q.MoreMoves = len(q.Moves) - shownMoves
@@ -137,9 +149,9 @@ func addressList(a []string) string {
 	return strings.Join(a[:few], ", ") + fmt.Sprintf(" and %d more", len(a)-few)
 }
 
-// successor is who would take a group over. Other nodes of the config can be asked; else a
-// BACKUP is silent, and only who was heard before can be named.
-func successor(g *api.Group, others []other) (who string, nobody bool) {
+// successor describes which node would take over a group. Nodes named in the config can be
+// asked. Without them only a node that was heard earlier can be named, since a BACKUP is silent.
+func successor(g *api.Group, others []other) (who string, none bool) {
 	var down []string
 	for _, o := range others {
 		if o.status == nil {
@@ -149,29 +161,30 @@ func successor(g *api.Group, others []other) (who string, nobody bool) {
 		theirs, ok := o.match(g)
 		switch {
 		case !ok:
-			down = append(down, o.name()+" does not have it")
+			down = append(down, o.name()+" does not have this group")
 		case theirs.State == api.StateBackup:
 			return fmt.Sprintf("%s is BACKUP for it (%d/%d)", o.name(), theirs.AdvBase, theirs.EffectiveAdvSkew), false
 		case theirs.State == api.StateMaster:
-			return o.name() + " says that it is MASTER too", false
+			return o.name() + " also reports MASTER", false
 		default:
 			down = append(down, o.name()+" is "+lookOf(theirs).Word)
 		}
 	}
 	switch {
 	case len(down) > 0:
-		return "nobody: " + strings.Join(down, ", "), true
+		return "no node: " + strings.Join(down, ", "), true
 	case g.Master == nil:
-		return "no other node was ever heard for it", true
+		return "no other node was ever heard for this group", true
 	default:
-		return fmt.Sprintf("perhaps %s (%d/%d), last heard at %s: a BACKUP is silent, so it cannot be known", g.Master.Address, g.Master.AdvBase, g.Master.AdvSkew, clock(g.Master.LastSeen)), false
+		return fmt.Sprintf("perhaps %s (%d/%d), last heard at %s; a BACKUP does not advertise, so this is not certain",
+			g.Master.Address, g.Master.AdvBase, g.Master.AdvSkew, clock(g.Master.LastSeen)), false
 	}
 }
 
 // confirmPage asks before a control acts. The script shows the same form in a dialog.
 func (s *Server) confirmPage(w http.ResponseWriter, r *http.Request) {
 	if !s.mayWrite(r) {
-		s.refuse(w, refusedControls, http.StatusForbidden, "This page is read-only here.")
+		s.refuse(w, refusedControls, http.StatusForbidden, readOnly)
 		return
 	}
 	others := s.nodes.look(r.Context())
@@ -195,7 +208,7 @@ func (s *Server) confirmPage(w http.ResponseWriter, r *http.Request) {
 	}
 	q := questionOf(r.URL.Query().Get("action"), r.URL.Query().Get("name"), snap, others)
 	if q == nil {
-		s.plain(w, http.StatusNotFound, "There is no such control, or no such group.")
+		s.plain(w, http.StatusNotFound, "There is no such control or no such group.")
 		return
 	}
 	d := s.base("confirm", snap, &a)
@@ -207,10 +220,10 @@ func (s *Server) confirmPage(w http.ResponseWriter, r *http.Request) {
 	s.page(w, r, http.StatusOK, "confirm", d)
 }
 
-// form reads a form that was sent from our own page by somebody who is logged in.
+// form reads a form that was sent from this node's own page by a browser that is logged in.
 func (s *Server) form(w http.ResponseWriter, r *http.Request) (session, bool) {
 	if !s.mayWrite(r) {
-		s.refuse(w, refusedControls, http.StatusForbidden, "This page is read-only here.")
+		s.refuse(w, refusedControls, http.StatusForbidden, readOnly)
 		return session{}, false
 	}
 	if !s.parse(w, r) {
@@ -219,10 +232,11 @@ func (s *Server) form(w http.ResponseWriter, r *http.Request) (session, bool) {
 	who, ok := s.sessions.of(r)
 	switch {
 	case !ok:
-		s.refuse(w, refusedLogin, http.StatusForbidden, "You are not logged in, or no longer. Go back, log in and try again.")
+		s.refuse(w, refusedLogin, http.StatusForbidden, "You are not logged in. Go back, log in and try again.")
 		return session{}, false
 	case !sameSecret(r.PostForm.Get("csrf"), who.csrf):
-		s.refuse(w, refusedCSRF, http.StatusForbidden, "This form was not made by this page. Go back, reload and try again.")
+		s.refuse(w, refusedCSRF, http.StatusForbidden,
+			"This form does not come from this page. Go back, reload and try again.")
 		return session{}, false
 	}
 	return who, true
@@ -248,20 +262,21 @@ func (s *Server) parse(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// do acts, and sends the browser to a page that says how it ended.
+// do carries out a control and redirects the browser to a page that shows the result.
 func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	if _, ok := s.form(w, r); !ok {
 		return
 	}
 	action, name, force := r.PostForm.Get("action"), r.PostForm.Get("name"), r.PostForm.Get("force") == "yes"
 	patience := s.patience()
-	// What was begun is finished, also when the browser has gone.
+	// An action that has begun is completed even if the browser has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), patience)
 	defer cancel()
 	out := http.NewResponseController(w)
 	// The request was read; its deadline would end the wait for the answer.
-	if err := errors.Join(out.SetReadDeadline(time.Time{}), out.SetWriteDeadline(moment().Add(patience+writeTimeout))); err != nil {
-		s.log.Debug("no deadlines on this connection", "err", err)
+	err := errors.Join(out.SetReadDeadline(time.Time{}), out.SetWriteDeadline(moment().Add(patience+writeTimeout)))
+	if err != nil {
+		s.log.Debug("cannot set deadlines on the connection", "err", err)
 	}
 	said, known, err := s.act(ctx, action, name, force)
 	if !known {
@@ -272,13 +287,14 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		f, outcome = flash{Text: err.Error()}, "failed"
 	}
-	s.log.Info("control pressed on the page", "action", action, "name", name, "force", force, "from", r.RemoteAddr, "outcome", outcome, "err", err)
+	s.log.Info("control used on the status page",
+		"action", action, "name", name, "force", force, "from", r.RemoteAddr, "outcome", outcome, "err", err)
 	s.opts.Pressed(action, outcome)
 	to := url.Values{"flash": {s.sessions.leave(f)}}
 	http.Redirect(w, r, "/?"+to.Encode(), http.StatusSeeOther)
 }
 
-// patience is longer than a handover of the slowest group.
+// patience returns a time longer than a handover of the slowest group.
 func (s *Server) patience() time.Duration {
 	slowest := 0
 	if snap := s.hub.snap.Load(); snap != nil {
@@ -291,9 +307,12 @@ func (s *Server) patience() time.Duration {
 
 func (s *Server) act(ctx context.Context, action, name string, force bool) (said string, known bool, err error) {
 	switch action {
-	case actDisable, actEnable:
-		c, err := s.backend.SetEnabled(ctx, action == actEnable)
-		return changed(c.Changed, map[bool]string{true: "CARP is enabled.", false: "CARP is disabled on this node."}[action == actEnable], c.Message), true, err
+	case actDisable:
+		c, err := s.backend.SetEnabled(ctx, false)
+		return changed(c.Changed, "CARP is disabled on this node.", c.Message), true, err
+	case actEnable:
+		c, err := s.backend.SetEnabled(ctx, true)
+		return changed(c.Changed, "CARP is enabled.", c.Message), true, err
 	case actEnter:
 		c, err := s.backend.EnterMaintenance(ctx, force)
 		return changed(c.Changed, "Maintenance mode is on."+handedOver(c.Handovers), c.Message), true, err
@@ -302,13 +321,15 @@ func (s *Server) act(ctx context.Context, action, name string, force bool) (said
 		return changed(c.Changed, "Maintenance mode is off.", c.Message), true, err
 	case actReset:
 		c, err := s.backend.ResetDemotions(ctx)
-		return changed(c.Changed, fmt.Sprintf("Demotion reset (%s); it is %d now.", strings.Join(c.Removed, ", "), c.Demotion), c.Message), true, err
+		said := fmt.Sprintf("Demotion reset (%s); the total is now %d.", strings.Join(c.Removed, ", "), c.Demotion)
+		return changed(c.Changed, said, c.Message), true, err
 	case actResetOf:
 		if err := api.CheckRemoval(name); err != nil {
 			return "", true, err
 		}
 		c, err := s.backend.RemoveDemotion(ctx, name)
-		return changed(c.Changed, fmt.Sprintf("Demotion %s taken off; the sum is %d now.", name, c.Demotion), c.Message), true, err
+		said := fmt.Sprintf("Demotion %s removed; the total is now %d.", name, c.Demotion)
+		return changed(c.Changed, said, c.Message), true, err
 	case actYield:
 		h, err := s.backend.Yield(ctx, name, force)
 		return name + ": " + outcomeOf(h), true, err
@@ -339,15 +360,15 @@ func outcomeOf(h api.Handover) string {
 	switch h.Outcome {
 	case api.OutcomeHandedOver:
 		if h.Successor == "" {
-			return fmt.Sprintf("handed over within %.2f s.", h.TookSeconds)
+			return fmt.Sprintf("handed over in %.2f s.", h.TookSeconds)
 		}
-		return fmt.Sprintf("handed over to %s within %.2f s.", h.Successor, h.TookSeconds)
+		return fmt.Sprintf("handed over to %s in %.2f s.", h.Successor, h.TookSeconds)
 	case api.OutcomeWithdrawn:
-		return "stays MASTER here: maintenance was left before anybody took over."
+		return "stays MASTER here: maintenance mode was left before another node took over."
 	case api.OutcomeGivenUp:
-		return "given up; nobody has taken over."
+		return "given up; no node has taken over."
 	case api.OutcomeNotTaken:
-		return "not taken by anybody; it stays MASTER here."
+		return "not taken over by any node; it stays MASTER here."
 	default:
 		return "was not MASTER here; nothing to hand over."
 	}

@@ -11,7 +11,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-func TestControlsActAndTellHowItEnded(t *testing.T) {
+func TestControlsActAndShowTheirResult(t *testing.T) {
 	t.Parallel()
 	n := newNode(2)
 	n.change(func(st *api.Status) { st.Demotions = []api.Demotion{{Name: "ops", Value: 5}}; st.Demotion = 5 })
@@ -25,7 +25,7 @@ func TestControlsActAndTellHowItEnded(t *testing.T) {
 		{actEnter, "", "yes", "enter maintenance, force true", "Maintenance mode is on"},
 		{actLeave, "", "", "maintenance false", "Maintenance mode is off"},
 		{actReset, "", "", "reset", "Demotion reset (ops)"},
-		{actResetOf, "ops", "", "remove ops", "ops taken off"},
+		{actResetOf, "ops", "", "remove ops", "ops removed"},
 		{actYield, "eth0@2", "", "yield eth0@2, force false", "handed over to 192.0.2.12"},
 	} {
 		n.mu.Lock()
@@ -47,11 +47,13 @@ func TestControlsActAndTellHowItEnded(t *testing.T) {
 	n.failing = api.Errorf(api.CodeNoSuccessor, "nobody took over eth0@2")
 	csrf, _ := b.confirm(actYield, "eth0@2")
 	a := b.post("/do", map[string]string{"action": actYield, "name": "eth0@2", "csrf": csrf})
-	if page := b.get(a.header.Get("Location")); !strings.Contains(page.body, "nobody took over eth0@2") || !strings.Contains(page.body, `class="flash bad"`) || s.pressed[8] != "yield failed" {
-		t.Errorf("a failure is not told; counted %v", s.pressed)
+	if page := b.get(a.header.Get("Location")); !strings.Contains(page.body, "nobody took over eth0@2") ||
+		!strings.Contains(page.body, `class="flash bad"`) || s.pressed[8] != "yield failed" {
+		t.Errorf("a failure is not shown; counted %v", s.pressed)
 	}
 	n.called = nil
-	if a := b.post("/do", map[string]string{"action": actResetOf, "name": "maintenance", "csrf": csrf}); a.status != http.StatusSeeOther || n.calls() != "" {
+	a = b.post("/do", map[string]string{"action": actResetOf, "name": "maintenance", "csrf": csrf})
+	if a.status != http.StatusSeeOther || n.calls() != "" {
 		t.Errorf("maintenance was removed as a demotion: %d %q", a.status, n.calls())
 	}
 	if a := b.post("/do", map[string]string{"action": "reboot", "csrf": csrf}); a.status != http.StatusNotFound {
@@ -62,16 +64,24 @@ func TestControlsActAndTellHowItEnded(t *testing.T) {
 	}
 }
 
-func TestQuestionSaysWhatMovesAndWarnsWhenNobodyWould(t *testing.T) {
+func TestQuestionListsMovesAndWarnsWithoutSuccessor(t *testing.T) {
 	t.Parallel()
 	n := newNode(2)
 	n.change(func(st *api.Status) {
-		st.Groups[0].Master = &api.Master{Address: "192.0.2.12", AdvBase: 1, AdvSkew: 100, LastSeen: time.Now().Add(-time.Hour)}
+		st.Groups[0].Master = &api.Master{
+			Address:  "192.0.2.12",
+			AdvBase:  1,
+			AdvSkew:  100,
+			LastSeen: time.Now().Add(-time.Hour),
+		}
 	})
 	b := serve(t, n, nil).browser()
 	b.login()
 	_, page := b.confirm(actDisable, "")
-	for _, want := range []string{"What will move", "eth0@1", "10.0.0.1/24", "perhaps 192.0.2.12", "no other node was ever heard", "Nobody is known who would take over 1 group"} {
+	for _, want := range []string{
+		"What will move", "eth0@1", "10.0.0.1/24", "perhaps 192.0.2.12", "no other node was ever heard",
+		"No node is known to take over 1 group",
+	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("without other nodes the question lacks %q:\n%s", want, page)
 		}
@@ -87,7 +97,10 @@ func TestQuestionSaysWhatMovesAndWarnsWhenNobodyWould(t *testing.T) {
 	b = serve(t, n, func(o *Options) { o.Nodes = []string{other.base} }).browser()
 	b.login()
 	_, page = b.confirm(actEnter, "")
-	for _, want := range []string{"fw2 is BACKUP for it (1/0)", "nobody: fw2 is INIT", "fw2 is in maintenance too", "stays MASTER here"} {
+	for _, want := range []string{
+		"fw2 is BACKUP for it (1/0)", "no node: fw2 is INIT", "fw2 is also in maintenance mode",
+		"stays MASTER here",
+	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("with another node the question lacks %q:\n%s", want, page)
 		}
@@ -97,7 +110,8 @@ func TestQuestionSaysWhatMovesAndWarnsWhenNobodyWould(t *testing.T) {
 			st.Groups[i].State, st.Groups[i].Dataplane.Answering = api.StateBackup, false
 		}
 	})
-	if _, page = b.confirm(actDisable, ""); !strings.Contains(page, "no address moves") || strings.Contains(page, "What will move") {
-		t.Errorf("a BACKUP has nothing to move:\n%s", page)
+	if _, page = b.confirm(actDisable, ""); !strings.Contains(page, "no address moves") ||
+		strings.Contains(page, "What will move") {
+		t.Errorf("the page of a BACKUP lists moves:\n%s", page)
 	}
 }

@@ -9,24 +9,24 @@ import (
 	"strings"
 )
 
-// chart is a small line of the last minutes, drawn as SVG by the template. It is comparable.
+// chart is a line chart of the last minutes, drawn as SVG by the template. It is comparable.
 type chart struct {
-	// Path and Area are SVG path data in a box of Width by Height; empty without samples.
+	// Path and Area are SVG path data in a box of chartWidth by chartHeight; empty without samples.
 	Path, Area string
-	// Now and Peak are with their unit, Quiet is true when all samples are 0.
+	// Now and Peak include the unit; Quiet is true if all samples are 0.
 	Now, Peak string
 	Quiet     bool
-	// Label is all of it in words.
+	// Label describes the chart in words.
 	Label string
 }
 
-// Box of a chart.
+// Size of a chart.
 const (
 	chartWidth  = 120
 	chartHeight = 28
 )
 
-// draw makes a chart of rates per second, oldest first.
+// draw returns a chart of rates per second, oldest first.
 func draw(what string, samples []float32, unit func(float64) string) chart {
 	if len(samples) == 0 {
 		return chart{Now: "–", Quiet: true, Label: what + ": no samples yet"}
@@ -55,13 +55,13 @@ func draw(what string, samples []float32, unit func(float64) string) chart {
 		x += step
 	}
 	c.Path = b.String()
-	c.Area = c.Path + "L" + tenths(chartWidth) + " " + tenths(chartHeight) + "L" + tenths(first) + " " + tenths(chartHeight) + "Z"
+	c.Area = fmt.Sprintf("%sL%d %dL%s %dZ", c.Path, chartWidth, chartHeight, tenths(first), chartHeight)
 	return c
 }
 
 func tenths(v float64) string { return strconv.FormatFloat(math.Round(v*10)/10, 'f', -1, 64) }
 
-// perSecond is a rate with three digits and SI prefix.
+// perSecond returns a rate with at most three digits and an SI prefix.
 func perSecond(v float64) string { return si(v) + "/s" }
 
 func bitsPerSecond(bytes float64) string { return si(8*bytes) + "bit/s" }
@@ -84,7 +84,7 @@ func si(v float64) string {
 	return strconv.FormatFloat(v, 'f', digits, 64) + prefix
 }
 
-// number groups the digits of a count by thin spaces.
+// number returns a count whose digits are grouped by thin spaces.
 func number(n uint64) string {
 	s := strconv.FormatUint(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {

@@ -11,10 +11,10 @@ import (
 	"vipd/agent/control/api"
 )
 
-// comparedGroups are shown side by side, those that differ first.
+// comparedGroups is how many groups are shown side by side; those that differ come first.
 const comparedGroups = 256
 
-// comparison is several nodes beside each other.
+// comparison shows several nodes side by side.
 type comparison struct {
 	Columns     []column
 	Lines       []line
@@ -38,14 +38,14 @@ type cell struct {
 	Look        look
 }
 
-// compare puts this node first.
+// compare compares this node, which comes first, with the others.
 func compare(snap *snapshot, others []other) comparison {
 	all := append([]other{newOther("", &snap.status)}, others...)
 	c := comparison{}
 	for i := range all {
 		c.Columns = append(c.Columns, column{all[i].name(), all[i].url})
 		if all[i].status == nil {
-			c.differ(critical, "not reachable", all[i].name()+" cannot be asked: "+all[i].problem)
+			c.differ(critical, "not reachable", "Cannot read the status of "+all[i].name()+": "+all[i].problem)
 		}
 	}
 	c.facts(all)
@@ -75,7 +75,7 @@ func (c *comparison) differ(s severity, badge, cause string) {
 	c.Differences = append(c.Differences, fault{s, badge, cause})
 }
 
-// facts are those of the nodes as a whole.
+// facts compares the nodes apart from their groups.
 func (c *comparison) facts(all []other) {
 	add := func(name string, of func(*api.Status) cell) line {
 		l := line{Name: name}
@@ -92,23 +92,21 @@ func (c *comparison) facts(all []other) {
 		l.Differs = len(values) > 1
 		return l
 	}
-	onOff := map[bool]string{true: "on", false: "off"}
 	version := add("Version", func(s *api.Status) cell { return cell{Text: s.Version} })
 	if version.Differs {
 		c.differ(notice, "versions", "The nodes run different versions of vipd.")
 	}
-	preempt := add("Preempt", func(s *api.Status) cell { return cell{Text: onOff[s.Preempt]} })
+	preempt := add("Preempt", func(s *api.Status) cell { return cell{Text: word(s.Preempt, "on", "off")} })
 	if preempt.Differs {
-		c.differ(warning, "preempt", "One node preempts and the other does not: who is MASTER depends on who came last.")
+		c.differ(warning, "preempt",
+			"Preemption is on for one node and off for another: the MASTER depends on which node started last.")
 	}
-	enabled := add("CARP", func(s *api.Status) cell {
-		return cell{Text: map[bool]string{true: "enabled", false: "DISABLED"}[s.Enabled]}
-	})
+	enabled := add("CARP", func(s *api.Status) cell { return cell{Text: word(s.Enabled, "enabled", "DISABLED")} })
 	if enabled.Differs {
-		c.differ(warning, "disabled", "A node is switched off: nobody takes over from the other.")
+		c.differ(warning, "disabled", "CARP is disabled on a node: it cannot take over.")
 	}
-	maintenance := add("Maintenance", func(s *api.Status) cell { return cell{Text: onOff[s.Maintenance]} })
-	maintenance.Differs = false // it is meant to differ while one is worked on
+	maintenance := add("Maintenance", func(s *api.Status) cell { return cell{Text: word(s.Maintenance, "on", "off")} })
+	maintenance.Differs = false // a difference is normal during maintenance
 	demotion := add("Demotion", func(s *api.Status) cell {
 		var names []string
 		for _, d := range s.Demotions {
@@ -125,12 +123,20 @@ func (c *comparison) facts(all []other) {
 	}
 	if inMaintenance > 1 && inMaintenance == len(all) {
 		maintenance.Differs = true
-		c.differ(warning, "all in maintenance", "All nodes are in maintenance mode: none is preferred, and the mode protects nothing.")
+		c.differ(warning, "all in maintenance",
+			"All nodes are in maintenance mode: none is preferred, so the mode has no effect.")
 	}
 	c.Lines = append(c.Lines, version, enabled, maintenance, demotion, preempt)
 }
 
-// everyGroup has each group once, in the order of the first node that has it.
+func word(on bool, yes, no string) string {
+	if on {
+		return yes
+	}
+	return no
+}
+
+// everyGroup returns each group once, in the order of the first node that has it.
 func everyGroup(all []other) []*api.Group {
 	var out []*api.Group
 	for i := range all {
@@ -182,7 +188,8 @@ func (c *comparison) group(all []other, g *api.Group) line {
 	}
 	before := len(c.Differences)
 	if len(missing) > 0 {
-		c.differ(warning, "missing group", g.Name+" is not configured on "+strings.Join(missing, ", ")+": no failover for it there.")
+		c.differ(warning, "missing group",
+			g.Name+" is not configured on "+strings.Join(missing, ", ")+", which cannot take it over.")
 	}
 	c.owners(g.Name, found, names, asked == len(all))
 	c.values(g.Name, found, names)
@@ -190,7 +197,7 @@ func (c *comparison) group(all []other, g *api.Group) line {
 	return l
 }
 
-// owners holds that exactly one node is MASTER.
+// owners checks that exactly one node is MASTER.
 func (c *comparison) owners(name string, found []*api.Group, nodes []string, all bool) {
 	var masters []string
 	for i, x := range found {
@@ -200,24 +207,29 @@ func (c *comparison) owners(name string, found []*api.Group, nodes []string, all
 	}
 	switch {
 	case len(masters) > 1:
-		c.differ(critical, "two masters", name+" is MASTER on "+strings.Join(masters, " and ")+": they do not hear each other, or password or address list differ.")
+		c.differ(critical, "two masters", name+" is MASTER on "+strings.Join(masters, " and ")+
+			": the nodes do not hear each other, or their passwords or address lists differ.")
 	case len(masters) == 0 && all && len(found) > 0:
-		c.differ(critical, "no master", "Nobody answers for "+name+".")
+		c.differ(critical, "no master", "No node answers for "+name+".")
 	}
 }
 
-// values holds that what must be the same is, and that what must differ does.
+// values checks the settings of a group that must be the same, or must differ, on its nodes.
 func (c *comparison) values(name string, found []*api.Group, nodes []string) {
 	for i := 1; i < len(found); i++ {
 		a, b := found[0], found[i]
 		pair := nodes[0] + " and " + nodes[i]
 		if !sameAddresses(a.Addresses, b.Addresses) {
-			c.differ(critical, "addresses", fmt.Sprintf("%s has other addresses on %s (%s; %s): they do not accept each other's adverts.", name, pair, addressList(a.Addresses), addressList(b.Addresses)))
+			c.differ(critical, "addresses", fmt.Sprintf(
+				"%s has different addresses on %s (%s; %s): the nodes refuse each other's advertisements.",
+				name, pair, addressList(a.Addresses), addressList(b.Addresses)))
 		}
 		if a.AdvBase != b.AdvBase {
-			c.differ(notice, "advbase", fmt.Sprintf("%s has advbase %d on %s and %d on %s.", name, a.AdvBase, nodes[0], b.AdvBase, nodes[i]))
+			c.differ(notice, "advbase", fmt.Sprintf("%s has advbase %d on %s and %d on %s.",
+				name, a.AdvBase, nodes[0], b.AdvBase, nodes[i]))
 		} else if a.AdvSkew == b.AdvSkew {
-			c.differ(notice, "equal skew", fmt.Sprintf("%s has the same advskew (%d) on %s: neither is preferred.", name, a.AdvSkew, pair))
+			c.differ(notice, "equal skew", fmt.Sprintf("%s has the same advskew (%d) on %s: neither is preferred.",
+				name, a.AdvSkew, pair))
 		}
 	}
 }
@@ -226,7 +238,7 @@ func sameAddresses(a, b []string) bool {
 	set := func(list []string) []string {
 		out := make([]string, len(list))
 		for i, s := range list {
-			out[i], _, _ = strings.Cut(s, "/") // prefix lengths are not signed
+			out[i], _, _ = strings.Cut(s, "/") // the signature does not cover prefix lengths
 		}
 		slices.Sort(out)
 		return out

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// detailTransitions and detailVIPs are shown of one group.
+	// detailTransitions and detailVIPs limit what the page of one group lists.
 	detailTransitions = 20
 	detailVIPs        = 256
 )
@@ -26,13 +26,13 @@ type vipDetail struct {
 	Chart                    chart
 }
 
-// tally is one counter that should stand still.
+// tally is one counter that should not rise.
 type tally struct {
 	Reason, Count string
 	Rose          bool
 }
 
-// detail is everything about one group.
+// detail renders the page of one group.
 func (s *Server) detail(ctx context.Context, a *ask, snap *snapshot) string {
 	g, found := groupOf(snap, a.group)
 	if !found {
@@ -44,27 +44,39 @@ func (s *Server) detail(ctx context.Context, a *ask, snap *snapshot) string {
 	}
 	past, err := s.backend.History(ctx, g.Name, detailTransitions)
 	if err != nil {
-		s.log.Debug("history not read", "group", g.Name, "err", err)
+		s.log.Debug("cannot read the history", "group", g.Name, "err", err)
 	}
 	slices.Reverse(past.Transitions)
 	charts, vips, rise := s.hub.charts(g)
 	lk := lookOf(g)
-	class := map[string]string{"master": "ok", "backup": "ok", "disabled": "off"}[lk.Class]
 	faults := snap.faults[g.Name]
+	class := "ok"
 	switch {
-	case class == "" || len(faults) > 0 && faults[0].Severity == critical:
+	case lk.Class == "stuck" || lk.Class == "init" || len(faults) > 0 && faults[0].Severity == critical:
 		class = "bad"
 	case len(faults) > 0:
 		class = "warn"
+	case lk.Class == "disabled":
+		class = "off"
 	}
 	return s.pages.fragment("detail", map[string]any{
-		"Found": true, "G": g, "Look": lk, "Class": class, "Faults": faults, "Why": why, "Controls": a.loggedIn,
-		"Charts": charts, "VIPs": vips, "MoreVIPs": len(g.VIPs) - len(vips), "Tally": tallyOf(g, rise), "History": shown(past.Transitions, snap.incidents),
+		"Found":    true,
+		"G":        g,
+		"Look":     lk,
+		"Class":    class,
+		"Faults":   faults,
+		"Why":      why,
+		"Controls": a.loggedIn,
+		"Charts":   charts,
+		"VIPs":     vips,
+		"MoreVIPs": len(g.VIPs) - len(vips),
+		"Tally":    tallyOf(g, rise),
+		"History":  shown(past.Transitions, snap.incidents),
 		"Recorded": recorded(snap.incidents, g.Name),
 	})
 }
 
-// charts reads the memory while nobody writes it.
+// charts returns the charts of a group and the counters that rose in the last minutes.
 func (h *hub) charts(g *api.Group) (charts []namedChart, vips []vipDetail, rise map[string]uint64) {
 	h.reading.Lock()
 	defer h.reading.Unlock()
@@ -82,10 +94,10 @@ func (h *hub) charts(g *api.Group) (charts []namedChart, vips []vipDetail, rise 
 	}{
 		{"Packets to the virtual MAC", seriesPackets, perSecond, c.Packets},
 		{"Traffic to the virtual MAC", seriesBytes, bitsPerSecond, 0},
-		{"Adverts sent", seriesSent, perSecond, c.AdvertisementsSent},
-		{"Adverts heard", seriesReceived, perSecond, c.AdvertisementsReceived},
-		{"Adverts refused", seriesRejected, perSecond, gm.last[seriesRejected]},
-		{"Asked for the addresses", seriesAsked, perSecond, gm.last[seriesAsked]},
+		{"Advertisements sent", seriesSent, perSecond, c.AdvertisementsSent},
+		{"Advertisements received", seriesReceived, perSecond, c.AdvertisementsReceived},
+		{"Advertisements refused", seriesRejected, perSecond, gm.last[seriesRejected]},
+		{"ARP and ND requests", seriesAsked, perSecond, gm.last[seriesAsked]},
 	} {
 		n := namedChart{Title: x.title, Chart: draw(x.title, m.line(&gm.series[x.which]), x.unit)}
 		if x.total > 0 {
@@ -94,9 +106,13 @@ func (h *hub) charts(g *api.Group) (charts []namedChart, vips []vipDetail, rise 
 		charts = append(charts, n)
 	}
 	for _, v := range g.VIPs[:min(len(g.VIPs), detailVIPs)] {
-		d := vipDetail{Address: v.Address, Asked: number(v.ARPRequests + v.NDSolicitations), Answered: number(v.ARPReplies + v.NDAdvertisements)}
+		d := vipDetail{
+			Address:  v.Address,
+			Asked:    number(v.ARPRequests + v.NDSolicitations),
+			Answered: number(v.ARPReplies + v.NDAdvertisements),
+		}
 		if vm := gm.vips[v.Address]; vm != nil {
-			d.Chart = draw("Asked for "+v.Address, m.line(&vm.asked), perSecond)
+			d.Chart = draw("Requests for "+v.Address, m.line(&vm.asked), perSecond)
 		}
 		vips = append(vips, d)
 	}

@@ -22,7 +22,7 @@ import (
 
 const testToken = "a token of 24 characters"
 
-// node is a backend that does nothing but remember.
+// node is a Backend that records the calls.
 type node struct {
 	mu   sync.Mutex
 	st   api.Status
@@ -35,18 +35,33 @@ type node struct {
 }
 
 func newNode(groups int) *node {
-	n := &node{events: make(chan api.Event, 16), st: api.Status{Version: "9.8.7", Node: "fw1", Enabled: true, Preempt: true, Demotions: []api.Demotion{}}}
+	n := &node{
+		events: make(chan api.Event, 16),
+		st:     api.Status{Version: "9.8.7", Node: "fw1", Enabled: true, Preempt: true, Demotions: []api.Demotion{}},
+	}
 	for i := range groups {
-		n.st.Groups = append(n.st.Groups, masterGroup(fmt.Sprintf("eth%d@%d", i/255, i%255+1), fmt.Sprintf("10.%d.%d.1/24", i/250, i%250)))
+		name, address := fmt.Sprintf("eth%d@%d", i/255, i%255+1), fmt.Sprintf("10.%d.%d.1/24", i/250, i%250)
+		n.st.Groups = append(n.st.Groups, masterGroup(name, address))
 	}
 	return n
 }
 
 func masterGroup(name, address string) api.Group {
 	return api.Group{
-		Name: name, Interface: "eth0", VHID: 1, State: api.StateMaster, Reason: "master_timeout", Since: time.Now().Add(-time.Hour),
-		Addresses: []string{address}, AdvBase: 1, Description: "the " + name, Dataplane: api.Dataplane{Mode: "native", Egress: "tcx", Answering: true},
-		Counters: api.Counters{AdvertisementsRejected: map[string]uint64{"bad_hmac": 0}}, VIPs: []api.VIP{{Address: strings.Split(address, "/")[0]}},
+		Name:        name,
+		Interface:   "eth0",
+		VHID:        1,
+		State:       api.StateMaster,
+		Reason:      "master_timeout",
+		Since:       time.Now().Add(-time.Hour),
+		Addresses:   []string{address},
+		AdvBase:     1,
+		Description: "the " + name,
+		Dataplane:   api.Dataplane{Mode: "native", Egress: "tcx", Answering: true},
+		Counters: api.Counters{
+			AdvertisementsRejected: map[string]uint64{"bad_hmac": 0},
+		},
+		VIPs: []api.VIP{{Address: strings.Split(address, "/")[0]}},
 	}
 }
 
@@ -124,7 +139,8 @@ func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, erro
 }
 
 func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {
-	return api.Handover{Group: name, Outcome: api.OutcomeHandedOver, Successor: "192.0.2.12"}, n.call(fmt.Sprintf("yield %s, force %v", name, force))
+	h := api.Handover{Group: name, Outcome: api.OutcomeHandedOver, Successor: "192.0.2.12"}
+	return h, n.call(fmt.Sprintf("yield %s, force %v", name, force))
 }
 
 func (n *node) RemoveDemotion(_ context.Context, name string) (api.DemotionChange, error) {
@@ -135,7 +151,7 @@ func (n *node) ResetDemotions(context.Context) (api.DemotionChange, error) {
 	return api.DemotionChange{Changed: true, Removed: []string{"ops"}}, n.call("reset")
 }
 
-// site is a page that is served.
+// site is a running server with its counters.
 type site struct {
 	t    *testing.T
 	node *node
@@ -188,7 +204,7 @@ func (s *site) count(reason string) int {
 	return s.refused[reason]
 }
 
-// browser keeps its cookie and follows nothing.
+// browser keeps its cookie and does not follow redirects.
 type browser struct {
 	*site
 	cookie *http.Cookie

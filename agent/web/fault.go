@@ -13,7 +13,7 @@ import (
 	"vipd/agent/doctor"
 )
 
-// severity orders what is shown; the worst comes first.
+// severity orders faults; the most severe is shown first.
 type severity int
 
 const (
@@ -22,22 +22,29 @@ const (
 	critical
 )
 
-// Class is the style of the severity, Word what it is called for those who see no colour.
+// Class returns the CSS class of the severity.
 func (s severity) Class() string {
-	return map[severity]string{notice: "notice", warning: "warn", critical: "bad"}[s]
+	switch s {
+	case critical:
+		return "bad"
+	case warning:
+		return "warn"
+	default:
+		return "notice"
+	}
 }
 
-// fault is one thing that is wrong with a group, as people call it. It is comparable.
+// fault is one problem of a group. It is comparable.
 type fault struct {
 	Severity severity
-	// Badge is two or three words, Cause a sentence with what to do.
+	// Badge names it in two or three words; Cause explains it and says what to do.
 	Badge, Cause string
 }
 
 const (
-	// bothHeard is how long ago another master's advert still is a fault.
+	// bothHeard is how long another master's advert is shown as a fault.
 	bothHeard = 10 * time.Second
-	// silentAfter intervals without an advert a BACKUP is about to take over.
+	// silentAfter is the number of intervals without an advert after which a BACKUP takes over.
 	silentAfter = 3
 )
 
@@ -45,32 +52,38 @@ func interval(base, skew int) time.Duration {
 	return time.Duration(base)*time.Second + time.Duration(skew)*time.Second/256
 }
 
-// faultsOf tells what is wrong now, and which counters rose in the last minutes.
+// faultsOf returns the present faults of a group, including the counters that rose in the last minutes.
 func faultsOf(g *api.Group, rise map[string]uint64, at time.Time) []fault {
 	var out []fault
 	switch {
 	case g.State == api.StateInit && g.Reason != api.ReasonDisabled:
 		out = append(out, fault{critical, "not taking part", cmp.Or(g.Detail, "INIT: "+g.Reason)})
 	case g.State == api.StateMaster && !g.Dataplane.Answering:
-		out = append(out, fault{critical, "not answering", "The kernel does not answer for this address: the lease ran out or a better master spoke. Nobody may be serving it."})
+		out = append(out, fault{critical, "not answering", "The kernel does not answer for this address: the lease " +
+			"expired or a better master advertised. Possibly no node serves it."})
 	case g.Detail != "" && g.State != api.StateInit:
 		out = append(out, fault{warning, "host", g.Detail})
 	}
 	if m := g.Master; m != nil && g.State == api.StateMaster {
 		own := interval(g.AdvBase, g.EffectiveAdvSkew)
 		if m.LastSeen.After(g.Since.Add(own)) && at.Sub(m.LastSeen) < max(bothHeard, 2*interval(m.AdvBase, m.AdvSkew)) {
-			out = append(out, fault{critical, "two masters", "This node is MASTER and hears " + m.Address + " as master too: it does not hear us, or does not accept our adverts. Look at the switch between the two, and at password and address list on both."})
+			out = append(out, fault{critical, "two masters", "This node is MASTER and also hears " + m.Address +
+				" as master: that node does not receive our advertisements or refuses them. Check the switch between " +
+				"the nodes, and the password and address list on both."})
 		}
 	}
 	if g.State == api.StateBackup {
 		out = append(out, silence(g, at)...)
 	}
 	if g.SilentFamily != "" {
-		out = append(out, fault{warning, familyName(g.SilentFamily) + " silent", "The master is heard, but not over " + familyName(g.SilentFamily) + ": look at multicast of that family on the switch (MLD or IGMP snooping)."})
+		family := familyName(g.SilentFamily)
+		out = append(out, fault{warning, family + " silent", "The master is heard, but not over " + family +
+			": check multicast of that family on the switch (MLD or IGMP snooping)."})
 	}
 	for reason, n := range rise {
 		k := risen(reason)
-		out = append(out, fault{k.Severity, k.Badge, fmt.Sprintf("%s %s in the last minutes. %s", number(n), k.Cause, k.advice)})
+		cause := fmt.Sprintf("%s %s in the last minutes. %s", number(n), k.Cause, k.advice)
+		out = append(out, fault{k.Severity, k.Badge, cause})
 	}
 	for _, code := range g.Faults {
 		if f, ok := named(code); ok && !slices.ContainsFunc(out, func(x fault) bool { return x.Badge == f.Badge }) {
@@ -84,7 +97,6 @@ func faultsOf(g *api.Group, rise map[string]uint64, at time.Time) []fault {
 }
 
 func silence(g *api.Group, at time.Time) []fault {
-	const advice = " Nobody speaks for the address as far as this node can hear; it takes over by itself unless it is kept from it."
 	heard, patience := g.Since, silentAfter*interval(g.AdvBase, g.EffectiveAdvSkew)
 	if g.Master != nil {
 		heard, patience = g.Master.LastSeen, silentAfter*interval(g.Master.AdvBase, g.Master.AdvSkew)
@@ -92,10 +104,11 @@ func silence(g *api.Group, at time.Time) []fault {
 	if at.Sub(heard) < patience {
 		return nil
 	}
-	return []fault{{warning, "nothing heard", "No master was heard for longer than it may be silent." + advice}}
+	return []fault{{warning, "nothing heard", "No master was heard for longer than three advertisement intervals. " +
+		"This node takes over automatically unless something prevents it."}}
 }
 
-// kind is what a counter that rose means.
+// kind explains a counter that rose.
 type kind struct {
 	fault
 	advice string
@@ -103,38 +116,87 @@ type kind struct {
 
 func risen(reason string) kind {
 	k, ok := map[string]kind{
-		"bad_hmac":     {fault{warning, "digest mismatch", "adverts were signed with another password or address list"}, "Password and addresses of this VHID must be the same on all nodes."},
-		"foreign_vrrp": {fault{warning, "foreign VRRP", "adverts of a VRRP router came on this VHID"}, "Another router on the segment uses this number and the same virtual MAC: choose another VHID."},
-		"replay":       {fault{warning, "replay", "adverts had been sent before"}, "Somebody repeats old adverts, or the segment has a loop."},
-		"loop":         {fault{warning, "loop", "of our own adverts came back to us"}, "The switch or the hypervisor reflects frames, or the segment has a loop."},
-		"bad_ttl":      {fault{warning, "bad TTL", "adverts came over a router (TTL not 255)"}, "Adverts must not be routed; somebody outside of the segment sends them."},
-		"wrong_family": {fault{warning, "wrong family", "adverts came over an address family that this group does not have"}, "Compare the address lists of the nodes."},
-		"rate_limited": {fault{warning, "flood", "adverts came faster than can be checked"}, "Somebody floods the segment; adverts of the known master are still taken."},
-		"bad_checksum": {fault{warning, "damaged", "adverts arrived damaged (checksum)"}, "Look at cables, drivers and checksum offload of the sender."},
-		"bad_length":   {fault{warning, "not CARP", "adverts have a length that CARP has not"}, "Something else speaks IP protocol 112 on this VHID."},
-		"bad_version":  {fault{warning, "not CARP", "adverts have a version that CARP has not"}, "Something else speaks IP protocol 112 on this VHID."},
-		"events_lost":  {fault{notice, "events lost", "adverts did not fit into the queue to the agent"}, "The kernel's own record has them; the machine is overloaded."},
+		"bad_hmac": {
+			fault{warning, "digest mismatch", "advertisements were signed with another password or address list"},
+			"Password and addresses of this VHID must be the same on all nodes.",
+		},
+		"foreign_vrrp": {
+			fault{warning, "foreign VRRP", "VRRP advertisements arrived for this VHID"},
+			"A VRRP router on the segment uses this number and the same virtual MAC: choose another VHID.",
+		},
+		"replay": {
+			fault{warning, "replay", "advertisements had been received before"},
+			"A host repeats old advertisements, or the segment has a loop.",
+		},
+		"loop": {
+			fault{warning, "loop", "advertisements of this node came back to it"},
+			"The switch or the hypervisor reflects frames, or the segment has a loop.",
+		},
+		"bad_ttl": {
+			fault{warning, "bad TTL", "advertisements came through a router (TTL not 255)"},
+			"Advertisements must not be routed: a host outside the segment sends them.",
+		},
+		"wrong_family": {
+			fault{warning, "wrong family", "advertisements used an address family that this group does not have"},
+			"Compare the address lists of the nodes.",
+		},
+		"rate_limited": {
+			fault{warning, "flood", "advertisements arrived faster than they can be checked"},
+			"A host floods the segment; advertisements of the known master are still accepted.",
+		},
+		"bad_checksum": {
+			fault{warning, "damaged", "advertisements arrived damaged (checksum)"},
+			"Check cables, drivers and checksum offload of the sender.",
+		},
+		"bad_length": {
+			fault{warning, "not CARP", "advertisements do not have the length of CARP"},
+			"Another protocol uses IP protocol 112 on this VHID.",
+		},
+		"bad_version": {
+			fault{warning, "not CARP", "advertisements do not have the version of CARP"},
+			"Another protocol uses IP protocol 112 on this VHID.",
+		},
+		"events_lost": {
+			fault{notice, "events lost", "advertisements did not fit into the queue to the agent"},
+			"The kernel still has the last one; the machine is overloaded.",
+		},
 	}[reason]
 	if !ok {
-		k = kind{fault{warning, reason, "adverts were refused (" + reason + ")"}, ""}
+		k = kind{fault{warning, reason, "advertisements were refused (" + reason + ")"}, ""}
 	}
 	return k
 }
 
-// named is a fault that the doctor's passive rules (docs/doctor.md) found in the counters.
-// What the page judges itself, from the moment and over its own minutes, is not told twice.
+// named returns a fault that the doctor's passive rules (docs/doctor.md) found in the counters.
+// It reports false for faults that the page detects itself.
 func named(code string) (fault, bool) {
 	switch code {
-	case doctor.CodeGroupDown, doctor.CodeNotAnswering, doctor.CodeFamilySilent, doctor.CodeNothingHeard, doctor.CodeForeignVRRP,
-		doctor.CodeReplay, doctor.CodeFlood, doctor.CodeDamaged, doctor.CodeTTLChanged, doctor.CodeReflected,
-		doctor.CodeSignatureRefused, doctor.CodeSendFailing, doctor.CodeAllInMaintenance:
+	case doctor.CodeGroupDown,
+		doctor.CodeNotAnswering,
+		doctor.CodeFamilySilent,
+		doctor.CodeNothingHeard,
+		doctor.CodeForeignVRRP,
+		doctor.CodeReplay,
+		doctor.CodeFlood,
+		doctor.CodeDamaged,
+		doctor.CodeTTLChanged,
+		doctor.CodeReflected,
+		doctor.CodeSignatureRefused,
+		doctor.CodeSendFailing,
+		doctor.CodeAllInMaintenance:
 		return fault{}, false
 	case doctor.CodePeerDeaf:
-		return fault{critical, "two masters", "Another node speaks as master although this one is better: it does not hear us. `vipctl doctor` looks closer."}, true
+		return fault{critical, "two masters", "Another node advertises as master although this one is better: " +
+			"it does not receive our advertisements. Run `vipctl doctor` for details."}, true
 	case doctor.CodeAnswersUnseen:
-		return fault{warning, "answers unseen", "Clients ask again and again although they are answered: frames that XDP sends do not arrive. Set [xdp] mode = \"generic\" on this driver; `vipctl doctor` looks closer."}, true
+		return fault{warning, "answers unseen", "Clients repeat their ARP or ND requests although they are answered: " +
+			"frames that XDP sends do not arrive. Set [xdp] mode = \"generic\" for this driver; " +
+			"run `vipctl doctor` for details."}, true
 	}
-	return fault{warning, strings.ReplaceAll(code, "_", " "), "The counters point to this fault; `vipctl doctor` looks closer."}, true
+	return fault{
+		warning, strings.ReplaceAll(code, "_", " "),
+		"The counters indicate this fault. Run `vipctl doctor` for details.",
+	}, true
 }
 
 func familyName(f string) string {

@@ -34,7 +34,7 @@ func badges(fs []fault) []string {
 	return out
 }
 
-func TestFaultsOfTheMoment(t *testing.T) {
+func TestFaultsAreDerivedFromStatus(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	heard := func(ago time.Duration) *api.Master {
@@ -51,15 +51,27 @@ func TestFaultsOfTheMoment(t *testing.T) {
 		{"two masters, long ago", func(g *api.Group) { g.Master = heard(time.Minute) }, nil},
 		{"not answering", func(g *api.Group) { g.Dataplane.Answering = false }, []string{"not answering"}},
 		{"a backup", func(g *api.Group) { g.State, g.Master = api.StateBackup, heard(time.Second) }, nil},
-		{"nothing heard", func(g *api.Group) { g.State, g.Master = api.StateBackup, heard(5*time.Second) }, []string{"nothing heard"}},
+		{
+			"nothing heard",
+			func(g *api.Group) { g.State, g.Master = api.StateBackup, heard(5*time.Second) },
+			[]string{"nothing heard"},
+		},
 		{"nothing ever heard", func(g *api.Group) { g.State = api.StateBackup }, []string{"nothing heard"}},
 		{"a new backup", func(g *api.Group) { g.State, g.Since = api.StateBackup, now }, nil},
 		{"init", func(g *api.Group) { g.State, g.Reason = api.StateInit, "link_down" }, []string{"not taking part"}},
 		{"disabled", func(g *api.Group) { g.State, g.Reason = api.StateInit, api.ReasonDisabled }, nil},
 		{"answers unseen", func(g *api.Group) { g.Faults = []string{"answers_unseen"} }, []string{"answers unseen"}},
-		{"told once", func(g *api.Group) { g.Master, g.Faults = heard(time.Second), []string{"peer_deaf", "not_answering"} }, []string{"two masters"}},
+		{
+			"reported once",
+			func(g *api.Group) { g.Master, g.Faults = heard(time.Second), []string{"peer_deaf", "not_answering"} },
+			[]string{"two masters"},
+		},
 		{"of a newer doctor", func(g *api.Group) { g.Faults = []string{"moon_phase"} }, []string{"moon phase"}},
-		{"silent family", func(g *api.Group) { g.State, g.Master, g.SilentFamily = api.StateBackup, heard(0), "ipv6" }, []string{"IPv6 silent"}},
+		{
+			"silent family",
+			func(g *api.Group) { g.State, g.Master, g.SilentFamily = api.StateBackup, heard(0), "ipv6" },
+			[]string{"IPv6 silent"},
+		},
 	} {
 		g := masterGroup("eth0@1", "192.0.2.100/24")
 		g.Since = now.Add(-time.Hour)
@@ -70,24 +82,27 @@ func TestFaultsOfTheMoment(t *testing.T) {
 	}
 }
 
-// Every reason that the daemon counts has a badge and a cause in plain words.
+// Every reason that the daemon counts has a badge and a cause in words.
 func TestEveryRejectHasACause(t *testing.T) {
 	t.Parallel()
 	g := masterGroup("eth0@1", "192.0.2.100/24")
 	for _, reason := range []string{
-		"bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "loop", "replay", "rate_limited", "wrong_family", "foreign_vrrp", "events_lost",
+		"bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "loop", "replay", "rate_limited", "wrong_family",
+		"foreign_vrrp", "events_lost",
 	} {
 		fs := faultsOf(&g, map[string]uint64{reason: 1234}, time.Now())
-		if len(fs) != 1 || strings.Contains(fs[0].Cause, "_") || !strings.HasPrefix(fs[0].Cause, "1\u202f234 ") || strings.Contains(fs[0].Cause, "("+reason+")") {
+		if len(fs) != 1 || strings.Contains(fs[0].Cause, "_") || !strings.HasPrefix(fs[0].Cause, "1\u202f234 ") ||
+			strings.Contains(fs[0].Cause, "("+reason+")") {
 			t.Errorf("%s: %+v", reason, fs)
 		}
 	}
-	if fs := faultsOf(&g, map[string]uint64{"from_the_future": 1}, time.Now()); len(fs) != 1 || fs[0].Badge != "from_the_future" {
+	if fs := faultsOf(&g, map[string]uint64{"from_the_future": 1}, time.Now()); len(fs) != 1 ||
+		fs[0].Badge != "from_the_future" {
 		t.Errorf("an unknown reason: %+v", fs)
 	}
 }
 
-func TestMemoryForgetsWhatIsOld(t *testing.T) {
+func TestMemoryDropsOldCounts(t *testing.T) {
 	t.Parallel()
 	m, at := newMemory(), time.Now()
 	st := api.Status{Groups: []api.Group{masterGroup("eth0@1", "192.0.2.100/24"), masterGroup("eth0@2", "192.0.2.101/24")}}
@@ -98,7 +113,7 @@ func TestMemoryForgetsWhatIsOld(t *testing.T) {
 	}
 	step()
 	if r := m.rise(&st.Groups[0]); r != nil {
-		t.Errorf("what was counted before the page began is called new: %v", r)
+		t.Errorf("counts from before the start are reported as new: %v", r)
 	}
 	st.Groups[0].Counters.AdvertisementsRejected = map[string]uint64{"bad_hmac": 9}
 	st.Groups[0].Counters.Packets = 50
@@ -136,9 +151,12 @@ func TestMemoryForgetsWhatIsOld(t *testing.T) {
 	}
 }
 
-func TestUnits(t *testing.T) {
+func TestRatesHaveSIUnits(t *testing.T) {
 	t.Parallel()
-	for v, want := range map[float64]string{0: "0 /s", 0.4: "0.4 /s", 12: "12 /s", 999: "999 /s", 999.9: "1.0 k/s", 1234: "1.2 k/s", 56789: "57 k/s", 3.2e9: "3.2 G/s"} {
+	for v, want := range map[float64]string{
+		0: "0 /s", 0.4: "0.4 /s", 12: "12 /s", 999: "999 /s", 999.9: "1.0 k/s", 1234: "1.2 k/s", 56789: "57 k/s",
+		3.2e9: "3.2 G/s",
+	} {
 		if got := perSecond(v); got != want {
 			t.Errorf("%v: %q, want %q", v, got, want)
 		}

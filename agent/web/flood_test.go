@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -32,9 +34,9 @@ func dial(t *testing.T, s *site, from string) net.Conn {
 	return c
 }
 
-// A thousand clients that never end their request take no more than their share, and none
-// of another address; they are refused or cut off, and counted.
-func TestThousandSlowClients(t *testing.T) {
+// A thousand clients that never finish their request take only the share of their addresses. They
+// are refused or disconnected, and counted.
+func TestSlowClientsAreLimitedPerAddress(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newNode(1), nil)
 	const clients = 1000
@@ -60,7 +62,7 @@ func TestThousandSlowClients(t *testing.T) {
 	}
 	began := time.Now()
 	if a := s.browser().get("/healthz"); a.status != http.StatusOK {
-		t.Errorf("another address is kept out: %d", a.status)
+		t.Errorf("another address is refused: %d", a.status)
 	}
 	t.Logf("answered within %v beside %d slow clients", time.Since(began), clients)
 	until = time.Now().Add(headerTimeout + 10*time.Second)
@@ -68,7 +70,7 @@ func TestThousandSlowClients(t *testing.T) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	if got := s.count(refusedSlow); got != 3*maxConnsOfOne {
-		t.Errorf("%d were cut off for being slow, want %d", got, 3*maxConnsOfOne)
+		t.Errorf("%d were disconnected for being slow, want %d", got, 3*maxConnsOfOne)
 	}
 	// Their places are free again.
 	if a := s.browser().get("/"); a.status != http.StatusOK {
@@ -76,7 +78,7 @@ func TestThousandSlowClients(t *testing.T) {
 	}
 }
 
-// Live pages have places of their own, and who does not read is dropped.
+// The number of live pages is limited, and other pages are still served.
 func TestLivePagesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newNode(1), nil)
@@ -90,10 +92,29 @@ func TestLivePagesAreBounded(t *testing.T) {
 			t.Fatal(n, err)
 		}
 	}
-	if a := s.browser().get("/events?view=status"); a.status != http.StatusServiceUnavailable || s.count(refusedStreams) != 1 {
+	a := s.browser().get("/events?view=status")
+	if a.status != http.StatusServiceUnavailable || s.count(refusedStreams) != 1 {
 		t.Errorf("one more live page: %d, counted %v", a.status, s.refused)
 	}
 	if a := s.browser().get("/"); a.status != http.StatusOK {
 		t.Errorf("a page that is not live: %d", a.status)
+	}
+}
+
+// A control runs outside the gate, and the pages that are read after it inside: each takes the same way through the
+// handlers as the first one.
+func TestControlsDoNotChangeTheHandlersOfPages(t *testing.T) {
+	t.Parallel()
+	s := New(newNode(1), Options{})
+	depth := map[string][]int{}
+	h := s.inTurn(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		depth[r.Method] = append(depth[r.Method], runtime.Callers(0, make([]uintptr, 100)))
+	}))
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPost, http.MethodGet} {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), method, "/", nil))
+	}
+	get, post := depth[http.MethodGet], depth[http.MethodPost]
+	if len(get) != 2 || len(post) != 2 || get[0] != get[1] || post[0] != post[1] || get[0] >= post[0] {
+		t.Errorf("call depth of the pages %v, of the controls %v", get, post)
 	}
 }

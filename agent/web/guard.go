@@ -4,6 +4,7 @@ package web
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -18,7 +19,7 @@ const (
 	noFrames = "'none'"
 )
 
-// guard does what holds for every page: headers, and refusals before anything is made.
+// guard sets the headers of every page and refuses what no page accepts.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -35,9 +36,10 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		case len(r.RequestURI) > maxURLBytes:
 			s.refuse(w, refusedLarge, http.StatusRequestURITooLong, "The address is too long.")
 		case !s.knownHost(r):
-			s.refuse(w, refusedHost, http.StatusMisdirectedRequest, "This page is not known by that name. Add it to [http] hosts in vipd.toml if it should be.")
+			s.refuse(w, refusedHost, http.StatusMisdirectedRequest,
+				"This host name is not configured for the page. To allow it, add it to [http] hosts in vipd.toml.")
 		case !sameOrigin(r) || s.cross.Check(r) != nil:
-			s.refuse(w, refusedOrigin, http.StatusForbidden, "Requests from other pages are refused.")
+			s.refuse(w, refusedOrigin, http.StatusForbidden, "Requests from pages of other origins are refused.")
 		default:
 			r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
 			next.ServeHTTP(w, r)
@@ -45,8 +47,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// knownHost keeps out pages that made a name of theirs point here (DNS rebinding): no
-// browser lets them forge Host.
+// knownHost reports whether the Host header names this node. It stops DNS rebinding: a foreign
+// page can point its own name here, but no browser lets it forge Host.
 func (s *Server) knownHost(r *http.Request) bool {
 	host := strings.ToLower(r.Host)
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -62,7 +64,7 @@ func (s *Server) knownHost(r *http.Request) bool {
 		return false
 	}
 	if addr.IsLoopback() {
-		return true // a tunnel's end; no name resolves to what is written as an address
+		return true // the end of a tunnel; DNS rebinding needs a name, not an address
 	}
 	local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if !ok {
@@ -72,7 +74,8 @@ func (s *Server) knownHost(r *http.Request) bool {
 	return err == nil && at.Addr().Unmap().WithZone("") == addr.Unmap().WithZone("")
 }
 
-// sameOrigin holds also for reading, where only scripts of other pages send Origin.
+// sameOrigin reports whether the request comes from this page or from no page. It also guards
+// reading: only scripts of other pages send Origin with a GET.
 func sameOrigin(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" {
@@ -88,7 +91,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// connOf is the connection as the listener accepted it.
+// connOf returns the connection as the listener accepted it.
 func connOf(r *http.Request) (net.Conn, bool) {
 	c, ok := r.Context().Value(connKey{}).(net.Conn)
 	return accepted(c), ok
@@ -101,8 +104,8 @@ func accepted(c net.Conn) net.Conn {
 	return c
 }
 
-// mayWrite says whether the connection's owner may change the node at all; who that is
-// beyond the connection is the session's affair.
+// mayWrite reports whether the connection may change the node at all. Sessions are checked
+// separately.
 func (s *Server) mayWrite(r *http.Request) bool {
 	if !s.opts.Controls {
 		return false
@@ -114,11 +117,53 @@ func (s *Server) mayWrite(r *http.Request) bool {
 	return ok && s.opts.Callers.MayWrite(c)
 }
 
-// remoteOf is the address of the other end; behind a proxy that of the proxy.
-func remoteOf(r *http.Request) netip.Addr {
-	at, err := netip.ParseAddrPort(r.RemoteAddr)
+// addrOf returns the address of a peer given as "address:port": behind a proxy the proxy's, on
+// a unix socket the zero address.
+func addrOf(peer string) netip.Addr {
+	at, err := netip.ParseAddrPort(peer)
 	if err != nil {
 		return netip.Addr{}
 	}
 	return at.Addr().Unmap()
+}
+
+// Reasons of a refused request.
+const (
+	refusedClients  = "too_many_clients"
+	refusedStreams  = "too_many_streams"
+	refusedBusy     = "busy"
+	refusedSlow     = "slow_client"
+	refusedLarge    = "too_large"
+	refusedBad      = "bad_request"
+	refusedMethod   = "method"
+	refusedHost     = "bad_host"
+	refusedOrigin   = "cross_origin"
+	refusedCSRF     = "csrf"
+	refusedControls = "controls_off"
+	refusedLogin    = "not_logged_in"
+	refusedToken    = "wrong_token"
+	refusedRate     = "login_rate"
+)
+
+// RefusedReasons returns all reasons that are passed to [Options.Refused].
+func RefusedReasons() []string {
+	return []string{
+		refusedClients, refusedStreams, refusedBusy, refusedSlow, refusedLarge, refusedBad, refusedMethod,
+		refusedHost, refusedOrigin, refusedCSRF, refusedControls, refusedLogin, refusedToken, refusedRate,
+	}
+}
+
+// readOnly is the answer to a request for a control where the page has none.
+const readOnly = "This page is read-only here."
+
+// refuse counts the refusal and answers with one line of plain text.
+func (s *Server) refuse(w http.ResponseWriter, reason string, status int, text string) {
+	s.opts.Refused(reason)
+	s.plain(w, status, text)
+}
+
+func (s *Server) plain(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text+"\n") // an error means that the client has gone
 }

@@ -13,91 +13,96 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
 const (
-	// watched is how often the node is read while somebody looks, sampleEvery while nobody does.
+	// watched is how often the node is read while a page is open; sampleEvery is used otherwise.
 	watched = time.Second
-	// restFactor times the last reading is the shortest rest, so that reading thousands of
-	// groups takes a tenth of one core at the most.
+	// restFactor times the duration of the last reading is the shortest pause, so that reading
+	// thousands of groups takes at most a tenth of one core.
 	restFactor = 10
-	// freshFor is how old a snapshot may be that answers a request, if reading takes no time.
+	// freshFor is how old a snapshot that answers a request may be, if reading takes no time.
 	freshFor = 20 * time.Millisecond
-	// settleTime gathers the transitions of one event into one reading.
-	settleTime = 50 * time.Millisecond
-	// aliveTimeout is how long the election's loop may take to say that it runs.
+	// readWait is how long a reading waits for its turn among the requests.
+	readWait = 10 * time.Second
+	// gatherTime collects the transitions of one event into one reading.
+	gatherTime = 50 * time.Millisecond
+	// aliveTimeout is how long the election loop may take to answer.
 	aliveTimeout = 2 * time.Second
-	// shownTransitions are on the status page.
+	// shownTransitions is how many transitions the status page lists.
 	shownTransitions = 20
 )
 
-// snapshot is the node at one moment, with what is made of it for the page. It is not
-// changed after it was published.
+// snapshot is the node at one moment, prepared for the page. It does not change once published.
 type snapshot struct {
-	at      time.Time
-	status  api.Status
-	history []api.Transition // newest first
-	// incidents are what the flight recorder has, oldest first.
-	incidents []api.Incident
+	at        time.Time
+	status    api.Status
+	history   []api.Transition // newest first
+	incidents []api.Incident   // oldest first
 	faults    map[string][]fault
 	rows      []*row
 	dead      error // why the election does not run
 }
 
-// hub reads the node for all who look.
+// hub reads the node for all viewers.
 type hub struct {
 	backend Backend
 	alive   func(context.Context) error
+	thread  *ordinary.Thread // of run
 	log     *slog.Logger
 
 	snap    atomic.Pointer[snapshot]
-	reading sync.Mutex // around memory and readings
+	reading sync.Mutex // guards memory and serialises readings
 	memory  *memory
-	took    atomic.Int64 // of the last reading, in ns
+	took    atomic.Int64 // duration of the last reading, in ns
 
 	mu      sync.Mutex
-	viewers map[chan struct{}]struct{} // poked when there is a new snapshot
-	come    chan struct{}              // poked when somebody begins to look
+	viewers map[chan struct{}]struct{} // notified of each new snapshot
+	come    chan struct{}              // notified of each new viewer
 }
 
-func newHub(b Backend, alive func(context.Context) error, log *slog.Logger) *hub {
+func newHub(b Backend, alive func(context.Context) error, thread *ordinary.Thread, log *slog.Logger) *hub {
 	return &hub{
-		backend: b, alive: alive, log: log, memory: newMemory(),
+		backend: b, alive: alive, thread: thread, log: log, memory: newMemory(),
 		viewers: map[chan struct{}]struct{}{}, come: make(chan struct{}, 1),
 	}
 }
 
-// run reads the node until ctx ends: often while somebody looks, at once when something
-// happens, and else for the charts.
+// run reads the node until ctx ends: often while a page is open, at once when something happens,
+// and otherwise for the charts.
 func (h *hub) run(ctx context.Context) {
 	_, events, forget := h.backend.Events(ctx)
 	defer func() { forget() }()
 	for ctx.Err() == nil {
 		began := moment()
 		if err := h.tryRead(ctx); err != nil && ctx.Err() == nil {
-			h.log.Warn("status page cannot read the node", "err", err)
+			h.log.Warn("the status page cannot read the node", "err", err)
 		}
-		var open bool
-		if open = h.rest(ctx, began, events); !open && ctx.Err() == nil { // dropped for being slow
+		if open := h.rest(ctx, began, events); !open && ctx.Err() == nil { // dropped for being slow
 			forget()
 			_, events, forget = h.backend.Events(ctx)
 		}
 	}
 }
 
-// tryRead holds what is wrong with the page away from the daemon: a panic here would cost
-// the node its addresses. (In a request net/http does the same.)
+// tryRead reads the node and turns a panic into an error: a bug of the page must not cost the
+// node its addresses. (net/http does the same for requests.)
 func (h *hub) tryRead(ctx context.Context) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("a fault of the page itself: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("bug in the status page: %v\n%s", p, debug.Stack())
 		}
 	}()
+	if err := h.thread.Turn(ctx, readWait); err != nil {
+		return err
+	}
+	defer h.thread.Done()
 	_, err = h.read(ctx)
 	return err
 }
 
-// rest waits until the next reading is due. It returns false when the events have ended.
+// rest waits until the next reading is due. It returns false if the events have ended.
 func (h *hub) rest(ctx context.Context, began time.Time, events <-chan api.Event) bool {
 	timer := time.NewTimer(began.Add(h.pause()).Sub(moment()))
 	defer timer.Stop()
@@ -113,7 +118,7 @@ func (h *hub) rest(ctx context.Context, began time.Time, events <-chan api.Event
 			if !open {
 				return false
 			}
-			due := max(settleTime, began.Add(restFactor*h.lastTook()).Sub(moment()))
+			due := max(gatherTime, began.Add(restFactor*h.lastTook()).Sub(moment()))
 			timer.Reset(min(due, max(0, began.Add(h.pause()).Sub(moment()))))
 		}
 	}
@@ -131,7 +136,7 @@ func (h *hub) pause() time.Duration {
 	return max(watched, min(restFactor*h.lastTook(), sampleEvery))
 }
 
-// watch pokes the channel at every snapshot until forget is called.
+// watch returns a channel that is notified of every snapshot until forget is called.
 func (h *hub) watch() (poked <-chan struct{}, forget func()) {
 	ch := make(chan struct{}, 1)
 	h.mu.Lock()
@@ -148,15 +153,16 @@ func (h *hub) watch() (poked <-chan struct{}, forget func()) {
 	}
 }
 
-// current is a snapshot that is fresh enough to answer a request.
+// current returns a snapshot that is fresh enough to answer a request.
 func (h *hub) current(ctx context.Context) (*snapshot, error) {
-	if s := h.snap.Load(); s != nil && moment().Sub(s.at) < max(freshFor, min(restFactor*h.lastTook(), watched)) {
+	age := max(freshFor, min(restFactor*h.lastTook(), watched))
+	if s := h.snap.Load(); s != nil && moment().Sub(s.at) < age {
 		return s, nil
 	}
 	return h.read(ctx)
 }
 
-// read makes a new snapshot, unless another goroutine has just made one.
+// read returns a new snapshot, which another goroutine may have made since the call.
 func (h *hub) read(ctx context.Context) (*snapshot, error) {
 	asked := moment()
 	h.reading.Lock()
@@ -199,7 +205,7 @@ func (h *hub) read(ctx context.Context) (*snapshot, error) {
 	for ch := range h.viewers {
 		select {
 		case ch <- struct{}{}:
-		default: // it has not looked at the last one yet
+		default: // the last notification is still pending
 		}
 	}
 	return s, nil

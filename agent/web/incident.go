@@ -14,17 +14,17 @@ import (
 	"vipd/agent/control/api/pcapng"
 )
 
-// detailIncidents are shown of one group.
+// detailIncidents is how many incidents the page of a group lists.
 const detailIncidents = 10
 
-// shownIncident is one line of what the flight recorder froze.
+// shownIncident is one line of the list of incidents.
 type shownIncident struct {
 	shownTransition
 	ID     uint64
 	Frames int
 }
 
-// newest are the incidents of a group that its page shows, newest first.
+// newest returns the incidents that the page of a group lists, newest first.
 func newest(incidents []api.Incident, group string) []*api.Incident {
 	var out []*api.Incident
 	for i := len(incidents) - 1; i >= 0 && len(out) < detailIncidents; i-- {
@@ -35,7 +35,7 @@ func newest(incidents []api.Incident, group string) []*api.Incident {
 	return out
 }
 
-// recorded are the newest incidents of a group as lines.
+// recorded returns the newest incidents of a group as lines.
 func recorded(incidents []api.Incident, group string) []shownIncident {
 	var out []shownIncident
 	for _, in := range newest(incidents, group) {
@@ -45,13 +45,13 @@ func recorded(incidents []api.Incident, group string) []shownIncident {
 	return out
 }
 
-// recordingSlack is how far the times of a transition and of its incident may be apart: they
-// are told by two readings of a clock that somebody may set.
+// recordingSlack is how far the times of a transition and of its incident may be apart: they are
+// two readings of a clock that may be set in between.
 const recordingSlack = time.Second
 
-// recordingsOf are the numbers of the incidents that have the transitions, newest first: of
-// the one that a transition began, or that went on with it as it came too fast for one of
-// its own. 0 is none, and one that the page of the group does not show.
+// recordingsOf returns for each transition, newest first, the number of the incident that
+// contains it: the one that it began, or an earlier one that was still open. 0 means none, or one
+// that the page of the group does not list.
 func recordingsOf(history []api.Transition, incidents []api.Incident) []uint64 {
 	out := make([]uint64, len(history))
 	if len(incidents) == 0 {
@@ -59,11 +59,14 @@ func recordingsOf(history []api.Transition, incidents []api.Incident) []uint64 {
 	}
 	type going struct {
 		id   uint64
-		more int // transitions that it has besides
+		more int // transitions that it still contains
 	}
 	groups := map[string]going{}
 	for i := len(history) - 1; i >= 0; i-- {
 		t := &history[i]
+		if t.Conflict != nil { // not a transition
+			continue
+		}
 		on := groups[t.Group]
 		if in := begunBy(incidents, t); in != nil {
 			on = going{in.ID, in.Transitions}
@@ -77,31 +80,33 @@ func recordingsOf(history []api.Transition, incidents []api.Incident) []uint64 {
 	return out
 }
 
-// begunBy is the incident that a transition began.
+// begunBy returns the incident that a transition began, or nil.
 func begunBy(incidents []api.Incident, t *api.Transition) *api.Incident {
 	for _, in := range newest(incidents, t.Group) {
-		if in.From == t.From && in.To == t.To && in.Reason == t.Reason && in.Time.Sub(t.Time).Abs() <= recordingSlack {
+		same := in.From == t.From && in.To == t.To && in.Reason == t.Reason
+		if same && in.Time.Sub(t.Time).Abs() <= recordingSlack {
 			return in
 		}
 	}
 	return nil
 }
 
-// incident is a capture file. Frames are for those who may change the node: an advert
-// holds a digest by which its password can be guessed.
+// incident sends the frames of an incident as a capture file. It requires the right to change
+// the node: the digest in an advert allows guessing the password offline.
 func (s *Server) incident(w http.ResponseWriter, r *http.Request) {
 	_, loggedIn := s.sessions.of(r)
 	switch {
 	case !s.mayWrite(r):
-		s.refuse(w, refusedControls, http.StatusForbidden, "Frames are given to those who may change this node, and this page is read-only here. `vipctl record export` has them.")
+		s.refuse(w, refusedControls, http.StatusForbidden, "Downloading frames requires the right to change this node, "+
+			"and this page is read-only here. Use `vipctl record export`.")
 		return
 	case !loggedIn && len(s.opts.Token) > 0:
-		s.refuse(w, refusedLogin, http.StatusForbidden, "You are not logged in, or no longer. Log in and try again.")
+		s.refuse(w, refusedLogin, http.StatusForbidden, "You are not logged in. Log in and try again.")
 		return
 	}
 	id, err := strconv.ParseUint(r.URL.Query().Get("id"), 10, 64)
 	if err != nil {
-		s.refuse(w, refusedBad, http.StatusBadRequest, "id must be the number of an incident.")
+		s.refuse(w, refusedBad, http.StatusBadRequest, "The id must be the number of an incident.")
 		return
 	}
 	done, ok := s.turn(w, r)
@@ -125,5 +130,5 @@ func (s *Server) incident(w http.ResponseWriter, r *http.Request) {
 	s.log.Info("incident downloaded", "id", id, "from", r.RemoteAddr)
 	w.Header().Set("Content-Type", "application/vnd.tcpdump.pcap")
 	w.Header().Set("Content-Disposition", fmt.Sprintf("attachment; filename=\"incident-%d.pcapng\"", id))
-	_, _ = w.Write(file.Bytes()) // whoever does not take it is gone
+	_, _ = w.Write(file.Bytes()) // an error means that the client has gone
 }

@@ -10,32 +10,35 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"vipd/agent/ordinary"
 )
 
-// Connections at once, in all and from one address. One client that opens them all, or
-// never ends a request, leaves room for the others.
 const (
+	// maxConns and maxConnsOfOne limit the open connections, in total and per address, so that
+	// one client cannot take every place.
 	maxConns      = 256
 	maxConnsOfOne = 64
-	// refusalTime is what a refused client has to read why.
+	// refusalTime is how long writing the answer to a refused client may take.
 	refusalTime = 100 * time.Millisecond
+	tooMany     = "HTTP/1.1 503 Service Unavailable\r\n" +
+		"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
+		"Too many connections. Close some and try again.\n"
 )
 
-const tooMany = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n" +
-	"Too many connections. Close some and try again.\n"
-
-// limitListener accepts so many connections and refuses the others at once.
+// limitListener refuses connections beyond the limits at once.
 type limitListener struct {
 	net.Listener
 	refused func(reason string)
+	gate    *ordinary.Gate
 
 	mu    sync.Mutex
 	total int
 	of    map[netip.Addr]int
 }
 
-func newLimitListener(l net.Listener, refused func(string)) *limitListener {
-	return &limitListener{Listener: l, refused: refused, of: map[netip.Addr]int{}}
+func newLimitListener(l net.Listener, gate *ordinary.Gate, refused func(string)) *limitListener {
+	return &limitListener{Listener: l, gate: gate, refused: refused, of: map[netip.Addr]int{}}
 }
 
 // Accept returns the next connection within the limits.
@@ -45,28 +48,23 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := remoteAddr(c)
+		l.gate.Accepted()
+		from := addrOf(c.RemoteAddr().String())
 		if l.admit(from) {
-			return &limitConn{Conn: c, release: sync.OnceFunc(func() { l.release(from) }), refused: l.refused}, nil
+			release := sync.OnceFunc(func() { l.release(from) })
+			return &limitConn{Conn: c, release: release, refused: l.refused}, nil
 		}
 		l.refused(refusedClients)
 		// The few bytes fit into any send buffer: this does not wait for the client.
 		if c.SetDeadline(moment().Add(refusalTime)) == nil {
-			_, _ = c.Write([]byte(tooMany)) // who does not take it is refused all the same
+			_, _ = c.Write([]byte(tooMany)) // the client is refused whether it reads this or not
 		}
-		_ = c.Close() // nothing of ours hangs on it
+		_ = c.Close() // nothing was read or promised
 	}
 }
 
-// remoteAddr is the zero address for a unix socket, where all callers count as one each.
-func remoteAddr(c net.Conn) netip.Addr {
-	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
-	if err != nil {
-		return netip.Addr{}
-	}
-	return at.Addr().Unmap()
-}
-
+// admit takes a place for a connection. Callers of a unix socket have no address and count
+// towards the total alone.
 func (l *limitListener) admit(from netip.Addr) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -87,7 +85,8 @@ func (l *limitListener) release(from netip.Addr) {
 	}
 }
 
-// limitConn gives its place back, and sees what net/http refuses without asking a handler.
+// limitConn gives its place back when it is closed, and counts the requests that net/http
+// refuses without calling a handler.
 type limitConn struct {
 	net.Conn
 	release func()
@@ -97,13 +96,13 @@ type limitConn struct {
 	answered bool
 }
 
-// Close gives the place back.
+// Close closes the connection and gives its place back.
 func (c *limitConn) Close() error {
 	c.release()
 	return c.Conn.Close()
 }
 
-// Read counts who does not finish the first request in time.
+// Read reads from the connection and counts a client that does not finish its first request in time.
 func (c *limitConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -118,7 +117,8 @@ func (c *limitConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write counts the answers that net/http gives by itself (server.go, conn.serve).
+// Write writes to the connection and counts the refusals that net/http sends by itself
+// (server.go, conn.serve).
 func (c *limitConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
 	c.answered = true

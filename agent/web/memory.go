@@ -10,16 +10,15 @@ import (
 )
 
 const (
-	// sampleEvery and points make the charts: the last five minutes.
+	// sampleEvery and points give the charts their five minutes.
 	sampleEvery = 5 * time.Second
 	points      = 60
-	// markEvery and marks make the counters that rose of late: over the last five minutes,
-	// and a minute longer until the oldest mark goes.
+	// markEvery and marks define which counters rose recently: within the last five to six minutes.
 	markEvery = time.Minute
 	marks     = 6
 )
 
-// The series of a group that are remembered.
+// The series that are kept per group.
 const (
 	seriesPackets = iota
 	seriesBytes
@@ -30,17 +29,17 @@ const (
 	seriesCount
 )
 
-// trace is a ring of rates per second. Its place is that of the memory.
+// trace is a ring of rates per second. memory.place is the index of the newest.
 type trace [points]float32
 
-// groupMemory is bounded: some 2 KiB, and 250 bytes for each address.
+// groupMemory takes about 2 KiB, and 250 bytes per address.
 type groupMemory struct {
 	last   [seriesCount]uint64
 	series [seriesCount]trace
 	vips   map[string]*vipMemory
-	marks  [marks]map[string]uint64 // what was counted as fault; equal ones are one map
+	marks  [marks]map[string]uint64 // fault counters, once per minute; equal marks share one map
 	seen   time.Time
-	// drawn is the chart of the table, made once for each sample.
+	// drawn is the chart of the table, drawn once per sample.
 	drawn       chart
 	drawnAt     time.Time
 	drawnSeries int
@@ -51,19 +50,19 @@ type vipMemory struct {
 	asked trace
 }
 
-// memory holds the counters of the last minutes. It is not safe for several goroutines.
+// memory holds the counters of the last minutes. It is not safe for concurrent use.
 type memory struct {
 	groups  map[string]*groupMemory
 	sampled time.Time
 	marked  time.Time
-	place   int // of the newest sample
-	filled  int // samples that there are
-	mark    int // of the oldest mark
+	place   int // index of the newest sample
+	filled  int // number of samples
+	mark    int // index of the oldest mark
 }
 
 func newMemory() *memory { return &memory{groups: map[string]*groupMemory{}} }
 
-// note takes a sample and a mark when they are due, and forgets groups that are gone.
+// note takes a sample and a mark when they are due, and removes groups that no longer exist.
 func (m *memory) note(at time.Time, st *api.Status) {
 	sample := m.sampled.IsZero() || at.Sub(m.sampled) >= sampleEvery-watched/2
 	mark := m.marked.IsZero() || at.Sub(m.marked) >= markEvery
@@ -72,7 +71,7 @@ func (m *memory) note(at time.Time, st *api.Status) {
 		m.place = (m.place + 1) % points
 		m.filled = min(m.filled+1, points)
 		if m.sampled.IsZero() {
-			m.filled = 0 // the first has nothing to compare with
+			m.filled = 0 // a rate needs two readings
 		}
 		m.sampled = at
 	}
@@ -114,7 +113,7 @@ func newGroupMemory(g *api.Group) *groupMemory {
 	return gm
 }
 
-// share is the old map if the new one says the same.
+// share returns the old map if the new one is equal.
 func share(old, now map[string]uint64) map[string]uint64 {
 	if maps.Equal(old, now) {
 		return old
@@ -152,7 +151,7 @@ func (gm *groupMemory) sample(place int, elapsed float64, g *api.Group) {
 		vm.asked[place] = rate(vm.last, asked, elapsed)
 		vm.last = asked
 	}
-	if len(gm.vips) > len(g.VIPs) { // addresses were taken out
+	if len(gm.vips) > len(g.VIPs) { // addresses were removed
 		keep := make(map[string]*vipMemory, len(g.VIPs))
 		for _, v := range g.VIPs {
 			keep[v.Address] = gm.vips[v.Address]
@@ -161,7 +160,7 @@ func (gm *groupMemory) sample(place int, elapsed float64, g *api.Group) {
 	}
 }
 
-// rate per second; a counter that fell has begun anew.
+// rate returns the increase per second; a counter that fell has restarted from 0.
 func rate(was, now uint64, elapsed float64) float32 {
 	if elapsed <= 0 {
 		return 0
@@ -172,7 +171,7 @@ func rate(was, now uint64, elapsed float64) float32 {
 	return float32(float64(now-was) / elapsed)
 }
 
-// line is a trace from the oldest to the newest sample.
+// line returns a trace from the oldest to the newest sample.
 func (m *memory) line(t *trace) []float32 {
 	out := make([]float32, 0, m.filled)
 	for i := m.filled - 1; i >= 0; i-- {
@@ -181,8 +180,8 @@ func (m *memory) line(t *trace) []float32 {
 	return out
 }
 
-// chart of the table: adverts heard while BACKUP, for clients send nothing here then, and
-// else the packets to the address.
+// chart returns the chart for the table: the packets to the address, or for a BACKUP, which gets
+// none, the adverts received.
 func (m *memory) chart(g *api.Group) chart {
 	gm := m.groups[g.Name]
 	if gm == nil {
@@ -190,10 +189,11 @@ func (m *memory) chart(g *api.Group) chart {
 	}
 	which, what := seriesPackets, "Packets to the address"
 	if g.State == api.StateBackup {
-		which, what = seriesReceived, "Adverts heard"
+		which, what = seriesReceived, "Advertisements received"
 	}
 	if !gm.drawnAt.Equal(m.sampled) || gm.drawnSeries != which {
-		gm.drawn, gm.drawnAt, gm.drawnSeries = draw(what, m.line(&gm.series[which]), perSecond), m.sampled, which
+		gm.drawn = draw(what, m.line(&gm.series[which]), perSecond)
+		gm.drawnAt, gm.drawnSeries = m.sampled, which
 	}
 	return gm.drawn
 }
@@ -221,7 +221,7 @@ func (m *memory) rise(g *api.Group) map[string]uint64 {
 	return out
 }
 
-// faultCounts are all counters of a group that should stand still.
+// faultCounts returns the counters of a group that should not rise.
 func faultCounts(g *api.Group) map[string]uint64 {
 	out := make(map[string]uint64, len(g.Counters.AdvertisementsRejected)+1)
 	maps.Copy(out, g.Counters.AdvertisementsRejected)

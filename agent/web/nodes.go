@@ -17,23 +17,23 @@ import (
 )
 
 const (
-	// nodeTimeout is what another node may take to answer, nodeFresh how long an answer is
-	// not asked for again, by however many pages.
+	// nodeTimeout is how long another node may take to answer. An answer is reused for nodeFresh,
+	// by any number of pages.
 	nodeTimeout = 2 * time.Second
 	nodeFresh   = 3 * time.Second
-	// nodeStale is the age from which an answer is not shown.
+	// nodeStale is the age from which an answer is no longer shown.
 	nodeStale = 10 * time.Second
 	// maxNodeBytes is more than 16,384 addresses need.
 	maxNodeBytes = 32 << 20
 )
 
-// other is what another node said of itself.
+// other is the answer of another node.
 type other struct {
 	url string
-	// status is nil when it did not answer, and problem says why.
+	// status is nil if there is no valid answer; problem then explains why.
 	status  *api.Status
 	problem string
-	// byName and byAddress find its groups; the latter by VHID and address.
+	// byName and byAddress index its groups; the latter by VHID and address.
 	byName    map[string]*api.Group
 	byAddress map[place]*api.Group
 }
@@ -65,8 +65,8 @@ func (o *other) name() string {
 	return o.url
 }
 
-// match finds the same group there: of that name, or else of that VHID with an address in
-// common, for interfaces have other names on other hosts.
+// match returns the same group of the other node: the one with that name, else one with the same
+// VHID and an address in common, since interface names differ between hosts.
 func (o *other) match(g *api.Group) (*api.Group, bool) {
 	if x, ok := o.byName[g.Name]; ok {
 		return x, true
@@ -79,7 +79,7 @@ func (o *other) match(g *api.Group) (*api.Group, bool) {
 	return nil, false
 }
 
-// nodes asks other nodes for their status: only while somebody looks, one question at a time.
+// nodes reads the status of other nodes, only while a page needs it and once at a time.
 type nodes struct {
 	urls   []string
 	client *http.Client
@@ -87,15 +87,17 @@ type nodes struct {
 	mu      sync.Mutex
 	last    []other
 	asked   time.Time
-	running chan struct{} // closed when the answers are there; nil when nobody is asked
+	running chan struct{} // closed when the answers are there; nil while no request is running
 	asking  sync.WaitGroup
 }
 
 func newNodes(urls []string) *nodes {
 	return &nodes{urls: urls, client: &http.Client{
 		Timeout: nodeTimeout,
-		// What is in the config is asked, and nobody it names.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects, which is not followed") },
+		// Only URLs from the config are asked.
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return errors.New("it answered with a redirect, which is not followed")
+		},
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute,
 			TLSHandshakeTimeout: nodeTimeout, MaxResponseHeaderBytes: maxHeaderBytes,
@@ -103,9 +105,9 @@ func newNodes(urls []string) *nodes {
 	}}
 }
 
-// look returns what the other nodes said lately, and asks them again when that is due. It
-// waits for answers only when the last are too old to be shown: a live page must not fall
-// silent because another node does.
+// look returns the last answers of the other nodes, and asks again if they are no longer fresh.
+// It waits only if the last answers are too old to show: a live page must not stall because
+// another node does.
 func (n *nodes) look(ctx context.Context) []other {
 	if len(n.urls) == 0 {
 		return nil
@@ -114,7 +116,7 @@ func (n *nodes) look(ctx context.Context) []other {
 	age := moment().Sub(n.asked)
 	if n.running == nil && age >= nodeFresh {
 		n.running = make(chan struct{})
-		n.asking.Go(func() { n.ask(context.WithoutCancel(ctx)) }) // the answers are for others too
+		n.asking.Go(func() { n.ask(context.WithoutCancel(ctx)) }) // other pages wait for it too
 	}
 	last, running := n.last, n.running
 	n.mu.Unlock()
@@ -130,7 +132,7 @@ func (n *nodes) look(ctx context.Context) []other {
 	return n.last
 }
 
-// ask asks all at once and keeps the answers.
+// ask asks all nodes in parallel and keeps the answers.
 func (n *nodes) ask(ctx context.Context) {
 	got := make([]other, len(n.urls))
 	var all sync.WaitGroup
@@ -152,7 +154,7 @@ func (n *nodes) ask(ctx context.Context) {
 	n.running = nil
 }
 
-// wait returns when nobody is asked any more.
+// wait returns when no request is running.
 func (n *nodes) wait() { n.asking.Wait() }
 
 func (n *nodes) fetch(ctx context.Context, base string) (*api.Status, error) {
@@ -190,7 +192,7 @@ func (n *nodes) fetch(ctx context.Context, base string) (*api.Status, error) {
 		return nil, fmt.Errorf("its status cannot be read: %w", err)
 	}
 	if st.Version == "" {
-		return nil, errors.New("what it answered is no status of a vipd")
+		return nil, errors.New("its answer is not the status of a vipd")
 	}
 	return &st, nil
 }

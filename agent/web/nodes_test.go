@@ -12,7 +12,7 @@ import (
 	"vipd/agent/control/api"
 )
 
-func TestNodesSideBySide(t *testing.T) {
+func TestNodesPageListsDifferences(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newNode(3), newNode(2)
 	theirs.change(func(st *api.Status) {
@@ -28,7 +28,8 @@ func TestNodesSideBySide(t *testing.T) {
 	b := serve(t, ours, func(o *Options) { o.Nodes = []string{other.base, "http://127.0.0.1:1"} }).browser()
 	a := b.get("/nodes")
 	for _, want := range []string{
-		"fw2", "not reachable", "different versions", "One node preempts", "eth0@1 is MASTER on fw1 and fw2", "eth0@1 has other addresses on fw1 and fw2",
+		"fw2", "not reachable", "different versions", "Preemption is on for one node", "eth0@1 is MASTER on fw1 and fw2",
+		"eth0@1 has different addresses on fw1 and fw2",
 		"eth0@3 is not configured on fw2", "eth0@2 has advbase 1 on fw1 and 2 on fw2", "127.0.0.1:1",
 	} {
 		if !strings.Contains(a.body, want) {
@@ -36,18 +37,18 @@ func TestNodesSideBySide(t *testing.T) {
 		}
 	}
 	if strings.Contains(a.body, "ens3@2 is not configured") || strings.Contains(a.body, "All nodes are in maintenance") {
-		t.Error("differences that are none")
+		t.Error("the page lists differences that do not exist")
 	}
 	if t.Failed() {
 		t.Log(a.body)
 	}
 	pair := serve(t, ours, func(o *Options) { o.Nodes = []string{other.base} }).browser().get("/nodes")
 	if !strings.Contains(pair.body, "All nodes are in maintenance") {
-		t.Error("maintenance on all nodes is not told")
+		t.Error("maintenance on all nodes is not reported")
 	}
 }
 
-func TestWhatOtherNodesAnswerIsBounded(t *testing.T) {
+func TestAnswersOfOtherNodesAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]http.HandlerFunc{
 		"redirect": func(w http.ResponseWriter, r *http.Request) {

@@ -15,31 +15,32 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
 const (
-	// refreshEvery is for browsers without the script, in seconds.
+	// refreshEvery is the reload interval of browsers without the script, in seconds.
 	refreshEvery = 5
 	// maxFilter is the longest filter, in bytes.
 	maxFilter = 200
-	// shownFaults stand above the table.
+	// shownFaults is how many faults are listed above the table.
 	shownFaults = 12
-	// widgetRows are in the widget, those that need attention first.
+	// widgetRows is how many rows the widget shows; problems come first if there are more.
 	widgetRows = 50
 )
 
-// ask is what a browser wants to see: one page, and live the same.
+// ask is the page that a browser requests, once or live.
 type ask struct {
 	kind  string
 	view  view
 	group string
-	// who is set for a browser that may press the controls.
+	// who is set for a browser that may use the controls.
 	who      session
 	loggedIn bool
 	canLogIn bool
 }
 
-// Kinds of pages that are live.
+// Kinds of live pages.
 const (
 	kindStatus = "status"
 	kindGroup  = "group"
@@ -47,7 +48,7 @@ const (
 	kindWidget = "widget"
 )
 
-// askOf reads the address of a page.
+// askOf parses the URL of a page.
 func (s *Server) askOf(kind string, r *http.Request) ask {
 	q := r.URL.Query()
 	a := ask{kind: kind, group: q.Get("name"), view: view{Filter: q.Get("q"), Sort: q.Get("sort"), Page: 1}}
@@ -68,7 +69,7 @@ func (s *Server) askOf(kind string, r *http.Request) ask {
 	return a
 }
 
-// query is the address of the same page, or of another page of the table.
+// query returns the query string of the same page, with another page of the table.
 func (a *ask) query(page int) string {
 	q := url.Values{}
 	if a.kind == kindGroup {
@@ -96,33 +97,45 @@ func (a *ask) events() string {
 	return "/events?view=" + a.kind + q
 }
 
-// region is a part of a page that is replaced as a whole; its HTML carries its id.
+// region is a part of a page that is replaced as a whole; its HTML contains its id.
 type region struct{ ID, HTML string }
 
-// screen is what a page consists of at one moment.
+// screen is the content of a page at one moment.
 type screen struct {
 	regions []region
-	// rows are shown in the table, in this order.
+	// rows of the table, in order.
 	rows  []*row
 	title string
 }
 
-// screenOf makes the live parts of a page.
+// screenOf renders the live parts of a page.
 func (s *Server) screenOf(ctx context.Context, a *ask, snap *snapshot) screen {
 	switch a.kind {
 	case kindGroup:
-		return screen{title: a.group + " on " + snap.status.Node, regions: []region{{"detail", s.detail(ctx, a, snap)}}}
+		title := a.group + " on " + snap.status.Node
+		return screen{title: title, regions: []region{{"detail", s.detail(ctx, a, snap)}}}
 	case kindNodes:
-		return screen{title: "Nodes – " + snap.status.Node, regions: []region{{"compare", s.pages.fragment("compare", compare(snap, s.nodes.look(ctx)))}}}
+		html := s.pages.fragment("compare", compare(snap, s.nodes.look(ctx)))
+		return screen{title: "Nodes – " + snap.status.Node, regions: []region{{"compare", html}}}
 	case kindWidget:
 		return screen{title: "CARP on " + snap.status.Node, regions: []region{{"widget", s.widget(snap)}}}
 	}
 	v := judge(snap)
 	rows, matching := a.view.selected(snap.rows)
-	control := a.loggedIn
-	resettable := slices.ContainsFunc(snap.status.Demotions, api.Demotion.Resettable)
+	head := map[string]any{
+		"Verdict":    v,
+		"Status":     &snap.status,
+		"Controls":   a.loggedIn,
+		"CanLogIn":   a.canLogIn,
+		"Resettable": slices.ContainsFunc(snap.status.Demotions, api.Demotion.Resettable),
+	}
 	pager := map[string]any{
-		"View": a.view, "Matching": matching, "Total": len(snap.rows), "Pages": max(1, (matching+pageRows-1)/pageRows), "Prev": "", "Next": "",
+		"View":     a.view,
+		"Matching": matching,
+		"Total":    len(snap.rows),
+		"Pages":    max(1, (matching+pageRows-1)/pageRows),
+		"Prev":     "",
+		"Next":     "",
 	}
 	if a.view.Page > 1 {
 		pager["Prev"] = "/?" + a.query(a.view.Page-1)
@@ -133,8 +146,8 @@ func (s *Server) screenOf(ctx context.Context, a *ask, snap *snapshot) screen {
 	return screen{
 		title: titleOf(snap, v), rows: rows,
 		regions: []region{
-			{"head", s.pages.fragment("head", map[string]any{"Verdict": v, "Status": &snap.status, "Controls": control})},
-			{"controls", s.pages.fragment("controls", map[string]any{"Status": &snap.status, "Controls": control, "CanLogIn": a.canLogIn, "Resettable": resettable})},
+			{"head", s.pages.fragment("head", head)},
+			{"controls", s.pages.fragment("controls", head)},
 			{"faults", s.pages.fragment("faults", listFaults(snap))},
 			{"pager", s.pages.fragment("pager", pager)},
 			{"transitions", s.pages.fragment("transitions", shown(snap.history, snap.incidents))},
@@ -142,7 +155,7 @@ func (s *Server) screenOf(ctx context.Context, a *ask, snap *snapshot) screen {
 	}
 }
 
-// titleOf is what a tab shows: the worst first.
+// titleOf returns the title of the browser tab, the state first.
 func titleOf(snap *snapshot, v verdict) string {
 	sign := map[string]string{"ok": "✓ ", "warn": "⚠ ", "bad": "✗ ", "off": "○ "}[v.Class]
 	return sign + v.Role + " – " + snap.status.Node
@@ -158,7 +171,7 @@ type faultList struct {
 	More int
 }
 
-// listFaults has the worst of the node first.
+// listFaults returns the faults of all groups, the most severe first.
 func listFaults(snap *snapshot) faultList {
 	var all []namedFault
 	for i := range snap.status.Groups {
@@ -186,26 +199,36 @@ func (s *Server) widget(snap *snapshot) string {
 	})
 }
 
-// pageData is what the templates of whole pages get.
+// pageData is the input of the templates of whole pages.
 type pageData struct {
 	Title, Kind, Node, Version, Group string
-	At                                time.Time
-	Events, Build                     string
-	Refresh                           int
-	Nodes, LoggedIn, CanLogIn         bool
-	ReadOnly, Empty                   bool
-	CSRF                              string
-	View                              view
-	Sorts                             []string
-	Rows                              []template.HTML
-	Flash                             *flash
-	Problem                           string
-	Ask                               *question
 
-	regions []region
+	liveData
+	access
+	View    view
+	Sorts   []string
+	Rows    []template.HTML
+	Empty   bool
+	Flash   *flash
+	Problem string
+	Ask     *question
 }
 
-// Region is a live part of the page. Its HTML was made by a template, which has escaped it.
+// liveData keeps a page up to date.
+type liveData struct {
+	At            time.Time
+	Events, Build string
+	Refresh       int
+	regions       []region
+}
+
+// access is what the browser may do.
+type access struct {
+	Nodes, LoggedIn, CanLogIn, ReadOnly bool
+	CSRF                                string
+}
+
+// Region returns a live part of the page. A template has rendered and escaped its HTML.
 func (d *pageData) Region(id string) template.HTML {
 	for _, r := range d.regions {
 		if r.ID == id {
@@ -215,10 +238,16 @@ func (d *pageData) Region(id string) template.HTML {
 	return ""
 }
 
-// livePage answers with a page that events keep up to date.
+// livePage answers with a page that server-sent events keep up to date.
 func (s *Server) livePage(kind string, w http.ResponseWriter, r *http.Request) {
 	if kind == kindNodes {
-		s.nodes.look(r.Context()) // before there is a turn, for it may take seconds
+		thread := ordinary.Of(r.Context())
+		thread.Done() // asking the nodes may take seconds
+		s.nodes.look(r.Context())
+		if err := thread.Turn(r.Context(), pageWait); err != nil {
+			s.busy(w)
+			return
+		}
 	}
 	snap, done, ok := s.turnToRead(w, r)
 	if !ok {
@@ -226,7 +255,7 @@ func (s *Server) livePage(kind string, w http.ResponseWriter, r *http.Request) {
 	}
 	defer done()
 	a := s.askOf(kind, r)
-	if a.canLogIn && len(s.opts.Token) == 0 { // the listener knows who it is
+	if a.canLogIn && len(s.opts.Token) == 0 { // the listener has identified the caller
 		a.who, a.loggedIn, a.canLogIn = s.sessions.begin(w, r), true, false
 	}
 	scr := s.screenOf(r.Context(), &a, snap)
@@ -248,12 +277,22 @@ func (s *Server) livePage(kind string, w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) base(kind string, snap *snapshot, a *ask) *pageData {
 	return &pageData{
-		Kind: kind, Node: snap.status.Node, Version: snap.status.Version, At: snap.at, Nodes: len(s.opts.Nodes) > 0,
-		LoggedIn: a.loggedIn && len(s.opts.Token) > 0, CanLogIn: a.canLogIn, CSRF: a.who.csrf, ReadOnly: !a.loggedIn && !a.canLogIn,
+		Kind:     kind,
+		Node:     snap.status.Node,
+		Version:  snap.status.Version,
+		liveData: liveData{At: snap.at},
+		access: access{
+			Nodes:    len(s.opts.Nodes) > 0,
+			LoggedIn: a.loggedIn && len(s.opts.Token) > 0,
+			CanLogIn: a.canLogIn,
+			CSRF:     a.who.csrf,
+			ReadOnly: !a.loggedIn && !a.canLogIn,
+		},
 	}
 }
 
-// turnToRead is a turn with a snapshot; without it the answer is given, and done is nil.
+// turnToRead waits for a turn and returns it with a snapshot. If it fails it has answered the
+// request, and done is nil.
 func (s *Server) turnToRead(w http.ResponseWriter, r *http.Request) (snap *snapshot, done func(), ok bool) {
 	if done, ok = s.turn(w, r); !ok {
 		return nil, nil, false
@@ -268,23 +307,23 @@ func (s *Server) turnToRead(w http.ResponseWriter, r *http.Request) (snap *snaps
 }
 
 func (s *Server) unreadable(w http.ResponseWriter, err error) {
-	s.plain(w, http.StatusServiceUnavailable, "The node cannot be read: "+err.Error())
+	s.plain(w, http.StatusServiceUnavailable, "Cannot read the node's status: "+err.Error())
 }
 
 func (s *Server) statusPage(w http.ResponseWriter, r *http.Request) { s.livePage(kindStatus, w, r) }
 func (s *Server) groupPage(w http.ResponseWriter, r *http.Request)  { s.livePage(kindGroup, w, r) }
 func (s *Server) nodesPage(w http.ResponseWriter, r *http.Request)  { s.livePage(kindNodes, w, r) }
 
-// widgetPage may be framed by the pages of the config, and this host's own.
+// widgetPage may be framed by the origins of the config and by this host's own pages.
 func (s *Server) widgetPage(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Del("X-Frame-Options") // cannot name several origins; frame-ancestors is newer and rules
+	h.Del("X-Frame-Options") // cannot name several origins; frame-ancestors replaces it
 	h.Set("Content-Security-Policy", policy+strings.Join(append([]string{"'self'"}, s.opts.WidgetOrigins...), " "))
 	h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	s.livePage(kindWidget, w, r)
 }
 
-// apiStatus is GET /v1/status of the control socket, for other nodes and to read alone.
+// apiStatus answers like GET /v1/status of the control socket, for other nodes.
 func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
 	snap, done, ok := s.turnToRead(w, r)
 	if !ok {
@@ -297,10 +336,10 @@ func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = send(w, r, http.StatusOK, append(body, '\n')) // who does not take it is gone
+	_, _ = send(w, r, http.StatusOK, append(body, '\n')) // an error means that the client has gone
 }
 
-// healthz answers 200 only while the node can do its job, and else says why not.
+// healthz answers 200 while every group takes part, else 503 with the reason.
 func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -314,19 +353,19 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 	}
 	text := "ok"
 	if snap.status.Maintenance {
-		text += ", in maintenance: other nodes are preferred"
+		text += ", in maintenance mode: other nodes are preferred"
 	}
 	s.plain(w, http.StatusOK, text)
 }
 
-// inability is why a node cannot do its job. In maintenance it can: it takes over when the
-// others are gone.
+// inability returns the reasons why the node cannot serve its groups. Maintenance mode is not
+// one: the node still takes over when no other is left.
 func inability(snap *snapshot) []error {
 	if snap.dead != nil {
 		return []error{errors.New("the election loop does not answer: " + snap.dead.Error())}
 	}
 	if !snap.status.Enabled {
-		return []error{errors.New("disabled by the operator; `vipctl enable` ends it")}
+		return []error{errors.New("disabled by the operator; run `vipctl enable` to enable it again")}
 	}
 	var out []error
 	for i := range snap.status.Groups {

@@ -13,23 +13,36 @@ import (
 	"vipd/agent/control/api"
 )
 
-func TestPageTellsEverythingInPlainHTML(t *testing.T) {
+func TestStatusPageNeedsNoScript(t *testing.T) {
 	t.Parallel()
 	n := newNode(2)
 	n.change(func(st *api.Status) {
 		st.Maintenance, st.Demotion = true, 240
-		st.Demotions = []api.Demotion{{Name: "maintenance", Value: 240, Reason: "entered <by> the operator", Since: time.Now()}}
+		st.Demotions = []api.Demotion{
+			{Name: "maintenance", Value: 240, Reason: "entered <by> the operator", Since: time.Now()},
+		}
 		st.Groups[1].State, st.Groups[1].Reason, st.Groups[1].Dataplane.Answering = api.StateBackup, "better_advert", false
 		st.Groups[1].Master = &api.Master{Address: "192.0.2.12", AdvBase: 1, LastSeen: time.Now()}
 		st.Groups[1].EffectiveAdvSkew = 240
 		st.Groups[0].Description = `<script>alert("x")</script>`
 	})
-	n.past = []api.Transition{{Time: time.Now(), Group: "eth0@2", From: "MASTER", To: "BACKUP", Reason: "better_advert", Cause: &api.Cause{Address: "192.0.2.12", AdvBase: 1}}}
+	n.past = []api.Transition{
+		{
+			Time:   time.Now(),
+			Group:  "eth0@2",
+			From:   "MASTER",
+			To:     "BACKUP",
+			Reason: "better_advert",
+			Cause:  &api.Cause{Address: "192.0.2.12", AdvBase: 1},
+		},
+	}
 	a := serve(t, n, nil).browser().get("/")
 	for _, want := range []string{
-		"<b>vipd</b> <span>fw1</span>", "Maintenance</dt><dd>ON", "Demotion</dt><dd>240", "Preempt</dt><dd>on", "CARP</dt><dd>enabled",
+		"<b>vipd</b> <span>fw1</span>", "Maintenance</dt><dd>ON", "Demotion</dt><dd>240", "Preempt</dt><dd>on",
+		"CARP</dt><dd>enabled",
 		"entered &lt;by&gt; the operator", "eth0@1", "10.0.0.1/24", "MASTER", "BACKUP", "192.0.2.12", "effective", "1/240",
-		"more frequent advertisement received", `<noscript><meta http-equiv="refresh" content="5"></noscript>`, `<form method="get" action="/"`, "&lt;script&gt;",
+		"more frequent advertisement received", `<noscript><meta http-equiv="refresh" content="5"></noscript>`,
+		`<form method="get" action="/"`, "&lt;script&gt;",
 	} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("the page lacks %q", want)
@@ -56,9 +69,9 @@ func TestPageOfTwoGroupsIsSmall(t *testing.T) {
 	}
 }
 
-// 4,096 addresses: a page of them is small on the wire, any of them is found, and a change
-// of one sends one row.
-func TestThousandsOfAddresses(t *testing.T) {
+// With 4,096 addresses a page is small on the wire, every address can be found, and the change
+// of one address sends one row.
+func TestPageWith4096Addresses(t *testing.T) {
 	t.Parallel()
 	n := newNode(4096)
 	s := serve(t, n, nil)
@@ -68,14 +81,16 @@ func TestThousandsOfAddresses(t *testing.T) {
 		t.Errorf("%d bytes on the wire", len(a.body))
 	}
 	a = b.get("/")
-	if got := strings.Count(a.body, `<tr id="r:`); got != pageRows || !strings.Contains(a.body, "page 1 of 41") || !strings.Contains(a.body, `rel="next" href="/?page=2"`) {
+	if got := strings.Count(a.body, `<tr id="r:`); got != pageRows || !strings.Contains(a.body, "page 1 of 41") ||
+		!strings.Contains(a.body, `rel="next" href="/?page=2"`) {
 		t.Errorf("%d rows on the first page", got)
 	}
 	if a = b.get("/?page=41"); strings.Count(a.body, `<tr id="r:`) != 4096-40*pageRows {
 		t.Errorf("%d rows on the last page", strings.Count(a.body, `<tr id="r:`))
 	}
 	last := n.st.Groups[4000]
-	if a = b.get("/?q=" + strings.Replace(last.Name, "@", "%40", 1)); !strings.Contains(a.body, last.Addresses[0]) || !strings.Contains(a.body, "of 4096 addresses") {
+	if a = b.get("/?q=" + strings.Replace(last.Name, "@", "%40", 1)); !strings.Contains(a.body, last.Addresses[0]) ||
+		!strings.Contains(a.body, "of 4096 addresses") {
 		t.Errorf("%s is not found", last.Name)
 	}
 	n.change(func(st *api.Status) { st.Groups[4000].Dataplane.Answering = false })
@@ -83,7 +98,7 @@ func TestThousandsOfAddresses(t *testing.T) {
 	if a = b.get("/?sort=problems"); !strings.Contains(a.body[:strings.Index(a.body, "</tr>")+4000], last.Name) {
 		t.Error("problems first does not show the problem first")
 	}
-	// The first sample of the charts changes every row: a slow machine has it only now.
+	// The first sample of the charts changes every row; on a slow machine it may come only now.
 	for strings.Contains(a.body, "no samples yet") {
 		time.Sleep(watched / 10)
 		a = b.get("/")
@@ -121,8 +136,8 @@ func TestThousandsOfAddresses(t *testing.T) {
 	t.Error("the change was not sent")
 }
 
-// A fault of the page costs the page and not the daemon.
-func TestPanicIsHeldAway(t *testing.T) {
+// A bug of the page must not stop the daemon.
+func TestPanicWhileReadingDoesNotStopThePage(t *testing.T) {
 	t.Parallel()
 	broken := true
 	var mu sync.Mutex
@@ -145,19 +160,21 @@ func TestPanicIsHeldAway(t *testing.T) {
 	}
 }
 
-func TestHungElectionIsTold(t *testing.T) {
+func TestHungElectionIsShown(t *testing.T) {
 	t.Parallel()
 	hung := errors.New("no answer")
 	s := serve(t, newNode(1), func(o *Options) { o.Alive = func(ctx) error { return hung } })
-	if m := openStream(t, s, "view=status").until("dead", func(m message) bool { return m.At != 0 }); m.Dead == "" || !strings.Contains(m.Set["head"], "does not answer") {
+	m := openStream(t, s, "view=status").until("dead", func(m message) bool { return m.At != 0 })
+	if m.Dead == "" || !strings.Contains(m.Set["head"], "does not answer") {
 		t.Errorf("%+v", m)
 	}
-	if a := s.browser().get("/healthz"); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "no answer") {
+	a := s.browser().get("/healthz")
+	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "no answer") {
 		t.Errorf("healthz: %d %s", a.status, a.body)
 	}
 }
 
-func TestHealthz(t *testing.T) {
+func TestHealthzFailsUnlessAllGroupsServe(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name   string
@@ -166,14 +183,24 @@ func TestHealthz(t *testing.T) {
 		says   string
 	}{
 		{"well", func(*api.Status) {}, 200, "ok"},
-		{"backup", func(st *api.Status) { st.Groups[0].State, st.Groups[0].Dataplane.Answering = api.StateBackup, false }, 200, "ok"},
+		{
+			"backup",
+			func(st *api.Status) { st.Groups[0].State, st.Groups[0].Dataplane.Answering = api.StateBackup, false },
+			200,
+			"ok",
+		},
 		{"no groups", func(st *api.Status) { st.Groups = nil }, 200, "ok"},
 		{"maintenance", func(st *api.Status) { st.Maintenance = true }, 200, "in maintenance"},
 		{"disabled", func(st *api.Status) { st.Enabled = false }, 503, "vipctl enable"},
 		{"init", func(st *api.Status) {
 			st.Groups[0].State, st.Groups[0].Reason, st.Groups[0].Detail = api.StateInit, "link_down", "eth0 has no carrier"
 		}, 503, "eth0@1 is INIT (link_down): eth0 has no carrier"},
-		{"not answering", func(st *api.Status) { st.Groups[0].Dataplane.Answering = false }, 503, "eth0@1 is MASTER and does not answer"},
+		{
+			"not answering",
+			func(st *api.Status) { st.Groups[0].Dataplane.Answering = false },
+			503,
+			"eth0@1 is MASTER and does not answer",
+		},
 	} {
 		n := newNode(2)
 		n.change(tt.change)

@@ -21,10 +21,14 @@ import (
 //go:embed assets templates
 var files embed.FS
 
-// assets are the files that never change while the daemon runs.
+// moment returns the time of day for people; its monotonic part serves the limits and pauses of
+// the page. Nothing of the election depends on it.
+func moment() time.Time { return time.Now() }
+
+// assets holds the static files.
 type assets struct {
 	byName  map[string][]byte
-	version string // of all of them, for their addresses
+	version string // hash of all files, for their URLs
 }
 
 func loadAssets() *assets {
@@ -33,7 +37,7 @@ func loadAssets() *assets {
 	for _, name := range []string{"style.css", "live.js", "icon.svg"} {
 		data, err := files.ReadFile("assets/" + name)
 		if err != nil {
-			panic(err) // embedded at build, so a test finds it
+			panic(err) // embedded at build time: a test finds it
 		}
 		a.byName[name] = data
 		_, _ = sum.Write(data) // never fails
@@ -53,13 +57,13 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
 	}[name])
 	w.Header().Set("Cache-Control", "max-age=31536000, immutable")
-	_, _ = send(w, r, http.StatusOK, data) // who does not take it is gone
+	_, _ = send(w, r, http.StatusOK, data) // an error means that the client has gone
 }
 
-// pages are the templates.
+// pages holds the templates.
 type pages struct{ t *template.Template }
 
-// heardMark stands where a row says what was heard; text of a config cannot contain it.
+// heardMark is replaced by the time of the last advert; escaped text cannot contain it.
 const heardMark = "<!--heard-->"
 
 func parsePages(a *assets) *pages {
@@ -77,29 +81,22 @@ func parsePages(a *assets) *pages {
 	}).ParseFS(files, "templates/*.html"))}
 }
 
-// row makes a row around what was heard.
+// row renders a row except for the time of the last advert: the parts before and after it.
 func (p *pages) row(r *row) [2]string {
 	before, after, _ := strings.Cut(p.fragment("row", r), heardMark)
 	return [2]string{before, after}
 }
 
-// renderHeard is when the last advert of another node came, in the words of its row.
+// renderHeard renders when another node's last advert arrived.
 func renderHeard(r *row) string {
 	if r.heard.IsZero() {
-		if r.Own {
-			return `<span class="dim">nobody else heard</span>`
-		}
-		return `<span class="dim">never heard</span>`
+		return `<span class="dim">` + word(r.Own, "no other node heard", "never heard") + `</span>`
 	}
-	what := "heard"
-	if r.Own {
-		what = "other heard"
-	}
-	return `<span class="dim">` + what + ` <time data-live datetime="` + stamp(r.heard) + `">` + clock(r.heard) + `</time></span>`
+	return `<span class="dim">` + word(r.Own, "other node heard", "heard") +
+		` <time data-live datetime="` + stamp(r.heard) + `">` + clock(r.heard) + `</time></span>`
 }
 
-// clock is a moment for people without the script: the time of day, and the day when it is
-// not today's.
+// clock returns the time of day, with the date if it is not today, for browsers without the script.
 func clock(t time.Time) string {
 	t = t.Local()
 	if now := moment(); t.YearDay() == now.YearDay() && t.Year() == now.Year() {
@@ -110,7 +107,7 @@ func clock(t time.Time) string {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// fragment makes one named template; a fault of the template is shown in its place.
+// fragment renders one named template. An error of the template is shown in its place.
 func (p *pages) fragment(name string, data any) string {
 	var b strings.Builder
 	if err := p.t.ExecuteTemplate(&b, name, data); err != nil {
@@ -123,20 +120,20 @@ func (p *pages) fragment(name string, data any) string {
 func (s *Server) page(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
 	if err := s.pages.t.ExecuteTemplate(&b, name, data); err != nil {
-		s.log.Error("page not made", "page", name, "err", err)
-		s.plain(w, http.StatusInternalServerError, "The page could not be made: "+err.Error())
+		s.log.Error("cannot render the page", "page", name, "err", err)
+		s.plain(w, http.StatusInternalServerError, "Cannot render the page: "+err.Error())
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if _, err := send(w, r, status, b.Bytes()); err != nil {
-		s.log.Debug("page not taken", "err", err)
+		s.log.Debug("cannot send the page", "err", err)
 	}
 }
 
-// compressFrom is the size below which gzip is not worth its header.
+// compressFrom is the size from which an answer is compressed.
 const compressFrom = 1 << 10
 
-// send writes an answer, compressed if that is understood.
+// send writes an answer, compressed if the client accepts that.
 func send(w http.ResponseWriter, r *http.Request, status int, data []byte) (int, error) {
 	w.Header().Add("Vary", "Accept-Encoding")
 	if len(data) < compressFrom || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
@@ -156,8 +153,8 @@ func send(w http.ResponseWriter, r *http.Request, status int, data []byte) (int,
 	return int(n), err
 }
 
-// turn waits for a place to make a page, so that a flood of requests takes no more than a
-// few at once from the election. It answers itself when there is none.
+// turn waits until the request may render a page, so that a flood of requests renders only
+// maxPages at once. If that takes too long, it answers the request and returns false.
 func (s *Server) turn(w http.ResponseWriter, r *http.Request) (done func(), ok bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), pageWait)
 	defer cancel()
@@ -165,10 +162,14 @@ func (s *Server) turn(w http.ResponseWriter, r *http.Request) (done func(), ok b
 	case s.turns <- struct{}{}:
 		return func() { <-s.turns }, true
 	case <-ctx.Done():
-		w.Header().Set("Retry-After", "5")
-		s.refuse(w, refusedBusy, http.StatusServiceUnavailable, "Too many requests at once. Try again later.")
+		s.busy(w)
 		return nil, false
 	}
+}
+
+func (s *Server) busy(w http.ResponseWriter) {
+	w.Header().Set("Retry-After", "5")
+	s.refuse(w, refusedBusy, http.StatusServiceUnavailable, "Too many requests. Try again later.")
 }
 
 // shownTransition is one line of the history.
@@ -176,20 +177,22 @@ type shownTransition struct {
 	api.Transition
 	From, To look
 	Because  string
-	// Recording is the number of the incident that has it, 0 if none does.
+	// Recording is the number of the incident that contains it, 0 if there is none.
 	Recording uint64
 }
 
-// HookFailed says that the hook was told in vain.
+// HookFailed reports whether the hook failed.
 func (t shownTransition) HookFailed() bool {
-	return t.Hook != nil && t.Hook.Outcome != api.HookOK && t.Hook.Outcome != api.HookWaiting && t.Hook.Outcome != api.HookSkipped
+	return t.Hook != nil && t.Hook.Outcome != api.HookOK && t.Hook.Outcome != api.HookWaiting &&
+		t.Hook.Outcome != api.HookSkipped
 }
 
 func shown(history []api.Transition, incidents []api.Incident) []shownTransition {
 	out := make([]shownTransition, 0, len(history))
 	recordings := recordingsOf(history, incidents)
 	for i, t := range history {
-		out = append(out, shownTransition{t, lookOfState(t.From, ""), lookOfState(t.To, t.Reason), because(t), recordings[i]})
+		from, to := lookOfState(t.From, ""), lookOfState(t.To, t.Reason)
+		out = append(out, shownTransition{t, from, to, because(t), recordings[i]})
 	}
 	return out
 }
@@ -199,16 +202,30 @@ func lookOfState(state, reason string) look {
 	return lookOf(&g)
 }
 
-// because is the reason of a transition in the words of FreeBSD's and OpenBSD's kernel logs.
+// because returns the reason of a transition in the words of FreeBSD's and OpenBSD's kernel logs.
 func because(t api.Transition) string {
 	text, ok := map[string]string{
-		"startup": "started", "master_timeout": "master timed out", "preempt": "preempting a slower master",
-		"goodbye": "master said goodbye", "better_advert": "more frequent advertisement received",
-		"equal_advert": "equal advertisement received", "demoted": "demoted", "lease_expired": "lease ran out before an advert was sent",
-		"link_down": "link down", "link_up": "link up", "interface_missing": "interface missing",
-		"interface_enslaved": "interface belongs to a bridge or bond", "attach_failed": "program cannot be attached",
-		"send_failed": "advertisements cannot be sent", "config_changed": "configuration changed",
-		"disabled": "switched off by the operator", "enabled": "switched on by the operator", "stop": "daemon stopped", "yield": "handed over by the operator",
+		"startup":             "started",
+		"master_timeout":      "master timed out",
+		"preempt":             "preempting a slower master",
+		"goodbye":             "master said goodbye",
+		"better_advert":       "more frequent advertisement received",
+		"equal_advert":        "equal advertisement received",
+		"demoted":             "demoted",
+		"lease_expired":       "lease expired before an advertisement was sent",
+		"link_down":           "link down",
+		"link_up":             "link up",
+		"interface_missing":   "interface missing",
+		"interface_enslaved":  "interface belongs to a bridge or bond",
+		"attach_failed":       "program cannot be attached",
+		"send_failed":         "advertisements cannot be sent",
+		"config_changed":      "configuration changed",
+		"disabled":            "disabled by the operator",
+		"enabled":             "enabled by the operator",
+		"stop":                "daemon stopped",
+		"yield":               "handed over by the operator",
+		"own_address":         "virtual address is an ordinary address of the host",
+		"interface_duplicate": "defined twice, under two names of the interface",
 	}[t.Reason]
 	if !ok {
 		text = strings.ReplaceAll(t.Reason, "_", " ")

@@ -14,12 +14,12 @@ import (
 	"vipd/agent/control/api"
 )
 
-// look is how a state is shown: never by colour alone.
+// look is how a state is shown: by class, icon and word, never by colour alone.
 type look struct {
 	Class, Icon, Word string
 }
 
-// lookOf is the state as people are told it; a MASTER that does not answer is none.
+// lookOf returns the look of a group's state. A MASTER that does not answer has its own.
 func lookOf(g *api.Group) look {
 	switch {
 	case g.State == api.StateMaster && !g.Dataplane.Answering:
@@ -39,32 +39,34 @@ func lookOf(g *api.Group) look {
 type row struct {
 	rowData
 	Faults []fault
-	// heard is not part of what is compared: it changes with every advert, and is sent alone.
+	// heard is not compared: it changes with every advert and is sent separately.
 	heard time.Time
 
-	html atomic.Pointer[[2]string] // around what was heard; made when it is first wanted
+	html atomic.Pointer[[2]string] // before and after heard; rendered when first used
 }
 
-// rowData is what makes one row differ from the next reading of it.
+// skews is the advertisement interval of a group, as configured and in effect.
+type skews struct{ AdvBase, Skew, Effective int }
+
+// rowData is the comparable part of a row.
 type rowData struct {
 	ID, Group, Address, Description string
 	Look                            look
-	// Note stands below the state: the reason of INIT, or that it does not answer.
-	Note            string
-	Reason          string
-	Since           time.Time
-	AdvBase         int
-	Skew, Effective int
-	// Master speaks for the address; Own says that it is this node.
+	// Note is shown below the state: the reason of INIT, or "not answering".
+	Note   string
+	Reason string
+	Since  time.Time
+	skews
+	// Master is the node that answers for the address; Own is true if it is this node.
 	Master   string
 	Own      bool
 	Families string
 	Chart    chart
-	// First is true for the first address of its group, which carries the chart.
+	// First is true for the first address of its group, which shows the chart.
 	First bool
 }
 
-// rank orders by need of attention.
+// rank returns the place of the row when problems come first.
 func (r *row) rank() int {
 	if len(r.Faults) > 0 && r.Faults[0].Severity == critical {
 		return 0
@@ -72,10 +74,20 @@ func (r *row) rank() int {
 	if len(r.Faults) > 0 {
 		return 1
 	}
-	return map[string]int{"init": 0, "stuck": 0, "disabled": 2, "master": 3, "backup": 4}[r.Look.Class]
+	switch r.Look.Class {
+	case "disabled":
+		return 2
+	case "master":
+		return 3
+	case "backup":
+		return 4
+	default:
+		return 0
+	}
 }
 
-// makeRows reuses the rows of the snapshot before, and their HTML, where nothing changed.
+// makeRows returns the rows of a snapshot. It reuses rows of the previous one, and their HTML,
+// where nothing changed.
 func makeRows(s *snapshot, m *memory, was *snapshot) []*row {
 	old := map[string]*row{}
 	if was != nil {
@@ -105,8 +117,8 @@ func makeRows(s *snapshot, m *memory, was *snapshot) []*row {
 func newRow(g *api.Group, address string, first bool, m *memory) *row {
 	r := &row{rowData: rowData{
 		ID: "r:" + g.Name + ":" + address, Group: g.Name, Address: address, Description: g.Description,
-		Look: lookOf(g), Reason: g.Reason, Since: g.Since, AdvBase: g.AdvBase, Skew: g.AdvSkew, Effective: g.EffectiveAdvSkew,
-		First: first,
+		Look: lookOf(g), Reason: g.Reason, Since: g.Since,
+		skews: skews{g.AdvBase, g.AdvSkew, g.EffectiveAdvSkew}, First: first,
 	}}
 	switch r.Look.Class {
 	case "stuck":
@@ -123,7 +135,6 @@ func newRow(g *api.Group, address string, first bool, m *memory) *row {
 		}
 	}
 	for _, f := range g.Families {
-		// The row is about one address: what is heard in its family concerns it.
 		if f.Silent {
 			r.Families = familyName(f.Family) + " silent"
 		}
@@ -132,7 +143,8 @@ func newRow(g *api.Group, address string, first bool, m *memory) *row {
 	return r
 }
 
-// HTML is the row as it is now. What is made is kept: two who make it at once make the same.
+// HTML returns the row as it is now. It renders the fixed parts once; two goroutines that do so
+// at the same time produce the same.
 func (r *row) HTML(p *pages) string {
 	h := r.html.Load()
 	if h == nil {
@@ -143,7 +155,7 @@ func (r *row) HTML(p *pages) string {
 	return h[0] + renderHeard(r) + h[1]
 }
 
-// view is which rows are shown, and in which order.
+// view selects the rows to show and their order.
 type view struct {
 	Filter, Sort string
 	Page         int
@@ -152,10 +164,10 @@ type view struct {
 // pageRows are on one page of the table.
 const pageRows = 100
 
-// sorts are the orders of the table; the first is that of the config.
+// sorts returns the orders of the table; the first is the order of the config.
 func sorts() []string { return []string{"config", "problems", "state", "address", "since"} }
 
-// selected are the rows that a view shows, and how many match its filter.
+// selected returns the rows that a view shows and how many match its filter.
 func (v *view) selected(rows []*row) (shown []*row, matching int) {
 	words := strings.Fields(strings.ToLower(v.Filter))
 	found := rows
@@ -213,22 +225,22 @@ func (r *row) matches(words []string) bool {
 	return true
 }
 
-// count is how many groups have each look.
+// count is the number of groups with a look.
 type count struct {
 	Look   look
 	Groups int
 }
 
-// verdict is the node in one glance.
+// verdict summarises the node.
 type verdict struct {
-	// Class is ok, warn, bad or off; Icon and Role are what is seen from across the room.
+	// Class is ok, warn, bad or off; Icon and Role are shown large.
 	Class, Icon, Role string
-	// Of says for how many groups, Say is one sentence.
+	// Of names the groups in that role, Say explains the class in one sentence.
 	Of, Say string
 	Counts  []count
 }
 
-// judge sums the node up.
+// judge returns the summary of the node.
 func judge(s *snapshot) verdict {
 	st := &s.status
 	by := map[string]int{}
@@ -236,7 +248,13 @@ func judge(s *snapshot) verdict {
 	for i := range st.Groups {
 		by[lookOf(&st.Groups[i]).Class]++
 	}
-	for _, l := range []look{{"master", "master", "MASTER"}, {"backup", "backup", "BACKUP"}, {"stuck", "alert", "not answering"}, {"init", "alert", "INIT"}, {"disabled", "off", "DISABLED"}} {
+	for _, l := range []look{
+		{"master", "master", "MASTER"},
+		{"backup", "backup", "BACKUP"},
+		{"stuck", "alert", "not answering"},
+		{"init", "alert", "INIT"},
+		{"disabled", "off", "DISABLED"},
+	} {
 		if n := by[l.Class]; n > 0 || l.Class == "master" || l.Class == "backup" {
 			v.Counts = append(v.Counts, count{l, n})
 		}
@@ -267,7 +285,7 @@ func judge(s *snapshot) verdict {
 	return v
 }
 
-// weigh says how serious it is, and why.
+// weigh returns the class of the node and the reason in one sentence.
 func weigh(s *snapshot, by map[string]int) (class, say string) {
 	st := &s.status
 	worst := severity(0)
@@ -276,28 +294,25 @@ func weigh(s *snapshot, by map[string]int) (class, say string) {
 	}
 	switch {
 	case s.dead != nil:
-		return "bad", "The election loop does not answer: what is below may be old. " + s.dead.Error()
+		return "bad", "The election loop does not answer; the data below may be out of date. " + s.dead.Error()
 	case len(st.Groups) == 0:
 		return "off", "No redundancy group is configured."
 	case !st.Enabled:
-		return "off", "CARP is switched off on this node until it is enabled again or the host reboots."
+		return "off", "CARP is disabled on this node until it is enabled again or the host reboots."
 	case worst == critical:
-		if n := groupsWith(s, critical); n > 1 {
-			return "bad", fmt.Sprintf("%d groups cannot do what they should.", n)
-		}
-		return "bad", "1 group cannot do what it should."
+		return "bad", plural(groupsWith(s, critical), "group") + " with a critical problem."
 	case st.Maintenance && by["master"] > 0:
-		return "warn", "In maintenance, and still MASTER: nobody else takes over."
+		return "warn", "In maintenance mode but still MASTER: no other node takes over."
 	case st.Maintenance:
-		return "warn", "In maintenance: other nodes are preferred, and this one takes over only when they are gone."
+		return "warn", "In maintenance mode: other nodes are preferred; this node takes over only when none is left."
 	case st.Demotion > 0:
 		return "warn", fmt.Sprintf("Demoted by %d: other nodes are preferred.", st.Demotion)
 	case worst >= warning:
-		return "warn", plural(groupsWith(s, warning), "group") + " with something to look at."
+		return "warn", plural(groupsWith(s, warning), "group") + " with a warning."
 	case len(st.Warnings) > 0:
-		return "warn", "The groups are well; the host or the config has something to look at."
+		return "warn", "No problem in any group, but a warning about the host or the configuration."
 	default:
-		return "ok", "All is well."
+		return "ok", "No problems found."
 	}
 }
 

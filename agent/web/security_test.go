@@ -16,11 +16,14 @@ import (
 	"time"
 )
 
-func TestEveryPageForbidsWhatItDoesNotNeed(t *testing.T) {
+func TestEveryPageHasStrictHeaders(t *testing.T) {
 	t.Parallel()
 	b := serve(t, newNode(2), func(o *Options) { o.WidgetOrigins = []string{"https://wall.example"} }).browser()
 	b.login()
-	for _, path := range []string{"/", "/group?name=eth0@1", "/nodes", "/widget", "/login", "/confirm?action=disable", "/assets/live.js", "/api/status", "/no-such-page"} {
+	for _, path := range []string{
+		"/", "/group?name=eth0@1", "/nodes", "/widget", "/login", "/confirm?action=disable", "/assets/live.js",
+		"/api/status", "/no-such-page",
+	} {
 		a := b.get(path)
 		csp := a.header.Get("Content-Security-Policy")
 		frames := "frame-ancestors 'none'"
@@ -29,10 +32,12 @@ func TestEveryPageForbidsWhatItDoesNotNeed(t *testing.T) {
 		} else if a.header.Get("X-Frame-Options") != "DENY" {
 			t.Errorf("%s may be framed", path)
 		}
-		if !strings.HasPrefix(csp, "default-src 'none'; ") || !strings.HasSuffix(csp, frames) || strings.Contains(csp, "unsafe") {
+		if !strings.HasPrefix(csp, "default-src 'none'; ") || !strings.HasSuffix(csp, frames) ||
+			strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: policy %q", path, csp)
 		}
-		if a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Referrer-Policy") == "" || path != "/assets/live.js" && a.header.Get("Cache-Control") != "no-store" {
+		if a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Referrer-Policy") == "" ||
+			path != "/assets/live.js" && a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s: headers %v", path, a.header)
 		}
 		for _, inline := range []string{"style=", "<style", "onclick", "javascript:", "<script>", "http://", "https://"} {
@@ -49,25 +54,32 @@ func TestForgedHostIsRefused(t *testing.T) {
 	b := s.browser()
 	b.login()
 	paths := []string{"/", "/events?view=status", "/api/status", "/confirm?action=disable", "/assets/style.css"}
-	for _, host := range []string{"evil.example", "evil.example:9112", "192.0.2.99", "localhost.evil.example", "127.0.0.1.evil.example", "[2001:db8::1]:80"} {
+	for _, host := range []string{
+		"evil.example", "evil.example:9112", "192.0.2.99", "localhost.evil.example", "127.0.0.1.evil.example",
+		"[2001:db8::1]:80",
+	} {
 		for _, path := range paths {
 			if a := b.get(path, "Host", host); a.status != http.StatusMisdirectedRequest {
 				t.Errorf("GET %s with Host %s: %d", path, host, a.status)
 			}
 		}
-		if a := b.post("/do", map[string]string{"action": "disable"}, "Host", host); a.status != http.StatusMisdirectedRequest {
+		a := b.post("/do", map[string]string{"action": "disable"}, "Host", host)
+		if a.status != http.StatusMisdirectedRequest {
 			t.Errorf("POST with Host %s: %d", host, a.status)
 		}
 	}
 	if got := s.count(refusedHost); got != 6*(len(paths)+1) {
 		t.Errorf("%d counted", got)
 	}
-	for _, host := range []string{"localhost", "localhost:8080", "127.0.0.1", "[::1]:9112", "FW1.example", "fw1.example:443", "fw1.example.", "203.0.113.7:1"} {
+	for _, host := range []string{
+		"localhost", "localhost:8080", "127.0.0.1", "[::1]:9112", "FW1.example", "fw1.example:443", "fw1.example.",
+		"203.0.113.7:1",
+	} {
 		if a := b.get("/", "Host", host); a.status != http.StatusOK {
 			t.Errorf("GET / with Host %s: %d %s", host, a.status, a.body)
 		}
 	}
-	// A scraper calls us whatever it likes.
+	// A scraper may use any host name.
 	if a := b.get("/healthz", "Host", "anything"); a.status != http.StatusOK {
 		t.Errorf("/healthz: %d", a.status)
 	}
@@ -105,19 +117,21 @@ func TestForgedOriginIsRefused(t *testing.T) {
 	if s.count(refusedOrigin) != 13 || s.node.calls() != "" {
 		t.Errorf("%d counted; called %q", s.count(refusedOrigin), s.node.calls())
 	}
-	if a := b.post("/do", form, "Origin", s.base, "Sec-Fetch-Site", "same-origin"); a.status != http.StatusSeeOther || s.node.calls() != "enabled false" {
+	if a := b.post("/do", form, "Origin", s.base, "Sec-Fetch-Site", "same-origin"); a.status != http.StatusSeeOther ||
+		s.node.calls() != "enabled false" {
 		t.Errorf("our own form: %d %s; called %q", a.status, a.body, s.node.calls())
 	}
 }
 
-func TestCSRFAndLoginAreNeeded(t *testing.T) {
+func TestControlsRequireLoginAndCSRFToken(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newNode(1), nil)
 	stranger := s.browser()
 	if a := stranger.post("/do", map[string]string{"action": actDisable}); a.status != http.StatusForbidden {
 		t.Errorf("without login: %d", a.status)
 	}
-	if a := stranger.get("/confirm?action=disable"); a.status != http.StatusSeeOther || a.header.Get("Location") != "/login" {
+	if a := stranger.get("/confirm?action=disable"); a.status != http.StatusSeeOther ||
+		a.header.Get("Location") != "/login" {
 		t.Errorf("question without login: %d to %s", a.status, a.header.Get("Location"))
 	}
 	b, other := s.browser(), s.browser()
@@ -141,7 +155,8 @@ func TestCSRFAndLoginAreNeeded(t *testing.T) {
 		t.Errorf("cookie %v", c)
 	}
 	csrf, _ := b.confirm(actDisable, "")
-	if a := b.get("/do?action=disable&csrf=" + csrf); a.status == http.StatusOK || a.status == http.StatusSeeOther || s.node.calls() != "" {
+	if a := b.get("/do?action=disable&csrf=" + csrf); a.status == http.StatusOK || a.status == http.StatusSeeOther ||
+		s.node.calls() != "" {
 		t.Errorf("a GET acts: %d, called %q", a.status, s.node.calls())
 	}
 	if a := b.post("/logout", map[string]string{"csrf": csrf}); a.status != http.StatusSeeOther {
@@ -153,17 +168,18 @@ func TestCSRFAndLoginAreNeeded(t *testing.T) {
 	}
 }
 
-func TestWrongTokensAreSlowedDown(t *testing.T) {
+func TestWrongTokensAreRateLimited(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newNode(1), nil)
 	b := s.browser()
 	for i := range loginBurst {
 		a := b.post("/login", map[string]string{"token": fmt.Sprintf("guess %d", i)})
-		if a.status != http.StatusForbidden || !strings.Contains(a.body, "not the token") || b.cookie != nil {
+		if a.status != http.StatusForbidden || !strings.Contains(a.body, "token is wrong") || b.cookie != nil {
 			t.Fatalf("guess %d: %d %s", i, a.status, a.body)
 		}
 	}
-	if a := b.post("/login", map[string]string{"token": testToken}); a.status != http.StatusTooManyRequests || b.cookie != nil || a.header.Get("Retry-After") == "" {
+	if a := b.post("/login", map[string]string{"token": testToken}); a.status != http.StatusTooManyRequests ||
+		b.cookie != nil || a.header.Get("Retry-After") == "" {
 		t.Errorf("the sixth: %d", a.status)
 	}
 	if s.count(refusedToken) != loginBurst || s.count(refusedRate) != 1 {
@@ -171,7 +187,7 @@ func TestWrongTokensAreSlowedDown(t *testing.T) {
 	}
 }
 
-func TestLoginAllowanceComesBackAndIsPerAddress(t *testing.T) {
+func TestLoginLimitIsPerAddressAndRecovers(t *testing.T) {
 	t.Parallel()
 	l, now := newLimiter(), time.Now()
 	a, b := parseAddr(t, "192.0.2.1"), parseAddr(t, "192.0.2.2")
@@ -184,7 +200,7 @@ func TestLoginAllowanceComesBackAndIsPerAddress(t *testing.T) {
 		t.Error("the allowance is not that of the address")
 	}
 	if !l.allow(a, now.Add(loginPause)) || l.allow(a, now.Add(loginPause)) {
-		t.Error("one more after the pause, and no other")
+		t.Error("not exactly one attempt is allowed after the pause")
 	}
 	for i := range 3 * maxAddresses {
 		l.allow(parseAddr(t, fmt.Sprintf("10.0.%d.%d", i/250, i%250)), now)
@@ -194,7 +210,7 @@ func TestLoginAllowanceComesBackAndIsPerAddress(t *testing.T) {
 	}
 }
 
-func TestControlsAreOffUntilTurnedOn(t *testing.T) {
+func TestControlsAreOffByDefault(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*Options){
 		"off":           func(o *Options) { o.Controls = false },
@@ -213,7 +229,8 @@ func TestControlsAreOffUntilTurnedOn(t *testing.T) {
 				t.Errorf("%s: POST %s: %d", name, path, a.status)
 			}
 		}
-		if a := b.get("/"); a.status != http.StatusOK || strings.Contains(a.body, "/confirm") || strings.Contains(a.body, `href="/login"`) || !strings.Contains(a.body, "read-only") {
+		if a := b.get("/"); a.status != http.StatusOK || strings.Contains(a.body, "/confirm") ||
+			strings.Contains(a.body, `href="/login"`) || !strings.Contains(a.body, "read-only") {
 			t.Errorf("%s: the page shows controls:\n%s", name, a.body)
 		}
 		if s.count(refusedControls) != 5 || s.node.calls() != "" {
@@ -222,7 +239,7 @@ func TestControlsAreOffUntilTurnedOn(t *testing.T) {
 	}
 }
 
-// callers are those of one listener.
+// callers implements Callers for the tests.
 type callers struct {
 	write, keep bool
 
@@ -235,7 +252,7 @@ func (c *callers) MayWrite(conn net.Conn) bool { return c.write && isTCP(conn) }
 func (c *callers) Follow(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if isTCP(conn) { // and not what the server has wrapped around it
+	if isTCP(conn) { // not the server's wrapper
 		c.states = append(c.states, state)
 	}
 }
@@ -255,8 +272,8 @@ func isTCP(conn net.Conn) bool {
 	return ok
 }
 
-// A request whose connection was given to somebody else while it was awaited changes nothing.
-func TestCallerThatLostItsPlace(t *testing.T) {
+// A request whose connection was closed while the server waited for it changes nothing.
+func TestClosedCallerChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, keep := range []bool{true, false} {
 		known := &callers{write: true, keep: true}
@@ -268,21 +285,23 @@ func TestCallerThatLostItsPlace(t *testing.T) {
 		form := url.Values{"action": {actDisable}, "csrf": {csrf}}.Encode()
 		conn := dial(t, s, "127.0.0.1")
 		defer conn.Close()
-		fmt.Fprintf(conn, "POST /do HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", b.cookie, len(form), form)
+		fmt.Fprintf(conn, "POST /do HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nCookie: %s\r\n"+
+			"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
+			b.cookie, len(form), form)
 		if answer, err := io.ReadAll(conn); (len(answer) > 0) != keep || (s.node.calls() != "") != keep {
-			t.Errorf("keeps its place %v: answered %q, %v, and did %q", keep, answer, err, s.node.calls())
+			t.Errorf("connection kept %v: answered %q, %v, called %q", keep, answer, err, s.node.calls())
 		}
 		for _, want := range []http.ConnState{http.StateNew, http.StateActive, http.StateClosed} {
 			for until := time.Now().Add(10 * time.Second); !known.told(want); time.Sleep(time.Millisecond) { // after the client
 				if time.Now().After(until) {
-					t.Fatalf("the listener was not told of %v", want)
+					t.Fatalf("Follow was not called with %v", want)
 				}
 			}
 		}
 	}
 }
 
-func TestKnownCallersNeedNoToken(t *testing.T) {
+func TestIdentifiedCallersNeedNoToken(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newNode(1), func(o *Options) { o.Token, o.Callers = nil, &callers{write: true, keep: true} })
 	b := s.browser()
@@ -290,7 +309,8 @@ func TestKnownCallersNeedNoToken(t *testing.T) {
 		t.Errorf("no controls:\n%s", a.body)
 	}
 	csrf, _ := b.confirm(actDisable, "")
-	if a := b.post("/do", map[string]string{"action": actDisable, "csrf": csrf}); a.status != http.StatusSeeOther || s.node.calls() != "enabled false" {
+	if a := b.post("/do", map[string]string{"action": actDisable, "csrf": csrf}); a.status != http.StatusSeeOther ||
+		s.node.calls() != "enabled false" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }
@@ -314,7 +334,7 @@ func TestOversizeRequestsAreRefusedAndCounted(t *testing.T) {
 			t.Errorf("%s: %d, want %d", tt.name, tt.a.status, tt.want)
 		}
 	}
-	// What net/http refuses before a handler sees it.
+	// Requests that net/http refuses before it calls a handler.
 	for text, want := range map[string]string{
 		"GET / HTTP/1.1\r\nHost: localhost\r\nX-Big: " + big[:maxHeaderBytes+8<<10]: " 431 ",
 		"HELO vipd\r\n\r\n": " 400 ",

@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -16,7 +17,7 @@ const (
 	cookiePrefix = "vipd-"
 	sessionTime  = 12 * time.Hour
 	maxSessions  = 64
-	// maxFlashes results of a control wait to be shown, flashTime at the most.
+	// maxFlashes is how many results of a control are kept until they are shown, for at most flashTime.
 	maxFlashes = 64
 	flashTime  = time.Minute
 )
@@ -35,10 +36,10 @@ type flash struct {
 	expires time.Time
 }
 
-// sessions live in memory: a restart of vipd logs everybody out.
+// sessions holds the sessions in memory: a restart of vipd ends them all.
 type sessions struct {
-	// cookie is named anew by each daemon: browsers do not tell ports apart, and two nodes
-	// behind tunnels of one host would log each other out.
+	// cookie has a random name per daemon. Cookies do not depend on the TCP port, so two nodes
+	// behind tunnels of one host would otherwise overwrite each other's session.
 	cookie  string
 	mu      sync.Mutex
 	byID    map[string]session
@@ -49,7 +50,7 @@ func newSessions() *sessions {
 	return &sessions{cookie: cookiePrefix + rand.Text()[:8], byID: map[string]session{}, flashes: map[string]flash{}}
 }
 
-// of is the session of the request.
+// of returns the session of the request.
 func (s *sessions) of(r *http.Request) (session, bool) {
 	c, err := r.Cookie(s.cookie)
 	if err != nil {
@@ -61,7 +62,7 @@ func (s *sessions) of(r *http.Request) (session, bool) {
 	return found, ok && moment().Before(found.expires)
 }
 
-// begin makes a session and gives its cookie to the browser.
+// begin creates a session and sets its cookie in the answer.
 func (s *sessions) begin(w http.ResponseWriter, r *http.Request) session {
 	now := moment()
 	made := session{id: rand.Text(), csrf: rand.Text(), expires: now.Add(sessionTime)}
@@ -80,7 +81,7 @@ func (s *sessions) end(w http.ResponseWriter, r *http.Request, of session) {
 	http.SetCookie(w, s.newCookie(r, "", -1))
 }
 
-// newCookie is sent back by the pages of this host alone, and no script sees it.
+// newCookie returns a cookie that only pages of this host send back and that no script can read.
 func (s *sessions) newCookie(r *http.Request, value string, age int) *http.Cookie {
 	return &http.Cookie{
 		Name: s.cookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, SameSite: http.SameSiteStrictMode,
@@ -88,7 +89,7 @@ func (s *sessions) newCookie(r *http.Request, value string, age int) *http.Cooki
 	}
 }
 
-// makeRoom drops what has expired, and what expires first while there is no room.
+// makeRoom removes expired entries, and the entry that expires first if the map is full.
 func makeRoom[V any](m map[string]V, limit int, now time.Time, expires func(V) time.Time) {
 	oldest, at := "", time.Time{}
 	for id, v := range m {
@@ -106,7 +107,7 @@ func makeRoom[V any](m map[string]V, limit int, now time.Time, expires func(V) t
 	}
 }
 
-// leave keeps the result of a control for the page that follows.
+// leave keeps the result of a control for the page that the browser loads next.
 func (s *sessions) leave(f flash) (id string) {
 	now := moment()
 	f.expires = now.Add(flashTime)
@@ -128,21 +129,21 @@ func (s *sessions) flash(id string) *flash {
 	return &f
 }
 
-// sameSecret compares without telling by its time where the two differ, nor how long they are.
+// sameSecret compares in a time that depends neither on where the two differ nor on their length.
 func sameSecret(a, b string) bool {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
 const (
-	// loginBurst wrong tokens are taken at once from one address, then one each loginPause.
+	// loginBurst attempts are allowed at once per address, then one per loginPause.
 	loginBurst = 5
 	loginPause = 5 * time.Second
-	// maxAddresses are remembered; the others share one allowance.
+	// maxAddresses have an allowance of their own; all others share one.
 	maxAddresses = 1024
 )
 
-// limiter slows down who tries tokens.
+// limiter limits the rate of login attempts.
 type limiter struct {
 	mu   sync.Mutex
 	next map[netip.Addr]time.Time // when the allowance would be full again
@@ -150,7 +151,7 @@ type limiter struct {
 
 func newLimiter() *limiter { return &limiter{next: map[netip.Addr]time.Time{}} }
 
-// allow takes one try out of the allowance of an address.
+// allow takes one attempt from the allowance of an address.
 func (l *limiter) allow(from netip.Addr, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -173,4 +174,60 @@ func (l *limiter) allow(from netip.Addr, now time.Time) bool {
 	}
 	l.next[from] = at.Add(loginPause)
 	return true
+}
+
+func (s *Server) loginPage(w http.ResponseWriter, r *http.Request) {
+	s.askToken(w, r, http.StatusOK, "")
+}
+
+func (s *Server) askToken(w http.ResponseWriter, r *http.Request, status int, problem string) {
+	if !s.mayWrite(r) || len(s.opts.Token) == 0 {
+		s.refuse(w, refusedControls, http.StatusForbidden, "There is nothing to log in to: this page is read-only here. "+
+			"To enable its controls, set [http] controls = true and token_file.")
+		return
+	}
+	snap, done, ok := s.turnToRead(w, r)
+	if !ok {
+		return
+	}
+	defer done()
+	a := s.askOf(kindStatus, r)
+	d := s.base("login", snap, &a)
+	d.Title, d.Problem = "Log in – "+snap.status.Node, problem
+	s.page(w, r, status, "login", d)
+}
+
+// login checks the token and begins a session. Wrong tokens are counted and limited per address.
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	if !s.mayWrite(r) || len(s.opts.Token) == 0 {
+		s.refuse(w, refusedControls, http.StatusForbidden, readOnly)
+		return
+	}
+	if !s.parse(w, r) {
+		return
+	}
+	if !s.logins.allow(addrOf(r.RemoteAddr), moment()) {
+		w.Header().Set("Retry-After", strconv.Itoa(int(loginPause/time.Second)))
+		s.opts.Refused(refusedRate)
+		s.askToken(w, r, http.StatusTooManyRequests, "Too many attempts. Wait a few seconds.")
+		return
+	}
+	if !sameSecret(r.PostForm.Get("token"), string(s.opts.Token)) {
+		s.log.Warn("wrong token on the status page", "from", r.RemoteAddr)
+		s.opts.Refused(refusedToken)
+		s.askToken(w, r, http.StatusForbidden, "The token is wrong.")
+		return
+	}
+	s.log.Info("login on the status page", "from", r.RemoteAddr)
+	s.sessions.begin(w, r)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	who, ok := s.form(w, r)
+	if !ok {
+		return
+	}
+	s.sessions.end(w, r, who)
+	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

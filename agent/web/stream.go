@@ -13,57 +13,59 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
 const (
-	// beat is how often a live page is told that the daemon is there. It greys out after
-	// some seconds without (assets/style.css and live.js).
+	// beat is how often a live page gets a message even if nothing changed. The page greys out
+	// after some seconds without one (assets/style.css and live.js).
 	beat = time.Second
-	// streamTimeout is how long a browser may keep one message from being written.
+	// streamTimeout is how long writing one message may take.
 	streamTimeout = 10 * time.Second
 )
 
-// message is one server-sent event. What is absent did not change.
+// message is one server-sent event. Absent fields have not changed.
 type message struct {
-	// Now is the server's clock, At the moment that the page shows, in ms since 1970.
+	// Now is the server's clock, At the moment of the data shown, in ms since 1970.
 	Now int64 `json:"now"`
 	At  int64 `json:"at"`
-	// Set has the new HTML of regions and rows by their id.
+	// Set is the new HTML of regions and rows by id.
 	Set map[string]string `json:"set,omitempty"`
-	// Rows are the ids of the table's rows in their order, when that changed.
+	// Rows are the ids of the table's rows in order, if that changed.
 	Rows []string `json:"rows,omitempty"`
-	// Heard is when another node was heard, by the id of the row.
+	// Heard is when another node was heard, by id of the row.
 	Heard map[string]int64 `json:"heard,omitempty"`
 	Title string           `json:"title,omitempty"`
-	// Say is for screen readers: what happened since the last message.
+	// Say is for screen readers: the transitions since the last message.
 	Say []string `json:"say,omitempty"`
-	// Build is that of the page's files, in the first message: another one means to load the
-	// page anew.
+	// Build is the version of the page's files, in the first message: a page with another one
+	// reloads.
 	Build string `json:"build,omitempty"`
-	// Dead says why the election does not run.
+	// Dead is the reason why the election does not run.
 	Dead string `json:"dead,omitempty"`
 }
 
-// live is what one browser has been sent.
+// live is the state of one live page in a browser.
 type live struct {
 	s     *Server
 	ask   ask
-	sent  map[string]string // regions by their id
+	sent  map[string]string // regions by id
 	rows  map[string]*row
 	order []string
 	title string
-	last  time.Time // of the newest transition it was told
+	last  time.Time // time of the newest transition that was sent
 	begun bool
 }
 
-// events keeps one page up to date until the browser goes, reads too slowly, or the server stops.
+// events keeps one page up to date until the browser leaves, reads too slowly, or the server stops.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	select {
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
 	default:
 		w.Header().Set("Retry-After", "10")
-		s.refuse(w, refusedStreams, http.StatusServiceUnavailable, "Too many live pages. This one can still be reloaded.")
+		s.refuse(w, refusedStreams, http.StatusServiceUnavailable,
+			"Too many live pages. This page can still be reloaded.")
 		return
 	}
 	kind := r.URL.Query().Get("view")
@@ -79,10 +81,10 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	// The request was read; its deadline would end the stream.
 	if err := out.SetReadDeadline(time.Time{}); err != nil {
-		s.log.Debug("no deadlines on this connection", "err", err)
+		s.log.Debug("cannot set deadlines on the connection", "err", err)
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // or nginx would hold the events back
+	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx buffers the events
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	for {
@@ -90,7 +92,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				s.opts.Refused(refusedSlow)
 			}
-			s.log.Debug("live page went away", "err", err)
+			s.log.Debug("live page closed", "err", err)
 			return
 		}
 		select {
@@ -104,10 +106,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// write sends what changed, or that nothing did.
+// write sends the changes since the last message, if any.
 func (l *live) write(ctx context.Context, w http.ResponseWriter, out *http.ResponseController) error {
-	m := l.message(ctx)
-	body, err := json.Marshal(m)
+	body, err := l.body(ctx)
 	if err != nil {
 		return err
 	}
@@ -120,10 +121,20 @@ func (l *live) write(ctx context.Context, w http.ResponseWriter, out *http.Respo
 	return out.Flush()
 }
 
+// body renders the next message in a turn of the connection's thread.
+func (l *live) body(ctx context.Context) ([]byte, error) {
+	thread := ordinary.Of(ctx)
+	if err := thread.Turn(ctx, streamTimeout); err != nil {
+		return nil, err
+	}
+	defer thread.Done()
+	return json.Marshal(l.message(ctx))
+}
+
 func (l *live) message(ctx context.Context) message {
 	m := message{Now: moment().UnixMilli()}
 	snap := l.s.hub.snap.Load()
-	if snap == nil { // it has just begun
+	if snap == nil { // the server has just started
 		return m
 	}
 	m.At = snap.at.UnixMilli()
@@ -150,7 +161,7 @@ func (l *live) message(ctx context.Context) message {
 	return m
 }
 
-// table notes the rows that are new or other than before.
+// table adds the rows that are new or have changed.
 func (l *live) table(m *message, rows []*row) {
 	order := make([]string, len(rows))
 	now := make(map[string]*row, len(rows))
@@ -176,7 +187,7 @@ func (l *live) table(m *message, rows []*row) {
 	l.rows, l.order = now, order
 }
 
-// say is what happened since the page was last told, oldest first.
+// say returns the transitions since the last message, oldest first.
 func (l *live) say(history []api.Transition) []string {
 	var out []string
 	for _, t := range slices.Backward(history) {

@@ -66,7 +66,7 @@ func (s *stream) until(what string, ok func(message) bool) message {
 	return message{}
 }
 
-func TestStreamTellsChangesAndNothingElse(t *testing.T) {
+func TestStreamSendsOnlyChanges(t *testing.T) {
 	t.Parallel()
 	n := newNode(3)
 	s := serve(t, n, nil)
@@ -95,9 +95,11 @@ func TestStreamTellsChangesAndNothingElse(t *testing.T) {
 	id := "r:eth0@2:10.0.1.1/24"
 	m := st.until("the row", func(m message) bool { return m.Set[id] != "" })
 	if took := time.Since(began); took > 700*time.Millisecond {
-		t.Errorf("the page was told only after %v", took)
+		t.Errorf("the page was updated only after %v", took)
 	}
-	if !strings.Contains(m.Set[id], "BACKUP") || m.Rows != nil || len(m.Say) != 1 || m.Say[0] != "eth0@2 is now BACKUP: more frequent advertisement received." || m.Set["transitions"] == "" {
+	if !strings.Contains(m.Set[id], "BACKUP") || m.Rows != nil || len(m.Say) != 1 ||
+		m.Say[0] != "eth0@2 is now BACKUP: more frequent advertisement received." ||
+		m.Set["transitions"] == "" {
 		t.Errorf("%+v", m)
 	}
 	n.change(func(stat *api.Status) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package web serves the status page, the widget and the view of several nodes, live by
-// server-sent events, and takes the operator's verbs from the page where the config allows it.
+// Package web serves the status page, the widget and the comparison of several nodes, live
+// through server-sent events, and the operator's controls where the config allows them.
 //
-// Every fragment of HTML is made here, once for all who look; the script in the browser only
-// puts changed fragments in place. Without the script the same pages refresh as a whole.
+// The server renders every HTML fragment once for all viewers; the script in the browser only
+// replaces changed fragments. Without the script the same pages reload as a whole.
 package web
 
 import (
@@ -17,10 +17,11 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
-// Backend is what the page asks of the agent: the methods of the control API of the same
-// names, so that one implementation serves both.
+// Backend is the part of the agent that the page uses. Its methods are those of the control API
+// with the same names, so that one implementation serves both.
 type Backend interface {
 	Status(ctx context.Context) (api.Status, error)
 	History(ctx context.Context, group string, n int) (api.History, error)
@@ -37,45 +38,48 @@ type Backend interface {
 	ResetDemotions(ctx context.Context) (api.DemotionChange, error)
 }
 
-// Options of [New]. The zero value is a page to read, for requests to localhost.
+// Options of [New]. The zero value serves a read-only page to requests for localhost.
 type Options struct {
 	// Controls lets the page change the node.
 	Controls bool
-	// Token is what a browser must present before its first change; empty asks for none,
-	// which only a listener that knows its callers may do.
+	// Token must be presented by a browser before its first change. Empty asks for none, which
+	// is for a listener that identifies its callers.
 	Token []byte
-	// Callers knows who connects; nil for a listener that does not.
+	// Callers identifies the owner of a connection; nil if the listener cannot.
 	Callers Callers
-	// Hosts are the names that a request may be addressed to, besides localhost and the
-	// address it came in by.
+	// Hosts are the host names that are accepted in addition to localhost and the address that
+	// the request came in on.
 	Hosts []string
 	// WidgetOrigins may frame the widget.
 	WidgetOrigins []string
-	// Nodes are the base URLs of other nodes' pages, without a slash at the end.
+	// Nodes are the base URLs of other nodes' pages, without a trailing slash.
 	Nodes []string
 	// Metrics serves /metrics; nil leaves it out.
 	Metrics http.Handler
-	// Alive returns an error while the election does not run. Nil is always alive.
+	// Alive returns an error while the election does not run. Nil means always alive.
 	Alive func(ctx context.Context) error
-	// Refused counts a refused request by one of [RefusedReasons], Pressed a control by
-	// one of [Actions] and how it ended: ok, failed. Both may be nil.
+	// Refused counts a refused request by one of [RefusedReasons]; Pressed counts a control by
+	// one of [Actions] and its outcome, ok or failed. Both may be nil.
 	Refused func(reason string)
 	Pressed func(action, outcome string)
-	Log     *slog.Logger
+	// Gate limits the processor time of the page and gives its threads ordinary priority. Nil
+	// does neither.
+	Gate *ordinary.Gate
+	Log  *slog.Logger
 }
 
-// Callers is a listener that knows whose connection is whose, as a unix socket does.
+// Callers is a listener that identifies the owner of a connection, as a unix socket does.
 type Callers interface {
-	// MayWrite says whether the connection's owner may change the node. Who may not reads.
+	// MayWrite reports whether the connection's owner may change the node rather than only read.
 	MayWrite(c net.Conn) bool
-	// Follow is told when the server begins and ceases to wait for a request.
+	// Follow is called when the server starts and stops waiting for a request.
 	Follow(c net.Conn, state http.ConnState)
-	// Await is called before the body of a request is read, and its result afterwards:
-	// false means that the connection was ended, and the request must do nothing.
+	// Await is called before the body of a request is read, and its result afterwards: false
+	// means that the connection was closed and that the request must have no effect.
 	Await(c net.Conn) (arrived func() bool)
 }
 
-// Limits of the listener. The election shares the machine with whoever opens connections here.
+// Limits of the listener, which protect the election from its clients.
 const (
 	headerTimeout  = 5 * time.Second
 	bodyTimeout    = 10 * time.Second
@@ -84,14 +88,14 @@ const (
 	maxHeaderBytes = 16 << 10
 	maxBodyBytes   = 4 << 10
 	maxURLBytes    = 2 << 10
-	// maxStreams is how many pages are live at once; others refresh as a whole.
+	// maxStreams is how many pages are live at once; others reload as a whole.
 	maxStreams = 64
-	// maxPages are made at once, and pageWait is how long one more waits for its turn.
+	// maxPages are rendered at once; another request waits for its turn for at most pageWait.
 	maxPages = 2
 	pageWait = 3 * time.Second
 )
 
-// Server is the page. Make it with [New].
+// Server serves the page. Create it with [New].
 type Server struct {
 	opts     Options
 	backend  Backend
@@ -103,12 +107,12 @@ type Server struct {
 	assets   *assets
 	pages    *pages
 	cross    *http.CrossOriginProtection
-	turns    chan struct{} // a place for each page that is made
-	streams  chan struct{} // a place for each live page
+	turns    chan struct{} // one entry per page that is being rendered
+	streams  chan struct{} // one entry per live page
 	stopping chan struct{}
 }
 
-// New makes a server that does nothing yet.
+// New returns a server; [Server.Run] starts it.
 func New(b Backend, opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -124,21 +128,30 @@ func New(b Backend, opts Options) *Server {
 	}
 	a := loadAssets()
 	return &Server{
-		opts: opts, backend: b, log: opts.Log,
-		hub: newHub(b, opts.Alive, opts.Log), nodes: newNodes(opts.Nodes), sessions: newSessions(), logins: newLimiter(),
-		assets: a, pages: parsePages(a), cross: http.NewCrossOriginProtection(),
-		turns: make(chan struct{}, maxPages), streams: make(chan struct{}, maxStreams), stopping: make(chan struct{}),
+		opts:     opts,
+		backend:  b,
+		log:      opts.Log,
+		hub:      newHub(b, opts.Alive, opts.Gate.NewThread(), opts.Log),
+		nodes:    newNodes(opts.Nodes),
+		sessions: newSessions(),
+		logins:   newLimiter(),
+		assets:   a,
+		pages:    parsePages(a),
+		cross:    http.NewCrossOriginProtection(),
+		turns:    make(chan struct{}, maxPages),
+		streams:  make(chan struct{}, maxStreams),
+		stopping: make(chan struct{}),
 	}
 }
 
-// Run serves on l until ctx ends, and closes l. The page remembers counters from its start.
+// Run serves on l until ctx ends, and closes l. The charts start with this call.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
-		Handler: s.Handler(), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout,
+		Handler: s.inTurn(s.Handler()), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return withConn(ctx, c)
+			return ordinary.With(withConn(ctx, c), s.opts.Gate.NewThread())
 		},
 	}
 	if s.opts.Callers != nil {
@@ -152,10 +165,10 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		<-around.Done()
 		close(s.stopping)
 		if err := srv.Close(); err != nil {
-			s.log.Debug("close http listener", "err", err)
+			s.log.Debug("cannot close the HTTP listener", "err", err)
 		}
 	})
-	err := srv.Serve(newLimitListener(l, s.opts.Refused))
+	err := srv.Serve(newLimitListener(l, s.opts.Gate, s.opts.Refused))
 	end()
 	tasks.Wait()
 	s.nodes.wait()
@@ -165,7 +178,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return err
 }
 
-// Handler serves everything, without a listener and its limits.
+// Handler returns the handler of all pages, without the listener and its limits.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	if s.opts.Metrics != nil {
@@ -190,10 +203,33 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
+// inTurn serves each request on an ordinary thread, within the share of the gate.
+func (s *Server) inTurn(next http.Handler) http.Handler {
+	control := outside(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page := next
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			page = control // it may wait for other nodes for seconds
+		}
+		ordinary.Serve(w, r, pageWait, page, func(w http.ResponseWriter, err error) {
+			s.log.Debug("HTTP request refused", "err", err)
+			s.busy(w)
+		})
+	})
+}
+
+// outside runs a handler after its turn has ended, so that its waiting does not delay other requests.
+func outside(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ordinary.Of(r.Context()).Done()
+		next.ServeHTTP(w, r)
+	})
+}
+
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		s.refuse(w, refusedMethod, http.StatusMethodNotAllowed, r.Method+" is not for this page.")
+		s.refuse(w, refusedMethod, http.StatusMethodNotAllowed, "This page does not accept "+r.Method+".")
 		return
 	}
-	s.plain(w, http.StatusNotFound, "There is no such page. / is the status page.")
+	s.plain(w, http.StatusNotFound, "There is no such page. The status page is at /.")
 }

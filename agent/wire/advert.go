@@ -5,16 +5,17 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 )
 
 // Sizes and constants of a CARP advertisement (FreeBSD sys/netinet/ip_carp.h).
 const (
-	// AdvertSize is the length of a CARP advertisement in bytes; it has no trailer.
+	// AdvertSize is the length of a CARP advertisement in bytes.
 	AdvertSize = 36
-	// AuthLen is what a sender puts into Advert.AuthLen: counter and digest in 32-bit
-	// words. No receiver checks it.
+	// AuthLen is the value of Advert.AuthLen: the length of counter and digest in 32-bit words. No
+	// receiver checks it.
 	AuthLen = 7
-	// GoodbyeValue in both AdvBase and AdvSkew is the bow-out of OpenBSD and NetBSD.
+	// GoodbyeValue in both AdvBase and AdvSkew is the goodbye of OpenBSD and NetBSD.
 	GoodbyeValue = 255
 )
 
@@ -23,7 +24,7 @@ const (
 	carpType     = 1
 	carpFirst    = carpVersion<<4 | carpType
 	protocolCARP = 112 // shared with VRRP
-	minCARP      = 8   // below this not even the version is looked at, as FreeBSD
+	minCARP      = 8   // FreeBSD does not check the version of a shorter packet
 )
 
 // Advert is the payload of a CARP advertisement.
@@ -32,17 +33,15 @@ type Advert struct {
 	AdvSkew uint8 // 1/256 s
 	Demote  uint8 // OpenBSD's demotion count; FreeBSD, NetBSD and ucarp send 0 and ignore it
 	AdvBase uint8 // seconds
-	AuthLen uint8 // the constant AuthLen from every known sender
+	AuthLen uint8 // always the constant AuthLen from known senders
 	Counter uint64
 	Digest  [20]byte
 }
 
-// ParseAdvert reads the payload of an IP packet of protocol 112. The type nibble,
-// AuthLen and bytes after the 36th are not looked at, as no BSD does. The digest is
-// not verified here: see Key.Digest.
+// ParseAdvert parses the payload of an IP packet of protocol 112. Like the BSDs it ignores the type nibble,
+// AuthLen and bytes after the 36th. It does not verify the digest, see Key.Digest.
 //
-// Errors: ErrShort, ErrVersion, ErrChecksum, in the order in which the data plane
-// counts them.
+// Errors: ErrShort, ErrVersion, ErrChecksum, checked in the data plane's order.
 func ParseAdvert(b []byte) (Advert, error) {
 	if len(b) < minCARP {
 		return Advert{}, fmt.Errorf("parse carp advert of %d bytes: %w", len(b), ErrShort)
@@ -65,8 +64,8 @@ func ParseAdvert(b []byte) (Advert, error) {
 	return a, nil
 }
 
-// AppendBinary appends the 36 bytes of a to b and fills in the checksum. It never fails;
-// the error is there for encoding.BinaryAppender.
+// AppendBinary appends the 36 bytes of a to b with the checksum. The error is always nil, as
+// encoding.BinaryAppender requires one.
 func (a Advert) AppendBinary(b []byte) ([]byte, error) {
 	start := len(b)
 	b = append(b, carpFirst, a.VHID, a.AdvSkew, a.AuthLen, a.Demote, a.AdvBase, 0, 0)
@@ -74,4 +73,45 @@ func (a Advert) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, a.Digest[:]...)
 	binary.BigEndian.PutUint16(b[start+6:], Checksum(b[start:]))
 	return b, nil
+}
+
+// AdvertFrame is a whole Ethernet frame with a CARP advertisement over IPv4 or IPv6.
+type AdvertFrame struct {
+	SrcMAC, DstMAC [6]byte
+	Src, Dst       netip.Addr // of one family
+	DSCP           uint8      // 0..63; the ECN bits are sent as 0 and ignored
+	TTL            uint8      // IPv6: the hop limit
+	ID             uint16     // IPv4 only
+	Advert         Advert
+}
+
+// AppendBinary appends the frame to b: 70 bytes over IPv4 (DF set, no options), 90 over IPv6 (flow label 0).
+// Errors: ErrFamily, ErrRange.
+func (f AdvertFrame) AppendBinary(b []byte) ([]byte, error) {
+	e := envelope{
+		srcMAC: f.SrcMAC, dstMAC: f.DstMAC, src: f.Src, dst: f.Dst,
+		dscp: f.DSCP, ttl: f.TTL, id: f.ID,
+	}
+	b, err := e.append(b, AdvertSize)
+	if err != nil {
+		return b, err
+	}
+	return f.Advert.AppendBinary(b)
+}
+
+// ParseAdvertFrame parses an untagged frame. IPv4 options and Ethernet padding are accepted, fragments are
+// not. The caller checks TTL, destination and digest, which depend on the group.
+func ParseAdvertFrame(b []byte) (AdvertFrame, error) {
+	e, payload, err := parseEnvelope(b)
+	if err != nil {
+		return AdvertFrame{}, err
+	}
+	a, err := ParseAdvert(payload)
+	if err != nil {
+		return AdvertFrame{}, err
+	}
+	return AdvertFrame{
+		SrcMAC: e.srcMAC, DstMAC: e.dstMAC, Src: e.src, Dst: e.dst,
+		DSCP: e.dscp, TTL: e.ttl, ID: e.id, Advert: a,
+	}, nil
 }

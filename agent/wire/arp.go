@@ -33,16 +33,16 @@ type ARP struct {
 	TargetIP  netip.Addr
 }
 
-// Gratuitous reports whether a speaks of its sender's own address.
+// Gratuitous reports whether sender and target address are the same.
 func (a ARP) Gratuitous() bool { return a.SenderIP == a.TargetIP }
 
-// ARPFrame is an ARP message with the Ethernet addresses it travels between.
+// ARPFrame is an ARP message with the Ethernet addresses of its frame.
 type ARPFrame struct {
 	SrcMAC, DstMAC [6]byte
 	ARP
 }
 
-// AppendARP appends an Ethernet frame with a. Error: ErrFamily when an address is not IPv4.
+// AppendARP appends an Ethernet frame with a. Error: ErrFamily if an address is not IPv4.
 func AppendARP(b []byte, a ARP, srcMAC, dstMAC [6]byte) ([]byte, error) {
 	senderIP, targetIP := a.SenderIP.Unmap(), a.TargetIP.Unmap()
 	if !senderIP.Is4() || !targetIP.Is4() {
@@ -59,8 +59,8 @@ func AppendARP(b []byte, a ARP, srcMAC, dstMAC [6]byte) ([]byte, error) {
 	return append(b, targetIP.AsSlice()...), nil
 }
 
-// ParseARP reads an untagged frame; padding is accepted. Errors: ErrShort, ErrProtocol
-// (another EtherType, or not IPv4 over Ethernet).
+// ParseARP parses an untagged frame, with or without padding. Errors: ErrShort, ErrProtocol (another
+// EtherType, or not IPv4 over Ethernet).
 func ParseARP(frame []byte) (ARPFrame, error) {
 	if len(frame) < ARPFrameSize {
 		return ARPFrame{}, fmt.Errorf("parse arp frame of %d bytes: %w", len(frame), ErrShort)
@@ -86,10 +86,9 @@ func ParseARP(frame []byte) (ARPFrame, error) {
 	}, nil
 }
 
-// GratuitousARP is the frame that announces an IPv4 VIP: a broadcast request with the
-// virtual MAC as sender and, other than FreeBSD's, as Ethernet source too, so that
-// switches learn its port at once. The target MAC is zero. It is nil for an address
-// that is not IPv4: those are announced by ND.
+// GratuitousARP returns the frame that announces an IPv4 VIP, or nil if the VIP is not IPv4: a broadcast
+// request with the virtual MAC as sender and, unlike FreeBSD's, also as Ethernet source, so that switches
+// learn its port at once. The target MAC is zero.
 func GratuitousARP(vhid uint8, vip netip.Addr) []byte {
 	mac := VirtualMAC(vhid)
 	a := ARP{Op: ARPRequest, SenderMAC: mac, SenderIP: vip, TargetIP: vip}

@@ -10,35 +10,34 @@ import (
 	"slices"
 )
 
-// MaxKey is the longest passphrase in bytes: BSD copies it with its NUL into 20 bytes.
+// MaxKey is the longest passphrase in bytes: the BSDs copy it with a NUL into 20 bytes.
 const MaxKey = 19
 
-// Key is the shared secret of a group. The zero Key is the empty passphrase, which
-// computes and verifies digests like any other. Its value is never printed.
+// Key is the shared secret of a group. The zero Key is the empty passphrase, which works like any other.
+// Its value is never printed.
 type Key struct {
 	pass [MaxKey + 1]byte // zero padded: trailing zeros do not change an HMAC key
 }
 
-// NewKey makes a Key of 0 to 19 passphrase bytes, taken as they are (not hashed).
+// NewKey returns a Key of 0 to 19 passphrase bytes, which are used unhashed.
 func NewKey(pass []byte) (Key, error) {
 	if len(pass) > MaxKey {
-		return Key{}, fmt.Errorf("make key of %d bytes: %w; shorten it on every node", len(pass), ErrKeyTooLong)
+		return Key{}, fmt.Errorf("passphrase of %d bytes: %w; shorten it on every node", len(pass), ErrKeyTooLong)
 	}
 	var k Key
 	copy(k.pass[:], pass)
 	return k, nil
 }
 
-// Format prints a placeholder for every verb, so that no log or error can leak the key.
+// Format prints a placeholder for every verb, so that logs and errors never contain the key.
 func (k Key) Format(s fmt.State, _ rune) {
 	_, _ = s.Write([]byte("[redacted]")) // fmt.State has nowhere to report an error to
 }
 
-// DigestPrefix is the constant part of the authenticated message: version 2 and type 1
-// as two bytes, lladdr if it is not nil (an OpenBSD peer whose lladdr was set by hand),
-// the vhid, then every address once, IPv4 before IPv6, each ascending. Unspecified and
-// all-ones addresses are left out, zones are ignored (FreeBSD carp_hmac_prepare,
-// OpenBSD carp_hmac_prepare_ctx).
+// DigestPrefix returns the constant part of the authenticated message: version 2 and type 1 as two bytes,
+// lladdr unless it is nil (an OpenBSD peer with a configured lladdr), the VHID, and every address once,
+// IPv4 before IPv6, each in ascending order. Unspecified and all-ones addresses are omitted, zones are
+// ignored (FreeBSD carp_hmac_prepare, OpenBSD carp_hmac_prepare_ctx).
 func DigestPrefix(vhid uint8, addrs []netip.Addr, lladdr *[6]byte) []byte {
 	sorted := make([]netip.Addr, 0, len(addrs))
 	for _, a := range addrs {
@@ -73,9 +72,8 @@ func hashed(a netip.Addr) bool {
 	return false
 }
 
-// Digest is HMAC-SHA1(key, prefix followed by the 8 counter bytes), see DigestPrefix.
-// AdvBase, AdvSkew and Demote are not covered: whoever replays a counter and its digest
-// can state any priority.
+// Digest returns HMAC-SHA1(key, prefix followed by the 8 counter bytes), see DigestPrefix. It does not cover
+// AdvBase, AdvSkew and Demote: a replayed counter and digest can carry any priority.
 func (k Key) Digest(prefix []byte, counter uint64) [20]byte {
 	var inner [192]byte // no allocation up to 30 IPv4 addresses
 	msg := k.appendPad(inner[:0], 0x36)

@@ -9,8 +9,7 @@ import (
 	"vipd/agent/wire"
 )
 
-// What a parser accepts, the builder writes and the parser reads back; what it refuses
-// gives no value.
+// What a parser accepts, the builder encodes and the parser decodes again. What it refuses returns no value.
 
 func FuzzParseAdvert(f *testing.F) {
 	for n := range wire.AdvertSize + 1 {
@@ -101,7 +100,8 @@ func FuzzParseVRRP(f *testing.F) {
 			t.Fatalf("build %+v: %v", v, err)
 		}
 		again, err := wire.ParseVRRP(src, dst, built)
-		if err != nil || again.VRID != v.VRID || again.Priority != v.Priority || again.Interval != v.Interval || len(again.Addrs) != len(v.Addrs) {
+		if err != nil || again.VRID != v.VRID || again.Priority != v.Priority || again.Interval != v.Interval ||
+			len(again.Addrs) != len(v.Addrs) {
 			t.Fatalf("round trip: %v\nwant %+v\ngot  %+v", err, v, again)
 		}
 	})

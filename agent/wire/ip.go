@@ -24,7 +24,7 @@ const (
 	ipv6VersionWord = 6 << 28
 )
 
-// envelope is what surrounds a payload of protocol 112.
+// envelope holds the Ethernet and IP header of a payload of protocol 112.
 type envelope struct {
 	srcMAC, dstMAC [6]byte
 	src, dst       netip.Addr
@@ -38,8 +38,8 @@ func appendEther(b []byte, dst, src [6]byte, etherType uint16) []byte {
 	return binary.BigEndian.AppendUint16(b, etherType)
 }
 
-// append adds an Ethernet and an IP header for a payload of the given size. IPv4 has no
-// options and DF set; IPv6 has no extension headers and flow label 0.
+// append appends an Ethernet and an IP header for a payload of the given size. IPv4 has DF set and no
+// options; IPv6 has flow label 0 and no extension headers.
 func (e envelope) append(b []byte, payload int) ([]byte, error) {
 	src, dst := e.src.Unmap(), e.dst.Unmap()
 	switch {
@@ -79,8 +79,7 @@ func (e envelope) appendIPv6(b []byte, src, dst [16]byte, payload int) []byte {
 	return append(b, dst[:]...)
 }
 
-// parseEnvelope splits an untagged frame into its envelope and the IP payload. Bytes
-// after the IP length (Ethernet padding) are cut off.
+// parseEnvelope returns the headers and the IP payload of an untagged frame, without Ethernet padding.
 func parseEnvelope(b []byte) (envelope, []byte, error) {
 	if len(b) < etherSize {
 		return envelope{}, nil, fmt.Errorf("parse ethernet frame of %d bytes: %w", len(b), ErrShort)
@@ -107,7 +106,8 @@ func (e envelope) parseIPv4(b []byte) (envelope, []byte, error) {
 	}
 	header, total := int(b[0]&0xf)*4, int(binary.BigEndian.Uint16(b[2:]))
 	if header < ipv4Size || total < header || total > len(b) {
-		return envelope{}, nil, fmt.Errorf("parse ipv4 packet of %d bytes, header %d, total %d: %w", len(b), header, total, ErrLength)
+		return envelope{}, nil, fmt.Errorf("parse ipv4 packet of %d bytes, header %d, total %d: %w",
+			len(b), header, total, ErrLength)
 	}
 	if Checksum(b[:header]) != 0 {
 		return envelope{}, nil, fmt.Errorf("parse ipv4 header: %w", ErrChecksum)
@@ -142,4 +142,28 @@ func (e envelope) parseIPv6(b []byte) (envelope, []byte, error) {
 	e.src = netip.AddrFrom16([16]byte(b[8:24]))
 	e.dst = netip.AddrFrom16([16]byte(b[24:40]))
 	return e, b[ipv6Size : ipv6Size+payload], nil
+}
+
+// Checksum returns the Internet checksum (RFC 1071) of b: the value for a checksum field that is zero in b,
+// or zero if b contains a correct one. An odd last byte is padded with a zero.
+func Checksum(b []byte) uint16 {
+	return ^fold(sum(0, b))
+}
+
+func sum(s uint64, b []byte) uint64 {
+	for len(b) >= 2 {
+		s += uint64(binary.BigEndian.Uint16(b))
+		b = b[2:]
+	}
+	if len(b) == 1 {
+		s += uint64(b[0]) << 8
+	}
+	return s
+}
+
+func fold(s uint64) uint16 {
+	for s > 0xffff {
+		s = s>>16 + s&0xffff
+	}
+	return uint16(s)
 }

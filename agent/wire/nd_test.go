@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The frame was read back by tcpdump without a complaint about its checksum.
+// tcpdump accepts the frame and its checksum.
 func TestUnsolicitedNA(t *testing.T) {
 	const want = "333300000001" + "00005e000101" + "86dd" +
 		"60000000" + "0020" + "3a" + "ff" +

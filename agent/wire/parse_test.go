@@ -16,11 +16,15 @@ import (
 )
 
 const (
-	capturedV4 = "01005e00001200005e0000010800451000381c454000ff70bcebc0000202e00000122101000700014c56ed3f8fdcebbe468bec12d3469a77808d54dcefa57f1199c68963221d"
-	capturedV6 = "33330000001200005e00010186dd6e000000002470fffe800000000000000000000000000002ff02000000000000000000000000001221010007000171770123456789abcdefb335c1d7f0646c1503cc05f9d461e7a11c5e1bab"
+	capturedV4 = "01005e00001200005e0000010800451000381c454000ff70bcebc0000202e000" +
+		"00122101000700014c56ed3f8fdcebbe468bec12d3469a77808d54dcefa57f11" +
+		"99c68963221d"
+	capturedV6 = "33330000001200005e00010186dd6e000000002470fffe800000000000000000" +
+		"000000000002ff02000000000000000000000000001221010007000171770123" +
+		"456789abcdefb335c1d7f0646c1503cc05f9d461e7a11c5e1bab"
 )
 
-// Every truncation of a header has its error, and none gives a value.
+// Every truncation of a header has its error and returns no value.
 func TestAdvertTruncations(t *testing.T) {
 	t.Parallel()
 	whole := unhex(t, capturedV4)[34:]
@@ -70,7 +74,7 @@ func TestAdvertChecks(t *testing.T) {
 	}
 }
 
-// resum makes the checksum of a CARP header right again.
+// resum corrects the checksum of a CARP header.
 func resum(b []byte) []byte {
 	b[6], b[7] = 0, 0
 	binary.BigEndian.PutUint16(b[6:], wire.Checksum(b[:wire.AdvertSize]))
@@ -165,8 +169,8 @@ func TestFrameChecks(t *testing.T) {
 	}
 }
 
-// A builder that refuses gives the buffer back as it was.
-func TestBuildersRefuse(t *testing.T) {
+// A builder that fails returns the buffer unchanged.
+func TestFailingBuildersKeepTheBuffer(t *testing.T) {
 	t.Parallel()
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	many := make([]netip.Addr, 256)
@@ -179,8 +183,16 @@ func TestBuildersRefuse(t *testing.T) {
 		want  error
 	}{
 		{"no addresses", func(b []byte) ([]byte, error) { return wire.AdvertFrame{}.AppendBinary(b) }, wire.ErrFamily},
-		{"mixed", func(b []byte) ([]byte, error) { return wire.AdvertFrame{Src: v4, Dst: v6}.AppendBinary(b) }, wire.ErrFamily},
-		{"no destination", func(b []byte) ([]byte, error) { return wire.AdvertFrame{Src: v4}.AppendBinary(b) }, wire.ErrFamily},
+		{
+			"mixed",
+			func(b []byte) ([]byte, error) { return wire.AdvertFrame{Src: v4, Dst: v6}.AppendBinary(b) },
+			wire.ErrFamily,
+		},
+		{
+			"no destination",
+			func(b []byte) ([]byte, error) { return wire.AdvertFrame{Src: v4}.AppendBinary(b) },
+			wire.ErrFamily,
+		},
 		{"dscp 64", func(b []byte) ([]byte, error) {
 			return wire.AdvertFrame{Src: v4, Dst: v4, DSCP: 64}.AppendBinary(b)
 		}, wire.ErrRange},
@@ -190,9 +202,21 @@ func TestBuildersRefuse(t *testing.T) {
 		{"arp without target", func(b []byte) ([]byte, error) {
 			return wire.AppendARP(b, wire.ARP{SenderIP: v4}, [6]byte{}, [6]byte{})
 		}, wire.ErrFamily},
-		{"vrrp interval", func(b []byte) ([]byte, error) { return wire.VRRP{Interval: 4096}.AppendFrame(b, v4) }, wire.ErrRange},
-		{"vrrp 256 addresses", func(b []byte) ([]byte, error) { return wire.VRRP{Addrs: many}.AppendPayload(b, v4, v4) }, wire.ErrRange},
-		{"vrrp family", func(b []byte) ([]byte, error) { return wire.VRRP{Addrs: many[:1]}.AppendFrame(b, v6) }, wire.ErrFamily},
+		{
+			"vrrp interval",
+			func(b []byte) ([]byte, error) { return wire.VRRP{Interval: 4096}.AppendFrame(b, v4) },
+			wire.ErrRange,
+		},
+		{
+			"vrrp 256 addresses",
+			func(b []byte) ([]byte, error) { return wire.VRRP{Addrs: many}.AppendPayload(b, v4, v4) },
+			wire.ErrRange,
+		},
+		{
+			"vrrp family",
+			func(b []byte) ([]byte, error) { return wire.VRRP{Addrs: many[:1]}.AppendFrame(b, v6) },
+			wire.ErrFamily,
+		},
 		{"vrrp without addresses at all", func(b []byte) ([]byte, error) {
 			return wire.VRRP{}.AppendPayload(b, netip.Addr{}, netip.Addr{})
 		}, wire.ErrFamily},
@@ -238,7 +262,11 @@ func TestDigestPrefix(t *testing.T) {
 		{"none", nil, "020109"},
 		{"above 127.255.255.255 sorts unsigned", addrs("200.0.0.1", "10.0.0.1"), "0201090a000001c8000001"},
 		{"duplicates once", addrs("10.0.0.1", "::ffff:10.0.0.1", "10.0.0.1"), "0201090a000001"},
-		{"never hashed", append(addrs("0.0.0.0", "255.255.255.255", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), netip.Addr{}), "020109"},
+		{
+			"never hashed",
+			append(addrs("0.0.0.0", "255.255.255.255", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"), netip.Addr{}),
+			"020109",
+		},
 		{"ipv4 before ipv6", addrs("1::", "10.0.0.1"), "0201090a000001" + "00010000000000000000000000000000"},
 		{"zones do not count", addrs("fe80::1%eth0", "fe80::1"), "020109" + "fe800000000000000000000000000001"},
 	} {
@@ -312,7 +340,16 @@ func TestChecksum(t *testing.T) {
 func TestIsVRRP(t *testing.T) {
 	t.Parallel()
 	v4, v6 := netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("fe80::2")
-	v3, err := wire.VRRP{VRID: 1, Priority: 100, Interval: 100, Addrs: addrs("192.0.2.1", "192.0.2.9")}.AppendPayload(nil, v4, wire.MulticastV4)
+	v3, err := wire.VRRP{
+		VRID:     1,
+		Priority: 100,
+		Interval: 100,
+		Addrs:    addrs("192.0.2.1", "192.0.2.9"),
+	}.AppendPayload(
+		nil,
+		v4,
+		wire.MulticastV4,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,7 +380,13 @@ func TestIsVRRP(t *testing.T) {
 		{"version 2 with a wrong sum", v4, wire.MulticastV4, append([]byte{0x22}, v2[1:]...), false},
 		{"version 2 without authentication data", v4, wire.MulticastV4, sum(bytes.Clone(v2[:12])), false},
 		{"carp", v4, wire.MulticastV4, carp, false},
-		{"carp with authlen 5 has the shape of vrrp", v4, wire.MulticastV4, resum(append([]byte{0x21, 1, 0, 5}, carp[4:]...)), true},
+		{
+			"carp with authlen 5 has the shape of vrrp",
+			v4,
+			wire.MulticastV4,
+			resum(append([]byte{0x21, 1, 0, 5}, carp[4:]...)),
+			true,
+		},
 		{"version 1", v4, wire.MulticastV4, sum(append([]byte{0x11}, v2[1:]...)), false},
 		{"nothing", v4, wire.MulticastV4, nil, false},
 	} {

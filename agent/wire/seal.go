@@ -9,26 +9,24 @@ import (
 	"net/netip"
 )
 
-// A sealed advertisement closes a hole of CARP: its HMAC covers VHID, addresses and
-// counter, but neither priority nor source, so whoever replays one captured counter
-// and digest can state any priority. The counter is opaque to every BSD; a vipd node
-// lets it carry
+// A sealed advertisement mitigates a weakness of CARP: the HMAC covers VHID, addresses and counter, but
+// neither priority nor source, so that a replayed counter and digest can carry any priority. The BSDs do
+// not interpret the counter; vipd uses its bits as
 //
 //	bits 63..32  a sequence that rises with every advert of a source
 //	bits 31..16  a tag over sequence, source, advbase, advskew and demote
-//	bits 15..0   a tag over the sequence alone, which says "this is a vipd counter"
+//	bits 15..0   a tag over the sequence alone, which marks a counter of vipd
 //
-// The second tag is the lowest on purpose: a peer that adopts our counter and goes on
-// from there (FreeBSD, NetBSD, ucarp) breaks it with its first increment and is taken
-// for the ordinary peer that it is. See docs/sealed-adverts.md for the limits.
+// The second tag is in the lowest bits: a peer that adopts our counter and increments it (FreeBSD, NetBSD,
+// ucarp) breaks the tag and is recognised as an ordinary peer. See docs/sealed-adverts.md for the limits.
 
-// SealKey is what tags are made with, derived from the CARP key.
+// SealKey holds the keys of the tags, derived from the CARP key.
 type SealKey struct {
-	// Recognise keys the tag over the sequence, Bind the tag over everything.
+	// Recognise is for the tag over the sequence, Bind for the tag over everything.
 	Recognise, Bind [16]byte
 }
 
-// SealKey derives the tags' keys from k.
+// SealKey derives the keys of the tags from k.
 func (k Key) SealKey() SealKey {
 	var s SealKey
 	copy(s.Recognise[:], k.derive("vipd sealed advert, recognise"))
@@ -42,29 +40,29 @@ func (k Key) derive(label string) []byte {
 	return h.Sum(nil)
 }
 
-// Sealed is what a sealed advert claims beside its sequence.
+// Sealed holds the fields of an advert that a seal covers besides the sequence.
 type Sealed struct {
 	Src                      netip.Addr
 	AdvBase, AdvSkew, Demote uint8
 }
 
-// SealVerdict says what a counter is.
+// SealVerdict is the result of [SealKey.Open].
 type SealVerdict uint8
 
-// What [SealKey.Open] finds.
+// Verdicts on a counter.
 const (
 	SealNone   SealVerdict = iota // an ordinary CARP counter
-	SealValid                     // a vipd node sent just this
-	SealBroken                    // a vipd node's counter under something else
+	SealValid                     // sent by a vipd node with these fields
+	SealBroken                    // a counter of a vipd node with other fields
 )
 
-// Counter seals p under the sequence number seq.
+// Counter returns the counter that seals p with the sequence number seq.
 func (s SealKey) Counter(seq uint32, p Sealed) uint64 {
 	return uint64(seq)<<32 | uint64(s.bindTag(seq, p))<<16 | uint64(s.recogniseTag(seq))
 }
 
-// Open checks a counter against the advert it came with. The sequence means
-// something only if the verdict is not SealNone.
+// Open checks a counter against the advert that contained it. The sequence is valid unless the verdict is
+// SealNone.
 func (s SealKey) Open(counter uint64, p Sealed) (seq uint32, v SealVerdict) {
 	seq = uint32(counter >> 32)
 	switch {
@@ -77,8 +75,8 @@ func (s SealKey) Open(counter uint64, p Sealed) (seq uint32, v SealVerdict) {
 	}
 }
 
-// SequenceRises reports whether next comes after last, in serial number arithmetic
-// (RFC 1982): the sequence may wrap.
+// SequenceRises reports whether next comes after last in serial number arithmetic (RFC 1982), which allows
+// the sequence to wrap.
 func SequenceRises(last, next uint32) bool {
 	return int32(next-last) > 0
 }

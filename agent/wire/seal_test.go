@@ -40,7 +40,7 @@ func sealKey(t *testing.T, password string) SealKey {
 	return k.SealKey()
 }
 
-func TestSealBindsEverything(t *testing.T) {
+func TestSealCoversAllFields(t *testing.T) {
 	key := sealKey(t, "secret")
 	p := Sealed{Src: netip.MustParseAddr("192.0.2.11"), AdvBase: 1, AdvSkew: 100}
 	const seq = 0x01020304
@@ -65,9 +65,9 @@ func TestSealBindsEverything(t *testing.T) {
 	}
 }
 
-// FreeBSD, NetBSD and ucarp adopt a counter that they heard and add 1 for each advert
-// of their own: they must stay ordinary peers.
-func TestAdoptedCounterIsNoSeal(t *testing.T) {
+// FreeBSD, NetBSD and ucarp adopt a counter that they received and add 1 per advert: they must be
+// recognised as ordinary peers.
+func TestAdoptedCounterIsNotASeal(t *testing.T) {
 	key := sealKey(t, "secret")
 	rapid.Check(t, func(t *rapid.T) {
 		p := Sealed{Src: netip.MustParseAddr("192.0.2.11"), AdvBase: 1}

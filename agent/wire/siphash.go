@@ -7,8 +7,8 @@ import (
 	"math/bits"
 )
 
-// sipHash is SipHash-2-4 (Aumasson, Bernstein, 2012): a MAC that is cheap enough to be
-// checked for every advert, in Go and in the data plane alike.
+// sipHash returns SipHash-2-4 (Aumasson, Bernstein, 2012), a MAC that is fast enough to check for every
+// advert, also in the data plane.
 func sipHash(key [16]byte, msg []byte) uint64 {
 	k0, k1 := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
 	s := sipState{

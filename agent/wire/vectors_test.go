@@ -19,8 +19,8 @@ const (
 	counter    = 0x0123456789abcdef
 )
 
-// vector is a digest and a header with what goes into them. V-C are captures of a running
-// ucarp, V-D are derived with an independent HMAC.
+// vector is a digest and a header with their inputs. V-C are captures of ucarp, V-D are computed with an
+// independent HMAC.
 type vector struct {
 	name    string
 	key     string
@@ -60,9 +60,15 @@ func vectors() []vector {
 			header: "210164070001a0300123456789abcdef" + d2,
 		},
 		{
-			name: "V-D3", key: passphrase, vhid: 1, addrs: []string{"192.0.2.254", "10.0.0.1", "172.16.0.9"}, counter: counter, base: 1,
-			msg: "0201010a000001ac100009c00002fe0123456789abcdef", md: "c959b5002476f306917c90dacbcc02d387235d4f",
-			header: "210100070001d58f0123456789abcdefc959b5002476f306917c90dacbcc02d387235d4f",
+			name:    "V-D3",
+			key:     passphrase,
+			vhid:    1,
+			addrs:   []string{"192.0.2.254", "10.0.0.1", "172.16.0.9"},
+			counter: counter,
+			base:    1,
+			msg:     "0201010a000001ac100009c00002fe0123456789abcdef",
+			md:      "c959b5002476f306917c90dacbcc02d387235d4f",
+			header:  "210100070001d58f0123456789abcdefc959b5002476f306917c90dacbcc02d387235d4f",
 		},
 		{
 			name: "V-D4", key: passphrase, vhid: 1, addrs: []string{"2001:db8::1"}, counter: counter, base: 1,
@@ -70,10 +76,16 @@ func vectors() []vector {
 			header: "21010007000171770123456789abcdefb335c1d7f0646c1503cc05f9d461e7a11c5e1bab",
 		},
 		{
-			name: "V-D5a", key: passphrase, vhid: 1, counter: counter, base: 1,
-			addrs: []string{"2001:db8::2", "192.0.2.1", "fe80::200:5eff:fe00:101", "2001:db8::1"},
-			msg:   "020101c000020120010db800000000000000000000000120010db8000000000000000000000002fe8000000000000002005efffe0001010123456789abcdef",
-			md:    "24210307a8b37852c540f83dbfa931a83b8329da", header: "210100070001e4740123456789abcdef24210307a8b37852c540f83dbfa931a83b8329da",
+			name:    "V-D5a",
+			key:     passphrase,
+			vhid:    1,
+			counter: counter,
+			base:    1,
+			addrs:   []string{"2001:db8::2", "192.0.2.1", "fe80::200:5eff:fe00:101", "2001:db8::1"},
+			msg: "020101c000020120010db800000000000000000000000120010db80000000000" +
+				"00000000000002fe8000000000000002005efffe0001010123456789abcdef",
+			md:     "24210307a8b37852c540f83dbfa931a83b8329da",
+			header: "210100070001e4740123456789abcdef24210307a8b37852c540f83dbfa931a83b8329da",
 		},
 		{
 			name: "V-D6", key: passphrase, vhid: 1, addrs: []string{"192.0.2.1"}, counter: counter, base: 255, skew: 255,
@@ -157,8 +169,7 @@ func TestVectors(t *testing.T) {
 	}
 }
 
-// V-N1: scapy hashes 0x21 for version and type and forgets the counter. Its digest must
-// not be ours.
+// V-N1: scapy hashes 0x21 for version and type and omits the counter, so that its digest must differ.
 func TestScapyDigestIsNotCARP(t *testing.T) {
 	t.Parallel()
 	mac := hmac.New(sha1.New, make([]byte, 20))
@@ -202,11 +213,41 @@ func TestFrames(t *testing.T) {
 		frame wire.AdvertFrame
 		hex   string
 	}{
-		{"V-C1 ucarp", with(v4, ucarp, 4, 0x1c45, c1), "01005e00001200005e0000010800451000381c454000ff70bcebc0000202e00000122101000700014c56ed3f8fdcebbe468bec12d3469a77808d54dcefa57f1199c68963221d"},
-		{"V-C2 ucarp", with(v4, ucarp, 4, 0x3ff7, c2), "01005e00001200005e0000010800451000383ff74000ff709939c0000202e0000012210100070001ebc828d7042ec9effe1d83a56ded9936de79d96251b360f0d5bad0dd6238"},
-		{"V-D2 as FreeBSD", with(v4, wire.VirtualMAC(1), 56, 0, d2), "01005e00001200005e000101080045e0003800004000ff70d860c0000202e0000012210164070001a0300123456789abcdef804538a172de9d658c695edfe8729c0371ca91eb"},
-		{"V-D2 as OpenBSD", with(v4, wire.VirtualMAC(1), 4, 0x1234, d2), "01005e00001200005e00010108004510003812344000ff70c6fcc0000202e0000012210164070001a0300123456789abcdef804538a172de9d658c695edfe8729c0371ca91eb"},
-		{"V-D4 IPv6", v6, "33330000001200005e00010186dd6e000000002470fffe800000000000000000000000000002ff02000000000000000000000000001221010007000171770123456789abcdefb335c1d7f0646c1503cc05f9d461e7a11c5e1bab"},
+		{
+			"V-C1 ucarp",
+			with(v4, ucarp, 4, 0x1c45, c1),
+			"01005e00001200005e0000010800451000381c454000ff70bcebc0000202e000" +
+				"00122101000700014c56ed3f8fdcebbe468bec12d3469a77808d54dcefa57f11" +
+				"99c68963221d",
+		},
+		{
+			"V-C2 ucarp",
+			with(v4, ucarp, 4, 0x3ff7, c2),
+			"01005e00001200005e0000010800451000383ff74000ff709939c0000202e000" +
+				"0012210100070001ebc828d7042ec9effe1d83a56ded9936de79d96251b360f0" +
+				"d5bad0dd6238",
+		},
+		{
+			"V-D2 as FreeBSD",
+			with(v4, wire.VirtualMAC(1), 56, 0, d2),
+			"01005e00001200005e000101080045e0003800004000ff70d860c0000202e000" +
+				"0012210164070001a0300123456789abcdef804538a172de9d658c695edfe872" +
+				"9c0371ca91eb",
+		},
+		{
+			"V-D2 as OpenBSD",
+			with(v4, wire.VirtualMAC(1), 4, 0x1234, d2),
+			"01005e00001200005e00010108004510003812344000ff70c6fcc0000202e000" +
+				"0012210164070001a0300123456789abcdef804538a172de9d658c695edfe872" +
+				"9c0371ca91eb",
+		},
+		{
+			"V-D4 IPv6",
+			v6,
+			"33330000001200005e00010186dd6e000000002470fffe800000000000000000" +
+				"000000000002ff02000000000000000000000000001221010007000171770123" +
+				"456789abcdefb335c1d7f0646c1503cc05f9d461e7a11c5e1bab",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -260,7 +301,8 @@ func TestVRRPVector(t *testing.T) {
 		t.Errorf("build V-V1: %v\nwant %s\ngot  %x", err, frame, built)
 	}
 	got, err := wire.ParseVRRP(src, wire.MulticastV4, unhex(t, message))
-	if err != nil || got.VRID != 1 || got.Priority != 100 || got.Interval != 100 || len(got.Addrs) != 1 || got.Addrs[0] != v.Addrs[0] {
+	if err != nil || got.VRID != 1 || got.Priority != 100 || got.Interval != 100 || len(got.Addrs) != 1 ||
+		got.Addrs[0] != v.Addrs[0] {
 		t.Errorf("parse V-V1: %v, got %+v", err, got)
 	}
 	if !wire.IsVRRP(src, wire.MulticastV4, unhex(t, message)) {

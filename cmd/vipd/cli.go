@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,37 +16,41 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"vipd/agent"
+	"vipd/agent/command"
 	"vipd/agent/config"
 	"vipd/agent/control/api"
+	"vipd/agent/hostcheck"
+	"vipd/agent/netio"
+	"vipd/agent/sdnotify"
 )
 
-const description = `vipd keeps virtual IP addresses on exactly one of several hosts with CARP, the
-protocol of FreeBSD, OpenBSD, pfSense, OPNsense and ucarp, and answers for
-them in XDP.
+const description = `vipd keeps virtual IP addresses on exactly one of several hosts. It speaks CARP, the
+protocol of FreeBSD, OpenBSD, pfSense, OPNsense and ucarp, and answers for the
+addresses in XDP.
 
 EXAMPLES:
    vipd --config /etc/vipd/vipd.toml            run with a config file
    vipd --config /etc/vipd/vipd.toml --check    check the file and exit
    vipd --interface eth0 --vhid 1 --address 192.0.2.100/24 --password-file /etc/vipd/key
-   vipd --cleanup                               remove what a killed vipd left
+   vipd --cleanup                               remove everything that a killed vipd left
 
 SIGNALS:
-   TERM, INT  stop: hand over, take addresses and programs off
+   TERM, INT  stop: hand over, remove addresses and programs
    HUP        read the config again and apply what changed
-   USR2       leave without goodbye for the next vipd (upgrades)`
+   USR2       exit without a goodbye, for the next vipd (upgrades)`
 
-// errUsage marks what is the caller's mistake: exit code 2.
+// errUsage marks a wrong command line: exit code 2.
 var errUsage = errors.New("usage")
 
-// run is the whole command; it returns the exit code: 0 ok, 1 failure, 2 usage
-// or an invalid config.
+// run runs the command and returns the exit code: 0 ok, 1 failure, 2 for a wrong command line or
+// an invalid config.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	err := newApp(ctx, stdout, stderr).RunContext(ctx, args)
 	switch {
 	case err == nil:
 		return 0
 	case isInvalid(err):
-		fmt.Fprintln(stderr, err) // one problem a line, file first: for editors
+		fmt.Fprintln(stderr, err) // one problem per line, file first, as editors parse it
 		return 2
 	case errors.Is(err, errUsage):
 		fmt.Fprintln(stderr, "vipd:", strings.TrimPrefix(err.Error(), errUsage.Error()+": "))
@@ -58,12 +63,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func newApp(ctx context.Context, stdout, stderr io.Writer) *cli.App {
 	return &cli.App{
-		Name:                      "vipd",
-		Usage:                     "CARP virtual IPs for Linux",
-		UsageText:                 "vipd [--config FILE] [--check]\nvipd --interface IF --vhid N --address ADDR/LEN --password-file FILE\nvipd --cleanup",
+		Name:  "vipd",
+		Usage: "CARP virtual IPs for Linux",
+		UsageText: "vipd [--config FILE] [--check]\n" +
+			"vipd --interface IF --vhid N --address ADDR/LEN --password-file FILE\n" +
+			"vipd --cleanup",
 		Description:               description,
 		HideHelpCommand:           true,
-		HideVersion:               true, // our own flag below, so that -v stays free
+		HideVersion:               true, // our own flag below leaves -v free
 		Suggest:                   true,
 		DisableSliceFlagSeparator: true,
 		Writer:                    stdout,
@@ -73,16 +80,25 @@ func newApp(ctx context.Context, stdout, stderr io.Writer) *cli.App {
 			return fmt.Errorf("%w: %w; see vipd --help", errUsage, err)
 		},
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "config", Usage: "read the configuration from `FILE`", DefaultText: config.DefaultPath, EnvVars: []string{"VIPD_CONFIG"}},
-			&cli.BoolFlag{Name: "check", Usage: "check the configuration and exit (0, or 2 with every problem)"},
-			&cli.BoolFlag{Name: "cleanup", Usage: "remove the programs, addresses and pins that a dead vipd left, and exit"},
+			&cli.StringFlag{
+				Name:        "config",
+				Usage:       "read the configuration from `FILE`",
+				DefaultText: config.DefaultPath,
+				EnvVars:     []string{"VIPD_CONFIG"},
+			},
+			&cli.BoolFlag{Name: "check", Usage: "check the configuration and exit: 0, or 2 and every problem"},
+			&cli.BoolFlag{Name: "cleanup", Usage: "remove programs, addresses and pins left by a killed vipd, and exit"},
+			&cli.BoolFlag{
+				Name:  "run-commands",
+				Usage: "run the programs of checks and hooks for a vipd in a sandbox; started by vipd-commands.socket",
+			},
 			&cli.BoolFlag{Name: "version", Usage: "print the version and exit"},
-			&cli.StringFlag{Name: "interface", Usage: "one group without a file: the `INTERFACE` it is on"},
-			&cli.IntFlag{Name: "vhid", Usage: "its virtual host id, 1..255"},
-			&cli.StringSliceFlag{Name: "address", Usage: "its virtual `ADDRESS/LENGTH`; may be repeated"},
-			&cli.StringFlag{Name: "password-file", Usage: "the `FILE` whose first line is its password"},
+			&cli.StringFlag{Name: "interface", Usage: "one group without a file: its `INTERFACE`"},
+			&cli.IntFlag{Name: "vhid", Usage: "its virtual host ID, 1..255"},
+			&cli.StringSliceFlag{Name: "address", Usage: "its virtual `ADDRESS/LENGTH`; may be given several times"},
+			&cli.StringFlag{Name: "password-file", Usage: "`FILE` with its password in the first line"},
 			&cli.IntFlag{Name: "advbase", Value: 1, Usage: "its advertisement interval in seconds"},
-			&cli.IntFlag{Name: "advskew", Value: 0, Usage: "its skew in 1/256 s; the lowest node is MASTER"},
+			&cli.IntFlag{Name: "advskew", Value: 0, Usage: "its skew in 1/256 s; the node with the lowest interval is MASTER"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
 		},
@@ -98,32 +114,45 @@ func action(ctx context.Context, c *cli.Context, stdout, stderr io.Writer) error
 	if c.Args().Present() {
 		return fmt.Errorf("%w: unexpected argument %q; see vipd --help", errUsage, c.Args().First())
 	}
-	lines := agent.NewLogWriter(stderr)
-	defer lines.Close() //nolint:errcheck // it never fails
+	lines := newLogWriter(stderr)
+	defer lines.Close() //nolint:errcheck // never fails
 	log, err := newLogger(lines, c.String("log-level"), c.String("log-format"))
 	if err != nil {
 		return err
 	}
-	load := loadFile(c)
+	if c.Bool("run-commands") {
+		return runCommands(ctx, configPath(c), log)
+	}
+	host := operatorPrograms(log)
+	load := loadFile(c, host.Examine)
 	if c.IsSet("interface") {
 		load = func() (*config.Config, []config.Problem, error) { return fromFlags(c) }
 	}
 	if c.Bool("cleanup") && !c.IsSet("config") && !exists(config.DefaultPath) {
-		// No file: the standard places are meant.
+		// Without a file, clean up the default directories.
 		load = func() (*config.Config, []config.Problem, error) { return config.Default(), nil, nil }
 	}
 	cfg, warnings, err := load()
 	if err != nil {
+		if !c.Bool("check") {
+			notifyRefused(err)
+		}
 		return err
 	}
 	for _, w := range warnings {
 		log.Warn("config", "warning", w.String())
 	}
 	if c.Bool("check") {
+		if err := compareWithHost(cfg, log); err != nil {
+			return err
+		}
 		fmt.Fprintf(stdout, "%s: ok, %d groups\n", cfg.Source, len(cfg.Groups))
 		return nil
 	}
-	opts := agent.Options{Config: cfg, Log: log, ForceClsact: os.Getenv("VIPD_EGRESS") == "clsact"}
+	opts := agent.Options{
+		Config: cfg, Log: log, Programs: host, Next: agent.ThisProgram(os.Args[1:]),
+		ForceClsact: os.Getenv("VIPD_EGRESS") == "clsact",
+	}
 	if c.Bool("cleanup") {
 		return agent.Cleanup(opts)
 	}
@@ -131,6 +160,50 @@ func action(ctx context.Context, c *cli.Context, stdout, stderr io.Writer) error
 		opts.Load = load
 	}
 	return serve(ctx, opts)
+}
+
+// compareWithHost compares the config with this host. A host that cannot be read may be a build
+// machine: only the file is checked then.
+func compareWithHost(cfg *config.Config, log *slog.Logger) error {
+	facts, err := readHost(cfg)
+	if err != nil {
+		log.Warn("config not compared with this host", "err", err)
+		return nil
+	}
+	refused, warnings := hostcheck.Compare(cfg, facts)
+	for _, w := range warnings {
+		log.Warn("config", "warning", w.String())
+	}
+	if len(refused) > 0 {
+		return &config.Error{Problems: refused}
+	}
+	return nil
+}
+
+func readHost(cfg *config.Config) (*hostcheck.Facts, error) {
+	host, err := netio.NewHost()
+	if err != nil {
+		return nil, err
+	}
+	defer host.Close()
+	return hostcheck.Read(host, cfg)
+}
+
+// notifyRefused shows the reason in `systemctl status`, since systemd does not start the unit again.
+func notifyRefused(err error) {
+	notify, notifyErr := sdnotify.FromEnvironment(os.Getenv)
+	if notifyErr != nil || notify == nil {
+		return
+	}
+	text := err.Error()
+	if bad, ok := errors.AsType[*config.Error](err); ok && len(bad.Problems) > 0 {
+		text = bad.Problems[0].String()
+		if more := len(bad.Problems) - 1; more > 0 {
+			text += fmt.Sprintf(" (and %d more, see the log)", more)
+		}
+	}
+	_ = notify.Send(sdnotify.Status("not started, config refused: " + text))
+	_ = notify.Close()
 }
 
 func exists(path string) bool {
@@ -143,12 +216,13 @@ func isInvalid(err error) bool {
 	return ok
 }
 
-func loadFile(c *cli.Context) func() (*config.Config, []config.Problem, error) {
-	path := c.String("config")
-	if path == "" {
-		path = config.DefaultPath
+func configPath(c *cli.Context) string { return cmp.Or(c.String("config"), config.DefaultPath) }
+
+func loadFile(c *cli.Context, examine func(string) []command.Fault) func() (*config.Config, []config.Problem, error) {
+	path := configPath(c)
+	return func() (*config.Config, []config.Problem, error) {
+		return config.Load(path, config.Options{Examine: examine})
 	}
-	return func() (*config.Config, []config.Problem, error) { return config.Load(path) }
 }
 
 func fromFlags(c *cli.Context) (*config.Config, []config.Problem, error) {
@@ -158,7 +232,7 @@ func fromFlags(c *cli.Context) (*config.Config, []config.Problem, error) {
 	}, config.Options{})
 }
 
-// newLogger logs to w without time stamps under journald, which has its own.
+// newLogger logs to w. It omits time stamps under journald, which adds its own.
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {

@@ -51,8 +51,20 @@ func TestCommandLine(t *testing.T) {
 		{"help has examples", []string{"--help"}, 0, []string{"EXAMPLES", "--cleanup", "SIGNALS"}, nil},
 		{"unknown flag", []string{"--colour"}, 2, nil, []string{"colour", "vipd --help"}},
 		{"argument", []string{"start"}, 2, nil, []string{`"start"`, "vipd --help"}},
-		{"log level", []string{"--config", good, "--log-level", "loud"}, 2, nil, []string{"loud", "debug, info, warn, error"}},
-		{"flags and no file", []string{"--interface", "eth7", "--vhid", "0", "--address", "192.0.2.1/24", "--check"}, 2, nil, []string{"vhid", "1..255"}},
+		{
+			"log level",
+			[]string{"--config", good, "--log-level", "loud"},
+			2,
+			nil,
+			[]string{"loud", "debug, info, warn, error"},
+		},
+		{
+			"flags and no file",
+			[]string{"--interface", "eth7", "--vhid", "0", "--address", "192.0.2.1/24", "--check"},
+			2,
+			nil,
+			[]string{"vhid", "1..255"},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,32 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command vipd is the daemon: CARP virtual IPs with the data plane in XDP.
+// Command vipd is the daemon: CARP virtual IPs with the packet path in XDP.
 package main
 
 import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"syscall"
+	"time"
 
 	"vipd/agent"
 	"vipd/agent/command"
 	"vipd/agent/sdnotify"
 )
 
+// The main thread runs nothing else. A goroutine that leaves real-time priority ends with its thread
+// (agent/ordinary), but the runtime cannot end the main thread: it would keep the low priority, unused.
+func init() { runtime.LockOSThread() }
+
 func main() {
-	os.Exit(run(context.Background(), os.Args, os.Stdout, os.Stderr))
+	exit := make(chan int)
+	go func() { exit <- run(context.Background(), os.Args, os.Stdout, os.Stderr) }()
+	os.Exit(<-exit)
 }
 
-// serve runs the daemon under the signals of docs/architecture.md: TERM and INT
-// stop with a handover (a second one kills), HUP reloads, USR2 leaves without
-// goodbye for the next vipd.
+// serve runs the daemon and handles its signals (docs/decisions/operations.md): TERM and INT stop
+// with a handover (a second one kills), HUP reloads, USR2 exits without a goodbye for the next vipd.
 func serve(ctx context.Context, opts agent.Options) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
 	context.AfterFunc(ctx, cancel) // a second signal has its default effect
-	// A log reader that goes away must not take the addresses with it. Not Ignore, which
-	// hooks and checks would inherit.
+	// A log reader that exits must not kill vipd. Not signal.Ignore, which hooks and checks would
+	// inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	if err := command.KeepFiles(); err != nil {
 		return err
@@ -36,8 +44,15 @@ func serve(ctx context.Context, opts agent.Options) error {
 	if err != nil {
 		opts.Log.Warn("running without a supervisor", "err", err)
 	}
-	defer notify.Close() //nolint:errcheck // nothing is left to be said
+	defer notify.Close() //nolint:errcheck // the last message was sent
 	opts.Notify = notify
+
+	// A crash ends by SIGABRT: with exit status 2 systemd would not start vipd again.
+	debug.SetTraceback("crash")
+	patience := newPatience(opts.Config.Node.RuntimeDir, notify)
+	patience.begin(ctx)
+	steady := time.AfterFunc(lasting, patience.forget)
+	defer steady.Stop()
 
 	a := agent.New(opts)
 	signals := make(chan os.Signal, 4)
@@ -59,5 +74,9 @@ func serve(ctx context.Context, opts agent.Options) error {
 			}
 		}
 	}()
-	return a.Run(ctx)
+	err = a.Run(ctx)
+	if err == nil {
+		patience.forget()
+	}
+	return err
 }

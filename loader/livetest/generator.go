@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package livetest sends frames from within the kernel, by BPF_PROG_TEST_RUN with live frames: ten times and more what a
-// packet socket brings, and next to no time of its own. For tests and benchmarks alone; needs Linux 5.18.
+// Package livetest sends frames from within the kernel, by BPF_PROG_TEST_RUN with live frames: more than ten times as
+// many as a packet socket, and at hardly any cost of its own. It is for tests and benchmarks only and needs Linux 5.18.
 package livetest
 
 import (
@@ -23,10 +23,10 @@ const MaxBatch = 256
 
 const xdpTX = 3
 
-// ErrInterrupted says that a signal ended the run before all frames were sent; Sent tells how many were.
+// ErrInterrupted means that a signal ended the run before all frames were sent; Sent returns how many were.
 var ErrInterrupted = errors.New("the run was interrupted by a signal")
 
-// Generator sends frames of one size, one after the other and from the start again.
+// Generator sends frames of one size, one after the other, then from the start again.
 type Generator struct {
 	prog   *ebpf.Program
 	frames *ebpf.Map
@@ -43,7 +43,7 @@ func New(t testing.TB, frames ...[]byte) *Generator {
 	t.Helper()
 	g := &Generator{size: len(frames[0]), n: 1}
 	for g.n < len(frames) {
-		g.n *= 2 // a mask, and no division, tells whose turn it is
+		g.n *= 2 // so that a mask selects the frame, not a division
 	}
 	g.stride = (g.size + 7) &^ 7
 	var err error
@@ -56,14 +56,16 @@ func New(t testing.TB, frames ...[]byte) *Generator {
 	if err := g.Load(frames...); err != nil {
 		t.Fatalf("generator: %v", err)
 	}
-	if g.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: g.write()}); err != nil {
+	if g.prog, err = ebpf.NewProgram(
+		&ebpf.ProgramSpec{Type: ebpf.XDP, License: "GPL", Instructions: g.write()},
+	); err != nil {
 		t.Fatalf("generator: %+v", err)
 	}
 	t.Cleanup(func() { g.prog.Close() })
 	return g
 }
 
-// Load puts other frames into the place of the present ones: no more of them, of the same size.
+// Load replaces the frames by others: no more of them, and of the same size.
 func (g *Generator) Load(frames ...[]byte) error {
 	value := make([]byte, g.frames.ValueSize())
 	if len(frames) == 0 || len(frames) > g.n {
@@ -87,8 +89,7 @@ func (g *Generator) Load(frames ...[]byte) error {
 	return nil
 }
 
-// write is the program: it writes the whole of a frame each time, for the pages come back as whoever had them last left
-// them.
+// write returns the program. It writes a whole frame each time, since the pages come back as their last user left them.
 func (g *Generator) write() asm.Instructions {
 	insns := asm.Instructions{
 		asm.LoadMem(asm.R2, asm.R1, 0, asm.Word),
@@ -117,7 +118,7 @@ func (g *Generator) write() asm.Instructions {
 		asm.Mov.Imm(asm.R0, 0).WithSymbol("out"), asm.Return())
 }
 
-// testRun is bpf_attr as BPF_PROG_TEST_RUN has it: the library does not tell the duration of such a run.
+// testRun is bpf_attr of BPF_PROG_TEST_RUN: the library does not return the duration of such a run.
 type testRun struct {
 	prog, retval, sizeIn, sizeOut uint32
 	dataIn, dataOut               uint64
@@ -127,9 +128,9 @@ type testRun struct {
 	flags, cpu, batch, pad        uint32
 }
 
-// Send sends n frames out of an interface of this thread's network namespace, at most batch (1 to MaxBatch) at once, and
-// returns what one took by the kernel's own clock, with all that the softirqs of this CPU did meanwhile. Frames for which
-// the driver had no room are lost in silence: count what arrives.
+// Send sends n frames out of an interface of this thread's network namespace, at most batch (1 to MaxBatch) at once. It
+// returns the time per frame by the kernel's own clock, including all softirq work of this CPU. Frames for which the
+// driver had no room are lost silently: count what arrives.
 func (g *Generator) Send(ifindex, n, batch int) (time.Duration, error) {
 	data, md := make([]byte, g.size), [6]uint32{0, uint32(g.size), 0, uint32(ifindex)} // struct xdp_md
 	var pinner runtime.Pinner
@@ -153,7 +154,7 @@ func (g *Generator) Send(ifindex, n, batch int) (time.Duration, error) {
 	}
 }
 
-// Sent is how many frames were written since the generator was made.
+// Sent returns how many frames were written since the generator was made.
 func (g *Generator) Sent() (uint64, error) {
 	value := make([]byte, g.frames.ValueSize())
 	if err := g.frames.Lookup(uint32(0), value); err != nil {

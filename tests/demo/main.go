@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows a failover to somebody who has never seen one: two nodes and a client in network namespaces, the
+// Command demo shows a failover: two nodes and a client in network namespaces, the
 // master killed with kill -9, and the gap that the client saw. It removes everything it made, also on Ctrl-C.
 package main
 
@@ -32,7 +32,7 @@ func main() {
 
 func demo(ctx context.Context, bin string) error {
 	if os.Geteuid() != 0 {
-		return errors.New("it makes network namespaces and loads BPF programs, for which it must be root: try sudo make demo")
+		return errors.New("must run as root: it creates network namespaces and loads BPF programs; try sudo make demo")
 	}
 	for _, name := range []string{"vipd", "vipctl"} {
 		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
@@ -57,10 +57,10 @@ const (
 	spacing = 2 * time.Millisecond
 )
 
-// play is the demo itself; any step that fails ends it through the stage.
+// play runs the demo; any step that fails ends it through the stage.
 func play(s *stage, bin string) {
 	vip := netip.MustParseAddr(vipText)
-	s.say("Building a network: one switch, two nodes and a client, each a network namespace of its own.")
+	s.say("Creating the network: a switch, two nodes and a client, each in its own network namespace.")
 	l := lab.New(s)
 	lan := l.NewSegment("lan")
 	hosts := [2]*lab.Host{l.NewHost("fw1"), l.NewHost("fw2")}
@@ -70,7 +70,12 @@ func play(s *stage, bin string) {
 	lan.Join(client, "eth0", "192.0.2.50/24")
 	var nodes [2]*lab.Node
 	for i, h := range hosts {
-		nodes[i] = h.NewNode(bin, lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{vipText + "/24"}, AdvSkew: i * 10, Description: "LAN gateway"}}})
+		nodes[i] = h.NewNode(
+			bin,
+			lab.NodeConfig{
+				Groups: []lab.Group{{Addresses: []string{vipText + "/24"}, AdvSkew: i * 10, Description: "LAN gateway"}},
+			},
+		)
 	}
 	fw1, fw2 := nodes[0], nodes[1]
 	s.show(`
@@ -78,9 +83,9 @@ func play(s *stage, bin string) {
                         |
      fw2  192.0.2.12 ---+--- client 192.0.2.50
                         |
-     shared ............+    192.0.2.100, owned by one of the two`)
+     VIP ...............+    192.0.2.100, owned by one of the two`)
 
-	s.say("Starting vipd on both. fw1 has advskew 0, fw2 advskew 10: fw1 is to be the master.")
+	s.say("Starting vipd on both nodes. fw1 has advskew 0 and fw2 has advskew 10, so fw1 becomes MASTER.")
 	fw1.Start()
 	fw2.Start()
 	fw1.WaitAnswering(group, 15*time.Second)
@@ -93,21 +98,28 @@ func play(s *stage, bin string) {
 	pinger.AwaitAnswer(time.Now(), 5*time.Second)
 	s.pause(2 * time.Second)
 
-	s.say("kill -9 of fw1's vipd. Its link stays up, its kernel still has the address: the case that gives others two owners.")
+	s.say(
+		"Killing vipd on fw1 with kill -9. Its link stays up and its kernel keeps the address: with ucarp, " +
+			"both nodes would now own it.",
+	)
 	killed := fw1.Kill9()
 	fw2.WaitAnswering(group, 10*time.Second)
 	took := time.Since(killed)
 	s.pause(time.Second)
 	report := pinger.Stop()
 	status(s, fw2)
-	s.say("fw2 took over %v after the kill: the master-down time, three missed adverts and 10/256 s of skew.", took.Round(10*time.Millisecond))
+	s.say(
+		"fw2 took over %v after the kill. Its master-down interval is three advertisement intervals plus 10/256 s of skew.",
+		took.Round(10*time.Millisecond),
+	)
 	s.show(fmt.Sprintf(`
      sent %d pings, lost %d
      longest gap seen by the client: %v
 
-     fw1's kernel went on answering until its lease ran out and then fell silent by itself.`, report.Sent, report.Lost, report.Gap.Round(time.Millisecond)))
+     fw1's kernel answered until its lease expired, and then stopped by itself.`,
+		report.Sent, report.Lost, report.Gap.Round(time.Millisecond)))
 
-	s.say("fw1 comes back and, as preemption is on, takes its address back.")
+	s.say("Starting vipd on fw1 again. Preemption is on, so it takes the address back.")
 	pinger = client.Ping(vip, spacing)
 	pinger.AwaitAnswer(time.Now(), 5*time.Second)
 	fw1.Start()
@@ -117,9 +129,10 @@ func play(s *stage, bin string) {
 	report = pinger.Stop()
 	status(s, fw1)
 	status(s, fw2)
-	s.show(fmt.Sprintf("\n     sent %d pings, lost %d, longest gap %v", report.Sent, report.Lost, report.Gap.Round(time.Millisecond)))
+	s.show(fmt.Sprintf("\n     sent %d pings, lost %d, longest gap %v", report.Sent, report.Lost,
+		report.Gap.Round(time.Millisecond)))
 
-	s.say("Stopping both and removing everything.")
+	s.say("Stopping both nodes and removing everything.")
 	fw2.Stop()
 	fw1.Stop()
 }

@@ -43,7 +43,7 @@ func (s *stage) run(play func()) (err error) {
 		}
 		err = errors.Join(append([]error{err}, s.problems...)...)
 		if err == nil {
-			s.show("\n  Nothing is left: no namespace, no program, no process.\n")
+			s.show("\n  Nothing is left: no namespace, no BPF program, no process.\n")
 		}
 	}()
 	defer func() {
@@ -73,7 +73,7 @@ func (s *stage) say(format string, args ...any) {
 // show prints what there is to see.
 func (s *stage) show(text string) { fmt.Println(text) }
 
-// pause lets time pass, unless somebody wants to leave.
+// pause waits, unless the demo was interrupted.
 func (s *stage) pause(d time.Duration) {
 	select {
 	case <-s.ctx.Done():
@@ -82,16 +82,16 @@ func (s *stage) pause(d time.Duration) {
 	s.check()
 }
 
-// check ends the play when somebody pressed Ctrl-C.
+// check ends the play after Ctrl-C.
 func (s *stage) check() {
 	if s.ctx.Err() != nil {
 		panic(curtain{errInterrupted})
 	}
 }
 
-var errInterrupted = errors.New("interrupted; everything it made is removed")
+var errInterrupted = errors.New("interrupted; everything was removed")
 
-// Context is done when somebody pressed Ctrl-C.
+// Context is done after Ctrl-C.
 func (s *stage) Context() context.Context { return s.ctx }
 
 // Helper is for tests.
@@ -103,7 +103,7 @@ func (s *stage) Name() string { return "demo" }
 // Cleanup adds a clean-up; the last added runs first.
 func (s *stage) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
 
-// Failed says whether the play has failed.
+// Failed reports whether the play has failed.
 func (s *stage) Failed() bool { return s.failed }
 
 // Logf prints what the lab has to say.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package goldenfile holds what tests of any package make to files in the tree. It imports
+// Package goldenfile compares what a test produces with a file in the tree. It imports
 // nothing of vipd.
 package goldenfile
 
@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Compare fails the test if got is not what the file has, and says the remedy. With -update
+// Compare fails the test if got differs from the file, and prints the remedy. With -update
 // it writes the file first.
 func Compare(t testing.TB, path, got, remedy string) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// outcome notes how a test fails, instead of failing it.
+// outcome records how a test fails, instead of failing it.
 type outcome struct {
 	testing.TB
 	text string

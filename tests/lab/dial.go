@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NetNS is the path of the host's network namespace, for nsenter.
+// NetNS returns the path of the host's network namespace, for nsenter.
 func (h *Host) NetNS() string { return "/run/netns/" + h.lab.name + "-" + h.Name }
 
 // Dial opens TCP connections from the host, all on one thread in its namespace. Those that were opened before an error

@@ -32,7 +32,7 @@ type Frame struct {
 	FromHost bool
 }
 
-// EtherType of the frame, 0 when it is too short.
+// EtherType returns the type of the frame, or 0 if it is too short.
 func (f Frame) EtherType() uint16 {
 	if len(f.Data) < 14 {
 		return 0
@@ -40,10 +40,10 @@ func (f Frame) EtherType() uint16 {
 	return binary.BigEndian.Uint16(f.Data[12:])
 }
 
-// Dst is the Ethernet destination.
+// Dst returns the Ethernet destination.
 func (f Frame) Dst() [6]byte { return [6]byte(f.Data[0:6]) }
 
-// Src is the Ethernet source.
+// Src returns the Ethernet source.
 func (f Frame) Src() [6]byte { return [6]byte(f.Data[6:12]) }
 
 // ARP is the body of an ARP frame for IPv4 over Ethernet.
@@ -145,7 +145,7 @@ type Advert struct {
 	TTL                            uint8
 }
 
-// Goodbye says whether the advert is a bow-out.
+// Goodbye reports whether the advert is a goodbye.
 func (a Advert) Goodbye() bool { return a.AdvBase == 255 && a.AdvSkew == 255 }
 
 // Advert decodes a CARP advert of 36 bytes; it checks nothing.
@@ -155,12 +155,19 @@ func (f Frame) Advert() (Advert, bool) {
 		return Advert{}, false
 	}
 	return Advert{
-		Src: src, Dst: dst, VHID: b[1], AdvSkew: b[2], Demote: b[4], AdvBase: b[5], Counter: binary.BigEndian.Uint64(b[8:]), TTL: ttl,
+		Src:     src,
+		Dst:     dst,
+		VHID:    b[1],
+		AdvSkew: b[2],
+		Demote:  b[4],
+		AdvBase: b[5],
+		Counter: binary.BigEndian.Uint64(b[8:]),
+		TTL:     ttl,
 	}, true
 }
 
-// SpeaksFor says whether the frame speaks for a virtual IP: it comes from the virtual MAC, or its IP source, ARP sender
-// or advertised neighbour is the virtual IP. An advert speaks too: it comes from the virtual MAC.
+// SpeaksFor reports whether the frame speaks for a virtual IP: it comes from the virtual MAC, or its IP source, ARP
+// sender or advertised neighbour is the virtual IP. An advert speaks too: it comes from the virtual MAC.
 func (f Frame) SpeaksFor(vip netip.Addr, vmac [6]byte) bool {
 	if f.Src() == vmac {
 		return true
@@ -175,7 +182,7 @@ func (f Frame) SpeaksFor(vip netip.Addr, vmac [6]byte) bool {
 	return ok && src == vip
 }
 
-// String is one line for a failure message.
+// String returns one line for a failure message.
 func (f Frame) String() string {
 	if len(f.Data) < 14 {
 		return fmt.Sprintf("%d bytes", len(f.Data))
@@ -183,10 +190,12 @@ func (f Frame) String() string {
 	src, dst := f.Src(), f.Dst()
 	head := fmt.Sprintf("%s %v > %v", f.At.Format("15:04:05.000000"), net.HardwareAddr(src[:]), net.HardwareAddr(dst[:]))
 	if a, ok := f.ARP(); ok {
-		return fmt.Sprintf("%s ARP op %d %v is at %v, target %v", head, a.Op, a.SenderIP, net.HardwareAddr(a.SenderMAC[:]), a.TargetIP)
+		return fmt.Sprintf("%s ARP op %d %v is at %v, target %v", head, a.Op, a.SenderIP, net.HardwareAddr(a.SenderMAC[:]),
+			a.TargetIP)
 	}
 	if a, ok := f.Advert(); ok {
-		return fmt.Sprintf("%s advert from %v vhid %d base %d skew %d demote %d", head, a.Src, a.VHID, a.AdvBase, a.AdvSkew, a.Demote)
+		return fmt.Sprintf("%s advert from %v vhid %d base %d skew %d demote %d", head, a.Src, a.VHID, a.AdvBase, a.AdvSkew,
+			a.Demote)
 	}
 	if n, ok := f.ND(); ok {
 		return fmt.Sprintf("%s ND type %d of %v at %v", head, n.Type, n.Target, net.HardwareAddr(n.LinkAddr[:]))
@@ -200,7 +209,7 @@ func (f Frame) String() string {
 // Frames is a list with filters.
 type Frames []Frame
 
-// Where gives back the frames for which keep is true.
+// Where returns the frames for which keep is true.
 func (fs Frames) Where(keep func(Frame) bool) Frames {
 	var out Frames
 	for _, f := range fs {
@@ -211,33 +220,33 @@ func (fs Frames) Where(keep func(Frame) bool) Frames {
 	return out
 }
 
-// After gives back the frames stamped later than t.
+// After returns the frames stamped later than t.
 func (fs Frames) After(t time.Time) Frames {
 	return fs.Where(func(f Frame) bool { return f.At.After(t) })
 }
 
-// Before gives back the frames stamped earlier than t.
+// Before returns the frames stamped earlier than t.
 func (fs Frames) Before(t time.Time) Frames {
 	return fs.Where(func(f Frame) bool { return f.At.Before(t) })
 }
 
-// FromHost gives back what the host at the port sent.
+// FromHost returns what the host at the port sent.
 func (fs Frames) FromHost() Frames { return fs.Where(func(f Frame) bool { return f.FromHost }) }
 
-// ToHost gives back what was sent to the host at the port.
+// ToHost returns what was sent to the host at the port.
 func (fs Frames) ToHost() Frames { return fs.Where(func(f Frame) bool { return !f.FromHost }) }
 
-// Speaking gives back the frames that speak for the virtual IP.
+// Speaking returns the frames that speak for the virtual IP.
 func (fs Frames) Speaking(vip netip.Addr, vmac [6]byte) Frames {
 	return fs.Where(func(f Frame) bool { return f.SpeaksFor(vip, vmac) })
 }
 
-// Adverts gives back the CARP adverts of a VHID.
+// Adverts returns the CARP adverts of a VHID.
 func (fs Frames) Adverts(vhid uint8) Frames {
 	return fs.Where(func(f Frame) bool { a, ok := f.Advert(); return ok && a.VHID == vhid })
 }
 
-// UnsolicitedNA gives back the unsolicited neighbour advertisements of an address.
+// UnsolicitedNA returns the unsolicited neighbour advertisements of an address.
 func (fs Frames) UnsolicitedNA(ip netip.Addr) Frames {
 	return fs.Where(func(f Frame) bool {
 		n, ok := f.ND()
@@ -245,7 +254,7 @@ func (fs Frames) UnsolicitedNA(ip netip.Addr) Frames {
 	})
 }
 
-// GratuitousARP gives back the gratuitous ARP frames for an address.
+// GratuitousARP returns the gratuitous ARP frames for an address.
 func (fs Frames) GratuitousARP(ip netip.Addr) Frames {
 	return fs.Where(func(f Frame) bool { a, ok := f.ARP(); return ok && a.SenderIP == ip && a.TargetIP == ip })
 }

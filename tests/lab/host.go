@@ -48,7 +48,7 @@ func (l *Lab) NewHost(name string) *Host {
 	return h
 }
 
-// setDefault sets a sysctl below net and says whether the kernel has it.
+// setDefault sets a sysctl below net and reports whether the kernel has it.
 func (h *Host) setDefault(name, value string) bool {
 	h.lab.Helper()
 	err := h.Within(func() error { return os.WriteFile(filepath.Join("/proc/sys/net", name), []byte(value), 0o644) })
@@ -110,7 +110,7 @@ func (h *Host) DelAddress(ifname, address string) {
 	h.lab.check(h.nl.AddrDel(h.link(ifname), a), "%s: remove %s from %s", h.Name, address, ifname)
 }
 
-// HasAddress says whether the interface carries the address, whatever its prefix length.
+// HasAddress reports whether the interface carries the address, whatever its prefix length.
 func (h *Host) HasAddress(ifname string, address netip.Addr) bool {
 	h.lab.Helper()
 	list, err := h.nl.AddrList(h.link(ifname), netlink.FAMILY_ALL)
@@ -132,14 +132,15 @@ func (h *Host) UnicastFilter(ifname string) []string {
 	var macs []string
 	for _, n := range list {
 		mac := n.HardwareAddr
-		if n.LinkIndex == link.Attrs().Index && len(mac) == 6 && mac[0]&1 == 0 && mac.String() != link.Attrs().HardwareAddr.String() {
+		if n.LinkIndex == link.Attrs().Index && len(mac) == 6 && mac[0]&1 == 0 &&
+			mac.String() != link.Attrs().HardwareAddr.String() {
 			macs = append(macs, mac.String())
 		}
 	}
 	return macs
 }
 
-// Neighbour is the hardware address the host's stack holds for an IP address, "" when it holds none.
+// Neighbour returns the hardware address the host's stack holds for an IP address, "" when it holds none.
 func (h *Host) Neighbour(ifname string, address netip.Addr) string {
 	h.lab.Helper()
 	list, err := h.nl.NeighList(h.link(ifname).Attrs().Index, netlink.FAMILY_ALL)
@@ -152,7 +153,7 @@ func (h *Host) Neighbour(ifname string, address netip.Addr) string {
 	return ""
 }
 
-// XDPProgram is the id of the XDP program on the interface, 0 when there is none.
+// XDPProgram returns the id of the XDP program on the interface, 0 when there is none.
 func (h *Host) XDPProgram(ifname string) uint32 {
 	h.lab.Helper()
 	if xdp := h.link(ifname).Attrs().Xdp; xdp != nil && xdp.Attached {
@@ -164,13 +165,13 @@ func (h *Host) XDPProgram(ifname string) uint32 {
 // Within runs f on a thread in the host's namespace.
 func (h *Host) Within(f func() error) error { return within(h.ns, f) }
 
-// Received is how many frames the interface's driver has taken so far, whatever became of them.
+// Received returns how many frames the interface's driver has taken so far, including those that were dropped.
 func (h *Host) Received(ifname string) uint64 {
 	h.lab.Helper()
 	return h.link(ifname).Attrs().Statistics.RxPackets
 }
 
-// IfIndex of an interface of the host.
+// IfIndex returns the index of an interface of the host.
 func (h *Host) IfIndex(ifname string) int {
 	h.lab.Helper()
 	return h.link(ifname).Attrs().Index
@@ -183,13 +184,17 @@ func (h *Host) link(name string) netlink.Link {
 	return link
 }
 
-// settled says whether every IPv6 address of the interface has its local route, which the kernel adds in its own time:
-// a snapshot before that would find it new later.
+// settled reports whether every IPv6 address of the interface has its local route, which the kernel adds in its own
+// time: a snapshot before that would find it new later.
 func (h *Host) settled(ifname string) bool {
 	h.lab.Helper()
 	addrs, err := h.nl.AddrList(h.link(ifname), netlink.FAMILY_V6)
 	h.lab.check(err, "%s: list addresses of %s", h.Name, ifname)
-	routes, err := h.nl.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{Table: unix.RT_TABLE_LOCAL}, netlink.RT_FILTER_TABLE)
+	routes, err := h.nl.RouteListFiltered(
+		netlink.FAMILY_V6,
+		&netlink.Route{Table: unix.RT_TABLE_LOCAL},
+		netlink.RT_FILTER_TABLE,
+	)
 	h.lab.check(err, "%s: list routes", h.Name)
 	for _, a := range addrs {
 		if !slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(a.IP) }) {
@@ -199,7 +204,7 @@ func (h *Host) settled(ifname string) bool {
 	return len(addrs) > 0 || !h.ipv6
 }
 
-// String is the host's name and namespace, for messages.
+// String returns the host's name and namespace, for messages.
 func (h *Host) String() string {
 	return fmt.Sprintf("%s (namespace %s-%s)", h.Name, h.lab.name, h.Name)
 }

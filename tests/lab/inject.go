@@ -31,7 +31,7 @@ func (p *Port) Injector() *Injector {
 	return i
 }
 
-// Send one frame and give back the time just before.
+// Send sends one frame and returns the time just before.
 func (i *Injector) Send(frame []byte) time.Time {
 	i.host.lab.Helper()
 	at := time.Now().Round(0)
@@ -52,8 +52,24 @@ func ARPRequest(srcMAC [6]byte, sender, target netip.Addr) []byte {
 	return append(b, target.AsSlice()...)
 }
 
-// AskARP sends one ARP request from the port and gives back every reply that arrives within the window.
+// AskARP sends one ARP request from the port and returns every reply that arrives within the window.
 func (p *Port) AskARP(sender, target netip.Addr, window time.Duration) Frames {
+	p.Host.lab.Helper()
+	return p.askARP(sender, target, window, 0)
+}
+
+// answerTimeout is how long a busy machine may take to carry a request and its answer.
+const answerTimeout = 10 * time.Second
+
+// AnswersARP is AskARP for a request that has to be answered: it waits for the first reply, however late a busy machine
+// delivers it, and for the window after it for further ones.
+func (p *Port) AnswersARP(sender, target netip.Addr, window time.Duration) Frames {
+	p.Host.lab.Helper()
+	return p.askARP(sender, target, answerTimeout, window)
+}
+
+// askARP waits for the first reply for wait, and after it for more, unless that is 0.
+func (p *Port) askARP(sender, target netip.Addr, wait, more time.Duration) Frames {
 	l := p.Host.lab
 	l.Helper()
 	fd, err := p.Host.packetSocket(p.IfName, unix.ETH_P_ARP)
@@ -64,7 +80,7 @@ func (p *Port) AskARP(sender, target netip.Addr, window time.Duration) Frames {
 	i.Send(ARPRequest(p.MAC, sender, target))
 	var replies Frames
 	buf, oob := make([]byte, 2048), make([]byte, 256)
-	for end := time.Now().Add(window); time.Now().Before(end); {
+	for end := time.Now().Add(wait); time.Now().Before(end); {
 		n, oobn, _, _, err := unix.Recvmsg(fd, buf, oob, 0)
 		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 			continue
@@ -72,6 +88,9 @@ func (p *Port) AskARP(sender, target netip.Addr, window time.Duration) Frames {
 		l.check(err, "listen for ARP at %s", p.Name)
 		f := Frame{At: stamp(oob[:oobn]), Data: append([]byte(nil), buf[:n]...)}
 		if a, ok := f.ARP(); ok && a.Op == 2 && a.SenderIP == target {
+			if len(replies) == 0 && more > 0 {
+				end = time.Now().Add(more)
+			}
 			replies = append(replies, f)
 		}
 	}

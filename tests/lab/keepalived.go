@@ -20,8 +20,8 @@ type VRRP struct {
 	Addresses []string // with prefix length; with IPv6 the first has to be link-local
 }
 
-// StartKeepalived starts Debian's keepalived in the foreground, with its files among the lab's. It forks a child for VRRP,
-// which stays in its process group and dies with its parent.
+// StartKeepalived starts Debian's keepalived in the foreground, with its files among the lab's. It forks a child for
+// VRRP, which stays in its process group and dies with its parent.
 func (h *Host) StartKeepalived(instances ...VRRP) *Proc {
 	h.lab.Helper()
 	path := func(kind string) string { return filepath.Join(h.lab.dir, h.Name+"-keepalived."+kind) }
@@ -60,7 +60,8 @@ func (v VRRP) render() string {
 `, v.Name, v.Version, ifname, v.VRID, v.Priority, family, strings.Join(v.Addresses, "\n    "))
 }
 
-// KeepalivedStates are the states that keepalived has said its instance enters, in order: "MASTER", "BACKUP", "FAULT".
+// KeepalivedStates returns the states that keepalived has said its instance enters, in order: "MASTER", "BACKUP",
+// "FAULT".
 func KeepalivedStates(p *Proc, instance string) []string {
 	var states []string
 	for line := range strings.Lines(p.Output()) {

@@ -3,8 +3,8 @@
 // Package lab builds small networks of real hosts out of network namespaces, for the integration tests and the demo.
 //
 // A [Segment] is one bridge in a namespace of its own; a [Host] is a namespace joined to it by a veth pair whose other
-// end is a port of that bridge, where a [Sniffer] sees every frame that really crossed the wire (XDP hides from sniffers
-// on the host itself). Everything a Lab makes carries its name, vipd-TEST-PID-N, and goes away with it.
+// end is a port of that bridge, where a [Sniffer] sees every frame that really crossed the wire (XDP hides from
+// sniffers on the host itself). Everything a Lab makes carries its name, vipd-TEST-PID-N, and goes away with it.
 package lab
 
 import (
@@ -76,7 +76,7 @@ func New(t TB) *Lab {
 // Name is unique among all labs of the machine.
 func (l *Lab) Name() string { return l.name }
 
-// Dir is a short path (socket paths are limited to 107 bytes) for files of this lab.
+// Dir returns a short path (socket paths are limited to 107 bytes) for files of this lab.
 func (l *Lab) Dir() string { return l.dir }
 
 // check ends the test when err is not nil.
@@ -87,18 +87,26 @@ func (l *Lab) check(err error, format string, args ...any) {
 	}
 }
 
-// Eventually polls condition every interval until it is true and ends the test when it is not within timeout;
-// the condition says what it still waits for.
+// busyAllowance is how much longer than its timeout Eventually waits at most.
+const busyAllowance = time.Minute
+
+// Eventually polls condition every interval until it is true, and ends the test if it is not true in time. The
+// condition returns what it still waits for.
+//
+// The time is over when timeout has passed and condition was polled as often as fits into it. A machine that is too
+// busy to run the polls does not run the daemons either, so they get more time there, in the same proportion.
 func (l *Lab) Eventually(timeout, interval time.Duration, condition func() (done bool, waiting string)) {
 	l.Helper()
-	deadline := time.Now().Add(timeout)
+	began, polls := time.Now(), 0
 	for {
 		done, waiting := condition()
 		if done {
 			return
 		}
-		if time.Now().After(deadline) {
-			l.Fatalf("not within %v: %s", timeout, waiting)
+		polls++
+		took := time.Since(began)
+		if took > timeout && (polls > int(timeout/interval) || took > timeout+busyAllowance) {
+			l.Fatalf("not within %v (%d polls in %v): %s", timeout, polls, took.Round(time.Millisecond), waiting)
 		}
 		select {
 		case <-time.After(interval):

@@ -16,7 +16,8 @@ import (
 
 var labName = regexp.MustCompile(`^` + Prefix + `.*-([0-9]+)-[0-9]+(?:-|$)`)
 
-// leftovers are the paths of namespaces, pins and directories whose lab belonged to a process for which gone is true.
+// leftovers returns the paths of namespaces, pins and directories whose lab belonged to a process for which gone is
+// true.
 func leftovers(gone func(pid int) bool) []string {
 	var paths []string
 	for _, dir := range []string{"/run/netns", BPFRoot, os.TempDir()} {
@@ -37,7 +38,7 @@ func leftovers(gone func(pid int) bool) []string {
 	return paths
 }
 
-// Leftovers are the paths of what labs of this very process have left behind; to be asked when all have ended.
+// Leftovers returns the paths of what labs of this very process have left behind; to be asked when all have ended.
 func Leftovers() []string {
 	return leftovers(func(pid int) bool { return pid == os.Getpid() })
 }

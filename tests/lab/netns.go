@@ -37,7 +37,7 @@ func within(ns netns.NsHandle, f func() error) error {
 }
 
 // onThread runs f locked to a thread and brings that thread home again. When it cannot be brought home it stays
-// locked, so that the runtime ends it and nobody else gets to run in the wrong network.
+// locked, so that the runtime ends it and no other goroutine runs in the wrong network.
 func onThread(f func(home netns.NsHandle) error) error {
 	result := make(chan error, 1)
 	go func() {
@@ -59,7 +59,7 @@ func onThread(f func(home netns.NsHandle) error) error {
 	return <-result
 }
 
-// NetNSAllowed says whether this process may make namespaces; nil means it may.
+// NetNSAllowed reports whether this process may make namespaces; nil means it may.
 func NetNSAllowed() error {
 	if os.Geteuid() != 0 {
 		return errors.New("needs root for network namespaces")

@@ -27,8 +27,8 @@ func NICs(prefix []byte) ([]net.HardwareAddr, error) {
 	return out, nil
 }
 
-// TakeNIC moves the real interface with that address from this process's namespace into the host, under the name ifname;
-// it comes back when the lab ends.
+// TakeNIC moves the real interface with that address from this process's namespace into the host, under the name
+// ifname; it comes back when the lab ends.
 func (h *Host) TakeNIC(mac net.HardwareAddr, ifname string, addresses ...string) {
 	l := h.lab
 	l.Helper()
@@ -57,7 +57,8 @@ func (h *Host) TakeNIC(mac net.HardwareAddr, ifname string, addresses ...string)
 		}
 		defer home.Close()
 		// Only an interface that is down can get a name that nothing at home has.
-		if err := errors.Join(h.nl.LinkSetDown(moved), h.nl.LinkSetName(moved, "nic"+mac.String()[15:]), h.nl.LinkSetNsFd(moved, int(home))); err != nil {
+		if err := errors.Join(h.nl.LinkSetDown(moved), h.nl.LinkSetName(moved, "nic"+mac.String()[15:]),
+			h.nl.LinkSetNsFd(moved, int(home))); err != nil {
 			l.Errorf("give %s back: %v", mac, err)
 		}
 	})

@@ -61,16 +61,24 @@ const (
 	// MetricsAddress is where a node serves /metrics in its namespace.
 	MetricsAddress = "127.0.0.1:9112"
 
-	startTimeout = 45 * time.Second // an emulated machine is slow
-	stopTimeout  = 15 * time.Second
-	cliTimeout   = 15 * time.Second
+	startTimeout   = time.Minute // an emulated machine is slow
+	stopTimeout    = time.Minute
+	cliTimeout     = time.Minute // "doctor --for 10" takes ten seconds by itself
+	statusTimeout  = 10 * time.Second
+	metricsTimeout = 30 * time.Second
 )
 
 // NewNode prepares a host to run the vipd found in the directory bin; it writes the config and starts nothing.
 func (h *Host) NewNode(bin string, config NodeConfig) *Node {
 	l := h.lab
 	l.Helper()
-	n := &Node{Host: h, Config: config, bin: bin, dir: filepath.Join(l.dir, h.Name), bpf: filepath.Join(BPFRoot, l.name+"-"+h.Name)}
+	n := &Node{
+		Host:   h,
+		Config: config,
+		bin:    bin,
+		dir:    filepath.Join(l.dir, h.Name),
+		bpf:    filepath.Join(BPFRoot, l.name+"-"+h.Name),
+	}
 	l.check(os.MkdirAll(n.dir, 0o755), "node %s", h.Name)
 	l.Cleanup(func() {
 		if n.proc != nil {
@@ -84,13 +92,13 @@ func (h *Host) NewNode(bin string, config NodeConfig) *Node {
 	return n
 }
 
-// ConfigFile is the path of the node's config.
+// ConfigFile returns the path of the node's config.
 func (n *Node) ConfigFile() string { return filepath.Join(n.dir, "vipd.toml") }
 
-// Socket is the path of the control socket.
+// Socket returns the path of the control socket.
 func (n *Node) Socket() string { return filepath.Join(n.RuntimeDir(), "vipd.sock") }
 
-// KeyFile is the path of a group's password file.
+// KeyFile returns the path of a group's password file.
 func (n *Node) KeyFile(ifname string, vhid int) string {
 	return filepath.Join(n.dir, fmt.Sprintf("%s-%d.key", ifname, vhid))
 }
@@ -98,10 +106,10 @@ func (n *Node) KeyFile(ifname string, vhid int) string {
 // BPFDir is where the node pins its maps and links.
 func (n *Node) BPFDir() string { return n.bpf }
 
-// StateDir is what survives a reboot.
+// StateDir returns the directory that survives a reboot.
 func (n *Node) StateDir() string { return filepath.Join(n.dir, "state") }
 
-// RuntimeDir is what a reboot wipes.
+// RuntimeDir returns the directory that a reboot empties.
 func (n *Node) RuntimeDir() string { return filepath.Join(n.dir, "run") }
 
 // WriteConfig writes the node's config file; a running daemon reads it at SIGHUP.
@@ -109,6 +117,14 @@ func (n *Node) WriteConfig(config NodeConfig) {
 	n.lab.Helper()
 	n.Config = config
 	n.WriteRawConfig(n.render(config))
+}
+
+// ReadConfig returns the text of the node's config file.
+func (n *Node) ReadConfig() string {
+	n.lab.Helper()
+	text, err := os.ReadFile(n.ConfigFile())
+	n.lab.check(err, "read config of %s", n.Name)
+	return string(text)
 }
 
 // WriteRawConfig writes any text as the config file.
@@ -120,8 +136,10 @@ func (n *Node) WriteRawConfig(text string) {
 func (n *Node) render(config NodeConfig) string {
 	n.lab.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "[node]\nname = %q\nstate_dir = %q\nruntime_dir = %q\nbpf_dir = %q\n", n.Name, n.StateDir(), n.RuntimeDir(), n.bpf)
-	fmt.Fprintf(&b, "\n[control]\nsocket = %q\ngroup = \"\"\n\n[http]\nlisten = %q\n%s\n", n.Socket(), cmp.Or(config.Listen, MetricsAddress), config.HTTP)
+	fmt.Fprintf(&b, "[node]\nname = %q\nstate_dir = %q\nruntime_dir = %q\nbpf_dir = %q\n", n.Name, n.StateDir(),
+		n.RuntimeDir(), n.bpf)
+	fmt.Fprintf(&b, "\n[control]\nsocket = %q\ngroup = \"\"\n\n[http]\nlisten = %q\n%s\n", n.Socket(),
+		cmp.Or(config.Listen, MetricsAddress), config.HTTP)
 	fmt.Fprintf(&b, "\n[carp]\npreempt = %v\n", !config.NoPreempt)
 	if config.DeadRatio != 0 {
 		fmt.Fprintf(&b, "dead_ratio = %.2f\n", config.DeadRatio)
@@ -169,7 +187,7 @@ func (n *Node) Launch() *Proc {
 // Replace has the node run the vipd and vipctl found in the directory bin from its next start on.
 func (n *Node) Replace(bin string) { n.bin = bin }
 
-// Start starts the daemon and waits until it answers on its socket. It gives back the time just before the start.
+// Start starts the daemon and waits until it answers on its socket. It returns the time just before the start.
 func (n *Node) Start() time.Time {
 	n.lab.Helper()
 	p := n.Launch()
@@ -183,11 +201,11 @@ func (n *Node) Start() time.Time {
 	return p.Started
 }
 
-// Proc is the daemon last started.
+// Proc returns the daemon last started.
 func (n *Node) Proc() *Proc { return n.proc }
 
 // Stop asks the daemon to stop with handover and waits until it has ended; it must end with exit code 0.
-// It gives back the time just before the signal.
+// It returns the time just before the signal.
 func (n *Node) Stop() time.Time {
 	n.lab.Helper()
 	at := n.proc.Signal(syscall.SIGTERM)
@@ -197,17 +215,25 @@ func (n *Node) Stop() time.Time {
 	return at
 }
 
-// Kill9 kills the daemon outright and gives back the time just before.
+// Kill9 kills the daemon outright and returns the time just before.
 func (n *Node) Kill9() time.Time { return n.proc.Kill9() }
 
-// Pause stops the daemon from running (SIGSTOP) and waits until the kernel says so.
+// Pause stops the daemon from running (SIGSTOP) and waits until every thread has stopped: one that waits for the disk
+// does so later than the others.
 func (n *Node) Pause() time.Time {
 	n.lab.Helper()
 	at := n.proc.Signal(syscall.SIGSTOP)
-	n.lab.Eventually(time.Second, time.Millisecond, func() (bool, string) {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.proc.PID()))
-		_, rest, _ := strings.Cut(string(stat), ") ")
-		return err == nil && strings.HasPrefix(rest, "T"), "vipd on " + n.Name + " stopped"
+	n.lab.Eventually(10*time.Second, time.Millisecond, func() (bool, string) {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.proc.PID()))
+		n.lab.check(err, "threads of %s", n.proc.Name)
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			_, rest, _ := strings.Cut(string(stat), ") ")
+			if err == nil && !strings.HasPrefix(rest, "T") { // an error: the thread has ended
+				return false, "vipd on " + n.Name + " stopped"
+			}
+		}
+		return len(threads) > 0, "vipd on " + n.Name + " has threads"
 	})
 	return at
 }
@@ -218,7 +244,7 @@ func (n *Node) Resume() time.Time {
 	return n.proc.Signal(syscall.SIGCONT)
 }
 
-// CTL runs vipctl against the node and gives back its exit code and output.
+// CTL runs vipctl against the node and returns its exit code and output.
 func (n *Node) CTL(args ...string) (int, string) {
 	n.lab.Helper()
 	return n.Run(cliTimeout, filepath.Join(n.bin, "vipctl"), append([]string{"--socket", n.Socket()}, args...)...)
@@ -253,7 +279,7 @@ func (n *Node) Cleanup() string {
 // TryStatus asks the daemon for its status over the socket.
 func (n *Node) TryStatus() (Status, error) {
 	var s Status
-	client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{
+	client := http.Client{Timeout: statusTimeout, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", n.Socket())
@@ -274,7 +300,7 @@ func (n *Node) TryStatus() (Status, error) {
 	return s, json.Unmarshal(body, &s)
 }
 
-// Status of the node; the daemon must be running.
+// Status returns the status of the node; the daemon must be running.
 func (n *Node) Status() Status {
 	n.lab.Helper()
 	s, err := n.TryStatus()
@@ -282,7 +308,7 @@ func (n *Node) Status() Status {
 	return s
 }
 
-// CTLStatus is the status as vipctl prints it.
+// CTLStatus returns the status as vipctl prints it.
 func (n *Node) CTLStatus() Status {
 	n.lab.Helper()
 	var s Status
@@ -291,7 +317,7 @@ func (n *Node) CTLStatus() Status {
 	return s
 }
 
-// Group is the status of one group.
+// Group returns the status of one group.
 func (n *Node) Group(name string) GroupStatus {
 	n.lab.Helper()
 	g, err := n.Status().Group(name)
@@ -330,7 +356,7 @@ func (n *Node) WaitAnswering(group string, timeout time.Duration) GroupStatus {
 	})
 }
 
-// Metrics is the text of the node's /metrics.
+// Metrics returns the text of the node's /metrics.
 func (n *Node) Metrics() string {
 	n.lab.Helper()
 	code, body := n.Get("/metrics")
@@ -360,7 +386,7 @@ func (n *Node) Get(path string) (code int, body string) {
 		if err != nil {
 			return err
 		}
-		client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		client := http.Client{Timeout: metricsTimeout, Transport: &http.Transport{
 			DisableKeepAlives: true,
 			DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 		}}

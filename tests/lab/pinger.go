@@ -33,9 +33,11 @@ type Pinger struct {
 	err      error
 
 	quiet chan struct{} // closed: send no more
-	stop  chan struct{} // closed: listen no more
-	wg    sync.WaitGroup
-	once  sync.Once
+	stop  chan struct{} // closed: receive no more
+	// stopped is when stop was closed.
+	stopped time.Time
+	wg      sync.WaitGroup
+	once    sync.Once
 }
 
 const (
@@ -43,7 +45,8 @@ const (
 	pingLimit = 5 * time.Minute        // a forgotten pinger ends by itself
 )
 
-// Ping starts pinging (a link-local address with the name of the interface as its zone); the pinger ends with Stop or with the lab.
+// Ping starts pinging (a link-local address with the name of the interface as its zone); the pinger ends with Stop or
+// with the lab.
 func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
 	h.lab.Helper()
 	domain, proto := unix.AF_INET, unix.IPPROTO_ICMP
@@ -87,7 +90,9 @@ func (p *Pinger) send() {
 		p.mu.Unlock()
 		err := unix.Sendto(p.fd, p.echo(uint32(seq)), 0, to)
 		// What the stack cannot send (no neighbour, buffers full while it is asked for) is a lost ping, not an error.
-		if err != nil && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENETUNREACH) && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EAGAIN) {
+		if err != nil && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENETUNREACH) &&
+			!errors.Is(err, unix.ENOBUFS) &&
+			!errors.Is(err, unix.EAGAIN) {
 			p.fail(fmt.Errorf("send ping: %w", err))
 			return
 		}
@@ -122,7 +127,11 @@ func (p *Pinger) receive() {
 		}
 		select {
 		case <-p.stop:
-			return
+			// Until then there may be answers that came in time. The socket gets those of other pingers, too, which
+			// go on coming.
+			if errors.Is(err, unix.EAGAIN) || time.Since(p.stopped) > pingGrace {
+				return
+			}
 		default:
 		}
 	}
@@ -166,13 +175,14 @@ func (p *Pinger) end() {
 	p.once.Do(func() {
 		close(p.quiet)
 		time.Sleep(pingGrace)
+		p.stopped = time.Now()
 		close(p.stop)
 		p.wg.Wait()
 		unix.Close(p.fd)
 	})
 }
 
-// AwaitAnswer waits for an answer to a request sent after since, and gives back when it came.
+// AwaitAnswer waits for an answer to a request sent after since, and returns when it came.
 func (p *Pinger) AwaitAnswer(since time.Time, timeout time.Duration) time.Time {
 	p.host.lab.Helper()
 	var at time.Time
@@ -204,9 +214,10 @@ type PingReport struct {
 	Stall time.Duration
 }
 
-// String is one line for logs.
+// String returns one line for logs.
 func (r PingReport) String() string {
-	return fmt.Sprintf("%d pings, %d lost, longest gap %v (pinger's own longest stall %v), %d answered twice", r.Sent, r.Lost, r.Gap.Round(10*time.Microsecond), r.Stall.Round(10*time.Microsecond), r.Doubles)
+	return fmt.Sprintf("%d pings, %d lost, longest gap %v (pinger's own longest stall %v), %d answered twice", r.Sent,
+		r.Lost, r.Gap.Round(10*time.Microsecond), r.Stall.Round(10*time.Microsecond), r.Doubles)
 }
 
 // Stop ends the pinging and reports on the whole of it.
@@ -241,7 +252,7 @@ func (p *Pinger) Stop() PingReport {
 	return r
 }
 
-// Checksum is the Internet checksum of b, which must be of even length.
+// Checksum returns the Internet checksum of b, which must be of even length.
 func Checksum(b []byte) uint16 {
 	var sum uint32
 	for i := 0; i+1 < len(b); i += 2 {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netns"
+
+	"vipd/setup"
 )
 
 // spawner starts every process of a lab from one OS thread that lives as long as the lab: Pdeathsig fires when the
@@ -83,10 +85,12 @@ func (h *Host) Spawn(name, program string, args ...string) *Proc {
 	return h.SpawnEnv(nil, name, program, args...)
 }
 
-// SpawnEnv is Spawn with more environment than the test's own.
+// SpawnEnv is Spawn with more environment than the test's own. A program that the set-up does not install fails the
+// test, also where it happens to be there.
 func (h *Host) SpawnEnv(env []string, name, program string, args ...string) *Proc {
 	h.lab.Helper()
 	l := h.lab
+	l.check(setup.Check(program), "start %s on %s", name, h.Name)
 	p := &Proc{Name: h.Name + "/" + name, lab: l, exited: make(chan struct{})}
 	p.output = filepath.Join(l.dir, fmt.Sprintf("%s-%s-%d.log", h.Name, name, len(l.procs)))
 	out, err := os.Create(p.output)
@@ -107,7 +111,7 @@ func (h *Host) SpawnEnv(env []string, name, program string, args ...string) *Pro
 	return p
 }
 
-// Run runs a program in the host's namespace to its end and gives back its exit code and output.
+// Run runs a program in the host's namespace to its end and returns its exit code and output.
 // A program that is still running after timeout is killed and fails the test.
 func (h *Host) Run(timeout time.Duration, program string, args ...string) (code int, output string) {
 	h.lab.Helper()
@@ -126,10 +130,10 @@ func (h *Host) MustRun(timeout time.Duration, program string, args ...string) st
 	return output
 }
 
-// PID of the process, also when it has exited.
+// PID returns the process ID, also after the process has exited.
 func (p *Proc) PID() int { return p.cmd.Process.Pid }
 
-// Output so far, standard output and error together.
+// Output returns standard output and error so far.
 func (p *Proc) Output() string {
 	b, err := os.ReadFile(p.output)
 	if err != nil {
@@ -138,7 +142,7 @@ func (p *Proc) Output() string {
 	return string(b)
 }
 
-// Running says whether the process has not been seen to exit.
+// Running reports whether the process has not been seen to exit.
 func (p *Proc) Running() bool {
 	select {
 	case <-p.exited:
@@ -148,7 +152,7 @@ func (p *Proc) Running() bool {
 	}
 }
 
-// CPU is how much processor time the process has taken, to within a tick of 10 ms.
+// CPU returns how much processor time the process has taken, to within a tick of 10 ms.
 func (p *Proc) CPU() time.Duration {
 	p.lab.Helper()
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
@@ -167,7 +171,7 @@ func (p *Proc) CPU() time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// Signal sends a signal to the process alone and gives back the time just before.
+// Signal sends a signal to the process alone and returns the time just before.
 func (p *Proc) Signal(sig syscall.Signal) time.Time {
 	p.lab.Helper()
 	at := time.Now()
@@ -175,7 +179,7 @@ func (p *Proc) Signal(sig syscall.Signal) time.Time {
 	return at
 }
 
-// Wait for the process to exit and give back its exit code, -1 when a signal ended it.
+// Wait waits for the process to exit and returns its exit code, or -1 if a signal ended it.
 func (p *Proc) Wait(timeout time.Duration) int {
 	p.lab.Helper()
 	select {
@@ -186,12 +190,12 @@ func (p *Proc) Wait(timeout time.Duration) int {
 	return p.cmd.ProcessState.ExitCode()
 }
 
-// Kill9 kills the process group and waits for the process; no effect when it has exited. It gives back the time just
+// Kill9 kills the process group and waits for the process; no effect when it has exited. It returns the time just
 // before the signal.
 func (p *Proc) Kill9() time.Time {
 	at := time.Now()
 	p.once.Do(func() {
-		// The group may hold scripts of a program that has exited itself; that there is none left is no error.
+		// The group may hold scripts of a program that has exited itself; that there is none left is not an error.
 		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
 	})
 	<-p.exited

@@ -63,14 +63,19 @@ func (s *Segment) Join(h *Host, ifname string, addresses ...string) *Port {
 	return p
 }
 
-// AwaitCarrier waits until both ends are running: the kernel announces a carrier from a work queue, up to a second late,
-// and the bridge drops what comes before.
+// AwaitCarrier waits until both ends are running: the kernel announces a carrier from a work queue, up to a second
+// late, and the bridge drops what comes before.
 func (p *Port) AwaitCarrier() {
 	h, bridge := p.Host, p.Segment.host
 	h.lab.Helper()
 	h.lab.Eventually(5*time.Second, time.Millisecond, func() (bool, string) {
-		return h.link(p.IfName).Attrs().OperState == netlink.OperUp && bridge.link(p.Name).Attrs().OperState == netlink.OperUp,
-			fmt.Sprintf("link of %s on %s", p.IfName, h.Name)
+		return h.link(p.IfName).Attrs().OperState == netlink.OperUp &&
+				bridge.link(p.Name).Attrs().OperState == netlink.OperUp,
+			fmt.Sprintf(
+				"link of %s on %s",
+				p.IfName,
+				h.Name,
+			)
 	})
 	h.lab.Eventually(5*time.Second, time.Millisecond, func() (bool, string) {
 		return h.settled(p.IfName), fmt.Sprintf("IPv6 of %s on %s is set up", p.IfName, h.Name)
@@ -87,7 +92,7 @@ func (p *Port) SetCarrier(up bool) {
 	}
 }
 
-// SetConnected takes the port out of the bridge or puts it back: the host keeps its link and hears nobody.
+// SetConnected takes the port out of the bridge or puts it back: the host keeps its link and receives nothing.
 func (p *Port) SetConnected(connected bool) {
 	h := p.Segment.host
 	h.lab.Helper()
@@ -98,8 +103,8 @@ func (p *Port) SetConnected(connected bool) {
 	}
 }
 
-// OnSwitch runs f on a thread on the switch, with the interface index of the port there: what leaves by it arrives at the
-// host, and at nobody else.
+// OnSwitch runs f on a thread on the switch, with the interface index of the port there: what leaves by it arrives at
+// the host, and nowhere else.
 func (p *Port) OnSwitch(f func(ifindex int) error) error {
 	h := p.Segment.host
 	h.lab.Helper()
@@ -107,7 +112,7 @@ func (p *Port) OnSwitch(f func(ifindex int) error) error {
 	return h.Within(func() error { return f(index) })
 }
 
-// Dropped is how many frames the switch could not hand to the host, whose ring was full.
+// Dropped returns how many frames the switch could not hand to the host, whose ring was full.
 func (p *Port) Dropped() uint64 {
 	p.Host.lab.Helper()
 	return p.Segment.host.link(p.Name).Attrs().Statistics.TxDropped
@@ -120,7 +125,8 @@ func (p *Port) Unplug() {
 	h.lab.check(h.nl.LinkDel(h.link(p.Name)), "unplug %s", p.Name)
 }
 
-// Learned is the bridge port behind which the segment's bridge believes a hardware address to be, "" when it does not know it.
+// Learned returns the bridge port behind which the segment's bridge believes a hardware address to be, "" when it does
+// not know it.
 func (s *Segment) Learned(mac [6]byte) string {
 	h := s.host
 	h.lab.Helper()
@@ -140,5 +146,5 @@ func (s *Segment) Learned(mac [6]byte) string {
 // NFT runs nft commands on the switch, whose bridge family sees what is forwarded.
 func (s *Segment) NFT(commands ...string) {
 	s.host.lab.Helper()
-	s.host.MustRun(toolTimeout, "nft", strings.Join(commands, "; "))
+	s.host.MustRun(ToolTimeout, "nft", strings.Join(commands, "; "))
 }

@@ -35,7 +35,10 @@ func (h *Host) Snapshot() Snapshot {
 		h.lab.check(err, "%s: list addresses", h.Name)
 		for _, a := range addrs {
 			// Tentative passes by itself while the test runs.
-			s.Addresses = append(s.Addresses, fmt.Sprintf("%s %s scope %d flags %#x label %q", name, a.IPNet, a.Scope, a.Flags&^unix.IFA_F_TENTATIVE, a.Label))
+			s.Addresses = append(
+				s.Addresses,
+				fmt.Sprintf("%s %s scope %d flags %#x label %q", name, a.IPNet, a.Scope, a.Flags&^unix.IFA_F_TENTATIVE, a.Label),
+			)
 		}
 		if name != "lo" {
 			for _, mac := range h.UnicastFilter(name) {
@@ -57,11 +60,11 @@ func (h *Host) Snapshot() Snapshot {
 	return s
 }
 
-// multicastGroups are the hardware multicast addresses each interface listens to, with their reference counts.
+// multicastGroups returns the hardware multicast addresses each interface listens to, with their reference counts.
 func (h *Host) multicastGroups() []string {
 	h.lab.Helper()
 	var groups []string
-	code, out := h.Run(toolTimeout, "cat", "/proc/net/dev_mcast")
+	code, out := h.Run(ToolTimeout, "cat", "/proc/net/dev_mcast")
 	if code != 0 {
 		h.lab.Fatalf("%s: read /proc/net/dev_mcast: %s", h.Name, out)
 	}

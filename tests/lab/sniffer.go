@@ -22,6 +22,9 @@ type Sniffer struct {
 	mu     sync.Mutex
 	frames Frames
 	err    error
+	closed bool
+	buf    [64 << 10]byte
+	oob    [256]byte
 
 	stop chan struct{}
 	done chan struct{}
@@ -40,11 +43,31 @@ func (p *Port) Sniff() *Sniffer {
 	return s
 }
 
+// read takes frames out of the kernel's buffer before it overflows.
 func (s *Sniffer) read() {
 	defer close(s.done)
-	buf, oob := make([]byte, 64<<10), make([]byte, 256)
 	for {
-		n, oobn, _, from, err := unix.Recvmsg(s.fd, buf, oob, 0)
+		// An error or nothing within the time: the next round.
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: unix.POLLIN}}, int(receiveWait.Milliseconds()))
+		s.mu.Lock()
+		s.drain()
+		broken := s.err != nil
+		s.mu.Unlock()
+		select {
+		case <-s.stop:
+			return
+		default:
+		}
+		if broken {
+			return
+		}
+	}
+}
+
+// drain takes all frames that the kernel has recorded before the call. The caller holds the lock.
+func (s *Sniffer) drain() {
+	for now := time.Now(); s.err == nil; {
+		n, oobn, _, from, err := unix.Recvmsg(s.fd, s.buf[:], s.oob[:], unix.MSG_DONTWAIT)
 		switch {
 		case err == nil:
 			ll, ok := from.(*unix.SockaddrLinklayer)
@@ -52,33 +75,39 @@ func (s *Sniffer) read() {
 				continue
 			}
 			// Outgoing is what the bridge sends, towards the host.
-			f := Frame{At: stamp(oob[:oobn]), Data: slices.Clone(buf[:n]), FromHost: ll.Pkttype != unix.PACKET_OUTGOING}
-			s.mu.Lock()
+			f := Frame{
+				At:       stamp(s.oob[:oobn]),
+				Data:     slices.Clone(s.buf[:n]),
+				FromHost: ll.Pkttype != unix.PACKET_OUTGOING,
+			}
 			s.frames = append(s.frames, f)
-			s.mu.Unlock()
-		case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINTR), errors.Is(err, unix.ENETDOWN):
+			if f.At.After(now) {
+				return
+			}
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ENETDOWN):
 			// ENETDOWN: the port was set down; it may come up again.
 		default:
-			s.mu.Lock()
 			s.err = fmt.Errorf("sniff at %s: %w", s.port.Name, err)
-			s.mu.Unlock()
-			return
-		}
-		select {
-		case <-s.stop:
-			return
-		default:
 		}
 	}
 }
 
-// Frames recorded so far. It fails the test when the sniffer itself has lost any, for then it can witness nothing.
+// Frames returns what the port has seen so far, however late the sniffer's own reader is. It fails the test if the
+// sniffer has lost a frame: then it proves nothing.
 func (s *Sniffer) Frames() Frames {
 	l := s.port.Host.lab
 	l.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.closed {
+		s.drain()
+	}
 	l.check(s.err, "sniffer")
+	if s.closed {
+		return slices.Clone(s.frames)
+	}
 	stats, err := unix.GetsockoptTpacketStats(s.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
 	l.check(err, "ask the sniffer at %s for its losses", s.port.Name)
 	if stats.Drops > 0 {
@@ -95,7 +124,7 @@ func (s *Sniffer) FirstSpeaking(since time.Time, timeout time.Duration, vip neti
 	})
 }
 
-// Await waits until a recorded frame matches and gives back the first one.
+// Await waits until a recorded frame matches and returns the first one.
 func (s *Sniffer) Await(timeout time.Duration, what string, match func(Frame) bool) Frame {
 	l := s.port.Host.lab
 	l.Helper()
@@ -116,6 +145,9 @@ func (s *Sniffer) close() {
 	s.once.Do(func() {
 		close(s.stop)
 		<-s.done
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.closed = true
 		unix.Close(s.fd)
 	})
 }

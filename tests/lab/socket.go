@@ -42,7 +42,7 @@ func (h *Host) socketIn(domain, kind, proto int) (int, error) {
 	return fd, err
 }
 
-// packetSocket is an AF_PACKET socket bound to one interface and EtherType.
+// packetSocket returns an AF_PACKET socket bound to one interface and EtherType.
 func (h *Host) packetSocket(ifname string, etherType uint16) (int, error) {
 	h.lab.Helper()
 	// Protocol 0 until bound: otherwise frames of every interface are queued first.
@@ -57,7 +57,7 @@ func (h *Host) packetSocket(ifname string, etherType uint16) (int, error) {
 	return fd, nil
 }
 
-// stamp is the kernel's receive time out of a message's control data; the time of asking when there is none.
+// stamp returns the kernel's receive time out of a message's control data; the time of asking when there is none.
 func stamp(oob []byte) time.Time {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err == nil {

@@ -60,7 +60,7 @@ func (h *Host) bringUp(name string, addresses []string) {
 	h.awaitUp(name)
 }
 
-// BondsAllowed says whether this kernel makes bonds; nil means it does.
+// BondsAllowed reports whether this kernel makes bonds; nil means it does.
 func BondsAllowed() error {
 	return onThread(func(netns.NsHandle) error {
 		ns, err := netns.New() // gone, with the bond, when the thread is back home

@@ -58,7 +58,7 @@ func (h *Host) StartUCARP(u UCARP) *Proc {
 	return h.Spawn("ucarp", "ucarp", args...)
 }
 
-// UCARPState is what ucarp last said it is: "MASTER", "BACKUP" or "" before it has said anything.
+// UCARPState returns what ucarp last said it is: "MASTER", "BACKUP" or "" before it has said anything.
 func UCARPState(p *Proc) string {
 	state := ""
 	for line := range strings.Lines(p.Output()) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package needs is the one place where a test of any package is skipped for want of what the
-// machine or the user has. It imports nothing of vipd.
+// Package needs is the only place where a test is skipped because it lacks something that the
+// machine or the user does not have. It imports nothing of vipd.
 package needs
 
 import (
@@ -13,11 +13,11 @@ import (
 	"testing"
 )
 
-// Env names the environment variable with the needs, separated by commas, whose lack is a
-// failure: where they are promised, a skip would be a lie.
+// Env is the environment variable with the needs, separated by commas, whose lack is a
+// failure and not a skip.
 const Env = "VIPD_TEST_REQUIRE"
 
-// Met skips the test, or fails it where the need is promised, if lacking says why it is not met.
+// Met skips the test if lacking is not nil, or fails it if Env promises the need.
 func Met(t testing.TB, need string, lacking error) {
 	t.Helper()
 	switch {
@@ -29,13 +29,13 @@ func Met(t testing.TB, need string, lacking error) {
 	}
 }
 
-// Root is the need "root".
+// Root requires "root".
 func Root(t testing.TB) {
 	t.Helper()
 	Met(t, "root", notRoot())
 }
 
-// NetNS is the need "netns": to make network namespaces and devices in them.
+// NetNS requires "netns": the right to create network namespaces and devices in them.
 func NetNS(t testing.TB) {
 	t.Helper()
 	Met(t, "netns", notRoot())
@@ -48,7 +48,7 @@ func notRoot() error {
 	return nil
 }
 
-// Program is a need by the name of the program; it returns its path.
+// Program requires a program and returns its path.
 func Program(t testing.TB, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A systemd of its own for one test: process 1 of new process, mount and control group
-# namespaces, with nothing of the host's units. Arguments: the installed tree (its /usr/local
-# is bound over the host's), a directory for /etc, the control group's name.
+# Starts a separate systemd for one test: process 1 of new process, mount and control group
+# namespaces, without the host's units. Arguments: the installed tree (its /usr/local is bound
+# over the host's), a directory for /etc, the control group's name.
 set -eu
 stage=$1 etc=$2 name=$3
 
 if [ "${INSIDE:-}" != yes ]; then
-  # The control group it may rule over: v2, or v1 beside v2 as some machines have it.
+  # The control group that it manages: v2, or v1 next to v2 on some machines.
   for root in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
     case $(stat -f -c %T "$root" 2>/dev/null || true) in
     cgroup2fs | cgroupfs)
@@ -41,12 +41,14 @@ cp -a "$etc/systemd/system" /run/etc/systemd/
 mount --bind /run/etc /etc
 mount --bind "$stage/usr/local" /usr/local
 for hidden in /usr/lib/systemd/system /usr/lib/systemd/system-generators /usr/lib/systemd/system-environment-generators \
-  /var/lib /var/tmp /tmp; do
+  /var/lib /var/tmp /tmp /root; do
   [ ! -d $hidden ] || mount -t tmpfs -o mode=755 tmpfs $hidden
 done
-for target in sysinit basic shutdown network-pre network multi-user rescue emergency; do
+for target in sysinit basic sockets shutdown network-pre network rescue emergency; do
   printf '[Unit]\nDescription=%s\nDefaultDependencies=no\n' $target >/usr/lib/systemd/system/$target.target
 done
-# As at a real boot: credentials reach a service by that.
+# With the defaults of a target: it is ordered after the units it wants, and stops at a shutdown.
+printf '[Unit]\nDescription=multi-user\nRequires=basic.target\nAfter=basic.target\n' >/usr/lib/systemd/system/multi-user.target
+# As at a real boot; services get credentials through it.
 mount --make-rshared /
 exec env -i PATH="$PATH" container=vipd /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --log-level=info

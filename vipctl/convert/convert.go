@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package convert turns the configuration of other daemons that share an address into
-// vipd's. It knows their formats and the text of ours, and touches nothing.
+// Package convert converts the configuration of ucarp and keepalived to vipd's. It is pure: it maps
+// text to text.
 package convert
 
 import (
@@ -13,20 +13,20 @@ import (
 
 // Options of a conversion.
 type Options struct {
-	// KeyDir is where password_file points; empty means /etc/vipd.
+	// KeyDir is the directory for password_file; empty means /etc/vipd.
 	KeyDir string
-	// Include returns the files of an include statement, in order, for a pattern that
-	// may be relative to the file it stands in; nil refuses includes.
+	// Include returns the files of an include statement, in order, for a pattern that may be
+	// relative to the including file; nil ignores includes.
 	Include func(from, pattern string) ([]File, error)
 }
 
-// File is a text with the name that notes call it.
+// File is a text and its name for notes.
 type File struct {
 	Name string
 	Data []byte
 }
 
-// Note is something that has no equal, or that its reader must decide.
+// Note is a setting without an equivalent, or one that needs a decision.
 type Note struct {
 	File string
 	// Line counts from 1; 0 means the file as a whole.
@@ -44,27 +44,27 @@ func (n Note) String() string {
 
 // Key is a password that a group needs in its password_file.
 type Key struct {
-	// Path is the password_file; Password is what belongs into it.
+	// Path is the password_file, Password its content.
 	Path, Password string
 }
 
 // Result is a finished conversion.
 type Result struct {
-	// TOML is a config that vipd accepts, once the password files are there.
+	// TOML is a config that vipd accepts once the password files exist.
 	TOML string
-	// Notes are in the order of the input; they stand in TOML as comments, too.
+	// Notes are in the order of the input. TOML has them as comments, too.
 	Notes []Note
-	// Keys are the passwords that the input had in clear. They are nowhere in TOML.
+	// Keys are the passwords in clear text in the input. TOML does not contain them.
 	Keys []Key
 }
 
-// Error is everything that is wrong with an input.
+// Error is all problems of an input.
 type Error struct {
 	// Problems are in the order of the input.
 	Problems []Note
 }
 
-// Error is one line a problem.
+// Error is one line per problem.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -73,13 +73,17 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// origin is where something stands in the input.
+// origin is a position in the input.
 type origin struct {
 	file string
 	line int
 }
 
-// reader collects what a conversion has to say.
+func (o origin) compare(p origin) int {
+	return cmp.Or(cmp.Compare(o.file, p.file), cmp.Compare(o.line, p.line))
+}
+
+// reader collects the problems, notes and keys of a conversion.
 type reader struct {
 	opts     Options
 	problems []Note
@@ -105,12 +109,14 @@ func (r *reader) note(at origin, format string, args ...any) {
 	}
 }
 
-// sortNotes puts them into the order of the input.
+// sortNotes sorts the notes by their position in the input.
 func (r *reader) sortNotes() {
-	slices.SortStableFunc(r.notes, func(a, b Note) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+	slices.SortStableFunc(r.notes, func(a, b Note) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
 }
 
-// clean makes one printable line of a text: it goes into comments and to terminals.
+// clean returns one printable line, for comments and terminals.
 func clean(s string) string {
 	return strings.Map(func(c rune) rune {
 		if !printable(c) {
@@ -120,7 +126,7 @@ func clean(s string) string {
 	}, strings.ToValidUTF8(s, "?"))
 }
 
-// finish checks what only the whole shows, and writes.
+// finish checks the settings as a whole and renders them.
 func (r *reader) finish(from string, s *settings) (*Result, error) {
 	if len(s.groups) == 0 && len(r.problems) == 0 {
 		r.problem(origin{file: from}, "there is no virtual address in it")
@@ -129,5 +135,6 @@ func (r *reader) finish(from string, s *settings) (*Result, error) {
 	if len(r.problems) > 0 {
 		return nil, &Error{r.problems}
 	}
+	r.sortNotes()
 	return &Result{TOML: s.render(r), Notes: r.notes, Keys: r.keys}, nil
 }

@@ -12,8 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// hold: whatever goes in, either every problem is told with a line, or vipd accepts what
-// comes out and no password is in it.
+// hold checks that every input gives either problems with lines, or a config that vipd accepts.
 func hold(t *testing.T, do converter, data []byte) {
 	got, err := do(File{"f", data}, Options{})
 	if err != nil {
@@ -53,11 +52,21 @@ func seeds(f *testing.F, dir string, more ...string) {
 }
 
 func FuzzUcarp(f *testing.F) {
-	seeds(f, "ucarp", "ucarp -i\xff -v1 -p\x01 -a1.1.1.1", "iface e inet static\nucarp-vid 1\nucarp-vip 1.1.1.1\nucarp-password p\nnetmask 40\n")
+	seeds(
+		f,
+		"ucarp",
+		"ucarp -i\xff -v1 -p\x01 -a1.1.1.1",
+		"iface e inet static\nucarp-vid 1\nucarp-vip 1.1.1.1\nucarp-password p\nnetmask 40\n",
+	)
 	f.Fuzz(func(t *testing.T, data []byte) { hold(t, Ucarp, data) })
 }
 
 func FuzzKeepalived(f *testing.F) {
-	seeds(f, "keepalived", "$A=$A$A\n$A=$A$A\n$A{", "vrrp_instance \xff{\ninterface a\nvirtual_router_id 1\nvirtual_ipaddress{1.1.1.1 \x00}}")
+	seeds(
+		f,
+		"keepalived",
+		"$A=$A$A\n$A=$A$A\n$A{",
+		"vrrp_instance \xff{\ninterface a\nvirtual_router_id 1\nvirtual_ipaddress{1.1.1.1 \x00}}",
+	)
 	f.Fuzz(func(t *testing.T, data []byte) { hold(t, Keepalived, data) })
 }

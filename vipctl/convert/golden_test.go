@@ -29,7 +29,7 @@ func testInclude(from, pattern string) ([]File, error) {
 	return out, err
 }
 
-// accepted holds the result to vipd's own check.
+// accepted checks that vipd accepts the result.
 func accepted(t *testing.T, toml string) *config.Config {
 	t.Helper()
 	cfg, _, err := config.Parse("result.toml", []byte(toml), config.Options{
@@ -42,7 +42,7 @@ func accepted(t *testing.T, toml string) *config.Config {
 	return cfg
 }
 
-// TestGolden converts what people have. Beside the config stands what was told.
+// TestGolden converts real configurations. The golden files have the config with its notes.
 func TestGolden(t *testing.T) {
 	for _, tt := range []struct {
 		path   string
@@ -68,11 +68,11 @@ func TestGolden(t *testing.T) {
 			for _, k := range got.Keys {
 				keys = append(keys, k.Path, k.Password)
 				if strings.Contains(got.TOML, k.Password) {
-					t.Errorf("a password stands in the config")
+					t.Errorf("a password is in the config")
 				}
 				for _, n := range got.Notes {
 					if strings.Contains(n.Text, k.Password) {
-						t.Errorf("a password stands in a note: %s", n)
+						t.Errorf("a password is in a note: %s", n)
 					}
 				}
 			}
@@ -87,7 +87,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// problems are the texts of a refused input, without the name of the file.
+// problems returns the problems of a refused input, without the file name.
 func problems(t *testing.T, err error) []string {
 	t.Helper()
 	e, ok := errors.AsType[*Error](err)

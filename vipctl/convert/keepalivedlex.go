@@ -24,14 +24,14 @@ const (
 )
 
 const (
-	// maxIncludes bounds files that include each other.
+	// maxIncludes limits files that include each other.
 	maxIncludes = 64
-	// maxExpanded bounds a line of definitions within definitions.
+	// maxExpanded limits nested definitions in a line.
 	maxExpanded = 64 << 10
 )
 
-// lexer reads keepalived.conf into tokens. Definitions ($NAME=value) are put in, files
-// that are included are read in their place.
+// lexer splits keepalived.conf into tokens. It expands definitions ($NAME=value) and reads included
+// files in place.
 type lexer struct {
 	r        *reader
 	defs     map[string]string
@@ -46,18 +46,33 @@ func lex(r *reader, f File) []token {
 }
 
 func (l *lexer) file(f File) {
-	number := 0
-	for physical := range strings.Lines(string(f.Data)) {
-		number++
-		l.line(origin{f.Name, number}, strings.TrimRight(physical, "\r\n"))
+	lines := strings.Split(strings.TrimSuffix(string(plain(f.Data)), "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		at, text := origin{f.Name, i + 1}, strings.TrimSpace(lines[i])
+		_, _, defines := definition(text)
+		for i+1 < len(lines) && continued(text) {
+			i++
+			text = strings.TrimSpace(strings.TrimSuffix(text, "\\"))
+			if defines { // several lines
+				text += "\n"
+			} else {
+				text += " "
+			}
+			text += strings.TrimSpace(lines[i])
+		}
+		l.line(at, text)
 	}
 }
 
+// continued reports whether the next line belongs to this one.
+func continued(text string) bool {
+	return strings.HasSuffix(text, "\\") && !strings.HasPrefix(text, "#") && !strings.HasPrefix(text, "!")
+}
+
 func (l *lexer) line(at origin, text string) {
-	text = strings.TrimSpace(text)
 	switch {
 	case strings.HasPrefix(text, "@"):
-		l.r.note(at, "a line for certain configuration ids (@) was left out: import with the lines of one node alone")
+		l.r.note(at, "a line for certain configuration ids (@) was left out: import a file with only the lines of one node")
 		return
 	case strings.HasPrefix(text, "~"):
 		l.r.note(at, "%s is not understood and was left out", text)
@@ -67,9 +82,17 @@ func (l *lexer) line(at origin, text string) {
 		l.defs[name] = l.expand(at, value)
 		return
 	}
+	for part := range strings.Lines(l.expand(at, text)) {
+		l.words(at, strings.TrimSpace(part))
+	}
+}
+
+func (l *lexer) words(at origin, text string) {
 	start := len(l.out)
-	l.tokens(at, l.expand(at, text))
-	if words := l.out[start:]; len(words) > 1 && strings.HasPrefix(words[0].text, "include") && words[0].kind == tokenWord && !words[0].quoted {
+	l.tokens(at, text)
+	if words := l.out[start:]; len(words) > 1 && strings.HasPrefix(words[0].text, "include") &&
+		words[0].kind == tokenWord &&
+		!words[0].quoted {
 		pattern := words[1].text
 		l.out = l.out[:start]
 		l.include(at, pattern)
@@ -80,7 +103,7 @@ func (l *lexer) line(at origin, text string) {
 	}
 }
 
-// definition is a line such as $VIP=192.0.2.1.
+// definition splits a line such as $VIP=192.0.2.1.
 func definition(text string) (name, value string, ok bool) {
 	rest, ok := strings.CutPrefix(text, "$")
 	if !ok {
@@ -101,7 +124,7 @@ func isName(s string) bool {
 	return s != ""
 }
 
-// expand puts definitions in, $NAME and ${NAME}. What is not defined stays: it may be
+// expand replaces $NAME and ${NAME} by their definitions. An undefined name stays, since it may be
 // part of a script.
 func (l *lexer) expand(at origin, text string) string {
 	if !strings.Contains(text, "$") {
@@ -126,7 +149,7 @@ func (l *lexer) expand(at origin, text string) string {
 	return b.String()
 }
 
-// reference is the name at the beginning, with its length in the text.
+// reference returns the name at the start of s and the length of the reference.
 func reference(s string) (name string, length int) {
 	if len(s) < 2 || s[0] != '$' {
 		return "", 0
@@ -148,7 +171,7 @@ func reference(s string) (name string, length int) {
 	return s[1:end], end
 }
 
-// tokens splits a line. ! and # begin a comment at the beginning of a word.
+// tokens splits a line. ! and # at the start of a word start a comment.
 func (l *lexer) tokens(at origin, text string) {
 	for i := 0; i < len(text); {
 		switch text[i] {
@@ -193,7 +216,7 @@ func (l *lexer) include(at origin, pattern string) {
 		return
 	}
 	if len(files) == 0 {
-		l.r.note(at, "include %s: there is no such file", pattern)
+		l.r.note(at, "include %s: no such file", pattern)
 	}
 	for _, f := range files {
 		if l.includes++; l.includes > maxIncludes {

@@ -4,15 +4,15 @@ package convert
 
 import "strings"
 
-// statement is a line of keepalived.conf, with what stands in braces after it.
+// statement is a line of keepalived.conf with the block in braces after it.
 type statement struct {
 	at    origin
 	words []token
 	block []statement
-	open  bool // there was a block, perhaps an empty one
+	open  bool // has a block, maybe an empty one
 }
 
-// key is the first word, args the others.
+// key returns the first word, args the others.
 func (s *statement) key() string { return s.words[0].text }
 
 func (s *statement) args() []string {
@@ -23,10 +23,10 @@ func (s *statement) args() []string {
 	return out
 }
 
-// line is the statement as one text.
+// line returns the statement as text.
 func (s *statement) line() string { return strings.Join(append([]string{s.key()}, s.args()...), " ") }
 
-// maxDepth bounds blocks within blocks; keepalived has four.
+// maxDepth limits nested blocks; keepalived has four levels.
 const maxDepth = 16
 
 type parser struct {
@@ -37,14 +37,14 @@ type parser struct {
 func parse(r *reader, f File) []statement {
 	p := &parser{r: r, tokens: lex(r, f)}
 	out := p.block(origin{file: f.Name}, 0)
-	for len(p.tokens) > 0 { // after a } too many
+	for len(p.tokens) > 0 { // after an extra }
 		p.tokens = p.tokens[1:]
 		out = append(out, p.block(origin{file: f.Name}, 0)...)
 	}
 	return out
 }
 
-// block reads statements up to its closing brace, or to the end at depth 0.
+// block reads statements up to the closing brace, or to the end at depth 0.
 func (p *parser) block(opened origin, depth int) []statement {
 	var out []statement
 	for len(p.tokens) > 0 {
@@ -74,7 +74,7 @@ func (p *parser) block(opened origin, depth int) []statement {
 
 func (p *parser) inner(at origin, depth int) []statement {
 	if depth+1 > maxDepth {
-		p.r.problem(at, "more than %d blocks within each other", maxDepth)
+		p.r.problem(at, "more than %d nested blocks", maxDepth)
 		p.tokens = nil
 		return nil
 	}
@@ -87,7 +87,7 @@ func (p *parser) statement(depth int) statement {
 		s.words = append(s.words, p.tokens[0])
 		p.tokens = p.tokens[1:]
 	}
-	n := 0 // the brace may stand in a line of its own
+	n := 0 // the brace may be on its own line
 	for n < len(p.tokens) && p.tokens[n].kind == tokenEnd {
 		n++
 	}

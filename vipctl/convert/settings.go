@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// settings are vipd's, as far as other daemons have them.
+// settings are the settings of vipd that other daemons have, too.
 type settings struct {
 	tool, source string
 	nodeName     string
@@ -49,24 +49,26 @@ type check struct {
 	demotion          int
 }
 
-// keyFile is where the group's password goes.
+// keyFile is the password_file of the group.
 func (r *reader) keyFile(g *group) string {
 	return path.Join(r.opts.KeyDir, strings.ReplaceAll(g.ifname, "/", "-")+"-"+strconv.Itoa(g.vhid)+".key")
 }
 
-// checkTogether holds what a single group cannot break, as vipd does.
+// checkTogether checks groups and checks against each other, as vipd does.
 func (s *settings) checkTogether(r *reader) {
 	groups := map[string]*group{}
 	owner := map[string]*group{}
 	for _, g := range s.groups {
 		if first, twice := groups[g.name()]; twice {
-			r.problem(g.at, "%s is there already (%s line %d): vipd has one group for each interface and vhid, with all its addresses; give one of them another vhid", g.name(), first.at.file, first.at.line)
+			r.problem(g.at,
+				"%s is already defined (%s line %d): vipd has one group for each interface and vhid, with all its addresses; "+
+					"change one vhid", g.name(), first.at.file, first.at.line)
 		}
 		groups[g.name()] = g
 		for _, a := range g.addresses {
 			place := g.ifname + " " + a.Addr().String()
 			if first, twice := owner[place]; twice && first != g {
-				r.problem(g.at, "%s is an address of %s already", a.Addr(), first.name())
+				r.problem(g.at, "%s is already an address of %s", a.Addr(), first.name())
 			}
 			owner[place] = g
 		}
@@ -74,7 +76,7 @@ func (s *settings) checkTogether(r *reader) {
 	names := map[string]bool{}
 	for _, c := range s.checks {
 		if names[c.name] {
-			r.problem(c.at, "two checks would be called %s; rename one", c.name)
+			r.problem(c.at, "two checks would have the name %s; rename one", c.name)
 		}
 		names[c.name] = true
 	}
@@ -88,7 +90,7 @@ func (s *settings) checkTogether(r *reader) {
 func (s *settings) render(r *reader) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Made by `vipctl import %s` from %s.\n", s.tool, clean(s.source))
-	b.WriteString("# Look through the notes, write the password files, then `vipctl config check` this file.\n")
+	b.WriteString("# Read the notes, write the password files, then run `vipctl config check` on this file.\n")
 	for _, n := range r.notes {
 		fmt.Fprintf(&b, "# Note, %s\n", n)
 	}
@@ -136,16 +138,13 @@ func (g *group) render() string {
 
 func (c *check) render() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n[[check]] # %s:%d\nname = %s\ntype = %s\n", clean(c.at.file), c.at.line, quote(c.name), quote(c.kind))
+	fmt.Fprintf(&b, "\n[[check]] # %s:%d\nname = %s\ntype = %s\n",
+		clean(c.at.file), c.at.line, quote(c.name), quote(c.kind))
 	if c.target != "" {
 		fmt.Fprintf(&b, "target = %s\n", quote(c.target))
 	}
 	if len(c.command) > 0 {
-		words := make([]string, len(c.command))
-		for i, w := range c.command {
-			words[i] = quote(w)
-		}
-		fmt.Fprintf(&b, "command = [%s]\n", strings.Join(words, ", "))
+		fmt.Fprintf(&b, "command = [%s]\n", quoteList(c.command))
 	}
 	if c.interval > 0 {
 		fmt.Fprintf(&b, "interval = %s\ntimeout = %s\n", quote(durationText(c.interval)), quote(durationText(c.timeout)))
@@ -157,13 +156,21 @@ func (c *check) render() string {
 func quoteAll[T fmt.Stringer](list []T) string {
 	texts := make([]string, len(list))
 	for i, v := range list {
-		texts[i] = quote(v.String())
+		texts[i] = v.String()
 	}
-	return strings.Join(texts, ", ")
+	return quoteList(texts)
 }
 
-// durationText writes 1h and not 1h0m0s. agent/config has the same few lines: all that the two
-// may both import is the control API, which durations in a file are no matter of.
+func quoteList(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = quote(s)
+	}
+	return strings.Join(quoted, ", ")
+}
+
+// durationText formats an hour as 1h, not 1h0m0s. agent/config has the same function, but both may
+// import only the control API, which is not the place for it.
 func durationText(d time.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
@@ -175,7 +182,7 @@ func durationText(d time.Duration) string {
 	return text
 }
 
-// quote writes a basic string of TOML.
+// quote formats a basic string of TOML.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')

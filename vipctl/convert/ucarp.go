@@ -10,15 +10,18 @@ import (
 	"strings"
 )
 
-// Ucarp converts what starts ucarp: command lines in a script, a crontab or a unit
-// file, or the stanzas of Debian's /etc/network/interfaces. The error is an [*Error].
+// Ucarp converts command lines of ucarp in a script, crontab or unit file, the stanzas of Debian's
+// /etc/network/interfaces, or a vip-*.conf of Fedora. The error is an [*Error].
 func Ucarp(f File, opts Options) (*Result, error) {
 	r := newReader(opts)
-	lines := logicalLines(f.Data)
+	lines := logicalLines(plain(f.Data))
 	var found []*ucarp
-	if slices.ContainsFunc(lines, func(l line) bool { return strings.HasPrefix(strings.TrimSpace(l.text), "iface ") }) {
+	switch {
+	case slices.ContainsFunc(lines, isStanza):
 		found = interfaces(r, f.Name, lines)
-	} else {
+	case isVariables(lines):
+		found = variables(r, f, lines)
+	default:
 		found = commandLines(r, f.Name, lines)
 	}
 	s := &settings{tool: "ucarp", source: f.Name}
@@ -29,30 +32,43 @@ func Ucarp(f File, opts Options) (*Result, error) {
 	}
 	ucarpPreempt(r, s, found)
 	ucarpDeadRatio(r, s, found)
-	r.sortNotes()
 	return r.finish(f.Name, s)
 }
 
-// ucarp is one ucarp as it was written; empty is what was not.
+func isStanza(l line) bool {
+	fields := strings.Fields(l.text)
+	return len(fields) > 1 && fields[0] == "iface"
+}
+
+// ucarp is one ucarp as configured; values that are not set are empty.
 type ucarp struct {
 	at                           origin
 	ifname, srcip, vhid, addr    string
 	password, passfile           string
-	secretExpands                bool // the password is what only a shell knows
+	secretExpands                bool // only a shell can expand the password
 	advbase, advskew, deadratio  string
 	preempt, nomcast, ignoreLink bool
-	prefix                       int // of the virtual address, 0 if it is not known
+	prefix                       int // length of the virtual address, 0 if unknown
 	scripts                      []string
 	xparam                       string
 	mcast                        string
+	addrAt                       origin   // of addr, if it has its own line
+	clients                      []client // addresses that the up script adds instead of addr
+	ownUpscript                  bool
 }
 
-// group checks the values; nil if there was a problem.
+// client is an address used by clients.
+type client struct {
+	at     origin
+	prefix netip.Prefix
+}
+
+// group checks the values and returns nil after a problem.
 func (u *ucarp) group(r *reader) *group {
 	before := len(r.problems)
 	g := &group{at: u.at, ifname: u.ifname, advbase: 1}
 	if u.ifname == "" {
-		r.problem(u.at, "no interface is named (-i), and vipd needs one: ucarp takes the first it finds")
+		r.problem(u.at, "no interface is given (-i), and vipd needs one; ucarp uses the first it finds")
 	} else if err := checkInterface(u.ifname); err != nil {
 		r.problem(u.at, "%v", err)
 	}
@@ -63,7 +79,7 @@ func (u *ucarp) group(r *reader) *group {
 		r.problem(u.at, "no vhid is given (-v)")
 	}
 	if g.advbase == 0 && g.advskew == 0 {
-		r.problem(u.at, "advbase and advskew are both 0, an interval of nothing: vipd needs one of them")
+		r.problem(u.at, "advbase and advskew are both 0, an interval of zero: vipd needs one of them above 0")
 	}
 	u.address(r, g)
 	u.secret(r, g)
@@ -75,7 +91,7 @@ func (u *ucarp) group(r *reader) *group {
 	return g
 }
 
-// number reads a number that may be left out.
+// number reads an optional number.
 func (u *ucarp) number(r *reader, what, text string, lo, hi int, dst *int) {
 	if text == "" {
 		return
@@ -83,7 +99,8 @@ func (u *ucarp) number(r *reader, what, text string, lo, hi int, dst *int) {
 	n, err := strconv.Atoi(text)
 	switch {
 	case strings.ContainsAny(text, "$%"):
-		r.problem(u.at, "%s is %q, which only the shell or systemd knows: write the value in its place and import again", what, text)
+		r.problem(u.at, "%s is %q, which only the shell or systemd can expand: replace it by its value and import again",
+			what, text)
 	case err != nil || n < lo || n > hi:
 		r.problem(u.at, "%s is %q; allowed is %d..%d", what, text, lo, hi)
 	default:
@@ -98,66 +115,120 @@ func (u *ucarp) address(r *reader, g *group) {
 	}
 	a, err := netip.ParseAddr(u.addr)
 	if err != nil || !a.Is4() {
-		r.problem(u.at, "%q is no IPv4 address", u.addr)
+		r.problem(u.at, "%q is not an IPv4 address", u.addr)
+		return
+	}
+	if len(u.clients) > 0 {
+		u.clientAddresses(r, g, a)
 		return
 	}
 	p := host(a)
 	if u.prefix > 0 {
 		p = netip.PrefixFrom(a, u.prefix)
 	}
-	if checkVIP(p) != nil { // the first or last of its network as /32 is a host all the same
+	if checkVIP(p) != nil { // the first or last address of a network is valid as /32
 		p = host(a)
 	}
 	g.addAddress(r, u.at, p)
 	if p.IsSingleIP() {
-		r.note(u.at, "the prefix length of %s is not known here: /32 is right while this host has an address in the same network; else write that network's", a)
+		r.unknownPrefix(u.at, a)
 	}
 }
 
-// secret leaves the password out of what is written.
+func (r *reader) unknownPrefix(at origin, a netip.Addr) {
+	r.note(at, "the prefix length of %s is not known here: /%d is right if this host has an address in the same "+
+		"network; otherwise use that network's",
+		a, a.BitLen())
+}
+
+// clientAddresses uses the addresses of the clients, whatever ucarp signs.
+func (u *ucarp) clientAddresses(r *reader, g *group, signed netip.Addr) {
+	same := false
+	for _, c := range u.clients {
+		p := c.prefix
+		if checkVIP(p) != nil { // as in address
+			p = host(p.Addr())
+		}
+		same = same || p.Addr() == signed
+		before := len(g.addresses)
+		g.addAddress(r, c.at, p)
+		if p.IsSingleIP() && len(g.addresses) > before {
+			r.unknownPrefix(c.at, p.Addr())
+		}
+	}
+	at := u.addrAt
+	if at.line == 0 {
+		at = u.at
+	}
+	switch {
+	case !same:
+		r.note(at, "ucarp-vip is %s, but %s%s has other addresses, which clients use and which were imported; "+
+			"%s was left out: add it if it is used", signed, u.ifname, aliasSuffix, signed)
+		fallthrough
+	case len(g.addresses) > 1:
+		r.note(
+			at,
+			"ucarp signs only %s and vipd all addresses of a group, so this node and a ucarp do not interoperate: "+
+				"change all nodes of the group at once",
+			signed,
+		)
+	}
+}
+
+// secret keeps the password out of the config.
 func (u *ucarp) secret(r *reader, g *group) {
 	g.passwordFile = r.keyFile(g)
 	switch {
 	case u.passfile != "" && u.password != "":
 		r.problem(u.at, "both a password (-p) and a password file (-o) are given")
 	case u.secretExpands:
-		r.note(u.at, "the password is a variable that only the shell or systemd knows: write its value into %s", g.passwordFile)
+		r.note(u.at, "the password is a variable that only the shell or systemd can expand: write its value to %s",
+			g.passwordFile)
 	case u.password != "":
 		if err := checkPassword(u.password); err != nil {
 			r.problem(u.at, "%v", err)
 			return
 		}
 		r.keys = append(r.keys, Key{Path: g.passwordFile, Password: u.password})
-		r.note(u.at, "the password stands in clear here; it belongs into the first line of %s, which only root may read", g.passwordFile)
+		r.note(u.at, "the password is in clear text here; put it into the first line of %s, readable by root only",
+			g.passwordFile)
 	case path.IsAbs(u.passfile) && text(u.passfile) && path.Clean(u.passfile) != "/":
 		g.passwordFile = u.passfile
 	case u.passfile != "":
-		r.note(u.at, "the password file %q has no absolute path: copy it to %s", u.passfile, g.passwordFile)
+		r.note(u.at, "the password file %q is not an absolute path: copy it to %s", u.passfile, g.passwordFile)
 	default:
 		r.problem(u.at, "no password is given (-p or -o)")
 	}
 }
 
-// notes tells what has no equal.
+// notes reports settings without an equivalent.
 func (u *ucarp) notes(r *reader) {
 	if len(u.scripts) > 0 {
-		r.note(u.at, "%s: not run, for vipd puts the address on the interface and takes it off by itself; whatever else is done there belongs into a hook (`hook` of the [[vip]])", strings.Join(u.scripts, ", "))
+		r.note(u.at,
+			"%s: not run, since vipd adds and removes the address itself; put any other action into a hook (`hook` "+
+				"of the [[vip]])", strings.Join(u.scripts, ", "))
 	}
 	if u.srcip != "" {
-		r.note(u.at, "the source address %s has no equal: vipd advertises from the interface's first address that is no virtual one", u.srcip)
+		r.note(u.at,
+			"the source address %s has no equivalent: vipd advertises from the interface's first address that is not a "+
+				"virtual one", u.srcip)
 	}
 	if u.xparam != "" {
-		r.note(u.at, "the extra parameter %q has no equal: a hook learns the group, its states and addresses", u.xparam)
+		r.note(u.at, "the extra parameter %q has no equivalent: a hook gets the group, its states and addresses", u.xparam)
 	}
 	if u.ignoreLink {
-		r.note(u.at, "ignoring the state of the link (-S) has no equal: without a link a group is in INIT, and another node takes over")
+		r.note(u.at,
+			"ignoring the state of the link (-S) has no equivalent: without a link a group is in INIT, and another node "+
+				"takes over")
 	}
 	if u.mcast != "" && u.mcast != "224.0.0.18" {
-		r.note(u.at, "the multicast address %s has no equal: vipd uses CARP's, 224.0.0.18; to reach certain nodes alone write them into peers", u.mcast)
+		r.note(u.at,
+			"the multicast address %s has no equivalent: vipd uses CARP's, 224.0.0.18; to reach only certain nodes, list "+
+				"them in peers", u.mcast)
 	}
 }
 
-// ucarpPreempt: vipd has one switch for all groups.
+// ucarpPreempt sets the preemption of the node, which vipd has once for all groups.
 func ucarpPreempt(r *reader, s *settings, found []*ucarp) {
 	if len(found) == 0 {
 		return
@@ -172,19 +243,22 @@ func ucarpPreempt(r *reader, s *settings, found []*ucarp) {
 	s.preempt = &preempt
 	for _, u := range found {
 		if u.preempt != preempt {
-			r.note(u.at, "preempting (-P) is for the whole node in vipd, and is on, for another group has it; this one has not")
+			r.note(u.at,
+				"preemption (-P) applies to the whole node in vipd and is on, since another group has it; this one does not")
 		}
 	}
 }
 
-// ucarpDeadRatio: how many intervals the peers wait is one value for all, too.
+// ucarpDeadRatio sets the dead ratio of the node.
 func ucarpDeadRatio(r *reader, s *settings, found []*ucarp) {
 	for _, u := range found {
 		ratio := 3
 		u.number(r, "dead ratio (-r)", u.deadratio, 1, 1000, &ratio)
 		switch {
 		case ratio > 3:
-			r.note(u.at, "a dead ratio (-r) of %d has no equal: vipd waits for 3 intervals, as the BSDs do; it stays silent itself after at most 3, so peers that wait longer are safe", ratio)
+			r.note(u.at,
+				"a dead ratio (-r) of %d has no equivalent: vipd waits for 3 intervals, as the BSDs do; it is silent itself for "+
+					"at most 3, so peers that wait longer are safe", ratio)
 		case s.deadRatio == 0 || float64(ratio) < s.deadRatio:
 			s.deadRatio = float64(ratio)
 		}

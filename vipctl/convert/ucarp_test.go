@@ -17,19 +17,27 @@ func TestUcarpRefused(t *testing.T) {
 		{"", []string{" there is no virtual address in it"}},
 		{"# " + good + "\nucarp is started elsewhere\n", []string{" there is no virtual address in it"}},
 		{"ucarp -v 0 -p sesame", []string{
-			"1: no interface is named (-i), and vipd needs one: ucarp takes the first it finds",
+			"1: no interface is given (-i), and vipd needs one; ucarp uses the first it finds",
 			`1: vhid (-v) is "0"; allowed is 1..255`, "1: no virtual address is given (-a)",
 		}},
-		{"ucarp -i lo -v 1 -p x -a 192.0.2.1", []string{"1: lo is the loopback interface, on which there are no peers"}},
-		{"ucarp -i eth0:1 -v 1 -p x -a 192.0.2.1", []string{`1: "eth0:1" is no name of an interface`}},
+		{"ucarp -i lo -v 1 -p x -a 192.0.2.1", []string{"1: lo is the loopback interface, which has no peers"}},
+		{"ucarp -i eth0:1 -v 1 -p x -a 192.0.2.1", []string{`1: "eth0:1" is not a valid interface name`}},
 		{"\n\nucarp -i eth0 -p x -a 192.0.2.1", []string{"3: no vhid is given (-v)"}},
-		{"ucarp -i eth0 -v $VHID -p x -a 192.0.2.1", []string{`1: vhid (-v) is "$VHID", which only the shell or systemd knows: write the value in its place and import again`}},
-		{"ucarp -i eth0 -v 1 -p x -a 192.0.2.300", []string{`1: "192.0.2.300" is no IPv4 address`}},
-		{"ucarp -i eth0 -v 1 -p x -a 224.0.0.1", []string{"1: 224.0.0.1 is no address that a host can have"}},
+		{
+			"ucarp -i eth0 -v $VHID -p x -a 192.0.2.1",
+			[]string{
+				`1: vhid (-v) is "$VHID", which only the shell or systemd can expand: replace it by its value and import again`,
+			},
+		},
+		{"ucarp -i eth0 -v 1 -p x -a 192.0.2.300", []string{`1: "192.0.2.300" is not an IPv4 address`}},
+		{"ucarp -i eth0 -v 1 -p x -a 224.0.0.1", []string{"1: 224.0.0.1 is not an address that a host can have"}},
 		{"ucarp -i eth0 -v 1 -a 192.0.2.1", []string{"1: no password is given (-p or -o)"}},
 		{good + " -o /etc/key", []string{"1: both a password (-p) and a password file (-o) are given"}},
-		{"ucarp -i eth0 -v 1 -p 12345678901234567890 -a 192.0.2.1", []string{"1: the password has 20 bytes; vipd and the BSDs allow 19: choose another on all nodes"}},
-		{good + " -b 0", []string{"1: advbase and advskew are both 0, an interval of nothing: vipd needs one of them"}},
+		{
+			"ucarp -i eth0 -v 1 -p 12345678901234567890 -a 192.0.2.1",
+			[]string{"1: the password has 20 bytes; vipd and the BSDs allow 19: use another one on all nodes"},
+		},
+		{good + " -b 0", []string{"1: advbase and advskew are both 0, an interval of zero: vipd needs one of them above 0"}},
 		{good + " -k 255", []string{`1: advskew (-k) is "255"; allowed is 0..254`}},
 		{good + " -r x", []string{`1: dead ratio (-r) is "x"; allowed is 1..1000`}},
 		{good + " --bogus", []string{"1: there is no option --bogus in ucarp"}},
@@ -37,13 +45,20 @@ func TestUcarpRefused(t *testing.T) {
 		{good + " -q", []string{"1: there is no option -q in ucarp"}},
 		{good + " -u", []string{"1: option -u has no value"}},
 		{good + " -x 'open", []string{"1: a quotation mark is not closed"}},
-		{good + "\n" + strings.Replace(good, "192.0.2.1", "192.0.2.2", 1), []string{"2: eth0@1 is there already (f line 1): vipd has one group for each interface and vhid, with all its addresses; give one of them another vhid"}},
-		{good + "\n" + strings.Replace(good, "-v 1", "-v 2", 1), []string{"2: 192.0.2.1 is an address of eth0@1 already"}},
-		{"iface eth0 inet static\n ucarp-vid 1\n", []string{"1: no virtual address is given (-a)", "1: no password is given (-p or -o)"}},
+		{
+			good + "\n" + strings.Replace(good, "192.0.2.1", "192.0.2.2", 1),
+			[]string{"2: eth0@1 is already defined (f line 1): vipd has one group for each interface and vhid, with all its " +
+				"addresses; change one vhid"},
+		},
+		{good + "\n" + strings.Replace(good, "-v 1", "-v 2", 1), []string{"2: 192.0.2.1 is already an address of eth0@1"}},
+		{
+			"iface eth0 inet static\n ucarp-vid 1\n",
+			[]string{"1: no virtual address is given (-a)", "1: no password is given (-p or -o)"},
+		},
 	} {
 		got, err := Ucarp(File{"f", []byte(tt.text)}, Options{})
 		if err == nil {
-			t.Errorf("%q was taken:\n%s", tt.text, got.TOML)
+			t.Errorf("%q was accepted:\n%s", tt.text, got.TOML)
 			continue
 		}
 		if p := problems(t, err); !slices.Equal(p, tt.want) {
@@ -55,8 +70,8 @@ func TestUcarpRefused(t *testing.T) {
 	}
 }
 
-// TestUcarpForms: one ucarp, written in many ways.
-func TestUcarpForms(t *testing.T) {
+// Different spellings of one command line give the same result.
+func TestUcarpSpellings(t *testing.T) {
 	want, err := Ucarp(File{"f", []byte("ucarp -i eth0 -v 1 -p sesame -a 192.0.2.1 -P -k 10")}, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +97,9 @@ func TestUcarpForms(t *testing.T) {
 }
 
 func TestMaskBits(t *testing.T) {
-	for mask, want := range map[string]int{"255.255.255.0": 24, "255.255.255.255": 32, "0.0.0.0": 0, "24": 24, "255.255.252.0": 22} {
+	for mask, want := range map[string]int{
+		"255.255.255.0": 24, "255.255.255.255": 32, "0.0.0.0": 0, "24": 24, "255.255.252.0": 22,
+	} {
 		if got, ok := maskBits(mask); !ok || got != want {
 			t.Errorf("maskBits(%s) = %d, %v", mask, got, ok)
 		}

@@ -3,6 +3,7 @@
 package convert
 
 import (
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -31,25 +32,24 @@ func commandLines(r *reader, file string, lines []line) []*ucarp {
 			return path.Base(w.text) == "ucarp" || w.text == "$UCARP" || w.text == "${UCARP}"
 		})
 		if i < 0 || !slices.ContainsFunc(words[i:], func(w shellWord) bool { return strings.HasPrefix(w.text, "-") }) {
-			continue // a sentence, or a path to ucarp alone
+			continue // a sentence, or only a path to ucarp
 		}
-		if u := options(r, at, words[i+1:]); u != nil {
+		if u := (&ucarp{at: at}); u.options(r, at, words[i+1:]) {
 			found = append(found, u)
 		}
 	}
 	return found
 }
 
-// options reads ucarp's arguments as getopt_long does, as far as it is used: -i eth0,
-// -ieth0, -Pz, --interface=eth0, --interface eth0, and unambiguous beginnings of names.
-func options(r *reader, at origin, args []shellWord) *ucarp {
-	u := &ucarp{at: at}
+// options reads ucarp's arguments as getopt_long does: -i eth0, -ieth0, -Pz, --interface=eth0,
+// --interface eth0, and unambiguous prefixes of names. It returns false after an error.
+func (u *ucarp) options(r *reader, at origin, args []shellWord) bool {
 	for len(args) > 0 {
 		arg, expands := args[0].text, args[0].expands
 		args = args[1:]
 		if arg == "--" || !strings.HasPrefix(arg, "-") || arg == "-" {
 			if arg != "--" {
-				r.note(at, "the argument %q was left out: ucarp takes none", arg)
+				r.note(at, "the argument %q was left out: ucarp has no arguments", arg)
 			}
 			continue
 		}
@@ -61,7 +61,7 @@ func options(r *reader, at origin, args []shellWord) *ucarp {
 			name, value, has = strings.Cut(long, "=")
 			if letters = letterOf(name); letters == "" {
 				r.problem(at, "there is no option --%s in ucarp", name)
-				return nil
+				return false
 			}
 		}
 		for letters != "" {
@@ -70,7 +70,7 @@ func options(r *reader, at origin, args []shellWord) *ucarp {
 			if !strings.ContainsRune(valued, rune(c)) {
 				if !u.flag(c) {
 					r.problem(at, "there is no option -%s in ucarp", string(rune(c)))
-					return nil
+					return false
 				}
 				continue
 			}
@@ -78,45 +78,64 @@ func options(r *reader, at origin, args []shellWord) *ucarp {
 				if value, letters = letters, ""; value == "" {
 					if len(args) == 0 {
 						r.problem(at, "option %s has no value", arg)
-						return nil
+						return false
 					}
 					value, expands, args = args[0].text, args[0].expands, args[1:]
 				}
 			}
-			u.set(r, c, value)
+			u.set(r, at, c, value)
 			u.secretExpands = u.secretExpands || c == 'p' && expands
 		}
 	}
-	return u
+	return true
 }
 
-// valued are the options that have a value.
+// valued are the options with a value.
 const valued = "isvpoabkrudfxm"
 
-// letterOf is the letter of a long option, or of its unambiguous beginning.
+// letterOf returns the letter of a long option or of its unambiguous prefix.
 func letterOf(name string) string {
-	names := []string{
-		"i interface", "s srcip", "v vhid", "p pass", "o passfile", "P preempt", "n neutral", "a addr", "h help", "b advbase", "k advskew",
-		"u upscript", "d downscript", "r deadratio", "D debug", "z shutdown", "B daemonize", "S ignoreifstate", "M nomcast", "f facility", "x xparam", "m mcast",
+	options := []struct{ letter, long string }{
+		{"i", "interface"},
+		{"s", "srcip"},
+		{"v", "vhid"},
+		{"p", "pass"},
+		{"o", "passfile"},
+		{"P", "preempt"},
+		{"n", "neutral"},
+		{"a", "addr"},
+		{"h", "help"},
+		{"b", "advbase"},
+		{"k", "advskew"},
+		{"u", "upscript"},
+		{"d", "downscript"},
+		{"r", "deadratio"},
+		{"D", "debug"},
+		{"z", "shutdown"},
+		{"B", "daemonize"},
+		{"S", "ignoreifstate"},
+		{"M", "nomcast"},
+		{"f", "facility"},
+		{"x", "xparam"},
+		{"m", "mcast"},
 	}
-	var fits string
-	for _, n := range names {
-		letter, long, _ := strings.Cut(n, " ")
+	fits := ""
+	for _, o := range options {
 		switch {
-		case long == name:
-			return letter
-		case name != "" && strings.HasPrefix(long, name):
+		case o.long == name:
+			return o.letter
+		case name != "" && strings.HasPrefix(o.long, name):
 			if fits != "" {
 				return ""
 			}
-			fits = letter
+			fits = o.letter
 		}
 	}
 	return fits
 }
 
-// flag takes an option without a value. Most say how the program runs, which is not
-// vipd's way: -z and -n are how it always does.
+// flag reads an option without a value. Most concern how ucarp runs and mean nothing to vipd, which
+// always does what -z and -n select.
 func (u *ucarp) flag(c byte) bool {
 	switch c {
 	case 'P':
@@ -132,17 +151,17 @@ func (u *ucarp) flag(c byte) bool {
 	return true
 }
 
-func (u *ucarp) set(r *reader, c byte, value string) {
+func (u *ucarp) set(r *reader, at origin, c byte, value string) {
 	into := map[byte]*string{
 		'i': &u.ifname, 's': &u.srcip, 'v': &u.vhid, 'p': &u.password, 'o': &u.passfile, 'a': &u.addr,
 		'b': &u.advbase, 'k': &u.advskew, 'r': &u.deadratio, 'x': &u.xparam, 'm': &u.mcast,
 	}[c]
 	switch {
 	case into != nil:
-		*into = value
+		*into = cmp.Or(value, *into)
 	case c == 'u' || c == 'd':
 		u.scripts = append(u.scripts, value)
 	default: // -f
-		r.note(u.at, "the syslog facility %s has no equal: vipd logs to its standard error, where the journal takes it", value)
+		r.note(at, "the syslog facility %s has no equivalent: vipd logs to standard error, which the journal reads", value)
 	}
 }

@@ -3,8 +3,10 @@
 package convert
 
 import (
+	"math/bits"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -12,16 +14,25 @@ import (
 // stanza is one iface of /etc/network/interfaces.
 type stanza struct {
 	ucarp
-	has     bool // some ucarp- option
-	nets    []netip.Prefix
-	address netip.Addr
+	has       bool // has a ucarp- option
+	nets      []netip.Prefix
+	addresses []placed // without the prefix length of a separate netmask
+	masks     []placed
+	others    []placed // other options
 }
 
-// interfaces reads Debian's /etc/network/interfaces, where the package of ucarp has
-// its options (README.Debian, /etc/network/if-up.d/ucarp).
+// placed is a text with its origin.
+type placed struct {
+	at   origin
+	text string
+}
+
+// interfaces reads Debian's /etc/network/interfaces with the options of its ucarp package
+// (README.Debian, /etc/network/if-up.d/ucarp).
 func interfaces(r *reader, file string, lines []line) []*ucarp {
 	var all []*stanza
 	var here *stanza
+	var commands []line
 	for _, l := range lines {
 		fields := strings.Fields(l.text)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
@@ -34,29 +45,51 @@ func interfaces(r *reader, file string, lines []line) []*ucarp {
 			if len(fields) > 1 {
 				here.at, here.ifname = at, fields[1]
 			}
+			if i := slices.Index(fields, "inherits"); i > 0 {
+				r.note(at, "%s is not followed: if that stanza has ucarp- options or addresses, copy them here and import again",
+					strings.Join(fields[i:], " "))
+			}
 			all = append(all, here)
 		case key == "source" || key == "source-directory":
-			r.note(at, "%s is not followed: import each file that has ucarp- options by itself", strings.Join(fields, " "))
-		case key == "auto" || strings.HasPrefix(key, "allow-") || key == "mapping" || key == "no-auto-down" || key == "no-scripts" || key == "template":
+			r.note(at, "%s is not followed: import each file with ucarp- options separately", strings.Join(fields, " "))
+		case key == "auto" || strings.HasPrefix(key, "allow-") || key == "mapping" || key == "no-auto-down" ||
+			key == "no-scripts" || key == "template":
 			here = nil
 		case here != nil:
-			here.option(r, at, key, strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(l.text), key)))
+			value := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(l.text), key))
+			if isCommand(key) && strings.Contains(value, "ucarp") {
+				commands = append(commands, line{l.number, value})
+			}
+			here.option(r, at, key, value)
 		}
 	}
-	var found []*ucarp
+	found := commandLines(r, file, commands)
+	for _, s := range all {
+		s.network()
+	}
+	for _, u := range found { // started by a command in a stanza
+		u.prefix = prefixOf(u.addr, all)
+	}
 	for _, s := range all {
 		if s.has {
 			s.prefix = prefixOf(s.addr, all)
+			s.takeAliases(r, all)
 			found = append(found, &s.ucarp)
 		}
 	}
+	reportStrayAliases(r, all)
 	return found
+}
+
+// isCommand reports whether ifupdown runs the value of the option.
+func isCommand(key string) bool {
+	return slices.Contains([]string{"pre-up", "up", "post-up", "down", "pre-down", "post-down"}, key)
 }
 
 func (s *stanza) option(r *reader, at origin, key, value string) {
 	name, isUcarp := strings.CutPrefix(strings.ReplaceAll(key, "_", "-"), "ucarp-")
 	if !isUcarp {
-		s.host(key, value)
+		s.host(at, key, value)
 		return
 	}
 	s.has = true
@@ -65,22 +98,45 @@ func (s *stanza) option(r *reader, at origin, key, value string) {
 		"deadratio": &s.deadratio, "xparam": &s.xparam,
 	}[name]
 	switch {
+	case name == "password":
+		s.password = debianWord(r, at, value)
 	case into != nil:
 		*into = value
+		if name == "vip" {
+			s.addrAt = at
+		}
 	case name == "master":
 		s.preempt = debianYes(value)
 	case name == "nomcast":
 		s.nomcast = debianYes(value)
 	case name == "upscript" || name == "downscript":
-		if dir := path.Dir(value); dir != "/usr/share/ucarp" { // the package's own only move the address
+		if dir := path.Dir(value); dir != "/usr/share/ucarp" { // the package's own scripts only move the address
 			s.scripts = append(s.scripts, value)
+			s.ownUpscript = s.ownUpscript || name == "upscript"
 		}
 	default:
-		r.note(at, "%s has no equal", key)
+		r.note(at, "%s has no equivalent in vipd", key)
 	}
 }
 
-// debianYes is the question of /etc/network/if-up.d/ucarp: expr "$V" : "no\|off\|false\|0".
+// debianWord returns the part of a value that ucarp gets: if-up.d/ucarp does not quote it, so the
+// shell splits it, and quotation marks are part of it.
+func debianWord(r *reader, at origin, value string) string {
+	words := strings.Fields(value)
+	if len(words) > 1 {
+		r.note(at,
+			"the password has blanks, and Debian's script passes only the first word to ucarp: that is the password here")
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	if strings.ContainsAny(words[0], "\"'") {
+		r.note(at, "the quotation marks are part of the password, since ifupdown does not remove them")
+	}
+	return words[0]
+}
+
+// debianYes tests a value as /etc/network/if-up.d/ucarp does: expr "$V" : "no\|off\|false\|0".
 func debianYes(value string) bool {
 	for _, no := range []string{"no", "off", "false", "0"} {
 		if strings.HasPrefix(value, no) {
@@ -90,24 +146,53 @@ func debianYes(value string) bool {
 	return value != ""
 }
 
-// host notes the networks of the stanza, for the prefix length of the virtual address.
-func (s *stanza) host(key, value string) {
+// host stores the addresses of the stanza, and all other options with their origin.
+func (s *stanza) host(at origin, key, value string) {
 	switch key {
 	case "address":
-		if p, err := netip.ParsePrefix(value); err == nil {
-			s.nets = append(s.nets, p.Masked())
-		}
-		s.address, _ = netip.ParseAddr(value) // invalid: no address of the old form
+		s.addresses = append(s.addresses, placed{at, value})
 	case "netmask":
-		bits, ok := maskBits(value)
-		if ok && s.address.IsValid() && bits <= s.address.BitLen() {
-			s.nets = append(s.nets, netip.PrefixFrom(s.address, bits).Masked())
+		s.masks = append(s.masks, placed{at, value})
+	case "network", "broadcast": // follow from address and netmask
+	default:
+		s.others = append(s.others, placed{at, strings.TrimSpace(key + " " + value)})
+	}
+}
+
+// network combines addresses and netmasks, in any order.
+func (s *stanza) network() {
+	for _, a := range s.addresses {
+		if p, err := s.prefixed(a); err == nil {
+			s.nets = append(s.nets, p.Masked())
 		}
 	}
 }
 
-// maskBits reads 24 or 255.255.255.0.
+// prefixed returns an address with its own prefix length or that of a netmask.
+func (s *stanza) prefixed(a placed) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(a.text); err == nil {
+		return p, nil
+	}
+	addr, err := netip.ParseAddr(a.text)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	for _, m := range s.masks {
+		if bits, ok := maskBits(m.text); ok && bits <= addr.BitLen() {
+			return netip.PrefixFrom(addr, bits), nil
+		}
+	}
+	return host(addr), nil
+}
+
+// maskBits reads 24, 255.255.255.0 or 0xffffff00.
 func maskBits(mask string) (int, bool) {
+	mask = strings.TrimPrefix(mask, "/")
+	if hex, isHex := strings.CutPrefix(strings.ToLower(mask), "0x"); isHex {
+		n, err := strconv.ParseUint(hex, 16, 32)
+		ones := bits.OnesCount32(uint32(n))
+		return ones, err == nil && bits.LeadingZeros32(^uint32(n)) == ones
+	}
 	if n, err := strconv.Atoi(mask); err == nil {
 		return n, n >= 0
 	}
@@ -123,8 +208,8 @@ func maskBits(mask string) (int, bool) {
 	return 0, false
 }
 
-// prefixOf is the length of the smallest network of the host that has the address and
-// is more than the address itself; 0 if there is none.
+// prefixOf returns the prefix length of the smallest network of the host that has the address,
+// other than the address alone; 0 if there is none.
 func prefixOf(addr string, all []*stanza) int {
 	a, err := netip.ParseAddr(addr)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// What vipd's config refuses is refused here already, with the line of the input. A
-// fuzz test holds the two together.
+// Values that vipd's config refuses are refused here, with the line of the input. A fuzz test checks
+// that vipd accepts all others.
 
 const (
 	maxInterface = 15
@@ -26,37 +26,37 @@ func printable(c rune) bool { return unicode.IsPrint(c) && c != utf8.RuneError }
 func checkInterface(name string) error {
 	switch {
 	case name == "" || len(name) > maxInterface:
-		return fmt.Errorf("%q is no interface: a name has 1..%d bytes", name, maxInterface)
+		return fmt.Errorf("%q is not a valid interface name: a name has 1..%d bytes", name, maxInterface)
 	case name == "lo":
-		return errors.New("lo is the loopback interface, on which there are no peers")
+		return errors.New("lo is the loopback interface, which has no peers")
 	case name == "." || name == ".." || strings.ContainsFunc(name, func(c rune) bool {
 		return c == '/' || c == ':' || c == utf8.RuneError || unicode.IsSpace(c) || unicode.IsControl(c)
 	}):
-		return fmt.Errorf("%q is no name of an interface", name)
+		return fmt.Errorf("%q is not a valid interface name", name)
 	}
 	return nil
 }
 
-// unicast says why a host cannot have the address.
+// unicast returns why a host cannot have the address.
 func unicast(a netip.Addr) error {
 	switch {
 	case a.Is4In6():
-		return fmt.Errorf("%s is an IPv4 address in IPv6 clothes; write %s", a, a.Unmap())
+		return fmt.Errorf("%s is an IPv4-mapped IPv6 address; write %s", a, a.Unmap())
 	case a.IsUnspecified(), a.IsLoopback(), a.IsMulticast(), a.Is4() && a.As4()[0] == 0,
 		a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return fmt.Errorf("%s is no address that a host can have", a)
+		return fmt.Errorf("%s is not an address that a host can have", a)
 	}
 	return nil
 }
 
-// checkVIP is for an address with the prefix length of its network.
+// checkVIP checks an address with the prefix length of its network.
 func checkVIP(p netip.Prefix) error {
 	a := p.Addr()
 	if err := unicast(a); err != nil {
 		return err
 	}
 	if a.Zone() != "" || p.Bits() < 1 {
-		return fmt.Errorf("%s is no virtual address", p)
+		return fmt.Errorf("%s is not a valid virtual address", p)
 	}
 	if a.BitLen()-p.Bits() >= 2 {
 		if a == p.Masked().Addr() {
@@ -77,26 +77,28 @@ func lastOf(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// host is the prefix of one address.
+// host is the prefix of a single address.
 func host(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 
 // checkPassword never puts the password into its message.
 func checkPassword(password string) error {
 	switch {
 	case len(password) > maxPassword:
-		return fmt.Errorf("the password has %d bytes; vipd and the BSDs allow %d: choose another on all nodes", len(password), maxPassword)
+		return fmt.Errorf("the password has %d bytes; vipd and the BSDs allow %d: use another one on all nodes",
+			len(password), maxPassword)
 	case strings.ContainsAny(password, "\x00\r\n"):
 		return errors.New("the password has a byte that ends it in a file")
 	}
 	return nil
 }
 
-// text is what may stand in a description or name.
+// text reports whether a description or name may be s.
 func text(s string) bool {
-	return len(s) <= maxText && utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
+	return len(s) <= maxText && utf8.ValidString(s) &&
+		!strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) })
 }
 
-// checkName is what a [[check]] may be called; every other byte becomes a dash.
+// checkName converts s to the name of a [[check]]: every byte that is not allowed becomes a dash.
 func checkName(s string) string {
 	const maxName = 63
 	name := strings.Map(func(c rune) rune {
@@ -117,7 +119,7 @@ func (g *group) addAddress(r *reader, at origin, p netip.Prefix) {
 		return
 	}
 	if slices.ContainsFunc(g.addresses, func(q netip.Prefix) bool { return q.Addr() == p.Addr() }) {
-		r.note(at, "%s is there twice, and once here", p.Addr())
+		r.note(at, "%s is given more than once and was imported once", p.Addr())
 		return
 	}
 	g.addresses = append(g.addresses, p)

@@ -3,19 +3,19 @@
 package convert
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 )
 
 var errQuote = errors.New("a quotation mark is not closed")
 
-// shellWords splits a line as a shell does, as far as command lines of daemons need:
-// blanks, both quotation marks, backslashes. A # at the beginning of a word begins a
-// comment; ; | and & end the command.
+// shellWords splits a line as a shell does, with blanks, both quotation marks and backslashes. A # at
+// the start of a word starts a comment; ; | & < and > end the command.
 func shellWords(line string) ([]shellWord, error) {
 	var words []shellWord
 	var word strings.Builder
-	in, expands := false, false // within a word; it has a $ that the shell reads
+	in, expands := false, false // in a word; the word has a $ or ` for the shell
 	end := func() {
 		if in {
 			words = append(words, shellWord{word.String(), expands})
@@ -62,7 +62,7 @@ func shellWords(line string) ([]shellWord, error) {
 // shellWord is a word of a command line.
 type shellWord struct {
 	text string
-	// expands says that only a shell knows what it means.
+	// expands means that only a shell can expand the word.
 	expands bool
 }
 
@@ -74,7 +74,7 @@ func texts(words []shellWord) []string {
 	return out
 }
 
-// quoted reads from an opening mark on and returns the offset of the closing one.
+// quoted reads a quoted string and returns the offset of the closing mark.
 func quoted(s string, word *strings.Builder) (int, error) {
 	mark := s[0]
 	for i := 1; i < len(s); i++ {
@@ -91,8 +91,14 @@ func quoted(s string, word *strings.Builder) (int, error) {
 	return 0, errQuote
 }
 
-// line is one logical line, of those that a backslash joins, with the number of its
-// first.
+// plain removes a byte order mark and converts line endings to line feeds.
+func plain(data []byte) []byte {
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	return bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+}
+
+// line is a logical line, joined from lines that end with a backslash, with the number of the first.
 type line struct {
 	number int
 	text   string

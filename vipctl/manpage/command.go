@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Command writes the page of a program from its help, in section 8.
+// Command returns the page of a program, in section 8, made from its help.
 func Command(app *cli.App, version string, more []Section) string {
 	p := newPage(app.Name, "8", version, app.Usage)
 	p.section("Synopsis")
@@ -42,7 +42,7 @@ func (p *page) synopsis(text string) {
 	}
 }
 
-// description has paragraphs, and blocks that begin with a title and a colon.
+// description writes paragraphs, and as examples the blocks that begin with a title and a colon.
 func (p *page) description(text string) {
 	var plain []string
 	for block := range strings.SplitSeq(text, "\n\n") {
@@ -72,7 +72,7 @@ func dedent(lines string) string {
 	return strings.Join(out, "\n")
 }
 
-// command is one with those below it. What may stand with every command is told once.
+// command writes a command and its subcommands, without the flags that all commands have.
 func (p *page) command(above string, c *cli.Command, global []string) {
 	if c.Hidden || c.Name == "help" {
 		return
@@ -85,7 +85,9 @@ func (p *page) command(above string, c *cli.Command, global []string) {
 	p.text(strings.ToUpper(c.Usage[:1]) + c.Usage[1:] + ".")
 	p.raw(".PP")
 	p.description(c.Description)
-	p.flags(slices.DeleteFunc(slices.Clone(c.Flags), func(f cli.Flag) bool { return slices.Contains(global, f.Names()[0]) }))
+	p.flags(
+		slices.DeleteFunc(slices.Clone(c.Flags), func(f cli.Flag) bool { return slices.Contains(global, f.Names()[0]) }),
+	)
 	for _, sub := range c.Subcommands {
 		p.command(above+" "+c.Name, sub, global)
 	}
@@ -127,8 +129,8 @@ func (p *page) flag(names []string, doc cli.DocGenerationFlag) {
 	p.raw(inline(usage))
 }
 
-// placeholder takes the name of a flag's value out of its usage, where it stands between
-// backticks.
+// placeholder returns the usage of a flag without backticks, and the name of its value, which is
+// between them.
 func placeholder(usage string) (text, value string) {
 	before, rest, found := strings.Cut(usage, "`")
 	inner, after, closed := strings.Cut(rest, "`")

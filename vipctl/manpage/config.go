@@ -7,9 +7,8 @@ import (
 	"strings"
 )
 
-// Config writes the page of a config file, in section 5, from its commented reference:
-// comments above a key or table say what it means, and its value is the default or an
-// example.
+// Config returns the page of a config file, in section 5, made from its commented reference:
+// the comment above a key or table is its meaning, and its value is the default or an example.
 func Config(name, version, purpose, path, intro string, reference []byte, more []Section) string {
 	p := newPage(name, "5", version, purpose)
 	p.section("Synopsis")
@@ -29,8 +28,8 @@ func Config(name, version, purpose, path, intro string, reference []byte, more [
 type configPage struct {
 	*page
 	comment []string
-	tables  bool // a table was seen
-	// item is the item that further keys without a comment of their own belong to.
+	tables  bool // a table was read
+	// item collects a key and those after it that have no comment of their own.
 	item []Term
 	text string
 }
@@ -71,12 +70,12 @@ func (c *configPage) line(line string) {
 	case strings.TrimSpace(line) == "":
 		c.flush()
 		if !c.tables {
-			c.comment = nil // what the file says of itself
+			c.comment = nil // about the file as a whole
 		}
 	}
 }
 
-// flush writes the item that was collected.
+// flush writes the collected item.
 func (c *configPage) flush() {
 	for i, key := range c.item {
 		if i == 0 {

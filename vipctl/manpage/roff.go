@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manpage writes manual pages from the commands' own help and from the
-// commented reference config, so that none of them can say something else.
+// Package manpage writes manual pages from the help of the commands and from the commented
+// reference config, so that neither can contradict the page.
+//
+// The generator of urfave/cli (App.ToMan) is not used for vipctl(8): it leaves out the
+// descriptions and examples of the commands, repeats the global options for each of them, and has
+// no place for further sections such as the exit status.
 package manpage
 
 import (
@@ -9,7 +13,7 @@ import (
 	"strings"
 )
 
-// Section is text of a page that no help has, such as the exit codes.
+// Section is a part of a page that is not in the help, such as the exit status.
 type Section struct {
 	Title string
 	// Terms are listed under it; Text stands before them.
@@ -20,7 +24,7 @@ type Section struct {
 // Term is a word with its meaning.
 type Term struct{ Word, Meaning string }
 
-// page is a manual page on its way.
+// page is a manual page that is being written.
 type page struct{ b strings.Builder }
 
 func newPage(name, number, version, purpose string) *page {
@@ -38,7 +42,7 @@ func (p *page) section(title string) { p.raw(".SH " + strings.ToUpper(escape(tit
 
 func (p *page) sub(title string) { p.raw(".SS " + bold(title)) }
 
-// text fills paragraphs; an empty line begins another.
+// text writes filled paragraphs; an empty line separates them.
 func (p *page) text(text string) {
 	for i, paragraph := range strings.Split(strings.TrimSpace(text), "\n\n") {
 		if i > 0 {
@@ -48,7 +52,7 @@ func (p *page) text(text string) {
 	}
 }
 
-// example keeps its lines.
+// example writes lines as they are.
 func (p *page) example(lines string) {
 	p.raw(".PP\n.EX\n.RS 4")
 	for line := range strings.Lines(strings.TrimRight(lines, "\n")) {
@@ -57,7 +61,7 @@ func (p *page) example(lines string) {
 	p.raw(".RE\n.EE")
 }
 
-// terms lists words with their meanings.
+// terms writes a list of words with their meanings.
 func (p *page) terms(terms []Term) {
 	for _, t := range terms {
 		p.raw(".TP\n" + bold(t.Word))
@@ -75,9 +79,11 @@ func (p *page) more(sections []Section) {
 	}
 }
 
-// escape keeps roff from reading orders in a text.
+var special = strings.NewReplacer("\\", "\\e", "-", "\\-", "'", "\\(aq", "`", "\\(ga", "^", "\\(ha", "~", "\\(ti")
+
+// escape returns the text so that roff prints it as it is, also at the beginning of a line.
 func escape(s string) string {
-	s = strings.NewReplacer("\\", "\\e", "-", "\\-", "'", "\\(aq", "`", "\\(ga", "^", "\\(ha", "~", "\\(ti").Replace(s)
+	s = special.Replace(s)
 	if strings.HasPrefix(s, ".") {
 		s = "\\&" + s
 	}
@@ -86,14 +92,21 @@ func escape(s string) string {
 
 func bold(s string) string { return "\\fB" + escape(s) + "\\fR" }
 
-// inline sets what stands between backticks bold, as commands are.
+// inline sets the text between backticks in bold, as commands are.
 func inline(s string) string {
+	parts := strings.Split(s, "`")
+	if len(parts)%2 == 0 { // a backtick without its pair
+		return escape(s)
+	}
 	var b strings.Builder
-	for i, part := range strings.Split(s, "`") {
-		if i%2 == 1 && strings.Count(s, "`")%2 == 0 {
+	for i, part := range parts {
+		switch {
+		case i%2 == 1:
 			b.WriteString(bold(part))
-		} else {
-			b.WriteString(strings.TrimPrefix(escape(part), map[bool]string{true: "\\&"}[i > 0]))
+		case i == 0:
+			b.WriteString(escape(part))
+		default: // not at the beginning of a line
+			b.WriteString(special.Replace(part))
 		}
 	}
 	return b.String()

@@ -4,6 +4,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,19 +18,18 @@ import (
 )
 
 const (
-	// defaultTimeout is longer than the longest verb: a planned handover speaks on
-	// for at most 5 s.
+	// defaultTimeout is longer than the longest verb: in a planned handover this node keeps advertising for at most 5 s.
 	defaultTimeout = 30 * time.Second
-	// maxAnswer bounds what a client reads: 16,384 addresses need some 8 MiB.
+	// maxAnswer bounds what a client reads: 16,384 addresses need about 8 MiB.
 	maxAnswer = 64 << 20
 )
 
-// Client speaks to a vipd over its unix socket, one connection a request. The zero
-// value is ready to use and speaks to [DefaultSocket].
+// Client connects to a vipd by its unix socket, with one connection per request. The zero value is ready to use and
+// connects to [DefaultSocket].
 type Client struct {
 	// Socket is the path of the daemon's socket; empty means [DefaultSocket].
 	Socket string
-	// Timeout bounds one request with its answer; 0 means 30 s.
+	// Timeout bounds one request and its answer; 0 means 30 s.
 	Timeout time.Duration
 }
 
@@ -43,23 +43,23 @@ func (c *Client) Group(ctx context.Context, name string) (Group, error) {
 	return call[Group](ctx, c, http.MethodGet, groupPath(name))
 }
 
-// Disable switches the node off until Enable or a reboot.
+// Disable disables CARP on the node until Enable or a reboot.
 func (c *Client) Disable(ctx context.Context) (Change, error) {
 	return call[Change](ctx, c, http.MethodPost, "/v1/disable")
 }
 
-// Enable ends Disable.
+// Enable switches the node on again after Disable.
 func (c *Client) Enable(ctx context.Context) (Change, error) {
 	return call[Change](ctx, c, http.MethodPost, "/v1/enable")
 }
 
-// EnterMaintenance asks the peers to take over, persistently. When it returns
-// without error the mode is on disk.
+// EnterMaintenance enters maintenance mode: the peers are asked to take over. When it returns without error the mode is
+// saved to disk.
 func (c *Client) EnterMaintenance(ctx context.Context) (Change, error) {
 	return call[Change](ctx, c, http.MethodPost, "/v1/maintenance/enter")
 }
 
-// LeaveMaintenance ends EnterMaintenance.
+// LeaveMaintenance leaves maintenance mode.
 func (c *Client) LeaveMaintenance(ctx context.Context) (Change, error) {
 	return call[Change](ctx, c, http.MethodPost, "/v1/maintenance/leave")
 }
@@ -69,9 +69,14 @@ func (c *Client) Maintenance(ctx context.Context) (Change, error) {
 	return call[Change](ctx, c, http.MethodGet, "/v1/maintenance")
 }
 
-// Reload makes the daemon read its config again and apply the difference.
-func (c *Client) Reload(ctx context.Context) (Reload, error) {
-	return call[Reload](ctx, c, http.MethodPost, "/v1/reload")
+// Reload makes the daemon read its config again and apply the difference. Without force, a config without groups is
+// refused while groups run, with [CodeNoGroups].
+func (c *Client) Reload(ctx context.Context, force bool) (Reload, error) {
+	path := "/v1/reload"
+	if force {
+		path += "?force=true"
+	}
+	return call[Reload](ctx, c, http.MethodPost, path)
 }
 
 // Demotions returns the node's demotions.
@@ -79,7 +84,7 @@ func (c *Client) Demotions(ctx context.Context) (Demotions, error) {
 	return call[Demotions](ctx, c, http.MethodGet, "/v1/demotions")
 }
 
-// AddDemotion adds a demotion, or replaces the one of that name.
+// AddDemotion adds a demotion, or replaces the one with that name.
 func (c *Client) AddDemotion(ctx context.Context, d NewDemotion) (DemotionChange, error) {
 	body, err := json.Marshal(d)
 	if err != nil {
@@ -88,15 +93,15 @@ func (c *Client) AddDemotion(ctx context.Context, d NewDemotion) (DemotionChange
 	return send[DemotionChange](ctx, c, http.MethodPost, "/v1/demotions", body)
 }
 
-// RemoveDemotion takes a demotion off; none of that name is no error.
+// RemoveDemotion removes a demotion. It is not an error if there is none of that name.
 func (c *Client) RemoveDemotion(ctx context.Context, name string) (DemotionChange, error) {
-	if err := CheckRemoval(name); err != nil { // not every name can stand in a path
+	if err := CheckRemoval(name); err != nil { // not every name can be part of a path
 		return DemotionChange{}, err
 	}
 	return call[DemotionChange](ctx, c, http.MethodDelete, "/v1/demotions/"+url.PathEscape(name))
 }
 
-// ResetDemotions takes all demotions off that are the operator's or for errors.
+// ResetDemotions removes the operator's demotions and those for errors.
 func (c *Client) ResetDemotions(ctx context.Context) (DemotionChange, error) {
 	return call[DemotionChange](ctx, c, http.MethodPost, "/v1/demotions/reset")
 }
@@ -106,8 +111,7 @@ func (c *Client) RawDemotions(ctx context.Context) (json.RawMessage, error) {
 	return call[json.RawMessage](ctx, c, http.MethodGet, "/v1/demotions")
 }
 
-// RawStatus returns the JSON of GET /v1/status as the daemon wrote it, with fields
-// that this client may not know.
+// RawStatus is [Client.Status] as the daemon wrote it, with fields that this client may not know.
 func (c *Client) RawStatus(ctx context.Context) (json.RawMessage, error) {
 	return call[json.RawMessage](ctx, c, http.MethodGet, "/v1/status")
 }
@@ -126,13 +130,13 @@ func (c *Client) socket() string {
 	return c.Socket
 }
 
-// call makes a request without a body.
+// call sends a request without a body.
 func call[T any](ctx context.Context, c *Client, method, path string) (T, error) {
 	return send[T](ctx, c, method, path, nil)
 }
 
-// send makes one request. Errors are [*UnreachableError], [*PermissionError],
-// [*Error] or, for a daemon that speaks nonsense, plain.
+// send sends one request. Errors are [*UnreachableError], [*PermissionError], [*Error] or, if the answer is not
+// understood, plain ones.
 func send[T any](ctx context.Context, c *Client, method, path string, request []byte) (T, error) {
 	var out T
 	body, err := c.roundTrip(ctx, method, path, request)
@@ -140,17 +144,16 @@ func send[T any](ctx context.Context, c *Client, method, path string, request []
 		return out, err
 	}
 	if err := json.Unmarshal(body, &out); err != nil {
-		return out, fmt.Errorf("read the answer to %s %s from %s: %w; is it a vipd of another version?", method, path, c.socket(), err)
+		return out, fmt.Errorf("read the answer to %s %s from %s: %w; do the vipctl and vipd versions match?",
+			method, path, c.socket(), err)
 	}
 	return out, nil
 }
 
+func (c *Client) timeout() time.Duration { return cmp.Or(c.Timeout, defaultTimeout) }
+
 func (c *Client) roundTrip(ctx context.Context, method, path string, request []byte) ([]byte, error) {
-	timeout := c.Timeout
-	if timeout == 0 {
-		timeout = defaultTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
 	defer cancel()
 
 	req, err := http.NewRequestWithContext(ctx, method, "http://vipd"+path, bytes.NewReader(request))
@@ -179,7 +182,7 @@ func (c *Client) roundTrip(ctx context.Context, method, path string, request []b
 	return nil, c.refusal(resp, body)
 }
 
-// refusal is the error in an answer.
+// refusal returns the error in an answer.
 func (c *Client) refusal(resp *http.Response, body []byte) error {
 	var e ErrorBody
 	if json.Unmarshal(body, &e) != nil || e.Error == nil {
@@ -190,17 +193,18 @@ func (c *Client) refusal(resp *http.Response, body []byte) error {
 	return e.Error
 }
 
-// explain types the failure of a connection. What happens after the dial (the
-// daemon died under the request) is unreachable as well: there was no answer.
+// explain returns a typed error for a failed connection. A failure after the dial (the daemon died during the request)
+// is unreachable as well: there was no answer.
 func (c *Client) explain(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	if ue, ok := errors.AsType[*url.Error](err); ok {
-		err = ue.Err // the outer text names the made-up URL, which helps nobody
+		err = ue.Err // the outer text has the URL, which is not a real one
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &UnreachableError{Socket: c.socket(), Err: errors.New("no answer in time")}
+		// The socket of a daemon that has exited refuses at once.
+		return &UnreachableError{Socket: c.socket(), Err: errors.New("no answer in time"), Silent: c.timeout()}
 	}
 	if oe, ok := errors.AsType[*net.OpError](err); ok && oe.Op == "dial" {
 		if errors.Is(err, fs.ErrPermission) {

@@ -19,8 +19,8 @@ import (
 // added elsewhere, never taken from here.
 const contract = `{"version":"0.1.0","node":"fw1","enabled":true,"maintenance":false,"preempt":true,
  "demotion":0,"demotions":[{"name":"link:eth1","value":240,"reason":"x","since":"2026-11-22T14:00:00Z"}],
- "groups":[{"group":"eth0@1","interface":"eth0","vhid":1,"state":"MASTER","reason":"startup","since":"2026-11-22T14:00:00Z",
-   "addresses":["192.0.2.100/24"],"virtual_mac":"00:00:5e:00:01:01",
+ "groups":[{"group":"eth0@1","interface":"eth0","vhid":1,"state":"MASTER","reason":"startup",
+   "since":"2026-11-22T14:00:00Z","addresses":["192.0.2.100/24"],"virtual_mac":"00:00:5e:00:01:01",
    "advbase":1,"advskew":2,"effective_advskew":3,
    "master":{"address":"192.0.2.11","advbase":1,"advskew":4,"last_seen":"2026-11-22T14:00:00Z"},
    "dataplane":{"mode":"generic","answering":true},
@@ -86,7 +86,8 @@ func TestAdditive(t *testing.T) {
 		t.Errorf("without expiry:\n got %s\nwant %s", got, want)
 	}
 	d.Expires = at.Add(time.Minute)
-	if got, want := text(d), `{"name":"ops","value":1,"reason":"","since":"2026-11-22T14:00:00Z","expires":"2026-11-22T14:01:00Z"}`; got != want {
+	want := `{"name":"ops","value":1,"reason":"","since":"2026-11-22T14:00:00Z","expires":"2026-11-22T14:01:00Z"}`
+	if got := text(d); got != want {
 		t.Errorf("with expiry:\n got %s\nwant %s", got, want)
 	}
 	none := text(api.Group{})
@@ -99,10 +100,11 @@ func TestAdditive(t *testing.T) {
 		Families:     []api.Family{{Family: api.FamilyIPv4, LastSeen: at}, {Family: api.FamilyIPv6, Silent: true}},
 		SilentFamily: api.FamilyIPv6, Contexts: []api.Context{{Name: "own", Received: 3}, {Name: "accept 1"}},
 	}
-	const want = `"families":[{"family":"ipv4","last_seen":"2026-11-22T14:00:00Z","silent":false},{"family":"ipv6","silent":true}],` +
+	const families = `"families":[{"family":"ipv4","last_seen":"2026-11-22T14:00:00Z","silent":false},` +
+		`{"family":"ipv6","silent":true}],` +
 		`"silent_family":"ipv6","contexts":[{"name":"own","received":3},{"name":"accept 1","received":0}]`
-	if got := text(g); !bytes.Contains([]byte(got), []byte(want)) {
-		t.Errorf("got %s\nwant %s", got, want)
+	if got := text(g); !bytes.Contains([]byte(got), []byte(families)) {
+		t.Errorf("got %s\nwant %s", got, families)
 	}
 	for name, want := range map[string][2]bool{ // resettable, of the operator
 		"ops": {true, true}, "senderr:eth0@1": {true, false}, "maintenance": {}, "link:eth0": {}, "check:a": {},
@@ -144,7 +146,8 @@ func TestErrorTexts(t *testing.T) {
 	if e.Error() != "refused:\n  f:1: a\n  f:2: b" {
 		t.Errorf("%q", e.Error())
 	}
-	if b := (api.Build{Version: "1", GoVersion: "go1", Revision: "abc", Modified: true}).String(); b != "1 (go1, abc, modified)" {
+	b := api.Build{Version: "1", GoVersion: "go1", Revision: "abc", Modified: true}.String()
+	if b != "1 (go1, abc, modified)" {
 		t.Errorf("%q", b)
 	}
 	if api.ReadBuild().Version != api.Version {

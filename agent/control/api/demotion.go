@@ -9,23 +9,26 @@ import (
 
 // Names of the daemon's own demotions. A name with a colon is always the daemon's.
 const (
-	// MaintenanceDemotion is the name of the demotion that maintenance mode is.
+	// MaintenanceDemotion is the name of maintenance mode's demotion.
 	MaintenanceDemotion = "maintenance"
-	// DemotionLinkPrefix begins link:IFNAME, an interface without carrier.
+	// DemotionLinkPrefix is the prefix of link:IFNAME, an interface without carrier.
 	DemotionLinkPrefix = "link:"
-	// DemotionCheckPrefix begins check:NAME, a health check that fails.
+	// DemotionCheckPrefix is the prefix of check:NAME, a health check that fails.
 	DemotionCheckPrefix = "check:"
-	// DemotionSendErrPrefix begins senderr:GROUP, a group whose adverts cannot be sent.
+	// DemotionSendErrPrefix is the prefix of senderr:GROUP, a group whose adverts cannot be sent.
 	DemotionSendErrPrefix = "senderr:"
+	// DemotionSourcePrefix is the prefix of source:IFNAME, an interface from which some families or peers of its groups
+	// cannot be reached.
+	DemotionSourcePrefix = "source:"
 )
 
-// Limits of what an operator may add.
+// Limits of demotions that an operator adds.
 const (
-	// MaxDemotion is the largest value of one demotion, and its negative the smallest.
+	// MaxDemotion is the largest value of one demotion; its negative is the smallest.
 	MaxDemotion = 255
-	// MaxDemotionFor is the longest time that a demotion may be added for.
+	// MaxDemotionFor is the longest time for which a demotion can be added.
 	MaxDemotionFor = 365 * 24 * time.Hour
-	// MaxOperatorDemotions is how many demotions of the operator there may be at once.
+	// MaxOperatorDemotions is how many demotions the operator can have at once.
 	MaxOperatorDemotions = 64
 
 	maxDemotionName   = 64
@@ -38,7 +41,7 @@ type Demotion struct {
 	Value  int       `json:"value"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
-	// Expires is when it goes by itself; absent if it stays until it is removed.
+	// Expires is when the demotion ends by itself; absent if it stays until it is removed.
 	Expires time.Time `json:"expires,omitzero"`
 }
 
@@ -51,79 +54,92 @@ type Demotions struct {
 
 // NewDemotion is the body of POST /v1/demotions.
 type NewDemotion struct {
-	// Name is of letters, digits, '.', '_' and '-', and not maintenance.
+	// Name consists of letters, digits, '.', '_' and '-', and is not maintenance.
 	Name string `json:"name"`
 	// Value is -255..255 and not 0, in units of advskew.
 	Value int `json:"value"`
-	// For is in seconds; 0 means until it is removed.
+	// For is the duration in seconds; 0 means until it is removed.
 	For int `json:"for,omitempty"`
-	// Reason is one line for people. May be empty.
+	// Reason is one line of text. May be empty.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Duration is For; 0 means until it is removed.
+// Duration returns For; 0 means until it is removed.
 func (n NewDemotion) Duration() time.Duration { return time.Duration(n.For) * time.Second }
 
-// DemotionChange is the answer to what changes demotions.
+// DemotionChange is the answer to requests that change demotions.
 type DemotionChange struct {
-	// Changed is false when everything was as wanted already.
+	// Changed is false if the demotions were in the requested state already.
 	Changed bool `json:"changed"`
 	// Demotion is the sum after the change.
 	Demotion int `json:"demotion"`
-	// Removed are the names that a removal or reset took off.
+	// Removed lists the names that a removal or reset removed.
 	Removed []string `json:"removed,omitempty"`
-	// Message is a sentence worth telling the operator. May be empty.
+	// Message is a sentence for the operator. May be empty.
 	Message string `json:"message,omitempty"`
 }
 
-// Check returns what is wrong with a demotion that is to be added, as an [*Error].
+// Check returns why a demotion cannot be added, as an [*Error].
 func (n NewDemotion) Check() error {
 	if n.Name == MaintenanceDemotion {
-		return Errorf(CodeReserved, "%s is the daemon's own demotion: `vipctl maintenance enter` adds it, and lasts over a reboot", n.Name)
+		return Errorf(CodeReserved,
+			"%s is the daemon's own demotion: `vipctl maintenance enter` adds it, and it survives a reboot", n.Name)
 	}
 	if strings.Contains(n.Name, ":") {
-		return Errorf(CodeReserved, "%.100q has a colon, and those names are the daemon's own (link:, check:, senderr:); choose another", n.Name)
+		return Errorf(CodeReserved,
+			"%.100q has a colon; such names are the daemon's own (link:, source:, check:, senderr:); choose another", n.Name)
 	}
 	if !validDemotionName(n.Name) {
-		return Errorf(CodeBadRequest, "%.100q is no name for a demotion; allowed are 1..%d letters, digits, '.', '_' and '-', a letter or digit first", n.Name, maxDemotionName)
+		return Errorf(CodeBadRequest, "%.100q is not a valid name for a demotion; "+
+			"allowed are 1..%d letters, digits, '.', '_' and '-', a letter or digit first", n.Name, maxDemotionName)
 	}
 	if n.Value == 0 || n.Value < -MaxDemotion || n.Value > MaxDemotion {
-		return Errorf(CodeBadRequest, "%d is no value for a demotion; allowed are 1..%d, and -1..-%d to take back what others add", n.Value, MaxDemotion, MaxDemotion)
+		return Errorf(CodeBadRequest, "%d is not a valid demotion; allowed are 1..%d, and -1..-%d to offset others",
+			n.Value, MaxDemotion, MaxDemotion)
 	}
 	if n.For < 0 || n.For > int(MaxDemotionFor/time.Second) {
-		return Errorf(CodeBadRequest, "a demotion cannot last %d s; allowed are 1..%d seconds, or 0 until it is removed", n.For, int(MaxDemotionFor/time.Second))
+		return Errorf(CodeBadRequest, "a demotion cannot last %d s; allowed are 1..%d seconds, or 0 until it is removed",
+			n.For, int(MaxDemotionFor/time.Second))
 	}
 	if len(n.Reason) > maxDemotionReason || strings.ContainsFunc(n.Reason, unprintable) {
-		return Errorf(CodeBadRequest, "the reason is not one line of at most %d printable bytes", maxDemotionReason)
+		return Errorf(CodeBadRequest, "the reason must be one line of at most %d printable bytes", maxDemotionReason)
 	}
 	return nil
 }
 
-// CheckRemoval returns why a demotion cannot be taken off by its name, as an [*Error].
-// Demotions for errors may be taken off; those for what is still so may not.
+// CheckRemoval returns why a demotion cannot be removed by its name, as an [*Error]. Demotions for errors can be
+// removed; those whose cause persists cannot.
 func CheckRemoval(name string) error {
 	switch {
 	case name == MaintenanceDemotion:
 		return Errorf(CodeReserved, "maintenance mode is not removed as a demotion: `vipctl maintenance leave` ends it")
 	case strings.HasPrefix(name, DemotionLinkPrefix):
-		return Errorf(CodeReserved, "%.100q goes when the interface has carrier again; to outweigh it add a negative demotion", name)
+		return Errorf(CodeReserved,
+			"%.100q ends when the interface has carrier again; add a negative demotion to offset it", name)
+	case strings.HasPrefix(name, DemotionSourcePrefix):
+		return Errorf(CodeReserved,
+			"%.100q ends when all families and peers can be reached again; add a negative demotion to offset it", name)
 	case strings.HasPrefix(name, DemotionCheckPrefix):
-		return Errorf(CodeReserved, "%.100q goes when the check passes again or is taken out of the config; to outweigh it add a negative demotion", name)
-	case strings.HasPrefix(name, DemotionSendErrPrefix) && len(name) <= maxDemotionName && !strings.ContainsFunc(name, unprintable):
+		return Errorf(CodeReserved,
+			"%.100q ends when the check passes again or is removed from the config; add a negative demotion to offset it",
+			name)
+	case strings.HasPrefix(name, DemotionSendErrPrefix) && len(name) <= maxDemotionName &&
+		!strings.ContainsFunc(name, unprintable):
 		return nil
 	case !validDemotionName(name):
-		return Errorf(CodeBadRequest, "%.100q is no name of a demotion; `vipctl demotion list` shows them", name)
+		return Errorf(CodeBadRequest, "%.100q is not a valid name of a demotion; `vipctl demotion list` shows all", name)
 	}
 	return nil
 }
 
-// Resettable says whether a reset takes the demotion off: the operator's and those for
-// errors. What is still so (links, checks) and maintenance stay.
+// Resettable reports whether a reset removes the demotion: the operator's and those for errors. Those whose cause
+// persists (links, checks) and maintenance stay.
 func (d Demotion) Resettable() bool {
-	return d.Name != MaintenanceDemotion && (!strings.Contains(d.Name, ":") || strings.HasPrefix(d.Name, DemotionSendErrPrefix))
+	return d.Name != MaintenanceDemotion &&
+		(!strings.Contains(d.Name, ":") || strings.HasPrefix(d.Name, DemotionSendErrPrefix))
 }
 
-// OfOperator says whether the demotion was added by hand.
+// OfOperator reports whether the operator added the demotion.
 func (d Demotion) OfOperator() bool {
 	return d.Name != MaintenanceDemotion && !strings.Contains(d.Name, ":")
 }

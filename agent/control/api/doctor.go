@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Limits of how long the doctor watches the wire.
+// Limits of the time for which the doctor watches the wire.
 const (
 	MinDoctorSeconds = 1
 	MaxDoctorSeconds = 30
@@ -19,9 +19,9 @@ const (
 
 // Severities as in [Finding.Severity].
 const (
-	// SeverityFault: addresses are owned twice, by nobody, or are about to be.
+	// SeverityFault: addresses have two owners or no owner, or soon will.
 	SeverityFault = "fault"
-	// SeverityWarning: it works now, and will not when something else fails.
+	// SeverityWarning: it works now, and will not after another failure.
 	SeverityWarning = "warning"
 )
 
@@ -38,7 +38,7 @@ type Finding struct {
 	Code string `json:"code"`
 	// Severity is fault or warning.
 	Severity string `json:"severity"`
-	// Group is the group concerned; empty when it is the node.
+	// Group is the affected group; empty for the node.
 	Group string `json:"group,omitempty"`
 	// Cause is one plain sentence.
 	Cause string `json:"cause"`
@@ -48,15 +48,15 @@ type Finding struct {
 	Advice string `json:"advice"`
 }
 
-// DoctorCheck is one thing that was looked at.
+// DoctorCheck is the result of one rule.
 type DoctorCheck struct {
-	// Code is that of the findings that it can make.
+	// Code is the code of its findings.
 	Code string `json:"code"`
-	// What says in words what was looked at.
+	// What states the result in words. For a skipped check it is what was not verified.
 	What string `json:"what"`
 	// Result is ok, found or skipped.
 	Result string `json:"result"`
-	// Note says why it was skipped, or what is worth knowing.
+	// Note says why the check was skipped, or adds information.
 	Note string `json:"note,omitempty"`
 }
 
@@ -66,22 +66,25 @@ type Doctor struct {
 	Time time.Time `json:"time"`
 	// WatchedSeconds is how long the wire was watched.
 	WatchedSeconds float64 `json:"watched_seconds"`
-	// Findings come with the worst first; empty when no fault was found.
+	// Findings are sorted by severity; empty if no fault was found.
 	Findings []Finding     `json:"findings"`
 	Checks   []DoctorCheck `json:"checks"`
 }
 
-// doctorMargin is what the daemon needs beside the watching.
+// doctorMargin is the time that the daemon needs in addition to the watching.
 const doctorMargin = 30 * time.Second
 
 // RawDoctor examines the node and what its interfaces hear, and returns the
-// [Doctor] as the daemon wrote it. It changes nothing. With seconds 0 the daemon
-// decides how long it watches.
+// [Doctor] as the daemon wrote it. It changes nothing. With seconds 0 the daemon decides how
+// long it watches.
 func (c *Client) RawDoctor(ctx context.Context, seconds int) (json.RawMessage, error) {
 	path := "/v1/doctor"
 	if seconds > 0 {
 		path += "?seconds=" + strconv.Itoa(seconds)
 	}
-	patient := &Client{Socket: c.Socket, Timeout: cmp.Or(c.Timeout, max(time.Duration(seconds), MaxDoctorSeconds)*time.Second+doctorMargin)}
+	patient := &Client{
+		Socket:  c.Socket,
+		Timeout: cmp.Or(c.Timeout, max(time.Duration(seconds), MaxDoctorSeconds)*time.Second+doctorMargin),
+	}
 	return call[json.RawMessage](ctx, patient, http.MethodGet, path)
 }

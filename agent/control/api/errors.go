@@ -5,6 +5,7 @@ package api
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -23,23 +24,22 @@ const (
 	CodeReserved         = "reserved_name"
 	CodeNoSuccessor      = "no_successor"
 	CodeNotMaster        = "not_master"
+	CodeNoGroups         = "no_groups"
 	CodeWithdrawn        = "withdrawn"
-	CodeNotImplemented   = "not_implemented"
 	CodeInternal         = "internal"
 )
 
-// Error is a refusal by the daemon, on the wire {"error":{"code","message"}}.
+// Error is a refusal by the daemon, in JSON {"error":{"code","message"}}.
 type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
-	// Problems are the single faults when there are several, such as those of a
-	// config file.
+	// Problems lists the single faults if there are several, such as those of a config file.
 	Problems []string `json:"problems,omitempty"`
-	// Status is the HTTP status of the answer; 0 lets the server choose by Code.
+	// Status is the HTTP status of the answer; 0 means that of Code.
 	Status int `json:"-"`
 }
 
-// Error is the message, and the single faults each on a line of its own.
+// Error returns the message and the single faults, one per line.
 func (e *Error) Error() string {
 	if len(e.Problems) == 0 {
 		return e.Message
@@ -47,12 +47,12 @@ func (e *Error) Error() string {
 	return e.Message + "\n  " + strings.Join(e.Problems, "\n  ")
 }
 
-// Errorf makes an [Error] with a code.
+// Errorf returns an [Error] with a code.
 func Errorf(code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// unprintable finds what could be an order to a terminal.
+// unprintable matches characters that could be a terminal's control sequence.
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // ErrorBody is the JSON of a refused request.
@@ -60,31 +60,39 @@ type ErrorBody struct {
 	Error *Error `json:"error"`
 }
 
-// UnreachableError says that no daemon answers on a socket.
+// UnreachableError reports that no daemon answers on a socket.
 type UnreachableError struct {
 	Socket string
 	Err    error
+	// Silent is how long the client waited for a daemon that has the socket open; 0 if there is none.
+	Silent time.Duration
 }
 
-// Error names the socket and says how to start the daemon.
+// Error names the socket and explains how to start the daemon.
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("vipd is not reachable at %s: %v\nstart it with `systemctl start vipd` (or run vipd), or name its socket with --socket PATH or VIPD_SOCKET",
+	if e.Silent > 0 {
+		return fmt.Sprintf("vipd runs (%s is open), but gave no answer in time (%v); a command may still take effect\n"+
+			"check `vipctl status`, its log (`journalctl -u vipd`), and whether its disk responds", e.Socket, e.Silent)
+	}
+	return fmt.Sprintf("vipd is not reachable at %s: %v\n"+
+		"start it with `systemctl start vipd` (or run vipd), or name its socket with --socket PATH or VIPD_SOCKET",
 		e.Socket, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// PermissionError says that the socket is there and this user may not open it.
+// PermissionError reports that the socket exists and this user may not open it.
 type PermissionError struct {
 	Socket string
 	Err    error
 }
 
-// Error says what the caller lacks.
+// Error names the permission that the caller lacks.
 func (e *PermissionError) Error() string {
-	return fmt.Sprintf("not allowed to open vipd's socket %s: %v\nrun the command as root, or join the group of [control] group in vipd.toml (usually `usermod -aG vipd USER`, then log in anew) to read",
-		e.Socket, e.Err)
+	return fmt.Sprintf("not allowed to open vipd's socket %s: %v\n"+
+		"run the command as root; to read, join the group of [control] group in vipd.toml (usually `usermod -aG vipd USER`, "+
+		"then log in again)", e.Socket, e.Err)
 }
 
 // Unwrap returns the cause.

@@ -14,44 +14,43 @@ import (
 
 // Outcomes as in [Handover.Outcome].
 const (
-	// OutcomeHandedOver: a successor speaks; this node spoke until its first advert.
+	// OutcomeHandedOver: a successor advertises; this node advertised until the successor's first advert.
 	OutcomeHandedOver = "handed_over"
-	// OutcomeNotTaken: nobody took over, and the group stays MASTER here.
+	// OutcomeNotTaken: no node took over, and the group stays MASTER here.
 	OutcomeNotTaken = "not_taken"
-	// OutcomeGivenUp: nobody took over and force was asked for; nobody speaks.
+	// OutcomeGivenUp: no node took over and force was set; the group has no owner.
 	OutcomeGivenUp = "given_up"
-	// OutcomeNotMaster: there was nothing to hand over, or no longer.
+	// OutcomeNotMaster: the group was not, or no longer, MASTER.
 	OutcomeNotMaster = "not_master"
-	// OutcomeWithdrawn: maintenance was left before anybody took over; MASTER here still.
+	// OutcomeWithdrawn: maintenance was left before a node took over; the group is still MASTER here.
 	OutcomeWithdrawn = "withdrawn"
 )
 
-// HandoverLimit is how long the daemon gives a handover of a group with that advbase,
-// before it answers with [CodeTimeout]: an advert that asks, an interval for the peers, a
-// goodbye, another interval, each at its turn, and time for a busy machine.
+// HandoverLimit returns how long the daemon waits for a handover of a group with that advbase before it answers with
+// [CodeTimeout]: an advert that asks, an interval for the peers, a goodbye, another interval, and time for a busy
+// machine.
 func HandoverLimit(advbase int) time.Duration {
 	return 30*time.Second + 4*time.Duration(advbase+1)*time.Second
 }
 
-// handoverPatience is how much longer a client waits, so that the daemon says how it ended.
+// handoverPatience is how much longer a client waits, so that the daemon can report the outcome.
 const handoverPatience = 15 * time.Second
 
-// YieldRequest is the body of POST /v1/groups/{name}/yield. It may be absent.
+// YieldRequest is the optional body of POST /v1/groups/{name}/yield.
 type YieldRequest struct {
-	// Force gives the group up even if nobody takes over.
+	// Force releases the group even if no peer takes it over.
 	Force bool `json:"force,omitempty"`
 }
 
-// MaintenanceRequest is the body of POST /v1/maintenance/enter. It may be absent.
+// MaintenanceRequest is the optional body of POST /v1/maintenance/enter.
 type MaintenanceRequest struct {
-	// Wait asks for the answer only when every group has been handed over, and for
-	// a goodbye to peers that do not preempt.
+	// Wait requests an answer only after every group was handed over, and a goodbye for peers that do not preempt.
 	Wait bool `json:"wait,omitempty"`
-	// Force goes with Wait: groups are given up even if nobody takes over.
+	// Force is used with Wait: groups are released even if no peer takes them over.
 	Force bool `json:"force,omitempty"`
 }
 
-// Handover is how handing over one group ended.
+// Handover is the result of handing over one group.
 type Handover struct {
 	Group string `json:"group"`
 	// Outcome is one of the constants above.
@@ -59,26 +58,25 @@ type Handover struct {
 	// State and Reason are those of the group afterwards.
 	State  string `json:"state"`
 	Reason string `json:"reason"`
-	// Successor is the address of who took over; empty if only the kernel knows.
+	// Successor is the address of the node that took over; empty if only the kernel knows.
 	Successor string `json:"successor,omitempty"`
-	// Goodbye says that it took a 255/255: the successor does not preempt.
+	// Goodbye is true if a 255/255 was needed: the successor does not preempt.
 	Goodbye bool `json:"goodbye"`
 	// TookSeconds is the time since the request.
 	TookSeconds float64 `json:"took_seconds"`
-	// GapSeconds is how long neither node spoke, from this node's last moment as
-	// owner to the successor's first authentic advert; 0 when the one met the other.
+	// GapSeconds is how long the group had no owner, from this node's last moment as owner to the successor's first
+	// authentic advert; 0 if there was no gap.
 	GapSeconds float64 `json:"gap_seconds"`
 }
 
-// Yield hands one group over and returns when a successor speaks. Without one the
-// error has [CodeNoSuccessor], and the group stays MASTER unless force is set.
+// Yield hands over one group and returns when a successor advertises. Without a successor the error has
+// [CodeNoSuccessor], and the group stays MASTER unless force is set.
 func (c *Client) Yield(ctx context.Context, name string, force bool) (Handover, error) {
 	return handOver[Handover](ctx, c, groupPath(name)+"/yield", YieldRequest{Force: force})
 }
 
-// EnterMaintenanceAndWait is [Client.EnterMaintenance], and returns when every group
-// has been handed over. The error has [CodeNoSuccessor] when one found no successor;
-// the node is in maintenance then all the same.
+// EnterMaintenanceAndWait is [Client.EnterMaintenance], and returns when every group was handed over. The error has
+// [CodeNoSuccessor] if a group found no successor; the node is in maintenance nevertheless.
 func (c *Client) EnterMaintenanceAndWait(ctx context.Context, force bool) (Change, error) {
 	return handOver[Change](ctx, c, "/v1/maintenance/enter", MaintenanceRequest{Wait: true, Force: force})
 }

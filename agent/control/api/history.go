@@ -27,15 +27,29 @@ type Transition struct {
 	To    string    `json:"to"`
 	// Reason is the transition reason, as in [Group.Reason].
 	Reason string `json:"reason"`
-	// Detail is the sentence for people that goes with INIT. May be empty.
+	// Detail is the sentence for people that explains INIT. May be empty.
 	Detail string `json:"detail,omitempty"`
 	// Cause is the advert that caused it; null if none did.
 	Cause *Cause `json:"cause"`
-	// LagSeconds is the time from when it was due, or its advert received.
+	// LagSeconds is how long after it was due, or after its advert was received, the transition was made.
 	LagSeconds float64 `json:"lag_seconds"`
 	Generation uint64  `json:"generation"`
-	// Hook is how the group's hook was told; null if it has none.
+	// Hook is the run of the group's hook; null if it has none.
 	Hook *HookRun `json:"hook,omitempty"`
+	// Conflict is set in an entry that is not a transition: another host announced addresses of the group. From and To are
+	// the group's state then, Reason is address_conflict.
+	Conflict *Conflict `json:"conflict,omitempty"`
+}
+
+// ReasonAddressConflict is the reason of an entry with [Transition.Conflict].
+const ReasonAddressConflict = "address_conflict"
+
+// Conflict is a MAC that another host announced for addresses of a group.
+type Conflict struct {
+	MAC string `json:"mac"`
+	// Source is the Ethernet source of the frame; absent if it is MAC.
+	Source    string   `json:"source,omitempty"`
+	Addresses []string `json:"addresses"`
 }
 
 // Outcomes as in [HookRun.Outcome].
@@ -46,25 +60,25 @@ const (
 	HookTimeout     = "timeout"     // killed at hook_timeout
 	HookNotStarted  = "not_started" // no such program, or not executable
 	HookInterrupted = "interrupted" // vipd ended before it did
-	HookSkipped     = "skipped"     // told with a later transition, as the hook was too slow
+	HookSkipped     = "skipped"     // included in a later run, as the hook was too slow
 )
 
-// HookRun is what came of telling the hook of a transition.
+// HookRun is the result of running the hook for a transition.
 type HookRun struct {
 	// Path is the executable.
 	Path    string `json:"path"`
 	Outcome string `json:"outcome"`
-	// ExitCode is its status; -1 if it has none.
+	// ExitCode is its exit status; -1 if it has none.
 	ExitCode int `json:"exit_code"`
-	// Started is absent when it was not.
+	// Started is when it was started; absent if it was not.
 	Started         *time.Time `json:"started,omitempty"`
 	DurationSeconds float64    `json:"duration_seconds"`
-	// Output is the end of what it wrote, at most 4 KiB; Truncated if there was more.
+	// Output is the end of its output, at most 4 KiB; Truncated is true if there was more.
 	Output    string `json:"output,omitempty"`
 	Truncated bool   `json:"truncated,omitempty"`
-	// Error says why the outcome is not ok.
+	// Error is why the outcome is not ok.
 	Error string `json:"error,omitempty"`
-	// Skipped is how many earlier transitions this run told of as well.
+	// Skipped is how many earlier transitions this run also covers.
 	Skipped int `json:"skipped,omitempty"`
 }
 
@@ -79,9 +93,9 @@ type Cause struct {
 // History is the answer to GET /v1/history, oldest first.
 type History struct {
 	Transitions []Transition `json:"transitions"`
-	// Damaged is how many lines of the file could not be read at the start.
+	// Damaged is how many lines of the file could not be read at start.
 	Damaged int `json:"damaged,omitempty"`
-	// Unsaved says why the file is behind; empty when all is on disk.
+	// Unsaved is why the file is behind; empty if everything is on disk.
 	Unsaved string `json:"unsaved,omitempty"`
 }
 
@@ -92,14 +106,15 @@ const (
 	EventHook       = "hook"       // Transition, with the outcome of its hook
 	EventDemotion   = "demotion"   // Demotions
 	EventSwitch     = "switch"     // Switches
+	EventConflict   = "conflict"   // Transition, with its Conflict
 	EventDropped    = "dropped"    // the last line for a client that was too slow
 )
 
-// Event is one line of GET /v1/events. What is not of its kind is absent.
+// Event is one line of GET /v1/events. Fields of other kinds are absent.
 type Event struct {
 	Time  time.Time `json:"time"`
 	Event string    `json:"event"`
-	// Node and Version are those of the daemon, at the beginning.
+	// Node and Version are those of the daemon, in the first line only.
 	Node    string `json:"node,omitempty"`
 	Version string `json:"version,omitempty"`
 
@@ -108,7 +123,7 @@ type Event struct {
 	Switches   *Switches   `json:"switches,omitempty"`
 }
 
-// Switches are the operator's, after a change of one.
+// Switches are the operator's switches after one of them changed.
 type Switches struct {
 	Enabled     bool `json:"enabled"`
 	Maintenance bool `json:"maintenance"`
@@ -141,13 +156,13 @@ func historyPath(group string, n int) string {
 // maxEvent bounds one line of a stream.
 const maxEvent = 1 << 20
 
-// Events calls each with every line of the stream of events until ctx ends (nil), each
-// returns an error (that one), or the daemon ends the stream ([*UnreachableError]).
+// Events calls each with every line of the stream of events, until ctx ends (it returns nil), each returns an error (it
+// returns that), or the daemon ends the stream ([*UnreachableError]).
 func (c *Client) Events(ctx context.Context, each func(line []byte) error) error {
 	return c.lines(ctx, "/v1/events", "events", each)
 }
 
-// lines is a stream of lines.
+// lines reads a stream of lines.
 func (c *Client) lines(ctx context.Context, path, what string, each func(line []byte) error) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://vipd"+path, nil)
 	if err != nil {
@@ -177,7 +192,7 @@ func (c *Client) lines(ctx context.Context, path, what string, each func(line []
 	}
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxEvent)
-	// What the end of the connection cut off is no line.
+	// A line that the end of the connection cut off is ignored.
 	lines.Split(func(data []byte, _ bool) (int, []byte, error) { return bufio.ScanLines(data, false) })
 	for lines.Scan() {
 		if line := bytes.TrimSpace(lines.Bytes()); len(line) > 0 {

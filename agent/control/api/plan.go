@@ -10,17 +10,15 @@ import (
 	"strconv"
 )
 
-// MaxConfig is the largest config file, in bytes, that can be planned.
+// MaxConfig is the size of the largest config file that can be planned, in bytes.
 const MaxConfig = 16 << 20
 
-// ConfigFile is a config that is to be planned: the body of POST /v1/plan, with its
-// name and mode as parameters. The daemon gets the text and not the path, for its
-// view of the filesystem may be another (systemd's PrivateTmp, ProtectHome).
+// ConfigFile is a config to plan: the body of POST /v1/plan, with its name and mode as parameters. The daemon gets the
+// text and not the path, since its view of the filesystem may differ (systemd's PrivateTmp, ProtectHome).
 type ConfigFile struct {
-	// Name is what problems call it.
+	// Name is the file name in reported problems.
 	Name string
-	// Mode has the permission bits of the file: a password must not stand in one that
-	// everybody may read.
+	// Mode has the permission bits of the file: a world-readable file must not contain a password.
 	Mode uint32
 	// Text is the TOML.
 	Text []byte
@@ -31,7 +29,7 @@ const (
 	PlanAdd    = "add"
 	PlanRemove = "remove"
 	PlanModify = "change"
-	// PlanReach: the group itself does not change, a key outside the groups reaches it.
+	// PlanReach: the group itself does not change, but a key outside the groups affects it.
 	PlanReach = "reach"
 )
 
@@ -39,28 +37,29 @@ const (
 const (
 	// EffectGivesUp: this node stops answering for the addresses.
 	EffectGivesUp = "gives_up"
-	// EffectTakes: this node begins to answer for the addresses.
+	// EffectTakes: this node starts to answer for the addresses.
 	EffectTakes = "takes"
-	// EffectMayTake: it begins to if nobody better speaks.
+	// EffectMayTake: this node starts to answer if no better node advertises.
 	EffectMayTake = "may_take"
 	// EffectMayMove: another node may take the addresses over.
 	EffectMayMove = "may_move"
-	// EffectDeaf: adverts that are accepted now are refused afterwards.
+	// EffectDeaf: adverts that are accepted now will be refused.
 	EffectDeaf = "deaf"
 	// EffectNone: no address moves.
 	EffectNone = "none"
 )
 
-// Plan is the answer to POST /v1/plan: what a reload of a config would do. Nothing was
-// changed for it.
+// Plan is the answer to POST /v1/plan: what a reload of a config would do. Nothing is changed.
 type Plan struct {
-	// Source is the name of the config that was planned.
+	// Source is the name of the planned config.
 	Source string `json:"source"`
 	Node   string `json:"node"`
-	// Moves says whether any effect but none is among Changes.
-	Moves   bool         `json:"moves"`
-	Changes []PlanChange `json:"changes"`
-	// Untouched are the groups that a reload leaves alone.
+	// Moves is true if Changes has any effect other than none.
+	Moves bool `json:"moves"`
+	// NeedsForce is true if a reload would release all groups; it is refused without force.
+	NeedsForce bool         `json:"needs_force,omitempty"`
+	Changes    []PlanChange `json:"changes"`
+	// Untouched lists the groups that a reload does not change.
 	Untouched []string `json:"untouched"`
 	// Global, NeedRestart and Warnings are those of [Reload].
 	Global      []string `json:"global"`
@@ -73,9 +72,9 @@ type PlanChange struct {
 	Group string `json:"group"`
 	// Action is one of the constants above.
 	Action string `json:"action"`
-	// State is the group's present one; empty for one that is added.
+	// State is the group's present state; empty for a group that is added.
 	State string `json:"state"`
-	// Fields are the keys that change, those outside the groups with their table.
+	// Fields lists the keys that change; those outside the groups have their table's name in front.
 	Fields  []string     `json:"fields"`
 	Effects []PlanEffect `json:"effects"`
 }
@@ -84,30 +83,19 @@ type PlanChange struct {
 type PlanEffect struct {
 	// Effect is one of the constants above.
 	Effect string `json:"effect"`
-	// Addresses are those it is about.
+	// Addresses lists the addresses concerned.
 	Addresses []string `json:"addresses"`
-	// Text says why, for people.
+	// Text is the explanation for people.
 	Text string `json:"text"`
 }
 
-// Plan asks what a reload of the config would do; nil means of the file that the
-// daemon was started with, as it is now. An invalid one has [CodeInvalidConfig] and
-// every problem.
-func (c *Client) Plan(ctx context.Context, file *ConfigFile) (Plan, error) {
-	path, body := planRequest(file)
-	return send[Plan](ctx, c, http.MethodPost, path, body)
-}
-
-// RawPlan is [Client.Plan] as the daemon wrote it.
+// RawPlan asks what a reload of the config would do, and returns the [Plan] as the daemon wrote it.
+// A nil file means the one that the daemon was started with, as it is now. An invalid config is an
+// [Error] with [CodeInvalidConfig] and every problem.
 func (c *Client) RawPlan(ctx context.Context, file *ConfigFile) (json.RawMessage, error) {
-	path, body := planRequest(file)
-	return send[json.RawMessage](ctx, c, http.MethodPost, path, body)
-}
-
-func planRequest(file *ConfigFile) (path string, body []byte) {
 	if file == nil {
-		return "/v1/plan", nil
+		return call[json.RawMessage](ctx, c, http.MethodPost, "/v1/plan")
 	}
 	q := url.Values{"name": {file.Name}, "mode": {strconv.FormatUint(uint64(file.Mode), 8)}}
-	return "/v1/plan?" + q.Encode(), file.Text
+	return send[json.RawMessage](ctx, c, http.MethodPost, "/v1/plan?"+q.Encode(), file.Text)
 }

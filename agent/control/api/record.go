@@ -12,33 +12,34 @@ import (
 
 // RecordTransition is the [Record.Kind] of a change of state. The others are those of
 // the data plane: authentic, rejected, dropped, foreign_vrrp, advert_sent, arp_request,
-// arp_reply, arp_gratuitous, arp_sent, nd_solicitation, nd_advertisement, nd_sent.
+// arp_reply, arp_gratuitous, arp_sent, nd_solicitation, nd_advertisement, nd_sent,
+// claim.
 const RecordTransition = "transition"
 
-// Record is one line of the flight recorder: a frame that the data plane consumed,
-// judged or sent, or a transition.
+// Record is one entry of the flight recorder: a frame that the data plane consumed, checked or
+// sent, or a transition.
 type Record struct {
-	// Time is the kernel's receive or send time, on the wall clock, to the nanosecond.
+	// Time is when the kernel received or sent the frame, in wall-clock time with nanoseconds.
 	Time  time.Time `json:"time"`
 	Group string    `json:"group"`
-	// State of the group at that time; empty if it is not known.
+	// State is the group's state at that time; empty if it is not known.
 	State string `json:"state,omitempty"`
 	Kind  string `json:"kind"`
-	// Reason is a reject reason, or why it was dropped.
+	// Reason is the reject reason, or why the frame was dropped.
 	Reason string `json:"reason,omitempty"`
 	// Direction is in or out.
 	Direction string `json:"direction,omitempty"`
-	// Text says it in plain words.
+	// Text describes the record in plain words.
 	Text string `json:"text"`
-	// Cause: this advert caused the incident's first transition.
+	// Cause is true for the advert that caused the incident's first transition.
 	Cause bool `json:"cause,omitempty"`
-	// LagSeconds is how long the agent took to have it; absent where it does not wait.
+	// LagSeconds is how long after the frame the agent read it; absent if the agent does not wait for such frames.
 	LagSeconds *float64 `json:"lag_seconds,omitempty"`
 
 	Interface string `json:"interface,omitempty"`
 	VLAN      int    `json:"vlan,omitempty"`
-	// Length is the frame's own, Frame its first 128 bytes at most. Frames are given
-	// to root and the daemon's own user alone.
+	// Length is the length of the frame, Frame at most its first 128 bytes. Only root and the daemon's own user get
+	// frames.
 	Length int    `json:"length,omitempty"`
 	Frame  []byte `json:"frame,omitempty"`
 
@@ -47,7 +48,7 @@ type Record struct {
 	Transition *Transition      `json:"transition,omitempty"`
 }
 
-// RecordAdvert is an advert as it claims to be, also when it was refused.
+// RecordAdvert has the fields of an advert as it states them, even if it was refused.
 type RecordAdvert struct {
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
@@ -72,26 +73,24 @@ type RecordNeighbour struct {
 	Target    string `json:"target"`
 }
 
-// Incident is what the recorder froze at a transition. Records come with GET
-// /v1/records/{id} and are absent in the list.
+// Incident is what the flight recorder saved around a transition. Records come with GET /v1/records/{id} and are absent
+// in the list.
 type Incident struct {
-	// ID is higher for a later one.
+	// ID is higher for a later incident.
 	ID    uint64    `json:"id"`
 	Node  string    `json:"node"`
 	Group string    `json:"group"`
 	Time  time.Time `json:"time"`
-	// From, To, Reason and Cause are of the first transition; Transitions counts all
-	// that followed within seconds.
+	// From, To, Reason and Cause are those of the first transition; Transitions counts all within the next seconds.
 	From        string `json:"from"`
 	To          string `json:"to"`
 	Reason      string `json:"reason"`
 	Cause       *Cause `json:"cause"`
 	Transitions int    `json:"transitions"`
-	// Frames counts those that were recorded, Missed those of the group that were not,
-	// since vipd started.
+	// Frames counts the recorded frames; Missed counts frames of the group that were not recorded since vipd started.
 	Frames int    `json:"frames"`
 	Missed uint64 `json:"missed"`
-	// Open: what follows the transition is still being recorded.
+	// Open is true while the time after the transition is still being recorded.
 	Open    bool     `json:"open,omitempty"`
 	Records []Record `json:"records,omitempty"`
 }
@@ -99,27 +98,26 @@ type Incident struct {
 // Incidents is the answer to GET /v1/records, oldest first.
 type Incidents struct {
 	Incidents []Incident `json:"incidents"`
-	// Skipped is how many transitions came too fast to be frozen each; the history
-	// has them.
+	// Skipped is how many transitions came too fast for an incident of their own; the history has them.
 	Skipped uint64 `json:"skipped"`
-	// Unsaved says why incidents are not on disk; empty when they are.
+	// Unsaved is why incidents are not on disk; empty if they are.
 	Unsaved string `json:"unsaved,omitempty"`
 }
 
-// CaptureLine is one line of GET /v1/groups/{name}/capture. The first has Begin, then
-// each has a record or a new count of what was lost.
+// CaptureLine is one line of GET /v1/groups/{name}/capture. The first has Begin, each following one a record or a new
+// count of lost frames.
 type CaptureLine struct {
 	Begin *CaptureBegin `json:"begin,omitempty"`
 	// Record is a frame or a transition.
 	Record *Record `json:"record,omitempty"`
-	// Lost counts frames since the beginning that are not in the stream: beyond what a
-	// capture may have, or not read in time.
+	// Lost counts frames since the beginning that are not in the stream: beyond the budget of a capture, or not read in
+	// time.
 	Lost *uint64 `json:"lost,omitempty"`
-	// End says why the daemon ended the stream.
+	// End is why the daemon ended the stream.
 	End string `json:"end,omitempty"`
 }
 
-// CaptureBegin tells what is captured.
+// CaptureBegin describes what is captured.
 type CaptureBegin struct {
 	Node      string `json:"node"`
 	Version   string `json:"version"`
@@ -127,19 +125,14 @@ type CaptureBegin struct {
 	Interface string `json:"interface"`
 }
 
-// Incidents lists what the flight recorder froze, oldest first and without records.
+// Incidents returns the incidents of the flight recorder, oldest first and without records.
 func (c *Client) Incidents(ctx context.Context) (Incidents, error) {
 	return call[Incidents](ctx, c, http.MethodGet, "/v1/records")
 }
 
-// Incident returns one with its records; frames are there for those who may change vipd.
+// Incident returns one incident with its records; with frames for users who may change vipd.
 func (c *Client) Incident(ctx context.Context, id uint64) (Incident, error) {
 	return call[Incident](ctx, c, http.MethodGet, incidentPath(id))
-}
-
-// RawIncidents is [Client.Incidents] as the daemon wrote it.
-func (c *Client) RawIncidents(ctx context.Context) (json.RawMessage, error) {
-	return call[json.RawMessage](ctx, c, http.MethodGet, "/v1/records")
 }
 
 // RawIncident is [Client.Incident] as the daemon wrote it.

@@ -14,19 +14,18 @@ import (
 
 // Restart is the answer to POST /v1/restart.
 type Restart struct {
-	// PID is the daemon that leaves.
+	// PID is that of the daemon that exits.
 	PID int `json:"pid"`
 }
 
-// Restart makes the daemon leave without goodbye, addresses and pins in place for the
-// next one. It returns before the daemon has left; who starts the next one is not the
-// daemon's business.
+// Restart makes the daemon leave without a goodbye, with addresses and pins in place for the next one. It returns
+// before the daemon has left. The supervisor starts the next one.
 func (c *Client) Restart(ctx context.Context) (Restart, error) {
 	return call[Restart](ctx, c, http.MethodPost, "/v1/restart")
 }
 
-// DaemonPID is the process that listens on the socket, as the kernel knows it; 0 when
-// it is in another pid namespace.
+// DaemonPID returns the process that listens on the socket, as reported by the kernel; 0 if it is in another pid
+// namespace.
 func (c *Client) DaemonPID(ctx context.Context) (int, error) {
 	conn, err := (&net.Dialer{Timeout: defaultTimeout}).DialContext(ctx, "unix", c.socket())
 	if err != nil {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package api holds the types and the client of vipd's control API: HTTP/1.1 and
-// JSON over a unix socket. It is all that vipctl imports of the agent.
+// Package api holds the types and the client of vipd's control API: HTTP/1.1 and JSON over a unix socket. vipctl
+// imports nothing else of the agent.
 package api
 
 import "time"
 
-// DefaultSocket is where vipd listens unless the config says otherwise.
+// DefaultSocket is where vipd listens unless the config names another path.
 const DefaultSocket = "/run/vipd/vipd.sock"
 
 // States of a group as they appear in [Group.State].
@@ -16,8 +16,8 @@ const (
 	StateInit   = "INIT"
 )
 
-// ReasonDisabled is the reason of a group in INIT because the operator switched
-// the node off; people are shown DISABLED for it.
+// ReasonDisabled is the reason of a group in INIT because the operator switched the node off; people see DISABLED
+// instead.
 const ReasonDisabled = "disabled"
 
 // Status is the answer to GET /v1/status. Field names are a contract; fields are
@@ -32,8 +32,8 @@ type Status struct {
 	Demotion  int        `json:"demotion"`
 	Demotions []Demotion `json:"demotions"`
 	Groups    []Group    `json:"groups"`
-	// Warnings are sentences about the running config or the host, such as a
-	// control group that does not exist. Empty when all is well.
+	// Warnings are sentences about the running config or the host, such as a control group that does not exist. Empty if
+	// there are none.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
@@ -46,10 +46,10 @@ type Group struct {
 	VHID      int    `json:"vhid"`
 	// State is MASTER, BACKUP or INIT.
 	State string `json:"state"`
-	// Reason is the transition reason that led into State.
+	// Reason is the reason of the transition into State.
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
-	// Detail is one sentence for people: why INIT, and what to do about it.
+	// Detail is one sentence: why the group is INIT, and what to do about it.
 	Detail      string `json:"detail,omitempty"`
 	Description string `json:"description,omitempty"`
 	// Addresses are prefixes in the order of the config.
@@ -59,31 +59,55 @@ type Group struct {
 	AdvBase          int `json:"advbase"`
 	AdvSkew          int `json:"advskew"`
 	EffectiveAdvSkew int `json:"effective_advskew"`
-	// Master is the last foreign speaker, also while this node is MASTER; null
-	// when none was heard.
+	// Master is the last other node that advertised, also while this node is MASTER; null if none was heard.
 	Master     *Master   `json:"master"`
 	Dataplane  Dataplane `json:"dataplane"`
 	Generation uint64    `json:"generation"`
-	// LeaseRemainingSeconds is how long this node may go on answering without
-	// another successful advertisement; 0 when it may not.
+	// LeaseRemainingSeconds is how long this node may answer without another successful advertisement; 0 if it may not
+	// answer.
 	LeaseRemainingSeconds float64  `json:"lease_remaining_seconds"`
 	Counters              Counters `json:"counters"`
-	// VIPs are the counters of each address.
+	// VIPs has the counters of each address.
 	VIPs []VIP `json:"vips,omitempty"`
-	// Families are the address families of the group with what was heard in each.
+	// Families lists the address families of the group with what was heard in each.
 	Families []Family `json:"families,omitempty"`
-	// SilentFamily is the family in which the master is not heard while it is in the
-	// other: ipv4 or ipv6, and absent when there is none. The group stays as it is.
+	// SilentFamily is the family in which the master is not heard while it is heard in the other: ipv4 or ipv6; absent if
+	// there is none. The group does not change its state.
 	SilentFamily string `json:"silent_family,omitempty"`
-	// Contexts are the passwords and address lists that adverts are accepted with.
+	// Hold is why a BACKUP does not preempt although it could, as in [Why.Hold], until
+	// HoldUntil at the latest. With claim_delay it does not replace a silent master either.
+	Hold      string    `json:"hold,omitempty"`
+	HoldUntil time.Time `json:"hold_until,omitzero"`
+	// Contexts lists the passwords and address lists with which adverts are accepted.
 	Contexts []Context `json:"contexts,omitempty"`
-	// Faults are codes of what is wrong with the group as far as its counters tell, see
-	// [Finding.Code]; GET /v1/doctor looks closer.
+	// Faults lists codes of faults of the group that its counters show, see [Finding.Code]; GET /v1/doctor examines more.
 	Faults []string `json:"faults,omitempty"`
+	// AddressConflicts lists the latest announcements of the group's addresses by other hosts, newest first, at most 16,
+	// since vipd started. The fault address_conflict stays for five minutes after the last of them.
+	AddressConflicts []AddressConflict `json:"address_conflicts,omitempty"`
+	// AddressesRestoredAt is when Counters.AddressesRestored last rose; absent if it never did.
+	AddressesRestoredAt time.Time `json:"addresses_restored_at,omitzero"`
+	// LostRoutes lists routes of this host that the kernel removed with the addresses at a handover and that are still
+	// missing.
+	LostRoutes []string `json:"lost_routes,omitempty"`
 	// Sends is how adverts are sent: multicast, unicast (then to Peers) or broadcast.
 	Sends string   `json:"sends,omitempty"`
 	Peers []string `json:"peers,omitempty"`
+	// Unreachable lists what adverts of this node cannot reach, one sentence per cause: an address family, or unicast
+	// peers. The node is demoted for it and hands over.
+	Unreachable []string `json:"unreachable,omitempty"`
+	// SkippedPeers lists peers that get no adverts, with the reason: the peer is this node itself.
+	SkippedPeers []string `json:"skipped_peers,omitempty"`
 }
+
+// Holds as in [Group.Hold].
+const (
+	HoldStartup    = "startup"     // preempt_delay
+	HoldYield      = "yield"       // the operator handed over
+	HoldSendFailed = "send_failed" // the last advert could not be sent
+	HoldChecks     = "checks"      // a health check has no verdict yet
+	HoldClaimDelay = "claim_delay" // no claim at all
+)
 
 // Ways of sending as in [Group.Sends].
 const (
@@ -102,13 +126,13 @@ const (
 type Family struct {
 	// Family is ipv4 or ipv6.
 	Family string `json:"family"`
-	// LastSeen is when an authentic foreign advert came last; absent if none did.
+	// LastSeen is when the last authentic advert of another node arrived; absent if none did.
 	LastSeen time.Time `json:"last_seen,omitzero"`
-	// Silent is true while the master is heard in the other family alone.
+	// Silent is true while the master is heard in the other family only.
 	Silent bool `json:"silent"`
 }
 
-// Context counts what came with one password and address list.
+// Context counts the adverts that were signed with one password and address list.
 type Context struct {
 	// Name is own, or accept N for the Nth [[vip.accept]] of the group.
 	Name string `json:"name"`
@@ -116,7 +140,20 @@ type Context struct {
 	Received uint64 `json:"received"`
 }
 
-// Master is the last foreign speaker of a group.
+// AddressConflict is another host that announces an address of a group.
+type AddressConflict struct {
+	Address string `json:"address"`
+	// MAC is the MAC that it announces for the address; Source is the Ethernet source of the frame, absent if it is the
+	// same.
+	MAC    string `json:"mac"`
+	Source string `json:"source,omitempty"`
+	// Count is how often the host announced the address since FirstSeen.
+	Count     uint64    `json:"count"`
+	FirstSeen time.Time `json:"first_seen"`
+	LastSeen  time.Time `json:"last_seen"`
+}
+
+// Master is the last other node that advertised a group.
 type Master struct {
 	Address  string    `json:"address"`
 	AdvBase  int       `json:"advbase"`
@@ -125,48 +162,49 @@ type Master struct {
 	LastSeen time.Time `json:"last_seen"`
 }
 
-// Dataplane says how the interface is attached and whether the kernel speaks for
-// the group now.
+// Dataplane describes how the programs are attached and whether the kernel speaks for the group now.
 type Dataplane struct {
-	// Mode is native or generic; tcx or clsact on tc ingress, where another program has
+	// Mode is native or generic; tcx or clsact on tc ingress, for example if another program has
 	// the XDP slot; empty while not attached.
 	Mode string `json:"mode"`
-	// Egress is tcx or clsact, and empty while not attached.
+	// Egress is tcx or clsact; empty while not attached.
 	Egress string `json:"egress,omitempty"`
-	// Parent is the interface whose program serves this VLAN device by its tags; empty
-	// if the program sits on the group's own interface.
+	// Parent is the interface whose program serves this VLAN device by its tags; empty if the
+	// program is on the group's own interface.
 	Parent string `json:"parent,omitempty"`
-	// Note says why no better mode was to be had.
+	// Note is why no better mode is available.
 	Note string `json:"note,omitempty"`
-	// Answering is the kernel's own verdict: MASTER, lease fresh, not yielded.
+	// Answering is the kernel's decision: MASTER, lease valid, not yielded.
 	Answering bool `json:"answering"`
-	// AnswersUnseen says that within the last minute a client went on asking for one of
-	// the addresses as if it saw none of our answers.
+	// AnswersUnseen is true if within the last minute a client kept asking for one of the addresses as if it saw none of
+	// our answers.
 	AnswersUnseen bool `json:"answers_unseen"`
-	// ProgramsLost counts how often a program of vipd's was found gone from the interface
-	// since vipd started, and was put back; absent at 0.
+	// ProgramsLost counts how often a program of vipd was found detached from the interface since vipd started, and was
+	// reattached; absent at 0.
 	ProgramsLost uint64 `json:"programs_lost,omitempty"`
-	// TagsLost counts frames of the VLAN device that were dropped, since their tags could
-	// not be put back; absent at 0.
+	// TagsLost counts frames of the VLAN device that were dropped because their tags could not be restored; absent at 0.
 	TagsLost uint64 `json:"tags_lost,omitempty"`
 }
 
-// Counters of a group. They start at 0 with the group.
+// Counters are the counters of a group. They start at 0 with the group.
 type Counters struct {
 	AdvertisementsSent     uint64 `json:"advertisements_sent"`
 	AdvertisementsReceived uint64 `json:"advertisements_received"`
 	// AdvertisementsRejected has every reject reason, also those at 0.
 	AdvertisementsRejected map[string]uint64 `json:"advertisements_rejected"`
-	// FramesDropped has the frames for the group that the kernel dropped, by reason.
+	// FramesDropped counts the frames for the group that the kernel dropped, by reason.
 	FramesDropped map[string]uint64 `json:"frames_dropped,omitempty"`
 	ARPRequests   uint64            `json:"arp_requests"`
 	ARPReplies    uint64            `json:"arp_replies"`
 	Packets       uint64            `json:"packets"`
 	Bytes         uint64            `json:"bytes"`
 	EventsLost    uint64            `json:"events_lost"`
-	// LoopsSuspected counts our own counters heard from another source. FreeBSD,
-	// NetBSD and ucarp continue a peer's counter, so this alone is no fault.
+	// LoopsSuspected counts our own counters heard from another source. FreeBSD, NetBSD and ucarp continue a peer's
+	// counter, so this alone is not a fault.
 	LoopsSuspected uint64 `json:"loops_suspected"`
+	// AddressesRestored counts addresses that another process removed from this host while it was MASTER, and that vipd
+	// restored; absent at 0.
+	AddressesRestored uint64 `json:"addresses_restored,omitempty"`
 }
 
 // VIP has the counters of one address.
@@ -176,34 +214,32 @@ type VIP struct {
 	ARPReplies       uint64 `json:"arp_replies"`
 	NDSolicitations  uint64 `json:"nd_solicitations"`
 	NDAdvertisements uint64 `json:"nd_advertisements"`
-	// AnswersUnseen is the same as of the group's data plane, for this address.
+	// AnswersUnseen is as in Dataplane, for this address.
 	AnswersUnseen bool `json:"answers_unseen"`
 }
 
-// Change is the answer to the verbs disable, enable and maintenance enter/leave,
-// and to GET /v1/maintenance: the node's switches after the request.
+// Change is the answer to disable, enable and maintenance enter/leave, and to
+// GET /v1/maintenance: the node's switches after the request.
 type Change struct {
-	// Changed is false when the node was in the wanted state already.
+	// Changed is false if the node was in the requested state already.
 	Changed     bool `json:"changed"`
 	Enabled     bool `json:"enabled"`
 	Maintenance bool `json:"maintenance"`
-	// Message is a sentence worth telling the operator, such as that nobody was
-	// heard who could take over. May be empty.
+	// Message is a sentence for the operator, such as that no node was heard that could take over. May be empty.
 	Message string `json:"message,omitempty"`
-	// Handovers are those of the groups that were MASTER, when it was asked to wait
-	// for them.
+	// Handovers are the results for the groups that were MASTER, if the request had wait.
 	Handovers []Handover `json:"handovers,omitempty"`
 }
 
-// Reload is the answer to POST /v1/reload: what the new config changed, by group
-// name. All lists are empty when nothing did.
+// Reload is the answer to POST /v1/reload: what the new config changed, by group name. All lists are empty if nothing
+// changed.
 type Reload struct {
 	Added   []string `json:"added"`
 	Removed []string `json:"removed"`
 	Changed []string `json:"changed"`
 	// Global lists changed keys outside the groups that are in force now.
 	Global []string `json:"global"`
-	// NeedRestart lists changed keys that only a restart puts in force.
+	// NeedRestart lists changed keys that take effect only with a restart.
 	NeedRestart []string `json:"need_restart"`
 	Warnings    []string `json:"warnings"`
 }

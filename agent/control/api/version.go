@@ -10,12 +10,10 @@ import (
 // Version of vipd and vipctl, and of the control API they speak.
 const Version = "0.1.0"
 
-// VersionHeader carries the sender's version in requests and answers, so that each
-// side can say plainly when they differ.
+// VersionHeader carries the sender's version in requests and answers, so that each side can report a difference.
 const VersionHeader = "Vipd-Version"
 
-// Build says what this binary was built from. Revision is empty when it was built
-// outside a repository.
+// Build describes what this binary was built from. Revision is empty if it was built outside a repository.
 type Build struct {
 	Version   string
 	GoVersion string
@@ -41,7 +39,7 @@ func ReadBuild() Build {
 	return b
 }
 
-// String is one line for people, such as "0.1.0 (go1.26.8, 0123456789ab)".
+// String returns one line, such as "0.1.0 (go1.26.8, 0123456789ab)".
 func (b Build) String() string {
 	s := b.Version + " (" + b.GoVersion
 	if b.Revision != "" {

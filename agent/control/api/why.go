@@ -10,52 +10,52 @@ import (
 	"time"
 )
 
-// Why is the answer to GET /v1/why/{name}: why a group is in its state, in values and
-// in sentences.
+// Why is the answer to GET /v1/why/{name}: why a group is in its state, in values and sentences.
 type Why struct {
 	Group  string    `json:"group"`
 	State  string    `json:"state"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
-	// Because says what decided and what holds now.
+	// Because explains what decided and what holds now.
 	Because []string `json:"because"`
-	// Changes says what would have to be otherwise for the state to change.
+	// Changes explains what would change the state.
 	Changes []string `json:"changes"`
-	// Takeover says what would happen if the address moved now.
+	// Takeover explains what would happen on a takeover now.
 	Takeover string `json:"takeover"`
 
 	Ours Standing `json:"ours"`
-	// Theirs is what the last foreign speaker said; null if none was heard.
+	// Theirs is what the last other node advertised; null if none was heard.
 	Theirs *Standing `json:"theirs"`
-	// Superior says whether this node would have to yield to what Theirs says.
+	// Superior is true if this node would have to yield to Theirs.
 	Superior bool `json:"superior"`
 	Preempt  bool `json:"preempt"`
-	// SilentFamily is "ipv4" or "ipv6" while only the other one of the master's is heard.
+	// SilentFamily is "ipv4" or "ipv6" while the master is heard only in the other.
 	SilentFamily string `json:"silent_family,omitempty"`
 
 	Demotion  int        `json:"demotion"`
 	Demotions []Demotion `json:"demotions"`
-	// Hold is startup or yield while this node does not preempt although it might.
+	// Hold is why this node does not preempt although it could: startup, yield, send_failed,
+	// checks or claim_delay.
 	Hold      string    `json:"hold,omitempty"`
 	HoldUntil time.Time `json:"hold_until,omitzero"`
-	// MasterDownSeconds is how long a silent master is waited for.
+	// MasterDownSeconds is the master-down interval.
 	MasterDownSeconds float64 `json:"master_down_seconds"`
-	// Waiting is what the next timer is for, and WaitingSeconds what is left of it.
+	// Waiting is what the next timer is for, WaitingSeconds the time until it expires.
 	Waiting               string  `json:"waiting"`
 	WaitingSeconds        float64 `json:"waiting_seconds"`
 	LeaseRemainingSeconds float64 `json:"lease_remaining_seconds"`
 }
 
-// Standing is what is compared between two nodes: the shorter interval wins.
+// Standing is what the comparison of two nodes uses: the shorter interval wins.
 type Standing struct {
 	Address string `json:"address,omitempty"`
 	AdvBase int    `json:"advbase"`
-	// AdvSkew is as advertised; ConfiguredAdvSkew is ours without demotions.
+	// AdvSkew is as advertised; ConfiguredAdvSkew is that of this node without demotions.
 	AdvSkew           int     `json:"advskew"`
 	ConfiguredAdvSkew *int    `json:"configured_advskew,omitempty"`
 	Demote            int     `json:"demote"`
 	IntervalSeconds   float64 `json:"interval_seconds"`
-	// LastSeen is when it was heard.
+	// LastSeen is when the advert was heard.
 	LastSeen time.Time `json:"last_seen,omitzero"`
 }
 

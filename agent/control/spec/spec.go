@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package spec holds answers of the control API to its OpenAPI file. It is for tests.
+// Package spec checks answers of the control API against its OpenAPI file, in tests.
 package spec
 
 import (
@@ -28,11 +28,11 @@ type Operation struct {
 	Query []string
 	// RequestType is the content type of its body; empty if it has none.
 	RequestType string
-	// Statuses are those that it may answer with.
+	// Statuses are the possible statuses of its answer.
 	Statuses []int
 }
 
-// Spec is an OpenAPI file that was read.
+// Spec is an OpenAPI file.
 type Spec struct {
 	doc        map[string]any
 	operations []Operation
@@ -41,8 +41,8 @@ type Spec struct {
 
 const base = "file:///openapi.json"
 
-// Load reads the file. Fields that its schemas do not name are then refused, which the
-// file itself leaves open for clients of older versions.
+// Load reads the file. Answers with fields that its schemas do not name are refused; the file
+// itself allows them, for clients of older versions.
 func Load(path string) (*Spec, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -54,7 +54,7 @@ func Load(path string) (*Spec, error) {
 	}
 	doc, ok := value.(map[string]any)
 	if !ok || doc["openapi"] != "3.1.0" {
-		return nil, fmt.Errorf("%s is no OpenAPI 3.1.0", path)
+		return nil, fmt.Errorf("%s is not OpenAPI 3.1.0", path)
 	}
 	closeObjects(doc)
 	s := &Spec{doc: doc, compiler: jsonschema.NewCompiler()}
@@ -69,7 +69,7 @@ func Load(path string) (*Spec, error) {
 	return s, nil
 }
 
-// closeObjects lets no schema with properties have others.
+// closeObjects forbids further properties in every schema that names some.
 func closeObjects(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -93,7 +93,7 @@ func (s *Spec) readOperations() error {
 		for _, method := range slices.Sorted(maps.Keys(methods)) {
 			raw, ok := methods[method].(map[string]any)
 			if !ok {
-				return fmt.Errorf("%s %s is no operation", method, path)
+				return fmt.Errorf("%s %s is not an operation", method, path)
 			}
 			op := Operation{Method: strings.ToUpper(method), Path: path}
 			for _, p := range list(raw["parameters"]) {
@@ -131,20 +131,14 @@ func list(v any) []map[string]any {
 	return out
 }
 
-// Operations are all of the file, by path.
+// Operations returns all operations of the file, sorted by path.
 func (s *Spec) Operations() []Operation { return s.operations }
 
-// Answer holds one answer to its schema. A stream is held line by line.
+// Answer checks one answer against its schema, a stream line by line.
 func (s *Spec) Answer(method, path string, status int, contentType string, body []byte) error {
-	return s.hold(body, contentType == Lines, "paths", path, strings.ToLower(method), "responses", strconv.Itoa(status), "content", contentType, "schema")
-}
-
-// Request holds the body of a request to its schema.
-func (s *Spec) Request(method, path string, body []byte) error {
-	return s.hold(body, false, "paths", path, strings.ToLower(method), "requestBody", "content", JSON, "schema")
-}
-
-func (s *Spec) hold(body []byte, lines bool, pointer ...string) error {
+	pointer := []string{
+		"paths", path, strings.ToLower(method), "responses", strconv.Itoa(status), "content", contentType, "schema",
+	}
 	escape := strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D")
 	for i, part := range pointer {
 		pointer[i] = escape.Replace(part)
@@ -155,13 +149,13 @@ func (s *Spec) hold(body []byte, lines bool, pointer ...string) error {
 		return fmt.Errorf("the OpenAPI file has no such answer: %w", err)
 	}
 	texts := [][]byte{body}
-	if lines {
+	if contentType == Lines {
 		texts = bytes.Split(bytes.TrimSpace(body), []byte("\n"))
 	}
 	for _, text := range texts {
 		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
 		if err != nil {
-			return fmt.Errorf("no JSON: %w: %.200s", err, text)
+			return fmt.Errorf("not JSON: %w: %.200s", err, text)
 		}
 		if err := schema.Validate(value); err != nil {
 			return fmt.Errorf("%w\n%s", err, text)

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts what the server sends in place, and never lets an old page look alive.
+// Puts the fragments from the server in place, and never shows an outdated page as live.
 "use strict";
 (() => {
-  const SILENT = 4000; // ms without a word from the daemon until the page says so
+  const SILENT = 4000; // ms without a message until the page is called out of date
   const root = document.documentElement, body = document.body;
   const $ = id => document.getElementById(id);
   let source, offset = 0, heard = 0, tick = 0, shownAt = +body.dataset.at, dead = "", gone = false, waiting;
 
   root.classList.add("scripted");
 
-  // One parser for all fragments; the server has escaped what is in them.
+  // One parser for all fragments; the server has escaped their content.
   const parse = html => {
     const t = document.createElement("template");
     t.innerHTML = html.trim();
     return t.content.firstElementChild;
   };
 
-  // morph changes only what differs, so that focus, selection and screen readers stay where they are.
+  // morph changes only what differs, so that focus, selection and screen readers keep their place.
   const morph = (old, now) => {
     if (old.nodeName !== now.nodeName || old.nodeType !== now.nodeType) return old.replaceWith(now);
     if (old.nodeType !== 1) {
@@ -24,9 +24,10 @@
       return;
     }
     const same = old.nodeName === "TIME" && old.dateTime === now.dateTime;
-    for (const a of [...old.attributes]) if (!now.hasAttribute(a.name) && !(same && a.name === "title")) old.removeAttribute(a.name);
+    for (const a of [...old.attributes])
+      if (!now.hasAttribute(a.name) && !(same && a.name === "title")) old.removeAttribute(a.name);
     for (const a of now.attributes) if (old.getAttribute(a.name) !== a.value) old.setAttribute(a.name, a.value);
-    if (same) return; // its words are ours
+    if (same) return; // this script writes its text
     const was = [...old.childNodes], is = [...now.childNodes];
     is.forEach((n, i) => (i < was.length ? morph(was[i], n) : old.append(n)));
     was.slice(is.length).forEach(n => n.remove());
@@ -87,27 +88,29 @@
   const judge = () => {
     const quiet = heard && silence(), data = Date.now() + offset - shownAt;
     let why = "";
-    if (dead) why = "vipd runs, but its election does not: " + dead + " What is below is old.";
-    else if (!heard && performance.now() > SILENT) why = "No word from vipd yet. What is below is old.";
-    else if (quiet > SILENT) why = "No word from vipd for " + Math.round(quiet / 1000) + " s: it is gone, or the network is. What is below is old.";
-    else if (heard && data > 12000) why = "vipd has not looked at the node for " + Math.round(data / 1000) + " s. What is below is old.";
+    const seconds = ms => Math.round(ms / 1000) + " s";
+    if (dead) why = "vipd runs but its election loop does not answer: " + dead;
+    else if (!heard && performance.now() > SILENT) why = "No update from vipd yet.";
+    else if (quiet > SILENT) why = "No update from vipd for " + seconds(quiet) + ": the daemon or the network is down.";
+    else if (heard && data > 12000) why = "vipd has not read the node's status for " + seconds(data) + ".";
+    if (why) why += " The data below is out of date.";
     if (!!why !== gone) {
       gone = !!why;
       root.classList.toggle("gone", gone);
     }
     root.classList.toggle("is-live", !gone && !!heard);
-    document.title = gone ? "✗ old – " + title : title;
+    document.title = gone ? "✗ out of date – " + title : title;
     if ($("stale-text") && (gone || heard)) {
-      const text = gone ? why : "This page is old. Reload it.";
+      const text = gone ? why : "This page is out of date. Reload it.";
       if ($("stale-text").textContent !== text) $("stale-text").textContent = text;
     }
     if ($("live-word")) {
-      $("live-word").textContent = gone ? "Old, as of" : heard ? "Live" : "As of";
+      $("live-word").textContent = gone ? "Out of date, as of" : heard ? "Live" : "As of";
       $("live-at").textContent = new Date(shownAt).toLocaleTimeString();
     }
   };
 
-  const listen = url => {
+  const connect = url => {
     if (source) source.close();
     source = new EventSource(url);
     source.onmessage = e => {
@@ -123,8 +126,8 @@
       times();
       judge();
     };
-    // A browser gives up on an answer that is no stream, such as that there are too many: then the
-    // page is loaded anew from time to time, as without a script.
+    // A browser gives up on an answer that is not a stream, such as a refusal. Then the page retries
+    // and reloads, as without the script.
     source.onerror = () => {
       judge();
       if (source.readyState !== 2) return;
@@ -132,20 +135,20 @@
       waiting = setTimeout(async () => {
         try {
           if ((await fetch(location.href, {method: "HEAD"})).ok) return location.reload();
-        } catch { /* nobody there */ }
-        listen(url);
+        } catch { /* not reachable */ }
+        connect(url);
       }, 3000);
     };
   };
-  listen(body.dataset.events);
+  connect(body.dataset.events);
   times();
   setInterval(() => (times(), judge()), 1000);
-  // A tab or machine that slept shows nothing as live before it has heard again.
+  // A tab or machine that slept shows nothing as live before it gets a message.
   const woke = () => {
     if (document.hidden) return;
     judge();
     times();
-    if (gone) listen(source.url);
+    if (gone) connect(source.url);
   };
   document.addEventListener("visibilitychange", woke);
   addEventListener("pageshow", woke);
@@ -161,7 +164,7 @@
       if (page > 1) q.set("page", page);
       history.replaceState(null, "", q.size ? "?" + q : location.pathname);
       q.set("view", "status");
-      listen("/events?" + q);
+      connect("/events?" + q);
     };
     find.addEventListener("submit", e => (e.preventDefault(), go()));
     find.addEventListener("input", () => {
@@ -178,7 +181,7 @@
     if (location.search.includes("flash=")) go(+new URLSearchParams(location.search).get("page") || 1);
   }
 
-  // Controls are asked for in a dialog instead of a page of their own.
+  // Controls ask in a dialog instead of a separate page.
   document.addEventListener("click", async e => {
     const a = e.target.closest("a[data-dialog]");
     if (!a || e.ctrlKey || e.metaKey || e.shiftKey) return;
@@ -187,7 +190,7 @@
     try {
       const r = await fetch(a.href + "&dialog=1");
       if (r.ok && !r.redirected) html = await r.text();
-    } catch { /* the page of its own says what is wrong */ }
+    } catch { /* the separate page shows the error */ }
     if (!html) return void (location.href = a.href);
     const d = document.createElement("dialog"), form = parse(html);
     d.setAttribute("aria-labelledby", "ask-title");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package kerneltest is the one place where tests of the loader are skipped for
-// want of what the kernel or the user may do.
+// Package kerneltest has what the loader's tests need of the kernel: it skips tests that this kernel or user cannot
+// run, and makes namespaces, links and sockets.
 package kerneltest
 
 import (
@@ -19,7 +19,7 @@ import (
 	"vipd/tests/needs"
 )
 
-// Need is something that a test cannot do without.
+// Need is a condition of a test.
 type Need string
 
 // Needs.
@@ -32,8 +32,7 @@ const (
 	VLAN Need = "vlan"
 )
 
-// Require skips the test, or fails it where they are promised, when one of the needs is
-// not met.
+// Require skips the test if a need is not met, or fails it where the needs are promised.
 func Require(t testing.TB, all ...Need) {
 	t.Helper()
 	for _, n := range all {
@@ -62,8 +61,8 @@ func (n Need) lacking() error {
 	return nil
 }
 
-// EnterNetns puts the test, on its own thread, into a new network namespace named
-// vipd-NAME, which is removed at the end.
+// EnterNetns moves the test, on its own thread, into a new network namespace named vipd-NAME, which is removed at the
+// end.
 func EnterNetns(t testing.TB, name string) {
 	t.Helper()
 	Require(t, Netns)

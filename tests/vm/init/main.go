@@ -2,7 +2,7 @@
 
 // Command init is the first and only program of the test machine (tests/vm.sh): it mounts what a host has
 // mounted, loads the kernel's modules, runs the steps of /steps one after the other, says how each ended, and switches
-// the machine off. The last line it prints is "vm: passed" or "vm: failed"; anything else is no success.
+// the machine off. The last line it prints is "vm: passed" or "vm: failed"; anything else is a failure.
 package main
 
 import (
@@ -32,7 +32,12 @@ func main() {
 
 func prepare() error {
 	for _, m := range []struct{ what, where string }{
-		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/run"}, {"tmpfs", "/tmp"}, {"bpf", "/sys/fs/bpf"},
+		{"proc", "/proc"},
+		{"sysfs", "/sys"},
+		{"devtmpfs", "/dev"},
+		{"tmpfs", "/run"},
+		{"tmpfs", "/tmp"},
+		{"bpf", "/sys/fs/bpf"},
 	} {
 		if err := os.MkdirAll(m.where, 0o755); err != nil {
 			return err

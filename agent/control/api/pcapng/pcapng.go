@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package pcapng writes records of the flight recorder as a capture file that Wireshark
-// and tshark read: every frame with its interface, its time to the nanosecond and what
-// became of it as a comment.
+// Package pcapng writes records of the flight recorder as a capture file for Wireshark and tshark:
+// every frame with its interface, its time with nanoseconds, and a comment on its handling.
 package pcapng
 
 import (
@@ -19,14 +18,13 @@ import (
 	"vipd/agent/control/api"
 )
 
-// ErrNoFrames says that the records have no frames: whoever asked may not see them.
-var ErrNoFrames = errors.New("there are no frames in what vipd gave; only root gets them, run the command with sudo")
+// ErrNoFrames means that the records have no frames: the user may not see them.
+var ErrNoFrames = errors.New("vipd returned no frames; only root receives them, run the command with sudo")
 
-// snapLength is the most that a frame has here.
+// snapLength is the largest captured length of a frame.
 const snapLength = 128
 
-// Writer writes records one by one. Transitions are no packets: they become a comment
-// of the frame that comes next.
+// Writer writes records one by one. A transition becomes a comment of the next frame.
 type Writer struct {
 	out     *bufio.Writer
 	ng      *pcapgo.NgWriter
@@ -38,13 +36,13 @@ type Writer struct {
 
 type header struct{ node, version, about string }
 
-// NewWriter begins a file of a node's records. about says what they are.
+// NewWriter returns a writer for a node's records; about describes them.
 func NewWriter(w io.Writer, node, version, about string) *Writer {
 	return &Writer{out: bufio.NewWriter(w), header: header{node, version, about}, ifaces: map[string]int{}}
 }
 
-// Interface declares an interface; the first one begins the file, so that a reader on
-// the other end of a pipe has something to show.
+// Interface declares an interface. The first one begins the file, so that a reader at the other end
+// of a pipe can show it.
 func (w *Writer) Interface(name string) error {
 	_, err := w.index(name)
 	return err
@@ -55,7 +53,7 @@ func (w *Writer) index(name string) (int, error) {
 		return i, nil
 	}
 	iface := pcapgo.NgInterface{
-		Name: name, Description: "what vipd's data plane consumed, judged or sent on " + name,
+		Name: name, Description: "frames that vipd's data plane consumed, checked or sent on " + name,
 		OS: "Linux", LinkType: layers.LinkTypeEthernet, TimestampResolution: 9, SnapLength: snapLength,
 	}
 	if w.ng == nil {
@@ -97,7 +95,12 @@ func (w *Writer) Write(r *api.Record) error {
 		flags.Direction = pcapgo.NgEpbFlagDirectionOutbound
 	}
 	opts.Flags = &flags
-	ci := gopacket.CaptureInfo{Timestamp: r.Time, CaptureLength: len(r.Frame), Length: max(r.Length, len(r.Frame)), InterfaceIndex: i}
+	ci := gopacket.CaptureInfo{
+		Timestamp:      r.Time,
+		CaptureLength:  len(r.Frame),
+		Length:         max(r.Length, len(r.Frame)),
+		InterfaceIndex: i,
+	}
 	if err := w.ng.WritePacketWithOptions(ci, r.Frame, opts); err != nil {
 		return fmt.Errorf("write the capture file: %w", err)
 	}
@@ -105,7 +108,7 @@ func (w *Writer) Write(r *api.Record) error {
 	return nil
 }
 
-// Flush hands what was written on, down to the file.
+// Flush writes everything to the file.
 func (w *Writer) Flush() error {
 	if w.ng != nil {
 		if err := w.ng.Flush(); err != nil {
@@ -115,10 +118,7 @@ func (w *Writer) Flush() error {
 	return w.out.Flush()
 }
 
-// Frames is how many were written.
-func (w *Writer) Frames() int { return w.frames }
-
-// Comment is what a frame's comment says.
+// Comment returns the comment of a frame.
 func Comment(r *api.Record) string {
 	var b strings.Builder
 	if r.Cause {
@@ -140,7 +140,7 @@ func Comment(r *api.Record) string {
 	return b.String()
 }
 
-// WriteIncident writes a whole incident; ErrNoFrames if its frames were withheld.
+// WriteIncident writes an incident. It returns ErrNoFrames if the frames were withheld.
 func WriteIncident(out io.Writer, version string, in *api.Incident) error {
 	w := NewWriter(out, in.Node, version, fmt.Sprintf("incident %d, %s %s -> %s (%s) at %s",
 		in.ID, in.Group, in.From, in.To, in.Reason, in.Time.Format("2006-01-02T15:04:05.000000000Z07:00")))

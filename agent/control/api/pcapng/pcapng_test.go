@@ -20,10 +20,43 @@ func sample() api.Incident {
 	return api.Incident{
 		ID: 3, Node: "fw1", Group: "eth0@1", Time: at, From: "MASTER", To: "BACKUP", Reason: "better_advert", Frames: 3,
 		Records: []api.Record{
-			{Time: at.Add(-time.Second), Kind: "advert_sent", Direction: "out", Interface: "eth0", Group: "eth0@1", State: "MASTER", Text: "our advert", Length: 60, Frame: bytes.Repeat([]byte{1}, 60)},
-			{Time: at.Add(-time.Millisecond), Kind: "authentic", Direction: "in", Interface: "eth0", Group: "eth0@1", State: "MASTER", Text: "advert of 192.0.2.12", Cause: true, LagSeconds: &lag, Length: 1500, Frame: bytes.Repeat([]byte{2}, 128)},
+			{
+				Time:      at.Add(-time.Second),
+				Kind:      "advert_sent",
+				Direction: "out",
+				Interface: "eth0",
+				Group:     "eth0@1",
+				State:     "MASTER",
+				Text:      "our advert",
+				Length:    60,
+				Frame:     bytes.Repeat([]byte{1}, 60),
+			},
+			{
+				Time:       at.Add(-time.Millisecond),
+				Kind:       "authentic",
+				Direction:  "in",
+				Interface:  "eth0",
+				Group:      "eth0@1",
+				State:      "MASTER",
+				Text:       "advert of 192.0.2.12",
+				Cause:      true,
+				LagSeconds: &lag,
+				Length:     1500,
+				Frame:      bytes.Repeat([]byte{2}, 128),
+			},
 			{Time: at, Kind: api.RecordTransition, Group: "eth0@1", Text: "MASTER -> BACKUP"},
-			{Time: at.Add(1), Kind: "rejected", Reason: "bad_ttl", Direction: "in", Interface: "eth1", Group: "eth0@1", State: "BACKUP", Text: "advert refused", Length: 15, Frame: bytes.Repeat([]byte{3}, 15)},
+			{
+				Time:      at.Add(1),
+				Kind:      "rejected",
+				Reason:    "bad_ttl",
+				Direction: "in",
+				Interface: "eth1",
+				Group:     "eth0@1",
+				State:     "BACKUP",
+				Text:      "advert refused",
+				Length:    15,
+				Frame:     bytes.Repeat([]byte{3}, 15),
+			},
 		},
 	}
 }
@@ -39,7 +72,8 @@ func TestWriteIncident(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := r.SectionInfo(); s.Application != "vipd 1.2.3" || s.Comment != "node fw1: incident 3, eth0@1 MASTER -> BACKUP (better_advert) at 2023-11-14T22:13:20.123456789Z" {
+	if s := r.SectionInfo(); s.Application != "vipd 1.2.3" ||
+		s.Comment != "node fw1: incident 3, eth0@1 MASTER -> BACKUP (better_advert) at 2023-11-14T22:13:20.123456789Z" {
 		t.Errorf("section %+v", s)
 	}
 	want := []struct {
@@ -47,7 +81,10 @@ func TestWriteIncident(t *testing.T) {
 		comments []string
 	}{
 		{"eth0", []string{"our advert [advert_sent, eth0@1 MASTER]"}},
-		{"eth0", []string{"CAUSE of the transition: advert of 192.0.2.12 [authentic, eth0@1 MASTER, vipd had it after 1.500 ms]"}},
+		{
+			"eth0",
+			[]string{"CAUSE of the transition: advert of 192.0.2.12 [authentic, eth0@1 MASTER, vipd had it after 1.500 ms]"},
+		},
 		{"eth1", []string{"before this frame: MASTER -> BACKUP", "advert refused [rejected bad_ttl, eth0@1 BACKUP]"}},
 	}
 	frames := []int{0, 1, 3}

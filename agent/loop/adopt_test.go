@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/loader"
+)
+
+func pinnedMaster(lease time.Duration) loader.PinnedGroup {
+	return loader.PinnedGroup{
+		IfIndex: 10, VHID: 1,
+		Role:         loader.Role{State: loader.RoleMaster, Generation: 7, Lease: startTime + int64(lease)},
+		SentPriority: loader.Priority{AdvBase: 1},
+		VIPs:         []netip.Addr{netip.MustParseAddr("192.0.2.100")},
+	}
+}
+
+// Design I1: within the lease the role goes on, the same generation, and an advert
+// goes out at once. Nothing is taken off in between.
+func TestAdoptionWithinTheLease(t *testing.T) {
+	b := newBenchWith(t, []loader.PinnedGroup{pinnedMaster(2 * time.Second)}, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.expect("attach eth0 10", "plug 10@1")
+	b.pass(0)
+	b.expect(
+		"record sent 10@1", "advert 1/0 from 192.0.2.11",
+		"role 10@1 MASTER generation 7 lease 2.97s", "add 192.0.2.100 to 10 for 5s",
+	)
+}
+
+func TestAdoptionPastTheLease(t *testing.T) {
+	b := newBenchWith(t, []loader.PinnedGroup{pinnedMaster(-time.Second)}, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.expect(
+		"attach eth0 10", "plug 10@1", "role 10@1 BACKUP generation 7 lease none",
+		"del virtual mac", "del route 192.0.2.0/24", "del 192.0.2.100 from 10",
+	)
+	b.expectState("eth0@1", election.Backup, election.ReasonStartup)
+	b.pass(3 * time.Second)
+	if v := b.group("eth0@1").machine.View(); v.State != election.Master || v.Generation != 8 {
+		t.Errorf("%s in generation %d, want MASTER in 8: above what was pinned", v.State, v.Generation)
+	}
+}
+
+// The kernel yielded while nobody watched: the role is lost, whatever the lease.
+func TestAdoptionOfAYieldedRole(t *testing.T) {
+	p := pinnedMaster(2 * time.Second)
+	p.Seen.YieldedGeneration = 7
+	b := newBenchWith(t, []loader.PinnedGroup{p}, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.expectState("eth0@1", election.Backup, election.ReasonStartup)
+	if len(b.group("eth0@1").onHost.addresses) != 0 {
+		t.Error("addresses left on the host")
+	}
+}
+
+// An address that the new config has no more comes off before its fence goes.
+func TestAdoptionWithAnotherAddressList(t *testing.T) {
+	b := newBenchWith(t, []loader.PinnedGroup{pinnedMaster(2 * time.Second)}, testGroup("eth0", 1, "192.0.2.101/24"))
+	b.expect("del 192.0.2.100 from 10", "attach eth0 10", "plug 10@1")
+	b.expectState("eth0@1", election.Master, election.ReasonStartup)
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"vipd/agent/config"
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+	"vipd/agent/hostcheck"
+	"vipd/agent/view"
+	"vipd/loader"
+)
+
+// group is one redundancy group at run time: its machine, its entry in the data plane, and what of it is on the host.
+// Readers get the published view.
+type group struct {
+	env     *env
+	cfg     config.Group
+	name    string
+	machine *election.Machine
+	deciding
+	iface   *iface
+	trouble // why the group cannot leave INIT, its own or its interface's
+
+	entry     entry
+	signing   signing
+	hearing   hearing
+	speaking  speaking
+	onHost    onHost
+	conflicts conflicts
+	lifecycle lifecycle
+	shown     *view.Publisher // what readers see
+}
+
+// deciding is when the machine wants to decide, and what it decides.
+type deciding struct {
+	appointment appointment
+	queue       []election.Action // reused by step
+}
+
+// trouble is why a group or an interface cannot be used. There is none while fault is 0; detail is a sentence.
+type trouble struct {
+	fault     election.Reason
+	detail    string
+	slotTaken bool // another program is in the XDP slot
+}
+
+// attachFailed is the trouble of an interface or group that cannot be attached.
+func attachFailed(err error) trouble {
+	return trouble{election.ReasonAttachFailed, err.Error(), errors.Is(err, loader.ErrSlotTaken)}
+}
+
+// entry is the group's entry in the data plane.
+type entry struct {
+	plane   PlaneGroup       // nil while the interface cannot be used
+	spec    loader.GroupSpec // as the data plane has it
+	sources []netip.Addr
+}
+
+// lifecycle is where the group comes from, and how it ends.
+type lifecycle struct {
+	adopted   bool
+	late      []election.Action // of the adoption, to be done once the group is in the data plane
+	kept      election.Kept     // what the next process is to know of the machine
+	removed   bool              // leaves as soon as its machine has let go
+	handovers []chan<- api.Handover
+}
+
+// newGroup makes a group without a machine.
+func newGroup(e *env, cfg config.Group) (*group, error) {
+	g := &group{
+		env: e, cfg: cfg, name: cfg.Name(),
+		onHost: onHost{addresses: map[netip.Addr]netip.Prefix{}, routes: map[netip.Addr]netip.Prefix{}},
+		shown:  view.NewPublisher(cfg.Name()),
+	}
+	var err error
+	g.signing, err = newSigning(cfg)
+	return g, err
+}
+
+func addrsOf(cfg config.Group) []netip.Addr {
+	out := make([]netip.Addr, 0, len(cfg.Addresses))
+	for _, p := range cfg.Addresses {
+		out = append(out, p.Addr())
+	}
+	return out
+}
+
+func (g *group) planeSpec() loader.GroupSpec {
+	ttl := loader.TTLStrict
+	if len(g.cfg.Peers) > 0 && g.cfg.PeerTTL != config.PeerTTLStrict {
+		ttl = loader.TTLAny
+	}
+	return loader.GroupSpec{
+		IfIndex:      g.iface.link.Index,
+		VHID:         g.cfg.VHID,
+		NICMAC:       g.iface.link.MAC,
+		VIPs:         addrsOf(g.cfg),
+		Contexts:     g.signing.contexts,
+		Router:       g.iface.forwards,
+		TTL:          ttl,
+		RequireSeal:  g.cfg.RequireSeal,
+		StrictReplay: g.cfg.Replay == config.ReplayStrict,
+	}
+}
+
+// plug puts the group into the data plane of its interface, or updates it there. Every netlink event comes by here:
+// what did not change is not written again.
+func (g *group) plug() error {
+	in, e := &g.entry, g.env
+	spec, sources := g.planeSpec(), g.iface.sources()
+	switch {
+	case in.plane == nil:
+		p, err := e.plane.AddGroup(spec)
+		if err != nil {
+			return fmt.Errorf("put %s into the data plane: %w", g.name, err)
+		}
+		in.plane = p
+		e.recorder.Bind(g.name, g.cfg.Interface, g.machine.View().State.String(), p.Slot(), p)
+		// Captures of our own adverts, of this life and the ones before, are replays.
+		p.SetSequence(e.sequence.Last())
+	case reflect.DeepEqual(spec, in.spec) && slices.Equal(sources, in.sources):
+		return nil
+	default:
+		if err := in.plane.Update(spec); err != nil {
+			return fmt.Errorf("update %s in the data plane: %w", g.name, err)
+		}
+	}
+	if err := in.plane.SetSources(sources); err != nil {
+		return fmt.Errorf("set source addresses of %s: %w", g.name, err)
+	}
+	in.spec, in.sources = spec, sources
+	return nil
+}
+
+// unplug takes the group out of the data plane. A machine that is not in INIT goes there, for the reason given.
+func (g *group) unplug(why election.Reason) {
+	if g.machine.View().State != election.Init {
+		g.step(election.Down{Reason: why})
+	}
+	if g.entry.plane == nil {
+		return
+	}
+	if err := g.entry.plane.Remove(); err != nil {
+		g.env.log.Warn("cannot remove the group from the data plane", "group", g.name, "err", err)
+	}
+	g.entry.plane = nil
+	g.publish()
+}
+
+// withdraw takes the group out of the data plane if its machine is in INIT.
+func (g *group) withdraw() {
+	if g.entry.plane != nil && g.machine.View().State == election.Init {
+		g.unplug(g.fault)
+	}
+}
+
+// moveTo gives the group to another interface.
+func (g *group) moveTo(p *iface) {
+	g.trouble = p.trouble // known to the transition that follows
+	g.unplug(cmp.Or(p.fault, election.ReasonInterfaceMissing))
+	g.iface = p
+}
+
+// stepAside takes a group whose address is the host's own out of the election, and out of the data plane once it has
+// said goodbye.
+func (g *group) stepAside() {
+	if v := g.machine.View(); v.State != election.Init || v.Reason != g.fault && !g.env.leaving(g) {
+		g.step(election.Release{Reason: g.fault})
+	}
+	g.withdraw()
+}
+
+// ownAddress reports whether the host has one of the group's addresses as an ordinary one, and then notes it as the
+// group's fault.
+func (g *group) ownAddress() bool {
+	found := g.env.addresses.Ordinary(g.iface.link, g.cfg.Addresses, g.env.host.LinkAt)
+	if len(found) == 0 {
+		return false
+	}
+	g.trouble = trouble{fault: election.ReasonOwnAddress, detail: hostcheck.OrdinaryDetail(found)}
+	return true
+}
+
+// start brings a group out of INIT that is there without a reason.
+func (g *group) start() {
+	if g.fault == election.ReasonOwnAddress {
+		g.withdraw()
+	}
+	if g.fault != 0 || g.entry.plane == nil || g.env.leaving(g) {
+		return
+	}
+	if v := g.machine.View(); v.State == election.Init {
+		g.step(election.Demotion{Total: g.env.ledger.total()})
+		g.step(election.Up{Reason: upReason(v.Reason)})
+	}
+}
+
+// upReason names why a group leaves INIT by why it was there.
+func upReason(init election.Reason) election.Reason {
+	switch init {
+	case election.ReasonDisabled:
+		return election.ReasonEnabled
+	case election.ReasonLinkDown, election.ReasonInterfaceMissing, election.ReasonInterfaceEnslaved:
+		return election.ReasonLinkUp
+	default:
+		return election.ReasonStartup
+	}
+}
+
+// due reports whether the machine wants to decide.
+func (g *group) due(now election.Instant) bool {
+	return g.appointment.no > 0 && g.appointment.at <= now
+}
+
+// publish makes the group's present state visible to readers.
+func (g *group) publish() {
+	out := &view.Group{
+		Config: g.cfg, Machine: g.machine.View(), Preempt: g.env.cfg.Carp.Preempt,
+		HostFault: g.onHost.fault, Conflicts: g.conflicts.view,
+		Unreachable: g.unreachable(), Skipped: slices.Clone(g.speaking.reach.plan.Skipped),
+	}
+	if g.entry.plane != nil {
+		out.Plane = g.entry.plane
+	}
+	if g.iface != nil {
+		out.Attachment = g.iface.att
+		out.Detail, out.SlotTaken = g.detail, g.slotTaken
+	}
+	before := g.shown.Publish(out)
+	if before == nil || before.Machine.State != out.Machine.State {
+		g.env.metrics.Outdate()
+	}
+}

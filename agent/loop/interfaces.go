@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"slices"
+	"time"
+
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+	"vipd/agent/hostcheck"
+)
+
+// interfaceSet is all interfaces of the node.
+type interfaceSet struct {
+	env        *env
+	handicap   *handicap
+	interfaces map[string]*iface // by the name that the config has
+	resync     resync
+	publish    func()
+}
+
+// syncInterfaces reads all interfaces and moves the groups along with them. It is idempotent and cheap: every netlink
+// event ends here.
+func (s *interfaceSet) syncInterfaces() {
+	began := s.env.clock.Now()
+	read := s.readAddresses()
+	was := make(map[*iface]election.Reason, len(s.interfaces))
+	for _, p := range s.interfaces {
+		was[p] = p.fault
+		p.find()
+	}
+	s.joinAliases()
+	changed := false
+	for _, p := range s.interfaces {
+		p.refresh()
+		changed = s.noteInterface(p, was[p]) || changed
+	}
+	clear(s.env.groups.byPlace)
+	claims := s.env.groups.claimPlaces()
+	// A group that lost its link goes to INIT before the node's demotion is advertised, as it has no link to advertise
+	// it on; one that got it back starts with the demotion already gone.
+	for _, g := range s.env.groups.order {
+		s.syncGroup(g, claims)
+	}
+	if changed {
+		s.handicap.demote()
+	}
+	s.env.groups.start()
+	if read {
+		s.env.groups.restore()
+	}
+	s.env.groups.noteUnattached()
+	s.env.stale.reach, s.env.stale.idle = true, true
+	s.publish()
+	s.resync.done(began, s.env.clock.Now())
+}
+
+// readAddresses reads all addresses of the host, and reports whether it could. Otherwise those read last stay in force.
+func (s *interfaceSet) readAddresses() bool {
+	all, err := s.env.host.AllAddresses()
+	if err != nil {
+		s.env.log.Warn("addresses of the host not readable, keeping what was known", "err", err)
+		return false
+	}
+	s.env.addresses = hostcheck.NewTable(all)
+	return true
+}
+
+// noteInterface keeps the ledger's share of an interface and logs once what is wrong. It reports whether the sum
+// changed.
+func (s *interfaceSet) noteInterface(p *iface, was election.Reason) bool {
+	if p.fault == was {
+		return false
+	}
+	name := api.DemotionLinkPrefix + p.name
+	if p.fault == 0 {
+		s.env.log.Info("interface usable", "ifname", p.name)
+		return s.env.ledger.remove(name)
+	}
+	s.env.log.Warn("interface not usable", "ifname", p.name, "reason", p.fault.String(), "detail", p.detail)
+	return s.env.ledger.set(name, s.env.cfg.Carp.IfdownDemotion, p.detail, s.env.clock.TimeOfDay())
+}
+
+// loseInterface gives up an interface on which the programs cannot be attached.
+func (s *interfaceSet) loseInterface(p *iface, err error) {
+	was := p.fault
+	p.giveUp(attachFailed(err))
+	if s.noteInterface(p, was) {
+		s.handicap.demote()
+	}
+}
+
+// syncGroup puts a group into the data plane of its interface, or its machine into INIT when the interface cannot be
+// used.
+//
+// A virtual address that the host has as an ordinary one keeps its group out of the data plane, whose fence would cut
+// the host off from its own address. An owner says goodbye first, so that another node serves the others of its
+// addresses.
+func (s *interfaceSet) syncGroup(g *group, claims *claims) {
+	p := g.iface
+	g.trouble = p.trouble
+	switch {
+	case claims.duplicate(g):
+		g.unplug(g.fault)
+	case g.fault == 0 && g.ownAddress():
+		s.env.groups.byPlace[place{p.link.Index, g.cfg.VHID}] = g
+		g.stepAside()
+		g.publish()
+		return
+	case p.opened:
+		s.env.groups.byPlace[place{p.link.Index, g.cfg.VHID}] = g
+		if err := g.plug(); err != nil {
+			s.env.log.Error("group not in the data plane", "group", g.name, "err", err)
+			g.trouble = attachFailed(err) // the interface's other groups have no part in it
+		}
+	}
+	if g.fault == 0 || s.env.leaving(g) {
+		return
+	}
+	if v := g.machine.View(); v.State != election.Init || v.Reason != g.fault {
+		g.step(election.Down{Reason: g.fault})
+	}
+	g.publish()
+}
+
+// start starts every group that is in INIT without a reason to be there.
+func (s *groupSet) start() {
+	for _, g := range s.order {
+		g.start()
+	}
+}
+
+// noteUnattached notes whether a group waits for an attachment.
+func (s *groupSet) noteUnattached() {
+	s.unattached = slices.ContainsFunc(s.order, func(g *group) bool {
+		return g.fault == election.ReasonAttachFailed || g.fault == election.ReasonInterfaceDuplicate
+	})
+}
+
+// addInterface returns the interface under a name of the config.
+func (s *interfaceSet) addInterface(name string) *iface {
+	p := s.interfaces[name]
+	if p == nil {
+		p = newIface(s.env, name)
+		s.interfaces[name] = p
+	}
+	return p
+}
+
+// dropInterfaces lets go of the interfaces that no group needs, under any of their names.
+func (s *interfaceSet) dropInterfaces() {
+	needed := map[*iface]bool{}
+	for _, g := range s.env.groups.byName {
+		needed[g.iface], needed[s.interfaces[g.cfg.Interface]] = true, true
+	}
+	for name, p := range s.interfaces {
+		if needed[p] {
+			continue
+		}
+		p.close(election.ReasonConfigChanged)
+		delete(s.interfaces, name)
+		if s.env.ledger.remove(api.DemotionLinkPrefix + name) {
+			s.handicap.demote()
+		}
+	}
+}
+
+// resync spaces the looks at the host. The first event after a quiet time is acted on at once; a program that changes
+// addresses or links in a loop does not take the agent's time.
+type resync struct {
+	next election.Instant // not before
+}
+
+const (
+	// syncPause is the least time between two looks, syncShare how many times as long as the look took at the least,
+	// and syncMax the longest.
+	syncPause = 20 * time.Millisecond
+	syncShare = 10
+	syncMax   = time.Second
+)
+
+// done notes a look from its beginning to its end.
+func (r *resync) done(began, ended election.Instant) {
+	r.next = ended.Add(min(max(syncPause, syncShare*ended.Sub(began)), syncMax))
+}
+
+// due reports whether it is time for another look.
+func (r *resync) due(now election.Instant) bool { return now >= r.next }

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/reach"
+	"vipd/agent/view"
+)
+
+const (
+	// lookAgain is how often the ways to unicast peers are looked at without another reason.
+	lookAgain = 2 * time.Second
+	// lookPause is how often all groups are looked at without another reason: what counts is a second and more.
+	lookPause = 250 * time.Millisecond
+)
+
+// reachability is what is known of the families and peers that a group can speak to.
+type reachability struct {
+	watch  reach.Watch
+	plan   reach.Plan     // the newest
+	static election.Reach // of sources and routes
+	told   election.Reach // what the machine knows
+	looked election.Instant
+	serial uint64 // of the interface's addresses then
+}
+
+// look resolves where the group's adverts go now.
+func (g *group) look() {
+	now := g.env.clock.Now()
+	r := &g.speaking.reach
+	r.plan = reach.Resolve(&reach.Question{
+		IPv4: view.Has4(g.cfg), IPv6: view.Has6(g.cfg),
+		Peers: g.peers(), Broadcast: g.cfg.Broadcast,
+		Own:       g.iface.has,
+		VIP:       g.env.groups.isVIP,
+		Source:    g.iface.source,
+		Neighbour: func(peer netip.Addr) ([6]byte, error) { return g.env.host.Neighbour(g.iface.link.Index, peer) },
+	})
+	r.looked, r.serial = now, g.iface.serial
+	r.watch.Note(now, r.plan.Reach())
+}
+
+// peers returns the unicast peers, the one that spoke last first: a claim counts from its first advert on, and that one
+// should fence the old owner.
+func (g *group) peers() []netip.Addr {
+	peers := slices.Clone(g.cfg.Peers)
+	if v := g.machine.View(); v.Heard {
+		if i := slices.Index(peers, v.Master.Src); i > 0 {
+			peers = slices.Insert(slices.Delete(peers, i, i+1), 0, v.Master.Src)
+		}
+	}
+	return peers
+}
+
+// lookAround follows changes of what the groups can reach, before any machine decides.
+func (l *Loop) lookAround(now election.Instant) {
+	if !l.stale.reach && now.Sub(l.stale.looked) < lookPause {
+		return
+	}
+	l.stale.reach, l.stale.looked = false, now
+	for _, g := range l.groups.order {
+		g.speaking.sends.Look(now, g.machine.State())
+		g.settleSends()
+		r := &g.speaking.reach
+		switch {
+		case g.entry.plane == nil || g.fault != 0:
+			r.watch, r.plan, r.static, r.looked = reach.Watch{}, reach.Plan{}, election.Reach{}, 0
+			continue
+		case r.looked == 0 || r.serial != g.iface.serial || len(g.cfg.Peers) > 0 && now.Sub(r.looked) >= lookAgain:
+			g.look()
+		}
+		r.static = r.watch.Note(now, r.plan.Reach())
+		if g.impaired() {
+			g.tellReach()
+		}
+	}
+	// A machine that recovers states its priority at once: the demotion goes before.
+	l.demoteUnreachable()
+	for _, g := range l.groups.order {
+		if g.speaking.reach.looked != 0 {
+			g.tellReach()
+		}
+	}
+}
+
+func (g *group) impaired() bool { return g.speaking.reach.static.Impaired || g.speaking.sends.Partly() }
+
+// tellReach gives the group's machine what it can reach, if that changed.
+func (g *group) tellReach() {
+	r := &g.speaking.reach
+	to, was := r.static, r.told
+	to.Impaired = g.impaired()
+	if to == was {
+		return
+	}
+	r.told = to
+	switch {
+	case to.Impaired && !was.Impaired:
+		g.env.log.Warn("cannot advertise to all families and peers: not preempting, and handing over to a node that can",
+			"group", g.name, "cause", strings.Join(g.unreachable(), "; "))
+	case was.Impaired && !to.Impaired:
+		g.env.log.Info("all families and peers can be reached again", "group", g.name)
+	}
+	g.step(to)
+}
+
+// unreachable returns why some families or peers cannot be reached, nothing while all can.
+func (g *group) unreachable() []string {
+	r := &g.speaking.reach
+	if !r.told.Impaired {
+		return nil
+	}
+	out := slices.Clone(r.plan.Faults)
+	if g.speaking.sends.Partly() {
+		out = append(out, "a part of the adverts was refused: "+g.speaking.refused)
+	}
+	if len(out) == 0 {
+		out = []string{"all families and peers can be reached again, but not for long enough yet"}
+	}
+	return out
+}

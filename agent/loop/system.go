@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"net/netip"
+	"time"
+
+	"vipd/agent/hostcheck"
+	"vipd/agent/netio"
+	"vipd/agent/state/sequence"
+	"vipd/loader"
+)
+
+// system is what the node acts on.
+type system struct {
+	host       Host
+	plane      Plane
+	openSender func(ifindex int) (Sender, error)
+	addresses  *hostcheck.Table  // of the host, as read last
+	sequence   *sequence.Numbers // of sealed advertisements
+	inheriting bool              // the programs of an earlier vipd are still attached (exchange.go)
+}
+
+// delVIP removes a virtual address, unless it has become the host's own.
+func (s *system) delVIP(ifindex int, addr netip.Addr) error {
+	if s.addresses.InWay(ifindex, addr) {
+		return nil
+	}
+	return s.host.DelVIP(ifindex, addr)
+}
+
+// The loop acts on the kernel through these interfaces, so that tests can put races into an order that no kernel would
+// repeat.
+
+// Plane is loader.Dataplane.
+type Plane interface {
+	Attach(ifindex int, ifname string, want loader.Mode) (loader.Attachment, error)
+	Detach(ifindex int) error
+	Inherited(ifindex int) bool
+	Pending() bool
+	Exchange() error
+	NeedRepair() []int
+	Repair(ifindex int) (loader.Repaired, error)
+	Attended(ifindex int) (interrupted uint64, ok bool)
+	AddGroup(spec loader.GroupSpec) (PlaneGroup, error)
+	Wake() <-chan struct{}
+	Drain(dst []loader.Event) ([]loader.Event, error)
+	Claims(dst []loader.Claim) []loader.Claim
+	Pinned() []loader.PinnedGroup
+	Unclaimed() []loader.LeftVIP
+	DropUnclaimed() ([]loader.LeftVIP, error)
+}
+
+// PlaneGroup is loader.Group.
+type PlaneGroup interface {
+	Update(spec loader.GroupSpec) error
+	SetRole(role loader.Role)
+	SetSentPriority(p loader.Priority)
+	RecordSent(counter uint64, digest [20]byte, p loader.Priority)
+	SetSources(own []netip.Addr) error
+	SetSequence(seq uint32)
+	Seen() (loader.Seen, error)
+	Answering(now int64) (bool, error)
+	Stats() (loader.GroupStats, error)
+	VIPStats() (loader.Addresses, error)
+	Slot() uint32
+	SetCapture(on bool) error
+	TapStats() (loader.TapStats, error)
+	Remove() error
+}
+
+// Host is netio.Host.
+type Host interface {
+	Link(name string) (netio.Link, error)
+	LinkAt(ifindex int) (netio.Link, error)
+	AllAddresses() ([]netio.Address, error)
+	SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration, add bool) error
+	DelVIP(ifindex int, ip netip.Addr) error
+	AddConnectedRoute(ifindex, table int, vip netip.Prefix) (added bool, err error)
+	DelConnectedRoute(ifindex, table int, vip netip.Prefix) error
+	DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error
+	Neighbour(ifindex int, peer netip.Addr) ([6]byte, error)
+	Forwards6(ifname string) bool
+	AddMAC(ifindex int, mac [6]byte) error
+	DelMAC(ifindex int, mac [6]byte) error
+}
+
+// Sender is netio.Outlet.
+type Sender interface {
+	Send(frame []byte) error
+	Join(group netip.Addr) error
+	Close() error
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package operator
+
+import (
+	"slices"
+	"time"
+
+	"vipd/agent/config"
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+	"vipd/agent/view"
+	"vipd/loader"
+)
+
+// readKernel reads the counters of the groups, all at once. Groups that are missing in that
+// reading, because they were just added, are read one by one; so are all if the kernel
+// refuses it.
+func (o *Operator) readKernel(views []*view.Group, now election.Instant) []loader.Reading {
+	out := make([]loader.Reading, len(views))
+	if !slices.ContainsFunc(views, func(v *view.Group) bool { return v.Plane != nil }) {
+		return out // without waiting for interfaces that are just being attached
+	}
+	all, err := o.opts.Plane.Readings(int64(now))
+	if err != nil {
+		o.log.Debug("cannot read all groups at once, reading one by one", "err", err)
+	}
+	for i, v := range views {
+		var r *loader.Reading
+		if err == nil && v.Plane != nil {
+			r = all(v.Plane)
+		}
+		if r != nil {
+			out[i] = *r
+		} else {
+			out[i] = readGroup(v, now)
+		}
+	}
+	return out
+}
+
+// readGroup reads one group. A group whose interface is gone, or goes during the reading,
+// has zero counters and does not answer.
+func readGroup(v *view.Group, now election.Instant) loader.Reading {
+	var r loader.Reading
+	if v.Plane == nil {
+		return r
+	}
+	var err error
+	if r.Stats, err = v.Plane.Stats(); err != nil {
+		return loader.Reading{}
+	}
+	if r.VIPs, err = v.Plane.VIPStats(); err != nil {
+		return loader.Reading{}
+	}
+	if r.Seen, err = v.Plane.Seen(); err != nil {
+		return loader.Reading{}
+	}
+	if r.Answering, err = v.Plane.Answering(int64(now)); err != nil {
+		return loader.Reading{}
+	}
+	return r
+}
+
+// rejected returns every reason of a group, at 0 where the data plane has none, and the
+// foreign VRRP routers on its VHID, which are not rejects of a group.
+func rejected(st loader.GroupStats) map[string]uint64 {
+	out := byReason(loader.RejectReasons(), st.Rejected[:])
+	out["foreign_vrrp"] = st.ForeignVRRP
+	return out
+}
+
+func byReason(reasons []string, counts []uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(reasons)+1)
+	for i, reason := range reasons {
+		out[reason] = counts[i]
+	}
+	return out
+}
+
+// contextsOf counts what was received with each password and address list. The two digests
+// of one (with and without link-local addresses) count as one.
+func contextsOf(cfg config.Group, received []uint64) []api.Context {
+	var out []api.Context
+	for i, c := range cfg.Contexts() {
+		if len(out) == 0 || out[len(out)-1].Name != c.Name {
+			out = append(out, api.Context{Name: c.Name})
+		}
+		if i < len(received) {
+			out[len(out)-1].Received += received[i]
+		}
+	}
+	return out
+}
+
+// unseenFor is how long a client that does not see the answers is reported.
+const unseenFor = time.Minute
+
+func unseen(st loader.VIPStats, now election.Instant) bool {
+	return st.UnseenAt != 0 && now.Sub(election.Instant(st.UnseenAt)) < unseenFor
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"vipd/agent/loop"
+	"vipd/agent/view"
+	"vipd/loader"
+)
+
+// dataplane is the data plane as the packages that use it declare it.
+type dataplane struct{ *loader.Dataplane }
+
+// AddGroup implements loop.Plane.
+func (p dataplane) AddGroup(spec loader.GroupSpec) (loop.PlaneGroup, error) {
+	g, err := p.Dataplane.AddGroup(spec)
+	if err != nil {
+		return nil, err // not the typed nil inside g
+	}
+	return g, nil
+}
+
+// Readings implements operator.Plane.
+func (p dataplane) Readings(now int64) (func(view.Plane) *loader.Reading, error) {
+	all, err := p.Dataplane.Readings(now)
+	return func(g view.Plane) *loader.Reading {
+		of, _ := g.(*loader.Group)
+		return all[of]
+	}, err
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package durable
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestWriteReplacesTheWholeFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	for _, write := range []func(string, []byte) error{Write, Put} {
+		for _, text := range []string{"a longer text", "short"} {
+			if err := write(path, []byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(path); err != nil || string(got) != text {
+				t.Errorf("%q, %v; want %q", got, err, text)
+			}
+		}
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := WriteUnless(canceled, path, []byte("too late")); !errors.Is(err, context.Canceled) {
+		t.Errorf("a write whose time is over: %v", err)
+	}
+	if got, _ := os.ReadFile(path); string(got) != "short" {
+		t.Errorf("a write whose time was over left %q", got)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%v, %v; want the file alone", entries, err)
+	}
+}
+
+func TestSweepRemovesOnlyTemporaryFiles(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{".history.123", ".other.1", "history"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Sweep(dir, "history"); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{".history.123": false, ".other.1": true, "history": true} {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", name, err == nil, want)
+		}
+	}
+	if err := Remove(filepath.Join(dir, "history")); err != nil {
+		t.Error(err)
+	}
+	if err := Remove(filepath.Join(dir, "history")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("remove what is not there: %v", err)
+	}
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package view
+
+import (
+	"testing"
+	"time"
+
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+)
+
+func TestDemotions(t *testing.T) {
+	t.Parallel()
+	later := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	at := func(i election.Instant) time.Time { return later.Add(time.Duration(i)) }
+	var none Demotions
+	if none.Total() != 0 || none.List() != nil || none.Shown(at) == nil {
+		t.Errorf("no demotions: %d, %v, %v", none.Total(), none.List(), none.Shown(at))
+	}
+	d := Demotions{
+		{Demotion: api.Demotion{Name: "check:web", Value: 240}},
+		{Demotion: api.Demotion{Name: "work", Value: -40}, End: election.Instant(time.Minute)},
+	}
+	shown := d.Shown(at)
+	if d.Total() != 200 || !shown[0].Expires.IsZero() || !shown[1].Expires.Equal(later.Add(time.Minute)) {
+		t.Errorf("total %d, shown %+v", d.Total(), shown)
+	}
+	shown[0].Value = 1
+	if d.Total() != 200 || !d.List()[1].Expires.IsZero() {
+		t.Error("what is shown changes what is seen")
+	}
+}
+
+func TestHeld(t *testing.T) {
+	t.Parallel()
+	g := &Group{Machine: election.View{State: election.Backup, Hold: election.HoldYield, HoldUntil: 10}}
+	if !g.Held(9) || g.Held(10) {
+		t.Error("a hold lasts until its end, and no longer")
+	}
+	g.Machine.State = election.Master
+	if g.Held(9) {
+		t.Error("a MASTER is held back")
+	}
+}
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	p := NewPublisher("eth0@1")
+	g := p.Live()
+	n := &Node{Groups: []*Live{g}, Interfaces: []Interface{{Name: "eth0", Index: 10}}}
+	if n.Group("eth0@1") != g || n.Group("eth0@2") != nil || n.Interface("eth0").Index != 10 ||
+		n.Interface("eth1").Name != "eth1" {
+		t.Errorf("not found by name: %+v", n)
+	}
+	first := &Group{}
+	if g.Now() != nil || p.Publish(first) != nil || g.Now() != first || p.Publish(&Group{}) != first {
+		t.Error("a reader sees what was published last")
+	}
+	p.CountSent()
+	p.CountFailed()
+	p.CountRestored(2, 7)
+	if n, last := g.Restored(); g.Sent() != 1 || g.Failed() != 1 || n != 2 || last != 7 {
+		t.Errorf("sent %d, failed %d, restored %d at %d", g.Sent(), g.Failed(), n, last)
+	}
+}

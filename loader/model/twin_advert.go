@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package model
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // CARP
+	"encoding/binary"
+	"net/netip"
+	"slices"
+
+	"vipd/loader/tables"
+)
+
+// twinAdvert is protocol 112 in its packet.
+type twinAdvert struct {
+	w        *twinWorld
+	g        *twinGroup
+	c        twinClock
+	frame, p []byte
+	src, dst netip.Addr
+	plen     int // as the IP header has it
+	ttl      uint8
+	pseudo   []byte
+	header   []byte // of IPv4, which has a sum of its own
+}
+
+func (w *twinWorld) advert4(f []byte, c twinClock, o *outcome) {
+	if len(f) < 34 || f[14]>>4 != 4 || f[23] != 112 {
+		return
+	}
+	hl, total := int(f[14]&15)*4, int(binary.BigEndian.Uint16(f[16:]))
+	if hl < 20 || total < hl || binary.BigEndian.Uint16(f[20:])&0x3fff != 0 { // a fragment tells but half
+		return
+	}
+	n := total - hl
+	w.advert(twinAdvert{
+		w: w, c: c, frame: f, p: f[min(14+hl, len(f)):], plen: n, ttl: f[22], header: f[14:min(14+hl, len(f))],
+		src: netip.AddrFrom4([4]byte(f[26:30])), dst: netip.AddrFrom4([4]byte(f[30:34])),
+		pseudo: slices.Concat(f[26:34], []byte{0, 112, byte(n >> 8), byte(n)}),
+	}, o)
+}
+
+func (w *twinWorld) advert6(f []byte, c twinClock, o *outcome) {
+	if len(f) < 54 || f[14]>>4 != 6 || f[20] != 112 {
+		return
+	}
+	src, dst := netip.AddrFrom16([16]byte(f[22:38])), netip.AddrFrom16([16]byte(f[38:54]))
+	n := int(binary.BigEndian.Uint16(f[18:]))
+	w.advert(
+		twinAdvert{
+			w:      w,
+			c:      c,
+			frame:  f,
+			p:      f[54:],
+			plen:   n,
+			ttl:    f[21],
+			src:    src.Unmap(),
+			dst:    dst,
+			pseudo: pseudo6(src, dst, 112, n),
+		},
+		o,
+	)
+}
+
+func (a *twinAdvert) six() bool { return a.header == nil }
+
+func (a *twinAdvert) toGroup() bool { return a.dst == carpGroup || a.dst == carpGroup6 }
+
+// toUs reports whether the advert goes to an address that we send from. Any other may be in transit.
+func (a *twinAdvert) toUs() bool {
+	return !a.toGroup() && slices.Contains(a.g.sources, a.dst.Unmap())
+}
+
+// advert finds the group of an advert and whether it counts.
+func (w *twinWorld) advert(a twinAdvert, o *outcome) {
+	elsewhere := a.dst.IsMulticast() || a.dst.Is4() && a.dst.As4()[0] >= 224
+	if elsewhere && !a.toGroup() {
+		return
+	}
+	if a.plen < 2 || len(a.p) < 2 {
+		o.count(onInterface, "bad_length", 1)
+		return
+	}
+	whole := len(a.p) >= a.plen
+	if whole {
+		a.p = a.p[:a.plen]
+	}
+	vrrp := whole && a.isVRRP()
+	if a.g = w.groups[a.p[1]]; a.g == nil {
+		what := "bad_vhid"
+		if vrrp {
+			what = "foreign_vrrp"
+		}
+		o.count(onInterface, what, 1)
+		return
+	}
+	if !a.g.reaches(a.frame) {
+		return
+	}
+	if vrrp {
+		o.count(a.g.named(), "foreign_vrrp", 1)
+		o.count(onInterface, "foreign_vrrp", 1)
+		return
+	}
+	reason := a.cheap(whole)
+	if reason == "" {
+		reason = a.authentic(o)
+	}
+	switch {
+	case reason == "" && a.toUs():
+		o.verdict = xdpDrop
+		o.count(a.g.named(), "drop_unicast_advert", 1)
+	case reason == "":
+		o.verdict = XDPPass
+	default:
+		o.count(a.g.named(), reason, 1)
+		if a.toGroup() || a.toUs() { // else it may be on its way through
+			o.verdict = xdpDrop
+		}
+	}
+}
+
+// isVRRP reports whether it is VRRP: version 2 with its addresses and eight bytes of authentication, or version 3 with
+// its pseudo-header, over IPv4 also without (RFC 9568).
+func (a *twinAdvert) isVRRP() bool {
+	p, n := a.p, 0
+	if len(p) < 8 || len(p) > maxSummed {
+		return false
+	}
+	n = int(p[3])
+	switch {
+	case p[0]>>4 == 2 && !a.six():
+		return len(p) == 16+4*n && (len(p) != 36 || n != 7) && sum16(p) == 0
+	case p[0]>>4 == 3 && a.six():
+		return len(p) == 8+16*n && sum16(a.pseudo, p) == 0
+	case p[0]>>4 == 3:
+		return len(p) == 8+4*n && (sum16(a.pseudo, p) == 0 || sum16(p) == 0)
+	}
+	return false
+}
+
+// cheap makes the checks without a digest, in the order of the design.
+func (a *twinAdvert) cheap(whole bool) string {
+	p := a.p
+	switch {
+	case !whole || len(p) < 8:
+		return "bad_length"
+	case p[0]>>4 != 2:
+		return "bad_version"
+	case len(p) < 36:
+		return "bad_length"
+	case a.ttl != 255 && (a.g.TTL != tables.TTLAny || a.toGroup()):
+		return "bad_ttl"
+	case !a.six() && (len(a.header) < 20 || sum16(a.header) != 0):
+		return "bad_checksum"
+	case sum16(p[:36]) != 0 || len(p) > 36 && (len(p) > maxSummed || sum16(p) != 0):
+		return "bad_checksum"
+	case !slices.ContainsFunc(a.g.VIPs, func(v netip.Addr) bool { return v.Is6() == a.six() }):
+		return "wrong_family"
+	}
+	return ""
+}
+
+// authentic charges the digests and finds the context that matches. If one does, the advert is judged further.
+func (a *twinAdvert) authentic(o *outcome) string {
+	g, m := a.g, a.g.twinMemory
+	o.group = g
+	defer func() { o.after = m }()
+	counter, n := binary.BigEndian.Uint64(a.p[8:]), len(g.Contexts)
+	first := int(m.last.Context)
+	if first >= n {
+		first = 0
+	}
+	expected := a.expected(&m, counter)
+	if !expected && !m.covered(a.c.recent) {
+		m.noteLimited(a.c.recent)
+		return "rate_limited"
+	}
+	unpaid := false
+	for i := range n {
+		k := (first + i) % n
+		ctx := g.Contexts[k]
+		due := expected || i == 0 // a token for an unknown source pays for all contexts
+		if due && !m.pay(expected, a.c.now) {
+			if !expected {
+				unpaid = true
+				break
+			}
+			if !a.vouched(&m, ctx, counter) {
+				unpaid = true
+				continue
+			}
+			a.w.rules["vouched"]++
+		}
+		if bytes.Equal(digestOf(ctx, counter), a.p[16:36]) {
+			return a.known(&m, o, k, ctx, counter)
+		}
+	}
+	if unpaid {
+		m.noteLimited(a.c.now)
+		return "rate_limited"
+	}
+	return "bad_hmac"
+}
+
+// vouched reports whether the seal makes a budget unnecessary, which it does while the sequence rises
+// (docs/sealed-adverts.md, Under a flood).
+func (a *twinAdvert) vouched(m *twinMemory, ctx tables.AuthContext, counter uint64) bool {
+	if !m.last.Sealed || ctx.SealKey == (tables.SealKey{}) || int32(uint32(counter>>32)-uint32(m.last.Counter>>32)) <= 0 {
+		return false
+	}
+	recognised, bound := isSealed(ctx.SealKey, counter, a.src, prio(a.p[5], a.p[2], a.p[4]))
+	return recognised && bound
+}
+
+// digestOf returns HMAC-SHA1 over the constant prefix and the counter.
+func digestOf(c tables.AuthContext, counter uint64) []byte {
+	h := hmac.New(sha1.New, c.Key)
+	h.Write(c.Prefix)
+	h.Write(binary.BigEndian.AppendUint64(nil, counter))
+	return h.Sum(nil)
+}
+
+// known judges an advert whose sender has the key: only loops and replays are left.
+func (a *twinAdvert) known(m *twinMemory, o *outcome, k int, ctx tables.AuthContext, counter uint64) string {
+	g, ours := a.g, slices.Contains(a.g.sources, a.src)
+	e := tables.Event{
+		At:         a.c.now,
+		IfIndex:    LoIndex,
+		VHID:       g.VHID,
+		Slot:       g.slot,
+		Generation: g.role.Generation,
+		Src:        a.src,
+		SrcMAC: [6]byte(
+			a.frame[6:12],
+		),
+		AdvBase: a.p[5],
+		AdvSkew: a.p[2],
+		Demote:  a.p[4],
+		Counter: counter,
+		TTL:     a.ttl,
+		Context: uint8(k),
+	}
+	said := prio(e.AdvBase, e.AdvSkew, e.Demote)
+	for _, s := range g.own {
+		if s.counter == counter && bytes.Equal(s.digest[:], a.p[16:36]) {
+			if ours && s.Priority == said {
+				return "loop"
+			}
+			e.OwnCounter = true
+		}
+	}
+	recognised, bound := false, false
+	if ctx.SealKey != (tables.SealKey{}) {
+		recognised, bound = isSealed(ctx.SealKey, counter, a.src, said)
+	}
+	e.Sealed = recognised && bound
+	peer, met := g.peers[a.src]
+	replay := false
+	switch {
+	case recognised && !bound:
+		replay = true
+		a.w.rules["broken seal"]++
+	case e.Sealed:
+		replay = a.stale(peer, met, ours, uint32(counter>>32))
+	case g.RequireSeal:
+		replay = true
+		a.w.rules["no seal"]++
+	case g.StrictReplay && met:
+		rule := ""
+		replay, rule = peer.repeats(g, m, counter, a.c.now)
+		a.w.rules[rule]++
+		o.src, o.peer = a.src, &peer // jumps are counted in any case
+	}
+	if replay {
+		return "replay"
+	}
+	peer.learn(g, m, &e, met)
+	o.src, o.peer = a.src, &peer
+	a.taken(m, o, e)
+	return ""
+}
+
+// taken processes an advert that counts. It may end our right to speak, it goes into the seen entry, and the agent is
+// told.
+func (a *twinAdvert) taken(m *twinMemory, o *outcome, e tables.Event) {
+	g := a.g
+	over := a.c.now >= g.role.Lease && a.c.now >= g.role.SendUntil
+	e.Yielded = g.role.State == tables.RoleMaster &&
+		(over || superior(prio(e.AdvBase, e.AdvSkew, e.Demote), g.sent, e.DemoteAware))
+	rose := e.Yielded && m.yielded < g.role.Generation
+	if rose {
+		m.yielded = g.role.Generation
+		o.count(g.named(), "yields", 1)
+	}
+	news := m.isNews(&e) || e.Yielded && rose
+	m.last = e
+	m.heard++
+	o.count(g.named(), "received", 1)
+	o.count(g.named(), contextNames[e.Context], 1)
+	if e.OwnCounter {
+		o.count(g.named(), "own_counter", 1)
+	}
+	if !news {
+		return
+	}
+	if a.w.full {
+		o.count(g.named(), "events_lost", 1)
+		return
+	}
+	o.event = &e
+}
+
+// newsChanges is NEWS_CHANGES of bpf/news.h.
+const newsChanges = 128
+
+// isNews reports whether the agent is told. It reads the seen entry before it decides on silence, so it need not hear
+// the same twice in half an interval, nor of too many changes. The interval of a goodbye is useless for this.
+func (m *twinMemory) isNews(e *tables.Event) bool {
+	said := twinSaid{prio(e.AdvBase, e.AdvSkew, e.Demote), e.Yielded, e.DemoteAware, e.DemoteEver, e.OwnCounter, e.Sealed}
+	span := min(max(interval(e.AdvBase, e.AdvSkew)/2, 1e6), 5e8)
+	switch {
+	case m.last.Src.As16() != e.Src.As16() || e.At < m.told.at || e.At-m.told.at >= span:
+		m.told = twinTold{at: e.At}
+	case m.told.said == said && m.told.generation == uint16(e.Generation) || m.told.n >= newsChanges:
+		return false
+	}
+	m.told.said, m.told.generation = said, uint16(e.Generation)
+	m.told.n++
+	return true
+}
+
+// twinTold is what the agent was told about one source in a span of time.
+type twinTold struct {
+	at         int64
+	said       twinSaid // with the last
+	generation uint16
+	n          int
+}
+
+type twinSaid struct {
+	tables.Priority
+	yielded, aware, ever, own, sealed bool
+}
+
+var contextNames = [tables.MaxContexts]string{
+	"context 0", "context 1", "context 2", "context 3", "context 4", "context 5", "context 6", "context 7",
+}
+
+// superior is the Go twin of superior() in bpf/role.h, written from the rule: t = advbase*10^6 +
+// floor(advskew*10^6/256); an equal advert makes us yield; 255/255 is never superior; OpenBSD's demote rule applies if
+// the source is aware.
+func superior(theirs, mine tables.Priority, aware bool) bool {
+	t := func(p tables.Priority) int { return int(p.AdvBase)*1_000_000 + int(p.AdvSkew)*1_000_000/256 }
+	if theirs.AdvBase == 255 && theirs.AdvSkew == 255 {
+		return false
+	}
+	byTime := t(theirs) <= t(mine)
+	if !aware {
+		return byTime
+	}
+	return byTime && theirs.Demote <= mine.Demote || theirs.Demote < mine.Demote
+}

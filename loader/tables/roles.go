@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tables
+
+import (
+	"runtime"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+
+	"vipd/loader/object"
+)
+
+// roleTable is the roles map, mapped into this process: renewing a lease is one store without a system call.
+type roleTable struct {
+	mem []byte
+}
+
+func mapRoles(m *ebpf.Map) (t *roleTable, err error) {
+	t = &roleTable{}
+	t.mem, err = mapArray(t, m, unsafe.Sizeof(object.BPFRole{}), "roles")
+	return t, err
+}
+
+func (t *roleTable) at(slot uint32) *object.BPFRole {
+	return (*object.BPFRole)(unsafe.Pointer(&t.mem[int(slot)*int(unsafe.Sizeof(object.BPFRole{}))]))
+}
+
+// clear makes a slot INIT and forgets everything about it.
+func (t *roleTable) clear(slot uint32) {
+	r := t.at(slot)
+	atomic.StoreUint64(&r.RoleGen, uint64(RoleInit))
+	atomic.StoreUint64(&r.Lease, 0)
+	atomic.StoreUint64(&r.SendUntil, 0)
+	// Nothing was sent: any advert is superior.
+	atomic.StoreUint64(&r.SentPrio, uint64(Priority{AdvBase: 255, AdvSkew: 255}.word()))
+	atomic.StoreUint64(&r.AuthIndex, 0)
+	atomic.StoreUint64(&r.N_src, 0)
+	atomic.StoreUint64(&r.OwnSeq, 0)
+	r.Src = [4][16]uint8{}
+	for i := range r.Sent {
+		r.Sent[i].Counter, r.Sent[i].Digest, r.Sent[i].Prio = 0, [5]uint32{}, 0
+	}
+	runtime.KeepAlive(t)
+}
+
+// silence revokes the right to speak of every slot and keeps the generations.
+func (t *roleTable) silence() {
+	n := len(t.mem) / int(unsafe.Sizeof(object.BPFRole{}))
+	for slot := range n {
+		r := t.at(uint32(slot))
+		old := atomic.LoadUint64(&r.RoleGen)
+		if old == 0 {
+			continue
+		}
+		atomic.StoreUint64(&r.RoleGen, old&^3|uint64(RoleInit))
+		atomic.StoreUint64(&r.Lease, 0)
+		atomic.StoreUint64(&r.SendUntil, 0)
+	}
+	runtime.KeepAlive(t)
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tables
+
+import (
+	"fmt"
+	"net/netip"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+
+	"vipd/loader/object"
+)
+
+// Event is one authentic advert of another node.
+type Event struct {
+	// At is when the kernel received it, CLOCK_BOOTTIME ns.
+	At      int64
+	IfIndex int
+	VHID    uint8
+	Slot    uint32
+	// Generation is the role generation that was in force then.
+	Generation uint64
+	Src        netip.Addr
+	SrcMAC     [6]byte
+	AdvBase    uint8
+	AdvSkew    uint8
+	Demote     uint8
+	Counter    uint64
+	TTL        uint8
+	// Context is the index of the [AuthContext] that matched.
+	Context uint8
+	// Yielded means that the advert made the kernel end Generation's right to speak.
+	Yielded bool
+	// DemoteAware means that the source is known to obey the demote byte, so the byte counted.
+	DemoteAware bool
+	// DemoteEver means that the source has sent a non-zero demote byte.
+	DemoteEver bool
+	// OwnCounter means that another node sent a counter and digest of ours. That is suspect, but FreeBSD, NetBSD and ucarp
+	// adopt a peer's counter.
+	OwnCounter bool
+	// Sealed means that a vipd node vouches for priority and source.
+	Sealed bool
+}
+
+// Bits of event.flags in bpf/vipd_types.h.
+const (
+	eventYielded     = 1
+	eventDemoteAware = 2
+	eventDemoteEver  = 4
+	eventOwnCounter  = 8
+	eventSealed      = 16
+)
+
+func eventOf(e *object.BPFEvent) Event {
+	return Event{
+		At: int64(e.At), IfIndex: int(e.Ifindex), VHID: e.Vhid, Slot: e.Slot, Generation: e.Generation,
+		Src: netip.AddrFrom16(e.Src).Unmap(), SrcMAC: e.SrcMac,
+		AdvBase: e.Advbase, AdvSkew: e.Advskew, Demote: e.Demote, Counter: e.Counter,
+		TTL: e.Ttl, Context: e.Ctx,
+		Yielded:     e.Flags&eventYielded != 0,
+		DemoteAware: e.Flags&eventDemoteAware != 0,
+		DemoteEver:  e.Flags&eventDemoteEver != 0,
+		OwnCounter:  e.Flags&eventOwnCounter != 0,
+		Sealed:      e.Flags&eventSealed != 0,
+	}
+}
+
+// Seen is what the kernel saw last of a group. It is complete even when the ring lost events.
+type Seen struct {
+	// Event is the newest authentic foreign advert; the zero Event if none was heard.
+	Event
+	// Count is the number of such adverts since the group was added.
+	Count uint64
+	// YieldedGeneration and all generations below have lost their right to speak.
+	YieldedGeneration uint64
+	// LimitedAt is when a digest budget last ran out (CLOCK_BOOTTIME ns, to within a millisecond), 0 if never. Silence
+	// since then proves nothing.
+	LimitedAt int64
+	// Claim is the [Role.SendUntil] of the newest claim whose advert has left, 0 if none has.
+	Claim int64
+}
+
+// Seen reads the seen entry of the group, consistently.
+func (g *Group) Seen() (Seen, error) {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return Seen{}, err
+	}
+	s, err := g.t.readSeen(g.slot)
+	if err != nil {
+		return Seen{}, fmt.Errorf("read the last advert of %s: %w", g.name, err)
+	}
+	return s, nil
+}
+
+func (t *Tables) readSeen(slot uint32) (Seen, error) {
+	var s object.BPFSeen
+	if err := t.maps.Seen.LookupWithFlags(slot, &s, ebpf.LookupLock); err != nil {
+		return Seen{}, err
+	}
+	return seenOf(&s, slot), nil
+}
+
+func seenOf(s *object.BPFSeen, slot uint32) Seen {
+	out := Seen{Count: s.Count, YieldedGeneration: s.YieldedGen, LimitedAt: int64(s.LimitedAt), Claim: int64(s.Claimed)}
+	if s.Count > 0 {
+		e := object.BPFEvent{
+			At: s.At, Generation: s.Generation, Counter: s.Counter, Ifindex: s.Ifindex, Slot: slot,
+			Src: s.Src, SrcMac: s.SrcMac, Vhid: s.Vhid, Advbase: s.Advbase, Advskew: s.Advskew,
+			Demote: s.Demote, Ttl: s.Ttl, Ctx: s.Ctx, Flags: s.Flags,
+		}
+		out.Event = eventOf(&e)
+	}
+	return out
+}
+
+// Answering reports whether the kernel lets this node speak for the group at now (CLOCK_BOOTTIME ns): role MASTER, not
+// yielded, and either the lease is not over or the advert of a claim has just left.
+func (g *Group) Answering(now int64) (bool, error) {
+	right := g.right() // read before what may have ended it
+	seen, err := g.Seen()
+	if err != nil {
+		return false, err
+	}
+	return right.holds(seen, now), nil
+}
+
+// right is what the agent's last role entitles a group to.
+type right struct{ roleGen, lease, until uint64 }
+
+func (g *Group) right() right {
+	roles := g.t.roles
+	defer runtime.KeepAlive(roles)
+	k := roles.at(g.slot)
+	return right{atomic.LoadUint64(&k.RoleGen), atomic.LoadUint64(&k.Lease), atomic.LoadUint64(&k.SendUntil)}
+}
+
+func (r right) holds(seen Seen, now int64) bool {
+	master := r.roleGen&3 == uint64(RoleMaster) && seen.YieldedGeneration < r.roleGen>>roleShift
+	claimed := instant(now) < r.until && r.until == instant(seen.Claim)
+	return master && (instant(now) < r.lease || claimed)
+}
