@@ -17,7 +17,7 @@ import (
 // TestLiveARP: ARP answers by XDP beside those of the host's own stack, over veth pairs in native mode, each less
 // the cost of the same frames dropped where they arrive.
 func TestLiveARP(t *testing.T) {
-	requireReport(t)
+	requireCosts(t)
 	const dropped, bounced, answered, stack = 0, 1, 2, 3
 	ours, peer := kerneltest.Pair(t, "live-arp")
 	pin(t)

@@ -21,7 +21,7 @@ import (
 // without a program, for the kernel then leaves GRO out, which could not merge these: traffic that it does merge loses
 // that.
 func TestLiveForwarding(t *testing.T) {
-	requireReport(t)
+	requireCosts(t)
 	out, far := kerneltest.Pair(t, "live-forward")
 	pin(t)
 	check := func(err error) {
