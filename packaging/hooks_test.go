@@ -119,7 +119,7 @@ func TestConntrackdHook(t *testing.T) {
 func TestConntrackdHookHangs(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, map[string]string{"conntrackd": `[ "$3" != -t ] || exec sleep 60`})
-	s.write(s.defaults, "STEP_TIMEOUT=0.2\n", 0o600)
+	s.write(s.defaults, "STEP_TIMEOUT=3\n", 0o600)
 	code, out, calls := s.run("conntrackd", "eth0@1", "MASTER", "BACKUP")
 	if code != 1 || len(calls) != 2 || !strings.Contains(out, "shorten") {
 		t.Errorf("status %d, %q, called %q", code, out, calls)
