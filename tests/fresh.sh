@@ -93,7 +93,8 @@ if [ $# = 0 ]; then
   mapfile -t commands < <(sed -n '/^## Try it/,/^## [^T]/s/^    \(make [a-z-]*\).*/\1/p' README.md)
   [ ${#commands[@]} -gt 0 ] || die "README.md has no commands under \"Try it\""
 fi
-[ -z "$(git status --porcelain)" ] || say "the tree has changes that are not committed: they are NOT in what is tested ($(git log -1 --format='%h %s'))"
+[ -z "$(git status --porcelain)" ] ||
+  say "the tree has changes that are not committed: they are NOT in what is tested ($(git log -1 --format='%h %s'))"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/fresh-XXXXXX")
 inside=
@@ -114,7 +115,8 @@ trap 'say "terminated; the log is $log" >&2; exit 143' TERM HUP
 
 # The host's own sources of Debian 12, or the public mirror.
 # shellcheck disable=SC2016 # apt-get expands it
-sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' 'Origin: Debian' 2>/dev/null |
+sources=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
+  'Identifier: Packages' 'Origin: Debian' 2>/dev/null |
   awk '$2 ~ /^bookworm/ && $3 == "main" && !seen[$1, $2]++ { print "deb", $1, $2, $3 }') || true
 [ -n "$sources" ] || sources="deb http://deb.debian.org/debian bookworm main
 deb http://deb.debian.org/debian-security bookworm-security main"
@@ -145,7 +147,8 @@ echo "$sources" >"$root/etc/apt/sources.list"
 apt-config dump | grep -E '^Acquire::(http|https|ftp)::' >"$root/etc/apt/apt.conf.d/90host" || true
 cat /etc/resolv.conf >"$root/etc/resolv.conf"
 mkdir -p "$root/usr/local/share/ca-certificates"
-find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$root/usr/local/share/ca-certificates" {} + 2>/dev/null || true
+own_cas=/usr/local/share/ca-certificates
+find "$own_cas" -name '*.crt' -exec cp -t "$root$own_cas" {} + 2>/dev/null || true
 printf '127.0.0.1 localhost vipd-fresh\n::1 localhost\n' >"$root/etc/hosts"
 
 proxy=$(go env GOPROXY)
@@ -155,8 +158,10 @@ if [ -n "${FRESH_SHARE:-}" ]; then
   proxy=file:///modules,$proxy
 fi
 environment=(
-  HOME=/root USER=root SHELL=/bin/bash TERM="${TERM:-dumb}" PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-  GOPROXY="$proxy" GOSUMDB="$(go env GOSUMDB)" GONOSUMDB="$(go env GONOSUMDB)" GOPRIVATE="$(go env GOPRIVATE)" GOTOOLCHAIN="$(go env GOTOOLCHAIN)"
+  HOME=/root USER=root SHELL=/bin/bash TERM="${TERM:-dumb}"
+  PATH="$goroot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+  GOPROXY="$proxy" GOSUMDB="$(go env GOSUMDB)" GONOSUMDB="$(go env GONOSUMDB)"
+  GOPRIVATE="$(go env GOPRIVATE)" GOTOOLCHAIN="$(go env GOTOOLCHAIN)"
   NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 )
 for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY npm_config_registry CI; do
@@ -172,7 +177,8 @@ done
   echo 'apt-get update -q'
   echo 'DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends make ca-certificates'
   for command in "${commands[@]}"; do
-    printf 'step %q\n%s || { status=$?; step %q "failed, status $status"; exit $status; }\n' "$command" "$command" "$command"
+    printf 'step %q\n%s || { status=$?; step %q "failed, status $status"; exit $status; }\n' \
+      "$command" "$command" "$command"
   done
   echo 'step all passed'
 } >"$root/root/run.sh"
@@ -180,7 +186,8 @@ done
 say "running inside: ${commands[*]/%/;} the log is $log, at most $limit s"
 # --kill-child: nothing inside survives this unshare, which env becomes.
 env -i "${environment[@]}" unshare --mount --pid --fork --kill-child --ipc --uts \
-  bash "$PWD/tests/fresh.sh" --enter "$root" "$goroot" "$cache/archives" "$modules" "$limit" > >(tee -a "$log") 2>&1 8>&- &
+  bash "$PWD/tests/fresh.sh" --enter "$root" "$goroot" "$cache/archives" "$modules" "$limit" \
+  > >(tee -a "$log") 2>&1 8>&- &
 inside=$!
 status=0
 wait "$inside" || status=$?

@@ -20,7 +20,8 @@ for path in /run/netns/vipd-* /sys/fs/bpf/vipd-* /tmp/vipd-* /sys/fs/cgroup/vipd
 done
 
 for environ in /proc/[0-9]*/environ; do
-  lab=$({ tr '\0' '\n' <"$environ"; } 2>/dev/null | sed -n 's/^VIPD_LAB=//p') || true # it may be gone, or a kernel thread
+  # It may be gone, or a kernel thread.
+  lab=$({ tr '\0' '\n' <"$environ"; } 2>/dev/null | sed -n 's/^VIPD_LAB=//p') || true
   if [ -n "$lab" ] && owner_is_gone "$lab"; then
     pid=${environ#/proc/}
     report "process ${pid%/environ} of $lab: $(tr '\0' ' ' <"${environ%environ}cmdline")"

@@ -18,7 +18,13 @@ die() {
 }
 
 as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; elif have sudo; then sudo "$@"; else die "needs root for: $*. Run it as root or install sudo"; fi
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif have sudo; then
+    sudo "$@"
+  else
+    die "needs root for: $*. Run it as root or install sudo"
+  fi
 }
 
 have() {
@@ -38,7 +44,8 @@ while read -r package provides; do
 done <"$list"
 
 if ! have go; then
-  die "go is missing: install Go $(sed -n 's/^go //p' "$here/../go.mod") or later (https://go.dev/dl) and put it into PATH"
+  needed=$(sed -n 's/^go //p' "$here/../go.mod")
+  die "go is missing: install Go $needed or later (https://go.dev/dl) and put it into PATH"
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -37,7 +37,8 @@ command -v cpio >/dev/null || needs+=(cpio)
 if [ ${#needs[@]} -gt 0 ]; then
   say "installing ${needs[*]}"
   as_root timeout 300 apt-get update -q </dev/null
-  as_root timeout 600 env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${needs[@]}" </dev/null
+  as_root timeout 600 env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${needs[@]}" </dev/null
 fi
 
 debian_keys=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -89,7 +90,13 @@ apt_update() {
   if own; then as_root timeout 300 apt-get update -q </dev/null; else private_apt apt-get update -q; fi
 }
 apt_depends() { if own; then apt-cache depends "$@"; else private_apt apt-cache depends "$@"; fi; }
-apt_download() { if own; then timeout 300 apt-get -o APT::Sandbox::User=root download -q "$@" </dev/null; else private_apt apt-get download -q "$@"; fi; }
+apt_download() {
+  if own; then
+    timeout 300 apt-get -o APT::Sandbox::User=root download -q "$@" </dev/null
+  else
+    private_apt apt-get download -q "$@"
+  fi
+}
 
 # The kernel package that the meta package depends on now.
 find_image() { apt_depends "$meta" 2>/dev/null | awk '/Depends: linux-image-[0-9]/ { print $2; exit }'; }
@@ -119,7 +126,9 @@ fetch_kernel() {
   [ "$which" != ubuntu2204 ] || packages+=("${image/linux-image/linux-modules}")
   say "downloading ${packages[*]}"
   work=$(mktemp -d "$cache/new-XXXXXX")
-  if (cd "$work" && apt_download "${packages[@]}" && ubuntu_sums && for deb in *.deb; do dpkg -x "$deb" root; done) </dev/null; then
+  if (
+    cd "$work" && apt_download "${packages[@]}" && ubuntu_sums && for deb in *.deb; do dpkg -x "$deb" root; done
+  ) </dev/null; then
     mv "$work/root" "$kernel"
   fi
   rm -rf "$work"
@@ -185,7 +194,8 @@ say "booting, at most ${limit} s ($accel); a failure shows its whole log"
 log=$work/console
 status=0
 started=$SECONDS
-timeout --kill-after 10 "$limit" nice -n 5 "$qemu" "${machine[@]}" -accel "$accel" -smp 2 -m 1536 -nodefaults -no-user-config -no-reboot \
+timeout --kill-after 10 "$limit" nice -n 5 "$qemu" "${machine[@]}" -accel "$accel" \
+  -smp 2 -m 1536 -nodefaults -no-user-config -no-reboot \
   -display none -serial stdio -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initrd.gz" \
   -append "console=$console quiet panic=-1 net.ifnames=0" "${nics[@]}" </dev/null 2>"$work/qemu" |
   sed -u 's/\r$//' | tee "$log" | grep --line-buffered -aE '^(vm:|--- |FAIL|panic:)' || status=$?

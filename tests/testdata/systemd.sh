@@ -40,7 +40,8 @@ rm -rf /run/etc/systemd/system
 cp -a "$etc/systemd/system" /run/etc/systemd/
 mount --bind /run/etc /etc
 mount --bind "$stage/usr/local" /usr/local
-for hidden in /usr/lib/systemd/system /usr/lib/systemd/system-generators /usr/lib/systemd/system-environment-generators \
+for hidden in /usr/lib/systemd/system /usr/lib/systemd/system-generators \
+  /usr/lib/systemd/system-environment-generators \
   /var/lib /var/tmp /tmp /root; do
   [ ! -d $hidden ] || mount -t tmpfs -o mode=755 tmpfs $hidden
 done
@@ -48,7 +49,9 @@ for target in sysinit basic sockets shutdown network-pre network rescue emergenc
   printf '[Unit]\nDescription=%s\nDefaultDependencies=no\n' $target >/usr/lib/systemd/system/$target.target
 done
 # With the defaults of a target: it is ordered after the units it wants, and stops at a shutdown.
-printf '[Unit]\nDescription=multi-user\nRequires=basic.target\nAfter=basic.target\n' >/usr/lib/systemd/system/multi-user.target
+printf '[Unit]\nDescription=multi-user\nRequires=basic.target\nAfter=basic.target\n' \
+  >/usr/lib/systemd/system/multi-user.target
 # As at a real boot; services get credentials through it.
 mount --make-rshared /
-exec env -i PATH="$PATH" container=vipd /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --log-level=info
+exec env -i PATH="$PATH" container=vipd \
+  /lib/systemd/systemd --system --unit=multi-user.target --log-target=console --log-level=info
