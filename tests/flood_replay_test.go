@@ -48,7 +48,7 @@ func TestFloodOfReplayedAdvertsCostsTheAgentNothing(t *testing.T) {
 	if heard < uint64(sent)/2 || heard < 10_000 {
 		t.Errorf("only %d of %d copies counted: the test proves nothing", heard, sent)
 	}
-	if busy > took/20 {
+	if busy > took/10 {
 		t.Errorf("the agent took %v of %v", busy, took)
 	}
 	if after.State != lab.Backup || !sameTime(after.Since, before.Since) {
