@@ -44,7 +44,7 @@ PARALLEL ?= $(shell echo $$((2 * $$(nproc))))
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood man demo setup clean FORCE
+.PHONY: help build install generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood bench-scale man demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -117,6 +117,9 @@ fuzz-frames: ## run ten million random frames through the programs and their Go 
 
 bench-flood: build ## send forged adverts as fast as the kernel can, 30 s of each kind, native and generic; needs root, four minutes
 	VIPD_BIN=$(CURDIR)/bin VIPD_FLOOD=30s $(GO) test $(EXEC) ./tests -run '^TestFloodOf' -count=1 -v
+
+bench-scale: build ## compare vipd with keepalived at 1,020 groups, and measure 4,080 and 16,384 (VIPD_SCALE=255,1020); needs root, five minutes
+	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 20m
 
 man: ## write packaging/man from the commands' help and the reference config
 	$(GO) test ./vipctl ./cmd/vipd -run '^TestMan$$' -update

@@ -123,7 +123,7 @@ func (p *pair) start() {
 
 // realTime returns a directory with the programs of the directory built, whose vipd runs with the scheduling of
 // packaging/vipd.service.
-func realTime(t *testing.T, built string) string {
+func realTime(t testing.TB, built string) string {
 	t.Helper()
 	dir := t.TempDir()
 	executable.Script(t, filepath.Join(dir, "vipd"), "exec chrt -r 55 "+filepath.Join(built, "vipd")+` "$@"`)
