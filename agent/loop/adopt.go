@@ -32,7 +32,7 @@ func (l *Loop) readPinned() {
 // begin gives a new group its machine: that of the earlier vipd's group, if there was one, or else one in INIT.
 func (a *adoption) begin(g *group) {
 	e := g.env
-	link, err := e.host.Link(g.cfg.Interface) // if it cannot be read, iface.refresh reports it
+	link, err := e.links.Named(g.cfg.Interface) // if there is none, iface.refresh reports it
 	at := place{link.Index, g.cfg.VHID}
 	p, pinned := a.pinned[at]
 	if err != nil || !pinned {

@@ -63,13 +63,14 @@ type bench struct {
 	routed     map[fakeRoute]bool    // connected routes on the host
 	planes     map[string]*fakeGroup // by interface index and vhid
 	sendErr    error
-	sendErr6   error                // of IPv6 frames alone
-	away       map[netip.Addr]error // why the neighbour entry of a peer is not there
-	readErr    error                // of all groups at once
-	unlisted   error                // why the addresses of the host cannot be read
-	unread     bool                 // that finds no group
-	slow       time.Duration        // how long the host takes to add an address
-	during     func()               // what happens meanwhile
+	sendErr6   error                          // of IPv6 frames alone
+	away       map[netip.Addr]error           // why the neighbour entry of a peer is not there
+	readErr    error                          // of all groups at once
+	unlisted   error                          // why the addresses of the host cannot be read
+	unread     bool                           // that finds no group
+	dumps      struct{ links, addresses int } // how often they were read
+	slow       time.Duration                  // how long the host takes to add an address
+	during     func()                         // what happens meanwhile
 	earlier
 	wake chan struct{}
 
@@ -454,25 +455,35 @@ func (g *fakeGroup) Remove() error {
 
 type fakeHost struct{ b *bench }
 
-func (h fakeHost) Link(name string) (netio.Link, error) {
-	l, ok := h.b.links[name]
-	if !ok {
-		return netio.Link{}, netio.ErrNoLink
-	}
-	return l, nil
+func (h fakeHost) Link(name string) (netio.Link, error) { return h.read().Named(name) }
+
+func (h fakeHost) LinkAt(ifindex int) (netio.Link, error) { return h.read().At(ifindex) }
+
+func (h fakeHost) read() *netio.Links {
+	all, _ := h.AllLinks()
+	return netio.NewLinks(all)
 }
 
-func (h fakeHost) LinkAt(ifindex int) (netio.Link, error) {
-	for _, l := range h.b.links {
-		if l.Index == ifindex {
-			return l, nil
-		}
-	}
-	return netio.Link{}, netio.ErrNoLink
-}
-
+// AllLinks has b.links, whose keys are names: two keys of one link are its name and an alternative one.
 func (h fakeHost) AllLinks() ([]netio.Link, error) {
-	return slices.Collect(maps.Values(h.b.links)), nil
+	h.b.dumps.links++
+	var out []netio.Link
+	for _, name := range slices.Sorted(maps.Keys(h.b.links)) {
+		l := h.b.links[name]
+		if l.Name != name {
+			if main, found := h.b.links[l.Name]; found && main.Index == l.Index {
+				continue
+			}
+			l.Name = name
+		}
+		for other, alias := range h.b.links {
+			if other != name && alias.Index == l.Index {
+				l.AltNames = append(l.AltNames, other)
+			}
+		}
+		out = append(out, l)
+	}
+	return out, h.b.unlisted
 }
 
 func (h fakeHost) Routes(keep func(netio.Route) bool) ([]netio.Route, error) {
@@ -481,6 +492,7 @@ func (h fakeHost) Routes(keep func(netio.Route) bool) ([]netio.Route, error) {
 
 // AllAddresses has b.own on every interface, and what was put there.
 func (h fakeHost) AllAddresses() ([]netio.Address, error) {
+	h.b.dumps.addresses++
 	out := slices.Clone(h.b.foreign)
 	for _, l := range h.b.links {
 		for _, p := range h.b.own {
@@ -556,7 +568,6 @@ func (h fakeHost) Neighbour(_ int, peer netip.Addr) ([6]byte, error) {
 	return [6]byte{2}, h.b.away[peer]
 }
 
-func (fakeHost) Forwards6(string) bool       { return false }
 func (h fakeHost) AddMAC(int, [6]byte) error { h.b.note("add virtual mac"); return nil }
 
 func (h fakeHost) DelMAC(int, [6]byte) error { h.b.note("del virtual mac"); return nil }

@@ -181,7 +181,7 @@ func (g *group) stepAside() {
 // ownAddress reports whether the host has one of the group's addresses as an ordinary one, and then notes it as the
 // group's fault.
 func (g *group) ownAddress() bool {
-	found := g.env.addresses.Ordinary(g.iface.link, g.cfg.Addresses, g.env.host.LinkAt)
+	found := g.env.addresses.Ordinary(g.iface.link, g.cfg.Addresses, g.env.links.At)
 	if len(found) == 0 {
 		return false
 	}

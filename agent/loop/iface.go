@@ -51,16 +51,13 @@ func newIface(e *env, name string) *iface {
 	return &iface{env: e, name: name, disturbed: disturbed{lost: map[string]uint64{}}}
 }
 
-// find reads what the interface's name means now.
+// find notes what the interface's name means now.
 func (p *iface) find() {
-	link, err := p.env.host.Link(p.name)
+	link, err := p.env.links.Named(p.name)
 	switch {
-	case errors.Is(err, netio.ErrNoLink):
+	case err != nil:
 		p.found = false
 		p.giveUp(trouble{fault: election.ReasonInterfaceMissing, detail: p.missing()})
-		return
-	case err != nil:
-		p.env.log.Error("interface not readable, keeping what was known", "ifname", p.name, "err", err)
 		return
 	case p.opened && link.Index != p.link.Index:
 		p.giveUp(trouble{
@@ -108,7 +105,7 @@ func (p *iface) refresh() {
 		p.own = own
 		p.serial++
 	}
-	p.forwards = p.env.host.Forwards6(link.Name)
+	p.forwards = link.Forwards6
 	p.trouble = trouble{}
 }
 
@@ -130,7 +127,7 @@ func unfit(name string, link *netio.Link) trouble {
 
 // missing explains what became of the interface.
 func (p *iface) missing() string {
-	now, err := p.env.host.LinkAt(p.link.Index)
+	now, err := p.env.links.At(p.link.Index)
 	switch {
 	case p.link.Index == 0 || err != nil || now.MAC != p.link.MAC:
 		return fmt.Sprintf("interface %s does not exist; the group starts as soon as it appears", p.name)

@@ -4,11 +4,11 @@ package loop
 
 import (
 	"slices"
-	"time"
 
 	"vipd/agent/control/api"
 	"vipd/agent/election"
 	"vipd/agent/hostcheck"
+	"vipd/agent/netio"
 )
 
 // interfaceSet is all interfaces of the node.
@@ -16,20 +16,47 @@ type interfaceSet struct {
 	env        *env
 	handicap   *handicap
 	interfaces map[string]*iface // by the name that the config has
+	listed     []netio.Address   // of the host, as read last
 	resync     resync
 	publish    func()
 }
 
-// syncInterfaces reads all interfaces and moves the groups along with them. It is idempotent and cheap: every netlink
-// event ends here.
+// syncInterfaces reads all interfaces and addresses, by one dump each, and moves the groups along with them.
 func (s *interfaceSet) syncInterfaces() {
 	began := s.env.clock.Now()
-	read := s.readAddresses()
-	was := make(map[*iface]election.Reason, len(s.interfaces))
-	for _, p := range s.interfaces {
-		was[p] = p.fault
-		p.find()
+	was := s.faults()
+	if s.readLinks() {
+		for _, p := range s.interfaces {
+			p.find()
+		}
 	}
+	_, read := s.readAddresses()
+	s.follow(was, read)
+	s.resync.doneAll(began, s.env.clock.Now())
+}
+
+// syncAddresses is syncInterfaces after events that are about addresses alone. Most are about addresses of other
+// programs on other interfaces, and come and go.
+func (s *interfaceSet) syncAddresses() {
+	began := s.env.clock.Now()
+	changed, read := s.readAddresses()
+	if changed || read && s.env.groups.restoreAt > 0 {
+		s.follow(s.faults(), read)
+	}
+	s.resync.doneAddresses(began, s.env.clock.Now())
+}
+
+// faults returns what is wrong with each interface.
+func (s *interfaceSet) faults() map[*iface]election.Reason {
+	out := make(map[*iface]election.Reason, len(s.interfaces))
+	for _, p := range s.interfaces {
+		out[p] = p.fault
+	}
+	return out
+}
+
+// follow moves the groups along with the interfaces and addresses that were read. was has the faults before.
+func (s *interfaceSet) follow(was map[*iface]election.Reason, addressesRead bool) {
 	s.joinAliases()
 	changed := false
 	for _, p := range s.interfaces {
@@ -47,24 +74,38 @@ func (s *interfaceSet) syncInterfaces() {
 		s.handicap.demote()
 	}
 	s.env.groups.start()
-	if read {
+	if addressesRead {
 		s.env.groups.restore()
 	}
 	s.env.groups.noteUnattached()
 	s.env.stale.reach, s.env.stale.idle = true, true
 	s.publish()
-	s.resync.done(began, s.env.clock.Now())
 }
 
-// readAddresses reads all addresses of the host, and reports whether it could. Otherwise those read last stay in force.
-func (s *interfaceSet) readAddresses() bool {
+// readLinks reads all interfaces of the host, and reports whether it could. Otherwise those read last stay in force.
+func (s *interfaceSet) readLinks() bool {
+	all, err := s.env.host.AllLinks()
+	if err != nil {
+		s.env.log.Error("interfaces of the host not readable, keeping what was known", "err", err)
+		return false
+	}
+	s.env.links = netio.NewLinks(all)
+	return true
+}
+
+// readAddresses reads all addresses of the host, and reports whether it could and whether they are others than before.
+// Otherwise those read last stay in force.
+func (s *interfaceSet) readAddresses() (changed, read bool) {
 	all, err := s.env.host.AllAddresses()
 	if err != nil {
 		s.env.log.Warn("addresses of the host not readable, keeping what was known", "err", err)
-		return false
+		return false, false
 	}
-	s.env.addresses = hostcheck.NewTable(all)
-	return true
+	if slices.Equal(all, s.listed) {
+		return false, true
+	}
+	s.listed, s.env.addresses = all, hostcheck.NewTable(all)
+	return true, true
 }
 
 // noteInterface keeps the ledger's share of an interface and logs once what is wrong. It reports whether the sum
@@ -165,25 +206,3 @@ func (s *interfaceSet) dropInterfaces() {
 		}
 	}
 }
-
-// resync spaces the looks at the host. The first event after a quiet time is acted on at once; a program that changes
-// addresses or links in a loop does not take the agent's time.
-type resync struct {
-	next election.Instant // not before
-}
-
-const (
-	// syncPause is the least time between two looks, syncShare how many times as long as the look took at the least,
-	// and syncMax the longest.
-	syncPause = 20 * time.Millisecond
-	syncShare = 10
-	syncMax   = time.Second
-)
-
-// done notes a look from its beginning to its end.
-func (r *resync) done(began, ended election.Instant) {
-	r.next = ended.Add(min(max(syncPause, syncShare*ended.Sub(began)), syncMax))
-}
-
-// due reports whether it is time for another look.
-func (r *resync) due(now election.Instant) bool { return now >= r.next }

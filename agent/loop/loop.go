@@ -87,13 +87,7 @@ func (l *Loop) Run(ctx context.Context, links *netio.Watcher) (left bool) {
 			}
 		case <-links.Changed():
 			began = l.clock.Now()
-			l.catchUp() // what the wire said before the link went counts first
-			if l.resync.due(l.clock.Now()) {
-				l.syncInterfaces()
-				poke(l.upkeep.look)
-			} else if retryAt == 0 || retryAt > l.resync.next {
-				retryAt = l.resync.next
-			}
+			l.resync.want(links.LinksChanged())
 		case r := <-l.upkeep.done:
 			began = l.clock.Now()
 			l.catchUp()
@@ -112,6 +106,7 @@ func (l *Loop) Run(ctx context.Context, links *netio.Watcher) (left bool) {
 			return true
 		}
 		l.lags.note(l.clock.Now(), awake)
+		l.look(began)
 		l.catchUp()
 		l.tick()
 		l.noteRound(began)
@@ -152,8 +147,10 @@ func (l *Loop) nextWake(retryAt *election.Instant) (election.Instant, time.Durat
 	if at := l.groups.restoreAt; at > 0 {
 		nap = min(nap, max(0, at.Sub(now)))
 	}
-	if *retryAt > 0 {
-		nap = min(nap, max(0, retryAt.Sub(now)))
+	for _, at := range []election.Instant{*retryAt, l.resync.next()} {
+		if at > 0 {
+			nap = min(nap, max(0, at.Sub(now)))
+		}
 	}
 	return due, nap
 }
@@ -209,7 +206,7 @@ func (l *Loop) tick() {
 	}
 	l.keepMemory()
 	if at := l.groups.restoreAt; at > 0 && now >= at {
-		l.syncInterfaces() // what is gone now
+		l.syncAddresses() // what is gone now
 	}
 	l.wakeWaiters()
 }

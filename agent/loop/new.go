@@ -18,6 +18,7 @@ import (
 	"vipd/agent/hooks"
 	"vipd/agent/hostcheck"
 	"vipd/agent/metrics"
+	"vipd/agent/netio"
 	"vipd/agent/record"
 	"vipd/agent/sdnotify"
 	"vipd/agent/state"
@@ -63,7 +64,7 @@ func New(o Options) *Loop {
 			clock: o.Clock,
 			system: system{
 				host: o.Host, plane: o.Plane, openSender: o.Senders, sequence: o.Sequence,
-				addresses: hostcheck.NewTable(nil), inheriting: o.Plane.Pending(),
+				links: netio.NewLinks(nil), addresses: hostcheck.NewTable(nil), inheriting: o.Plane.Pending(),
 			},
 			journal: journal{
 				history: o.History, recorder: o.Recorder, stream: o.Events, hooks: o.Hooks, metrics: o.Metrics,
@@ -97,6 +98,7 @@ func New(o Options) *Loop {
 // Begin makes the groups of the config, in INIT or as an earlier vipd left them.
 func (l *Loop) Begin() error {
 	l.readPinned()
+	l.readLinks()
 	l.readAddresses()
 	for _, cfg := range l.cfg.Groups {
 		if err := l.addGroup(cfg); err != nil {

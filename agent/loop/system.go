@@ -17,7 +17,8 @@ type system struct {
 	host       Host
 	plane      Plane
 	openSender func(ifindex int) (Sender, error)
-	addresses  *hostcheck.Table  // of the host, as read last
+	links      *netio.Links      // of the host, as read last
+	addresses  *hostcheck.Table  // the same
 	sequence   *sequence.Numbers // of sealed advertisements
 	inheriting bool              // the programs of an earlier vipd are still attached (exchange.go)
 }
@@ -72,8 +73,7 @@ type PlaneGroup interface {
 
 // Host is netio.Host.
 type Host interface {
-	Link(name string) (netio.Link, error)
-	LinkAt(ifindex int) (netio.Link, error)
+	AllLinks() ([]netio.Link, error)
 	AllAddresses() ([]netio.Address, error)
 	SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration, add bool) error
 	DelVIP(ifindex int, ip netip.Addr) error
@@ -81,7 +81,6 @@ type Host interface {
 	DelConnectedRoute(ifindex, table int, vip netip.Prefix) error
 	DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error
 	Neighbour(ifindex int, peer netip.Addr) ([6]byte, error)
-	Forwards6(ifname string) bool
 	AddMAC(ifindex int, mac [6]byte) error
 	DelMAC(ifindex int, mac [6]byte) error
 }

@@ -3,6 +3,7 @@
 package netio
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -89,6 +91,50 @@ func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, valid time.Durat
 		return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
 	}
 	return nil
+}
+
+// AllAddresses returns the addresses of all interfaces of the host, in the kernel's order, by one dump.
+func (h *Host) AllAddresses() ([]Address, error) {
+	var out []Address
+	err := h.dump(unix.RTM_GETADDR, unix.RTM_NEWADDR, func() { out = out[:0] }, func(m []byte) {
+		if a, ok := parseAddress(m); ok {
+			out = append(out, a)
+		}
+	}, nl.NewIfAddrmsg(unix.AF_UNSPEC))
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of the host: %w", err)
+	}
+	return out, nil
+}
+
+// parseAddress reads an address of a dump.
+func parseAddress(m []byte) (Address, bool) {
+	if len(m) < unix.SizeofIfAddrmsg {
+		return Address{}, false
+	}
+	head := nl.DeserializeIfAddrmsg(m)
+	flags, preferred, valid := int(head.Flags), 0, 0
+	var addr, local netip.Addr
+	for kind, value := range attributes(m[unix.SizeofIfAddrmsg:]) {
+		switch {
+		case kind == unix.IFA_ADDRESS:
+			addr, _ = netip.AddrFromSlice(value)
+		case kind == unix.IFA_LOCAL: // with a peer, IFA_ADDRESS is the peer's
+			local, _ = netip.AddrFromSlice(value)
+		case kind == unix.IFA_FLAGS && len(value) >= 4:
+			flags = int(binary.NativeEndian.Uint32(value))
+		case kind == unix.IFA_CACHEINFO && len(value) >= 8:
+			preferred = int(binary.NativeEndian.Uint32(value))
+			valid = int(binary.NativeEndian.Uint32(value[4:]))
+		}
+	}
+	bits := int(head.Prefixlen)
+	if local.IsValid() && local != addr {
+		addr, bits = local, local.BitLen() // the prefix is the peer's
+	}
+	p := netip.PrefixFrom(addr, bits)
+	own := ours(p, int(head.Scope), flags, preferred, valid)
+	return Address{IfIndex: int(head.Index), Prefix: p, Ours: own}, addr.IsValid()
 }
 
 // isOurs returns ErrForeign if the interface has the address as an ordinary one.

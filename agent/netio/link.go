@@ -3,15 +3,14 @@
 package netio
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,6 +35,8 @@ type Link struct {
 	// MasterName and MasterKind describe the bridge or bond that the interface belongs to; "" if none. A
 	// VRF does not count: it does not change the receive path.
 	MasterName, MasterKind string
+	// Forwards6 reports that the host forwards IPv6 packets that arrive on the interface.
+	Forwards6 bool
 	// Ethernet reports that frames have an Ethernet header and 6-byte addresses.
 	Ethernet bool
 	// Unfit is why groups cannot run on this Ethernet interface and what to do; "" if they can.
@@ -44,63 +45,174 @@ type Link struct {
 
 // Host reads and changes the host's network configuration through netlink.
 type Host struct {
-	nl *netlink.Handle
+	nl  *netlink.Handle
+	own map[int]*nl.SocketHandle // see request
 }
 
-// NewHost opens a netlink handle in the current network namespace.
+// NewHost opens netlink sockets in the current network namespace.
 func NewHost() (*Host, error) {
-	nl, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	own, err := openOwn()
 	if err != nil {
+		return nil, err
+	}
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err != nil {
+		own[unix.NETLINK_ROUTE].Close()
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	return &Host{nl: nl}, nil
+	return &Host{nl: handle, own: own}, nil
 }
 
-// Close releases the netlink socket.
-func (h *Host) Close() { h.nl.Close() }
+// Close releases the netlink sockets.
+func (h *Host) Close() {
+	h.nl.Close()
+	h.own[unix.NETLINK_ROUTE].Close()
+}
 
 // Link reads the interface with that name. It returns ErrNoLink if there is none.
 func (h *Host) Link(name string) (Link, error) {
-	l, err := h.nl.LinkByName(name)
+	kind := unix.IFLA_IFNAME
+	if len(name) >= unix.IFNAMSIZ {
+		kind = unix.IFLA_ALT_IFNAME
+	}
+	l, err := h.readLink(0, nl.NewRtAttr(kind, nl.ZeroTerminated(name)))
 	if err != nil {
-		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
-			return Link{}, fmt.Errorf("interface %s: %w", name, ErrNoLink)
-		}
 		return Link{}, fmt.Errorf("read interface %s: %w", name, err)
 	}
-	return h.describe(l)
+	return l.describe(h.linkAt)
 }
 
 // LinkAt reads the interface with that index. It returns ErrNoLink if there is none.
 func (h *Host) LinkAt(ifindex int) (Link, error) {
-	l, err := h.nl.LinkByIndex(ifindex)
+	l, err := h.linkAt(ifindex)
 	if err != nil {
-		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
-			return Link{}, fmt.Errorf("interface %d: %w", ifindex, ErrNoLink)
-		}
-		return Link{}, fmt.Errorf("read interface %d: %w", ifindex, err)
+		return Link{}, err
 	}
-	return h.describe(l)
+	return l.describe(h.linkAt)
 }
 
-func (h *Host) describe(l netlink.Link) (Link, error) {
-	at := l.Attrs()
+func (h *Host) linkAt(ifindex int) (rawLink, error) {
+	l, err := h.readLink(ifindex)
+	if err != nil {
+		return l, fmt.Errorf("read interface %d: %w", ifindex, err)
+	}
+	return l, nil
+}
+
+// AllLinks returns every interface of the host, by one dump.
+func (h *Host) AllLinks() ([]Link, error) {
+	var raw map[int]rawLink
+	var order []int
+	var errs []error
+	begin := func() { raw, order, errs = map[int]rawLink{}, nil, nil }
+	err := h.dump(unix.RTM_GETLINK, unix.RTM_NEWLINK, begin, func(m []byte) {
+		l, err := parseLink(m)
+		if err != nil {
+			errs = append(errs, err)
+			return
+		}
+		at := l.Attrs().Index
+		raw[at], order = l, append(order, at)
+	}, linkQuestion(0)...)
+	if err = errors.Join(append(errs, err)...); err != nil {
+		return nil, fmt.Errorf("list the interfaces of the host: %w", err)
+	}
+	other := func(ifindex int) (rawLink, error) {
+		if l, found := raw[ifindex]; found {
+			return l, nil
+		}
+		return rawLink{}, ErrNoLink
+	}
+	out := make([]Link, 0, len(order))
+	for _, at := range order {
+		if link, err := raw[at].describe(other); err == nil { // an error means that it was just removed
+			out = append(out, link)
+		}
+	}
+	return out, nil
+}
+
+// rawLink is a link as the kernel describes it.
+type rawLink struct {
+	netlink.Link
+	forwards6 bool
+}
+
+func (h *Host) readLink(ifindex int, which ...nl.NetlinkRequestData) (rawLink, error) {
+	var out rawLink
+	var bad error
+	err := h.request(unix.RTM_GETLINK, 0, unix.RTM_NEWLINK, func(m []byte) { out, bad = parseLink(m) },
+		append(linkQuestion(ifindex), which...)...)
+	switch {
+	case errors.Is(err, unix.ENODEV):
+		return out, ErrNoLink
+	case err != nil || bad != nil:
+		return out, errors.Join(err, bad)
+	case out.Link == nil:
+		return out, ErrNoLink
+	default:
+		return out, nil
+	}
+}
+
+// skipStats asks for links without their counters (RTEXT_FILTER_SKIP_STATS), which the kernel adds up over all CPUs.
+const skipStats = 1 << 3
+
+func linkQuestion(ifindex int) []nl.NetlinkRequestData {
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(ifindex)
+	return []nl.NetlinkRequestData{msg, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats))}
+}
+
+func parseLink(m []byte) (rawLink, error) {
+	l, err := netlink.LinkDeserialize(nil, m)
+	if err != nil {
+		return rawLink{}, err
+	}
+	return rawLink{l, forwards6(m)}, nil
+}
+
+// forwards6 returns the sysctl net.ipv6.conf.IF.forwarding, the first of the IPv6 settings of a link. Without IPv6
+// there are none.
+func forwards6(m []byte) bool {
+	if len(m) < unix.SizeofIfInfomsg {
+		return false
+	}
+	for _, kind := range []uint16{unix.IFLA_AF_SPEC, unix.AF_INET6, unix.IFLA_INET6_CONF} {
+		rest := m
+		if kind == unix.IFLA_AF_SPEC {
+			rest = m[unix.SizeofIfInfomsg:]
+		}
+		m = nil
+		for k, v := range attributes(rest) {
+			if k == kind {
+				m = v
+			}
+		}
+	}
+	return len(m) >= 4 && binary.NativeEndian.Uint32(m) == 1
+}
+
+// describe derives what the agent needs to know. other reads the links that this one depends on.
+func (raw rawLink) describe(other func(ifindex int) (rawLink, error)) (Link, error) {
+	l, at := raw.Link, raw.Attrs()
 	out := Link{
-		Index:    at.Index,
-		Name:     at.Name,
-		AltNames: at.AltNames,
-		Table:    unix.RT_TABLE_MAIN,
-		Up:       at.Flags&net.FlagUp != 0 && at.RawFlags&unix.IFF_RUNNING != 0,
-		Ethernet: len(at.HardwareAddr) == 6 && at.RawFlags&unix.IFF_LOOPBACK == 0,
+		Index:     at.Index,
+		Name:      at.Name,
+		AltNames:  at.AltNames,
+		Table:     unix.RT_TABLE_MAIN,
+		Up:        at.Flags&net.FlagUp != 0 && at.RawFlags&unix.IFF_RUNNING != 0,
+		Forwards6: raw.forwards6,
+		Ethernet:  len(at.HardwareAddr) == 6 && at.RawFlags&unix.IFF_LOOPBACK == 0,
 	}
 	copy(out.MAC[:], at.HardwareAddr)
 	if out.Up && l.Type() == "vlan" && at.ParentIndex != 0 && at.NetNsID < 0 {
-		parent, err := h.nl.LinkByIndex(at.ParentIndex)
+		parent, err := other(at.ParentIndex)
 		if err != nil {
 			return Link{}, fmt.Errorf("read the parent of interface %s: %w", at.Name, err)
 		}
 		// With a loose binding, a VLAN device stays up without its parent.
-		below, err := h.describe(parent)
+		below, err := parent.describe(other)
 		if err != nil {
 			return Link{}, err
 		}
@@ -108,7 +220,7 @@ func (h *Host) describe(l netlink.Link) (Link, error) {
 	}
 	if m, ok := l.(*netlink.Macvlan); ok {
 		var err error
-		if out.Unfit, err = h.macvlanUnfit(m); err != nil {
+		if out.Unfit, err = macvlanUnfit(m, other); err != nil {
 			return Link{}, err
 		}
 	}
@@ -118,39 +230,14 @@ func (h *Host) describe(l netlink.Link) (Link, error) {
 	if at.MasterIndex == 0 {
 		return out, nil
 	}
-	master, err := h.nl.LinkByIndex(at.MasterIndex)
+	master, err := other(at.MasterIndex)
 	if err != nil {
 		return Link{}, fmt.Errorf("read the master of interface %s: %w", at.Name, err)
 	}
-	if vrf, ok := master.(*netlink.Vrf); ok {
+	if vrf, ok := master.Link.(*netlink.Vrf); ok {
 		out.VRF, out.Table = vrf.Index, int(vrf.Table)
 	} else {
 		out.MasterName, out.MasterKind = master.Attrs().Name, master.Type()
-	}
-	return out, nil
-}
-
-// maxDumps limits the attempts to read a list that changes of the host interrupt.
-const maxDumps = 5
-
-// AllAddresses returns the addresses of all interfaces of the host, in the kernel's order.
-func (h *Host) AllAddresses() ([]Address, error) {
-	var list []netlink.Addr
-	var err error
-	for range maxDumps { // an interrupted list may be incomplete
-		if list, err = h.nl.AddrList(nil, netlink.FAMILY_ALL); !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list the addresses of the host: %w", err)
-	}
-	out := make([]Address, 0, len(list))
-	for _, a := range list {
-		if p, ok := prefixOfAddr(a.IPNet); ok {
-			own := ours(p, a.Scope, a.Flags, a.PreferedLft, a.ValidLft)
-			out = append(out, Address{IfIndex: a.LinkIndex, Prefix: p, Ours: own})
-		}
 	}
 	return out, nil
 }
@@ -182,32 +269,4 @@ func (h *Host) Addresses(ifindex int) ([]netip.Prefix, error) {
 // linkRef refers to an interface by its index, which does not change when it is renamed.
 func linkRef(ifindex int) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: ifindex}}
-}
-
-// Forwards6 reports whether the host forwards IPv6 packets that arrive on the interface. Without IPv6 it
-// does not.
-func (h *Host) Forwards6(ifname string) bool {
-	data, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv6/conf", ifname, "forwarding"))
-	return err == nil && strings.TrimSpace(string(data)) == "1"
-}
-
-// AllLinks returns every interface of the host.
-func (h *Host) AllLinks() ([]Link, error) {
-	list, err := h.nl.LinkList()
-	for range maxDumps {
-		if !errors.Is(err, netlink.ErrDumpInterrupted) {
-			break
-		}
-		list, err = h.nl.LinkList()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list the interfaces of the host: %w", err)
-	}
-	out := make([]Link, 0, len(list))
-	for _, l := range list {
-		if link, err := h.describe(l); err == nil { // an error means that it was just removed
-			out = append(out, link)
-		}
-	}
-	return out, nil
 }

@@ -13,11 +13,11 @@ import (
 // The kernel passes only frames to its own MAC to a macvlan, except in mode passthru. A lower interface
 // on the same host has an IP stack on the same segment: with arp_ignore 0 it answers ARP for every
 // address of the host, with a MAC that is not fenced.
-func (h *Host) macvlanUnfit(l *netlink.Macvlan) (string, error) {
+func macvlanUnfit(l *netlink.Macvlan, other func(ifindex int) (rawLink, error)) (string, error) {
 	at := l.Attrs()
 	below := ""
 	if at.NetNsID < 0 && at.ParentIndex != 0 {
-		parent, err := h.nl.LinkByIndex(at.ParentIndex)
+		parent, err := other(at.ParentIndex)
 		if err != nil {
 			return "", fmt.Errorf("read the interface below %s: %w", at.Name, err)
 		}

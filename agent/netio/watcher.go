@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -19,6 +20,7 @@ const rcvbuf = 1 << 20
 // outdated, so the agent always reads the present state.
 type Watcher struct {
 	changed chan struct{}
+	links   atomic.Bool // changed since LinksChanged
 	log     *slog.Logger
 	rcvbuf  int // bytes
 }
@@ -32,11 +34,14 @@ func NewWatcher(log *slog.Logger) *Watcher {
 // is pending.
 func (w *Watcher) Changed() <-chan struct{} { return w.changed }
 
+// LinksChanged reports whether links, and not only addresses, may have changed since the last call.
+func (w *Watcher) LinksChanged() bool { return w.links.Swap(false) }
+
 // Run subscribes to events until ctx ends. If a subscription fails, Run gives a hint and subscribes again.
 func (w *Watcher) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := w.subscribe(ctx)
-		w.hint()
+		w.hint(true)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -73,7 +78,7 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 		return fmt.Errorf("subscribe to address events: %w", err)
 	}
 	defer func() { go drain(addrs) }()
-	w.hint() // for changes before the subscription
+	w.hint(true) // for changes before the subscription
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,15 +89,15 @@ func (w *Watcher) subscribe(ctx context.Context) error {
 			if !ok {
 				return fmt.Errorf("link events: closed")
 			}
+			w.hint(true)
 		case u, ok := <-addrs:
 			if !ok {
 				return fmt.Errorf("address events: closed")
 			}
-			if ownRenewal(u) {
-				continue
+			if !ownRenewal(u) {
+				w.hint(false)
 			}
 		}
-		w.hint()
 	}
 }
 
@@ -103,7 +108,10 @@ func drain[T any](events <-chan T) {
 	}
 }
 
-func (w *Watcher) hint() {
+func (w *Watcher) hint(links bool) {
+	if links {
+		w.links.Store(true)
+	}
 	select {
 	case w.changed <- struct{}{}:
 	default:
