@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -58,22 +59,33 @@ func (h *Host) Neighbour(ifindex int, peer netip.Addr) ([6]byte, error) {
 	if hop.Is4() {
 		family = unix.AF_INET
 	}
-	list, err := h.neighbours(ifindex, family)
+	n, err := h.neighbour(ifindex, family, hop)
 	if err != nil {
-		return [6]byte{}, err
+		return [6]byte{}, fmt.Errorf("peer %s on interface %d: %w", peer, ifindex, err)
 	}
 	const static = netlink.NUD_PERMANENT | netlink.NUD_NOARP
-	for _, n := range list {
-		if n.addr != hop || n.state&(resolved|static) == 0 {
-			continue
-		}
-		if n.state&(static|netlink.NUD_REACHABLE) == 0 {
-			h.askFor(ifindex, family, hop) // usable, but to be confirmed
-		}
-		return n.mac, nil
+	if n.state&(static|netlink.NUD_REACHABLE) == 0 {
+		h.askFor(ifindex, family, hop) // not there, or usable but to be confirmed
 	}
-	h.askFor(ifindex, family, hop)
-	return [6]byte{}, fmt.Errorf("peer %s on interface %d: %w", peer, ifindex, ErrUnresolved)
+	if n.state&(resolved|static) == 0 {
+		return [6]byte{}, fmt.Errorf("peer %s on interface %d: %w", peer, ifindex, ErrUnresolved)
+	}
+	return n.mac, nil
+}
+
+// neighbour asks the kernel for one entry, however many it has (Linux 5.0 and newer). The state is 0 if there is none
+// with an Ethernet address.
+func (h *Host) neighbour(ifindex, family int, ip netip.Addr) (out neighbour, err error) {
+	err = h.request(unix.RTM_GETNEIGH, 0, unix.RTM_NEWNEIGH, func(m []byte) {
+		n, err := netlink.NeighDeserialize(m)
+		if err == nil && len(n.HardwareAddr) == 6 {
+			out = neighbour{ip, [6]byte(n.HardwareAddr), n.State}
+		}
+	}, &netlink.Ndmsg{Family: uint8(family), Index: uint32(ifindex)}, nl.NewRtAttr(unix.NDA_DST, ip.AsSlice()))
+	if err != nil && !errors.Is(err, unix.ENOENT) {
+		return neighbour{}, fmt.Errorf("read the neighbour entry of %s: %w", ip, err)
+	}
+	return out, nil
 }
 
 func (h *Host) nextHop(ifindex int, peer netip.Addr) (netip.Addr, error) {
