@@ -28,13 +28,16 @@ func (m *Machine) await(from Instant, tie time.Duration) {
 	m.rearm()
 }
 
-func (m *Machine) rearm() {
+func (m *Machine) rearm() { m.backup.due = m.downAt() }
+
+// downAt returns when the master is down if nothing more is heard.
+func (m *Machine) downAt() Instant {
 	b := &m.backup
-	b.due = b.base.Add(m.downTime() + b.tie + b.grace)
+	due := b.base.Add(m.downTime() + b.tie + b.grace)
 	if m.cfg.AdvBase == 0 {
-		b.due = max(b.due, m.allQuiet().Add(m.rank()+b.tie))
+		due = max(due, m.allQuiet().Add(m.rank()+b.tie))
 	}
-	b.due = max(b.due, m.silenceCounts())
+	return max(due, m.silenceCounts())
 }
 
 // evidence takes the newest advert into account. Every valid advert restarts the timer; Tick decides on the rest.
@@ -44,7 +47,9 @@ func (m *Machine) evidence(a Advert, before *Advert) {
 		m.rearm() // not evidence, but it states the master's interval
 		return
 	}
-	b.pending, b.extended, b.grace, m.extensions = true, false, 0, 0
+	// A withheld advert comes late, and needs no decision unless something has changed meanwhile.
+	b.pending = !a.Withheld || m.verdict(a) != 0
+	b.extended, b.grace, m.extensions = false, 0, 0
 	m.delay.heard = true
 	if a.Goodbye() {
 		if before != nil && !before.Goodbye() {
@@ -156,10 +161,26 @@ func (m *Machine) blind(yes bool) {
 	}
 }
 
+// Settled reports whether adverts that repeat a, the last one of its family, change nothing but the time at which the
+// master was heard last. The kernel may then keep them to itself. The machine has to hear of the last one, as a
+// Withheld advert, before anything else that happened later, and before a deadline. It answers anew after each event.
+func (m *Machine) Settled(a Advert) bool {
+	b := &m.backup
+	return m.state == Backup && !b.pending && !b.extended && b.tie == 0 && m.inRhythm && !m.heard.Goodbye() &&
+		a.At >= b.from && !a.Goodbye() &&
+		b.due == m.downAt() && // else the next advert shortens the wait, after a change of the configuration
+		m.judge(a, HoldNone) == 0 // a hold may end without an event
+}
+
 // verdict returns the reason to take over from the sender of a, or 0.
 func (m *Machine) verdict(a Advert) Reason {
-	theirs, mine := a.Priority, m.effective
 	hold, _ := m.held()
+	return m.judge(a, hold)
+}
+
+// judge returns the verdict under a hold.
+func (m *Machine) judge(a Advert, hold Hold) Reason {
+	theirs, mine := a.Priority, m.effective
 	if Superior(theirs, mine, a.Aware) {
 		return 0 // we would yield to its next advert
 	}

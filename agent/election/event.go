@@ -24,6 +24,7 @@ type Advert struct {
 	DemoteEver bool   // the source has sent a demote byte other than 0
 	Yielded    bool   // the kernel yielded to it
 	Generation uint64 // of the kernel's role entry at that time
+	Withheld   bool   // as Settled permitted: it repeats the last one of its source, and nobody was woken
 }
 
 // Yielded means that the kernel yielded this generation, or a later one, without an Advert that explains it.

@@ -161,6 +161,7 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 	before := m.noteSpeaker(a)
 	if newest {
 		m.heard, m.known = a, true
+		m.heard.Withheld = false
 		m.noteRhythm(a)
 	}
 	m.noteFamily(a)

@@ -81,6 +81,26 @@ type Received struct {
 	Silent     Family     // not heard while the other family is; only with Config.DualStack
 }
 
+// HeardAgain returns the view as if the machine had heard a, a repetition that the kernel withheld until now.
+func (v View) HeardAgain(a Advert) View {
+	f := &v.IPv4
+	if FamilyOf(a.Src) == IPv6 {
+		f = &v.IPv6
+	}
+	f.At = max(f.At, a.At)
+	if v.Silent == FamilyOf(a.Src) {
+		v.Silent = FamilyNone
+	}
+	if a.At <= v.Master.At {
+		return v
+	}
+	if v.Waiting == WaitMasterDown {
+		v.Next = v.Next.Add(a.At.Sub(v.Master.At))
+	}
+	v.Master, v.Master.Withheld = a, false
+	return v
+}
+
 // State returns the present state alone, which costs nothing.
 func (m *Machine) State() State { return m.state }
 

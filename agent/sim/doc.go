@@ -7,10 +7,10 @@
 // living owner when it hears a worse third node, as all of them do.
 //
 // The election machines and every byte on the wire are real: package wire builds, parses and authenticates the
-// adverts. Modelled are the data plane (role, lease, yield, last advert, ring, awareness of sources, loop check;
-// see bpf/role.h and bpf/accept.h), the agent's loop around the machine (agent/loop/loop.go, agent/loop/step.go), the
-// hosts' clocks and the network. Data plane and agent fail separately: an agent can hang while its kernel
-// continues.
+// adverts. Modelled are the data plane (role, lease, yield, last advert, ring, what is withheld from it, awareness of
+// sources, loop check; see bpf/role.h, bpf/accept.h and bpf/repeat.h), the agent's loop around the machine
+// (agent/loop/loop.go, agent/loop/step.go), the hosts' clocks and the network. Data plane and agent fail separately: an
+// agent can hang while its kernel continues.
 //
 // A run depends on its [Scenario] alone. Time is virtual. Events are ordered by (time, sequence of insertion),
 // deadlines of machines by (time, number of the machine). No map is iterated. Randomness comes from one stream

@@ -57,6 +57,7 @@ type agentMember struct {
 	counter   uint64
 	stamp     election.Instant // of the last frame
 	lastHeard election.Instant
+	lastAgain election.Instant // of what was withheld
 	heardSeq  uint64
 	untold    *member          // sender of the advert that the kernel saw last, if it is not in the ring
 	untoldAt  election.Instant // when it was heard
@@ -66,6 +67,7 @@ type agentMember struct {
 	errors    election.SendErrors
 	reach     election.Reach // as the machine knows it
 	touched   bool           // received an advert in this iteration
+	repeats   election.Repeats
 }
 
 // evidence is what the invariants need to judge transitions.
@@ -249,6 +251,8 @@ func (w *World) startAgent(h *host) {
 		m.errors, m.reach = election.SendErrors{}, election.Reach{}
 		m.wanted = true // a reboot, and in this model a restart, clears the disable switch
 		m.stamp, m.lastHeard, m.heardSeq, m.late = 0, 0, 0, 0
+		m.lastAgain = 0
+		m.repeats, m.kernel.settled = election.Repeats{}, [2]election.Instant{}
 		m.vips, m.releasing, m.patience = m.vips && adopts, false, 0
 		m.counter = w.clocks.uint64()
 		m.altered, m.rebased, m.healthy = w.now, w.now, w.now

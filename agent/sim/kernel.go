@@ -25,6 +25,16 @@ type kernel struct {
 	sent    *[sentSize]sent // entries of the loop check; nil before the first advert
 	nsent   int
 	ownSeq  uint32 // of the last sealed advert sent
+
+	told    [2]told             // by family
+	heard   [2]seen             // the last advert that was withheld
+	settled [2]election.Instant // of what the agent permits to withhold repeats
+}
+
+// told is the last advert of a family that was not withheld.
+type told struct {
+	election.Advert
+	sealed bool
 }
 
 const (
@@ -40,6 +50,8 @@ type seen struct {
 	counter uint64
 	sealed  bool
 	seq     uint32 // of a sealed one
+
+	withheld bool // from the ring
 }
 
 type source struct {
@@ -192,10 +204,31 @@ func (k *kernel) accept(f *frame, own *host, now election.Instant, seals bool, w
 			k.yielded = max(k.yielded, k.role.Generation)
 		}
 	}
+	s.withheld = k.withhold(&s)
 	if !k.known || now >= k.record.At {
 		k.record, k.known = s, true
 	}
 	return s, rejectNone
+}
+
+// withhold reports whether the advert repeats what the agent permits to withhold, and notes it (bpf/repeat.h).
+func (k *kernel) withhold(s *seen) bool {
+	f := election.FamilyOf(s.Src) - election.IPv4
+	t := &k.told[f]
+	same := t.Src == s.Src && t.Priority == s.Priority && t.Aware == s.Aware && t.DemoteEver == s.DemoteEver &&
+		t.sealed == s.sealed
+	if k.role.State == election.Backup && t.At > 0 && k.settled[f] == t.At && same {
+		if s.At >= k.heard[f].At {
+			k.heard[f] = *s
+		}
+		return true
+	}
+	before := t.At
+	*t = told{s.Advert, s.sealed}
+	if s.At <= before {
+		t.At = 0 // the time does not tell them apart
+	}
+	return false
 }
 
 // heardLast reports whether the last advert received from one of these sources is the given one.

@@ -186,10 +186,14 @@ func (w *World) receive(m *member, f *frame) {
 		w.check(m.group)
 	}
 	// The seen entry holds one advert: of two that are not in the ring, the agent sees only the later one.
-	if m.untold != nil && m.untold != f.from && m.untoldAt > m.lastHeard {
+	if m.untold != nil && m.untold != f.from && m.untoldAt > max(m.lastHeard, m.lastAgain) {
 		w.missed(m, m.untold)
 	}
 	m.untold = nil
+	if s.withheld {
+		w.stats.Withheld++
+		return
+	}
 	if len(h.ring) < h.ringCap {
 		h.ring = append(h.ring, ringEvent{m, s})
 		w.wakeRing(h)

@@ -11,8 +11,8 @@ import (
 )
 
 // This file models the agent around the machines, after agent/loop/loop.go and agent/loop/step.go: drain
-// the ring as a batch, read what the kernel saw last for groups that are due, then Tick; before a send,
-// check whether the kernel has yielded.
+// the ring as a batch, read what the kernel withheld or saw last for groups that are due, then Tick; before a
+// send, check whether the kernel has yielded.
 
 // wakeFor returns when the agent handles m's deadline.
 func (w *World) wakeFor(m *member) time.Duration {
@@ -91,6 +91,10 @@ func (w *World) look(m *member) {
 		return
 	}
 	if due <= now {
+		w.step(m, nil) // it may have heard the master again
+		due, _ = m.machine.Deadline()
+	}
+	if due <= now && h.running() {
 		w.hearKernel(m)
 		if due, ok = m.machine.Deadline(); ok && due <= now && h.running() {
 			w.tick(m, now, due)
@@ -106,7 +110,7 @@ func (w *World) tick(m *member, now, due election.Instant) {
 	if m.wakes++; m.wakes > 5 {
 		w.fail(m, "busy", "woken again and again: %+v", m.machine.View())
 	}
-	state, moved := m.kernel.role.State, m.transition
+	state, moved, sent := m.kernel.role.State, m.transition, m.nth
 	late := now.Sub(due)
 	w.step(m, election.Tick{})
 	if state == election.Backup && moved == m.transition && late > patienceForLate(m.cfg) {
@@ -115,8 +119,8 @@ func (w *World) tick(m *member, now, due election.Instant) {
 	if m.host.blocked != nil {
 		return
 	}
-	if next, ok := m.machine.Deadline(); ok && next <= now && next != due {
-		return // another deadline is due at the same time
+	if next, ok := m.machine.Deadline(); ok && next <= now && (next != due || sent != m.nth) {
+		return // another deadline is due at the same time, or an extra advert
 	} else if ok && next <= now {
 		w.fail(m, "busy", "after a tick the deadline still is %v: %+v", time.Duration(next), m.machine.View())
 	}
@@ -127,16 +131,15 @@ func (w *World) hear(m *member, s *seen) {
 	if s.At <= m.lastHeard {
 		return
 	}
-	m.lastHeard, m.heardSeq = s.At, s.counter
 	m.host.raise(s)
-	m.late = 0
 	w.step(m, s.Advert)
+	m.heardSeq = s.counter
 }
 
 // hearKernel applies what the kernel saw last, which a full ring may have lost.
 func (w *World) hearKernel(m *member) {
 	k := &m.kernel
-	if k.known && k.record.At > m.lastHeard {
+	if k.known && k.record.At > m.lastAgain {
 		w.hear(m, &k.record)
 	}
 	if m.host.blocked == nil && k.role.State == election.Master && k.yielded >= k.role.Generation {
@@ -157,13 +160,32 @@ func (w *World) ask(m *member, ev election.Event) {
 	}
 }
 
-// step passes one event to the machine and carries out its actions. Outcomes of sends are further events, whose
-// actions join the queue.
+// step passes one event to the machine, after the adverts before it that the kernel withheld, and carries out its
+// actions. Outcomes of sends are further events, whose actions join the queue. The event may be nil.
 func (w *World) step(m *member, ev election.Event) {
 	h := m.host
 	w.stats.Steps++
 	h.queue, h.next = h.queue[:0], 0
-	w.feed(m, ev)
+	upTo := election.Never
+	if a, ok := ev.(election.Advert); ok {
+		upTo = a.At
+	}
+	k := &m.kernel
+	adverts, n := m.repeats.Withheld([2]election.Instant{k.heard[0].At, k.heard[1].At}, upTo)
+	for _, a := range adverts[:n] {
+		s := &k.heard[election.FamilyOf(a.Src)-election.IPv4]
+		h.raise(s)
+		m.heardSeq = s.counter
+		m.lastAgain, m.late = max(m.lastAgain, a.At), 0
+		w.feed(m, a)
+	}
+	if a, ok := ev.(election.Advert); ok {
+		m.lastHeard, m.late = a.At, 0
+		m.repeats.Note(a)
+	}
+	if ev != nil {
+		w.feed(m, ev)
+	}
 	w.carryOut(m)
 }
 
@@ -187,6 +209,9 @@ func (w *World) carryOut(m *member) {
 	for h.next < len(h.queue) && h.blocked == nil {
 		h.next++
 		w.execute(m, h.queue[h.next-1])
+	}
+	if h.blocked == nil {
+		m.kernel.settled = m.repeats.Settle(m.machine)
 	}
 	if work {
 		w.check(m.group)
@@ -256,9 +281,10 @@ func (w *World) send(m *member, act election.SendAdvert) {
 	h, k := m.host, &m.kernel
 	now := h.clock.local(w.now)
 	if k.yielded >= k.role.Generation {
-		if k.known && k.record.At > m.lastHeard {
+		if k.known && k.record.At > max(m.lastHeard, m.lastAgain) {
 			m.lastHeard, m.heardSeq = k.record.At, k.record.counter
 			h.raise(&k.record)
+			m.repeats.Note(k.record.Advert)
 			w.feed(m, k.record.Advert)
 		}
 		w.feed(m, election.Yielded{Generation: k.role.Generation})

@@ -130,6 +130,7 @@ func checkCoverage(t *testing.T, s sim.Stats) {
 	}
 	for name, n := range map[string]int{
 		"overlap": s.Overlaps, "loss": s.Lost, "forgery": s.Forged, "rejection": s.Rejected, "full ring": s.RingFull,
+		"withheld advert": s.Withheld,
 	} {
 		if n == 0 {
 			t.Errorf("no %s ever happened", name)

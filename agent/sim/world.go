@@ -77,6 +77,7 @@ type Frames struct {
 	Forged     int // accepted frames of an attacker
 	Lost       int
 	Partial    int // sends that reached one family of two
+	Withheld   int // adverts that woke no agent
 	RingFull   int
 }
 
@@ -92,6 +93,7 @@ func (s *Stats) Add(o Stats) {
 	s.Lost += o.Lost
 	s.Partial += o.Partial
 	s.RingFull += o.RingFull
+	s.Withheld += o.Withheld
 	s.Turns += o.Turns
 	s.Steps += o.Steps
 	s.Transitions += o.Transitions
