@@ -7,6 +7,7 @@
 #include "budget.h"
 #include "news.h"
 #include "parse.h"
+#include "repeat.h"
 #include "replay.h"
 #include "role.h"
 #include "stats.h"
@@ -271,9 +272,10 @@ static __always_inline int must_yield(struct advert *a, const struct role *r, in
 
 /*
  * Writes the seen entry, and raises the yielded generation if the event demands it. Returns the result: ROSE,
- * NEWS. It uses the lock, not compare-and-swap, which the JIT of arm64 has only from 5.18 on.
+ * NEWS. of is the advert whose repetitions are withheld. It uses the lock, not compare-and-swap, which the JIT of
+ * arm64 has only from 5.18 on.
  */
-static __always_inline int record(struct seen *s, const struct event *ev)
+static __always_inline int record(struct seen *s, struct heard *h, const struct event *ev, __u64 of)
 {
 	__u64 span = news_span(ev);
 	int came = 0;
@@ -283,8 +285,12 @@ static __always_inline int record(struct seen *s, const struct event *ev)
 		s->yielded_gen = ev->generation;
 		came = ROSE | NEWS;
 	}
-	if (is_news(s, ev, span))
+	if (!came && repeats(h, ev, of))
+		note_repeated(h, ev);
+	else if (is_news(s, ev, span))
 		came |= NEWS;
+	if (came & NEWS)
+		note_told(h, ev);
 	s->count++;
 	if (ev->at >= s->at) {
 		s->ifindex = ev->ifindex;
@@ -318,14 +324,18 @@ __noinline int accept_advert(struct advert *a)
 	struct group_stats *st;
 	struct event *ev = 0;
 	int aware, came;
+	struct heard *h;
 	struct role *r;
 	struct seen *s;
+	__u32 family;
 
 	if (!a)
 		return REJECT_NONE;
+	family = family_of(a->ev.src);
 	r = role_of(a->ev.slot);
 	s = seen_of(a->ev.slot);
-	if (!r || !s)
+	h = heard_of(a->ev.slot, family);
+	if (!r || !s || !h)
 		return REJECT_NONE;
 	if (is_taken(&a->ev, s))
 		return REJECT_NONE;
@@ -339,7 +349,7 @@ __noinline int accept_advert(struct advert *a)
 	aware = learn_source(a, &key, src, r, s);
 	if (must_yield(a, r, aware))
 		a->ev.flags |= EVENT_YIELDED;
-	came = record(s, &a->ev);
+	came = record(s, h, &a->ev, settled(r, family));
 	if (came & NEWS)
 		ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (ev) {

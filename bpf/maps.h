@@ -77,6 +77,15 @@ struct {
 	__uint(max_entries, MAX_GROUPS);
 } seen SEC(".maps");
 
+/* Writer: XDP; read by the agent through mmap, who zeroes it like seen. By slot * 2, and 1 more for IPv6. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, struct heard);
+	__uint(max_entries, MAX_GROUPS * 2);
+} heard SEC(".maps");
+
 /* Writer: XDP. Only authentic senders, so that a flood of forged addresses evicts none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

@@ -5,7 +5,7 @@
  * within half an interval, is not worth a wake-up. Without that rule a flood of copies, which are authentic
  * where no counter is checked, would keep the agent busy. A change is told at once, and as many in a row as an
  * owner makes that hands an address back and forth: a goodbye must not wait. A flood of changes costs the agent
- * 256 wake-ups per second.
+ * 256 wake-ups per second. A BACKUP is woken more rarely still: see repeat.h.
  */
 #ifndef VIPD_NEWS_H
 #define VIPD_NEWS_H

@@ -24,7 +24,7 @@
 #define EVENTS_BYTES (1 << 20)
 
 /* Raised with every incompatible change of a pinned layout; the loader compares it. */
-#define LAYOUT_VERSION 7
+#define LAYOUT_VERSION 8
 
 #define ROLE_INIT 1
 #define ROLE_BACKUP 2
@@ -166,9 +166,10 @@ struct role {
 	__u8 src[MAX_OWN_SOURCES][16];
 	struct sent sent[MAX_SENT];
 	__u64 own_seq; /* OWN_SEQ_KNOWN | sequence of our newest sealed advert; 0: none */
-	__u64 pad;     /* whole cache lines: a renewal disturbs no other group */
+	__u64 settled[2]; /* IPv4, IPv6: time of the advert whose repetitions are withheld (repeat.h); 0: none */
+	__u64 pad[7];  /* whole cache lines: a renewal disturbs no other group */
 };
-_Static_assert(sizeof(struct role) == 384, "role");
+_Static_assert(sizeof(struct role) == 448, "role");
 
 /*
  * One accepted key and address set. tmpl is the rest of the inner message after its last whole block: a hole of
@@ -222,6 +223,17 @@ struct seen {
 	__u16 told_n;
 };
 _Static_assert(sizeof(struct seen) == 112, "seen");
+
+/* heard: the adverts of a group and family that were withheld from the agent (repeat.h). */
+struct heard {
+	__u64 at;      /* of the last one; 0: none */
+	__u64 counter; /* of the last one */
+	__u64 told_at; /* the last advert that the agent was told: when, */
+	__u8 src[16];  /* by whom */
+	__u32 said;    /* and what */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct heard) == 48, "heard");
 
 /* sources: what is known about one sender of a group. */
 struct source_key {

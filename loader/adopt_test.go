@@ -304,3 +304,25 @@ func TestAdoptYield(t *testing.T) {
 		t.Errorf("answering %v, %v", ans, err)
 	}
 }
+
+// What the dead daemon knew, the next one does not: nothing is withheld from it until it says so.
+func TestAdoptedGroupIsToldEverything(t *testing.T) {
+	kerneltest.RequireTCX(t)
+	a := newAdoptable(t, "loader-adoptheard", false)
+	permitted := func() [2]uint64 {
+		var role object.BPFRole
+		if err := a.d.objs.Roles.Lookup(a.two.Slot(), &role); err != nil {
+			t.Fatal(err)
+		}
+		return role.Settled
+	}
+	a.two.Withhold([2]int64{5, 6})
+	if got := permitted(); got != [2]uint64{5, 6} {
+		t.Fatalf("permitted %v", got)
+	}
+	a.die()
+	a.start()
+	if got := permitted(); got != [2]uint64{} {
+		t.Errorf("permitted after adoption: %v", got)
+	}
+}

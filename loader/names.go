@@ -38,6 +38,7 @@ type (
 	Group       = tables.Group
 	GroupSpec   = tables.GroupSpec
 	GroupStats  = tables.GroupStats
+	Heard       = tables.Heard
 	LeftVIP     = tables.LeftVIP
 	PinnedGroup = tables.PinnedGroup
 	Priority    = tables.Priority

@@ -120,6 +120,9 @@ func witnesses() (all []string) {
 	} {
 		all = append(all, "rule "+rule)
 	}
+	for _, family := range familyNames {
+		all = append(all, "rule withheld "+family)
+	}
 	for _, way := range []string{"over IPv4", "over IPv6", "tagged"} {
 		all = append(all, "counted claims "+way)
 	}
@@ -217,6 +220,9 @@ func runSequence(x *twinned, seed uint64, hits map[string]uint64) string {
 				return fmt.Sprintf("frame %d, after %v: %s", i, s.acts, said)
 			}
 			note(hits, on, f, &o)
+			if o.event != nil && s.IntN(2) == 0 {
+				s.reads(o.group, o.event)
+			}
 		}
 	}
 	return x.sourcesDiffer()

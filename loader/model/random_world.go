@@ -162,6 +162,12 @@ func (s *randomWorld) act() error {
 		ticks := int64(oneOf(s.Rand, 1, 2, 3, 40, 1100))
 		err = s.elapse(ticks)
 		what = fmt.Sprint(ticks, " ticks go by")
+	case 16, 17:
+		for f := range g.settled {
+			g.settled[f] = oneOf(s.Rand, 0, 1, g.repeats[f].told-1, g.repeats[f].told, g.repeats[f].told, g.last.At)
+		}
+		kernel.Withhold(g.settled)
+		what = fmt.Sprint("withholds repetitions of ", g.settled)
 	case 15:
 		clear(g.peers)
 		err = s.forgetSources(kernel.Slot())
@@ -180,7 +186,7 @@ func (s *randomWorld) becomes(g *twinGroup, kernel *tables.Group) string {
 			tables.RoleMaster,
 			tables.RoleMaster,
 			tables.RoleMaster,
-			tables.RoleMaster,
+			tables.RoleBackup,
 			tables.RoleBackup,
 			tables.RoleInit,
 		),
@@ -255,6 +261,13 @@ func (s *randomWorld) forgetSources(slot uint32) error {
 	return errors.Join(errs...)
 }
 
+// reads lets the agent permit that what it was just told is withheld from now on.
+func (s *randomWorld) reads(g *twinGroup, e *tables.Event) {
+	f := familyOf(e)
+	g.settled[f] = e.At
+	s.groups[g.VHID].Withhold(g.settled)
+}
+
 // putLimited writes when a budget ran out.
 func (s *randomWorld) putLimited(g *twinGroup) error {
 	var seen object.BPFSeen
@@ -285,6 +298,18 @@ func (s *randomWorld) elapse(ticks int64) error {
 		}
 		seen.LimitedAt = uint64(g.limited)
 		errs = append(errs, s.Plane.Objects.Seen.Put(g.slot, seen), s.putBudget(g))
+		for f := range g.repeats {
+			var h object.BPFHeard
+			key := g.slot*2 + uint32(f)
+			errs = append(errs, s.Plane.Objects.Heard.Lookup(key, &h))
+			r := &g.repeats[f]
+			past(&r.at)
+			past(&r.told)
+			past(&g.settled[f])
+			h.At, h.ToldAt = uint64(r.at), uint64(r.told)
+			errs = append(errs, s.Plane.Objects.Heard.Put(key, h))
+		}
+		s.groups[g.VHID].Withhold(g.settled)
 		for src, p := range g.peers {
 			var v object.BPFSourceVal
 			key := object.BPFSourceKey{Slot: g.slot, Src: src.As16()}

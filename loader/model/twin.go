@@ -35,6 +35,7 @@ type twinGroup struct {
 	seq     uint32 // of our newest sealed advert
 	seqSet  bool
 	sources []netip.Addr
+	settled [2]int64 // whose repetitions are withheld, by family
 	twinMemory
 	peers map[netip.Addr]twinPeer
 }
@@ -54,7 +55,8 @@ type twinMemory struct {
 	limited int64
 	claimed int64
 	told    twinTold
-	spent   [2]int64 // up to when the digests of each class are paid for
+	repeats [2]twinRepeats // by family
+	spent   [2]int64       // up to when the digests of each class are paid for
 }
 
 // twinClock is when a frame is judged. recent may be a tick older; it is used where the design allows that.

@@ -295,7 +295,12 @@ func (a *twinAdvert) taken(m *twinMemory, o *outcome, e tables.Event) {
 		m.yielded = g.role.Generation
 		o.count(g.named(), "yields", 1)
 	}
-	news := m.isNews(&e) || e.Yielded && rose
+	news := false
+	if !rose && m.withholds(g, &e) {
+		a.w.rules["withheld "+familyNames[familyOf(&e)]]++
+	} else if news = m.isNews(&e) || rose; news {
+		m.noteTold(&e)
+	}
 	m.last = e
 	m.heard++
 	o.count(g.named(), "received", 1)
@@ -319,7 +324,7 @@ const newsChanges = 128
 // isNews reports whether the agent is told. It reads the seen entry before it decides on silence, so it need not hear
 // the same twice in half an interval, nor of too many changes. The interval of a goodbye is useless for this.
 func (m *twinMemory) isNews(e *tables.Event) bool {
-	said := twinSaid{prio(e.AdvBase, e.AdvSkew, e.Demote), e.Yielded, e.DemoteAware, e.DemoteEver, e.OwnCounter, e.Sealed}
+	said := saidBy(e)
 	span := min(max(interval(e.AdvBase, e.AdvSkew)/2, 1e6), 5e8)
 	switch {
 	case m.last.Src.As16() != e.Src.As16() || e.At < m.told.at || e.At-m.told.at >= span:
@@ -330,6 +335,47 @@ func (m *twinMemory) isNews(e *tables.Event) bool {
 	m.told.said, m.told.generation = said, uint16(e.Generation)
 	m.told.n++
 	return true
+}
+
+// twinRepeats is what the agent of a BACKUP knows of a family, and what was therefore withheld.
+type twinRepeats struct {
+	at, told int64 // of the last advert that was withheld, and of the last one that was told
+	counter  uint64
+	src      [16]byte
+	said     twinSaid
+	context  uint8
+}
+
+var familyNames = [...]string{"IPv4", "IPv6"}
+
+func familyOf(e *tables.Event) int {
+	if e.Src.Is4() {
+		return 0
+	}
+	return 1
+}
+
+func saidBy(e *tables.Event) twinSaid {
+	return twinSaid{prio(e.AdvBase, e.AdvSkew, e.Demote), e.Yielded, e.DemoteAware, e.DemoteEver, e.OwnCounter, e.Sealed}
+}
+
+// withholds reports whether the agent of a BACKUP knows all that an advert says and wants to hear no more of it. The
+// last such one is kept.
+func (m *twinMemory) withholds(g *twinGroup, e *tables.Event) bool {
+	f := familyOf(e)
+	r := &m.repeats[f]
+	if g.role.State != tables.RoleBackup || g.settled[f] == 0 || g.settled[f] != r.told ||
+		r.src != e.Src.As16() || r.said != saidBy(e) || r.context != e.Context {
+		return false
+	}
+	r.at, r.counter = e.At, e.Counter
+	return true
+}
+
+func (m *twinMemory) noteTold(e *tables.Event) {
+	r := &m.repeats[familyOf(e)]
+	r.told = e.At // frames come one after the other here
+	r.src, r.said, r.context = e.Src.As16(), saidBy(e), e.Context
 }
 
 // twinTold is what the agent was told about one source in a span of time.

@@ -124,10 +124,10 @@ type twinned struct {
 	groups map[uint8]*tables.Group
 	cpu    int
 
-	groupStats, vipStats, seenMap, budgets *wordMap
-	counted                                struct{ groups, vips, iface []uint64 }
-	vipNames                               []string
-	claimed                                map[netip.Addr]int64 // when the agent was last told of a claim
+	groupStats, vipStats, seenMap, heardMap, budgets *wordMap
+	counted                                          struct{ groups, vips, iface []uint64 }
+	vipNames                                         []string
+	claimed                                          map[netip.Addr]int64 // when the agent was last told of a claim
 }
 
 // newTwinned returns a pair without groups, see populate. The test has to be pinned to a CPU.
@@ -142,6 +142,7 @@ func newTwinned(t testing.TB) *twinned {
 		groupStats: newWordMap(o.GroupStats, true),
 		vipStats:   newWordMap(o.VipStats, true),
 		seenMap:    newWordMap(o.Seen, false),
+		heardMap:   newWordMap(o.Heard, false),
 		budgets:    newWordMap(o.Budget, true),
 	}
 }
@@ -267,6 +268,10 @@ func (x *twinned) memories() (map[uint8]twinMemory, error) {
 	if err != nil {
 		return nil, err
 	}
+	heard, err := x.heardMap.read()
+	if err != nil {
+		return nil, err
+	}
 	spent, err := x.budgets.read()
 	if err != nil {
 		return nil, err
@@ -276,7 +281,7 @@ func (x *twinned) memories() (map[uint8]twinMemory, error) {
 		s := seenWords(words, g.Slot())
 		out[vhid] = twinMemory{
 			last: lastOf(s, g.Slot()), heard: s.Count, yielded: s.YieldedGen, limited: int64(s.LimitedAt),
-			claimed: int64(s.Claimed), told: toldOf(s),
+			claimed: int64(s.Claimed), told: toldOf(s), repeats: repeatsOf(heard, g.Slot()),
 			spent: [2]int64{int64(spent[3*g.Slot()]), int64(spent[3*g.Slot()+1])}, // claims have the third
 		}
 	}
@@ -320,14 +325,32 @@ const (
 )
 
 func toldOf(s *object.BPFSeen) twinTold {
-	f := uint8(s.ToldSaid)
-	return twinTold{
-		at: int64(s.ToldAt), generation: s.ToldGen, n: int(s.ToldN),
-		said: twinSaid{
-			prio(uint8(s.ToldSaid>>24), uint8(s.ToldSaid>>16), uint8(s.ToldSaid>>8)),
-			f&flagYielded != 0, f&flagDemoteAware != 0, f&flagDemoteEver != 0, f&flagOwnCounter != 0, f&flagSealed != 0,
-		},
+	return twinTold{at: int64(s.ToldAt), generation: s.ToldGen, n: int(s.ToldN), said: saidIn(s.ToldSaid)}
+}
+
+// saidIn unpacks a priority and flags.
+func saidIn(word uint32) twinSaid {
+	f := uint8(word)
+	return twinSaid{
+		prio(uint8(word>>24), uint8(word>>16), uint8(word>>8)),
+		f&flagYielded != 0, f&flagDemoteAware != 0, f&flagDemoteEver != 0, f&flagOwnCounter != 0, f&flagSealed != 0,
 	}
+}
+
+// heardEntries returns the entries of a group in the map heard.
+func heardEntries(words []uint64, slot uint32) *[2]object.BPFHeard {
+	const width = unsafe.Sizeof([2]object.BPFHeard{}) / 8
+	return (*[2]object.BPFHeard)(unsafe.Pointer(&words[uintptr(slot)*width]))
+}
+
+func repeatsOf(words []uint64, slot uint32) (out [2]twinRepeats) {
+	for f, h := range heardEntries(words, slot) {
+		out[f] = twinRepeats{
+			at: int64(h.At), told: int64(h.ToldAt), counter: h.Counter, src: h.Src,
+			said: saidIn(h.Said &^ (7 << 5)), context: uint8(h.Said) >> 5,
+		}
+	}
+	return out
 }
 
 // peer returns what the kernel knows about a source.

@@ -108,6 +108,16 @@ type BPFGroupVal struct {
 	Pad    [4]uint8
 }
 
+type BPFHeard struct {
+	_       structs.HostLayout
+	At      uint64
+	Counter uint64
+	ToldAt  uint64
+	Src     [16]uint8
+	Said    uint32
+	Pad     uint32
+}
+
 type BPFIfStats struct {
 	_     structs.HostLayout
 	Count [8]uint64
@@ -146,8 +156,9 @@ type BPFRole struct {
 		Digest  [5]uint32
 		Prio    uint32
 	}
-	OwnSeq uint64
-	Pad    uint64
+	OwnSeq  uint64
+	Settled [2]uint64
+	Pad     [7]uint64
 }
 
 type BPFScratch struct {
@@ -297,6 +308,7 @@ const (
 	BPFMapEvents      = "events"
 	BPFMapGroupStats  = "group_stats"
 	BPFMapGroups      = "groups"
+	BPFMapHeard       = "heard"
 	BPFMapIfStats     = "if_stats"
 	BPFMapIfaces      = "ifaces"
 	BPFMapMeta        = "meta"
@@ -375,6 +387,7 @@ type BPFMapSpecs struct {
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	GroupStats *ebpf.MapSpec `ebpf:"group_stats"`
 	Groups     *ebpf.MapSpec `ebpf:"groups"`
+	Heard      *ebpf.MapSpec `ebpf:"heard"`
 	IfStats    *ebpf.MapSpec `ebpf:"if_stats"`
 	Ifaces     *ebpf.MapSpec `ebpf:"ifaces"`
 	Meta       *ebpf.MapSpec `ebpf:"meta"`
@@ -427,6 +440,7 @@ type BPFMaps struct {
 	Events     *ebpf.Map `ebpf:"events"`
 	GroupStats *ebpf.Map `ebpf:"group_stats"`
 	Groups     *ebpf.Map `ebpf:"groups"`
+	Heard      *ebpf.Map `ebpf:"heard"`
 	IfStats    *ebpf.Map `ebpf:"if_stats"`
 	Ifaces     *ebpf.Map `ebpf:"ifaces"`
 	Meta       *ebpf.Map `ebpf:"meta"`
@@ -453,6 +467,7 @@ func (m *BPFMaps) Close() error {
 		m.Events,
 		m.GroupStats,
 		m.Groups,
+		m.Heard,
 		m.IfStats,
 		m.Ifaces,
 		m.Meta,

@@ -22,6 +22,7 @@ const (
 	IngressMapEvents       = "events"
 	IngressMapGroupStats   = "group_stats"
 	IngressMapGroups       = "groups"
+	IngressMapHeard        = "heard"
 	IngressMapIfStats      = "if_stats"
 	IngressMapIfaces       = "ifaces"
 	IngressMapMeta         = "meta"
@@ -97,6 +98,7 @@ type IngressMapSpecs struct {
 	Events     *ebpf.MapSpec `ebpf:"events"`
 	GroupStats *ebpf.MapSpec `ebpf:"group_stats"`
 	Groups     *ebpf.MapSpec `ebpf:"groups"`
+	Heard      *ebpf.MapSpec `ebpf:"heard"`
 	IfStats    *ebpf.MapSpec `ebpf:"if_stats"`
 	Ifaces     *ebpf.MapSpec `ebpf:"ifaces"`
 	Meta       *ebpf.MapSpec `ebpf:"meta"`
@@ -148,6 +150,7 @@ type IngressMaps struct {
 	Events     *ebpf.Map `ebpf:"events"`
 	GroupStats *ebpf.Map `ebpf:"group_stats"`
 	Groups     *ebpf.Map `ebpf:"groups"`
+	Heard      *ebpf.Map `ebpf:"heard"`
 	IfStats    *ebpf.Map `ebpf:"if_stats"`
 	Ifaces     *ebpf.Map `ebpf:"ifaces"`
 	Meta       *ebpf.Map `ebpf:"meta"`
@@ -174,6 +177,7 @@ func (m *IngressMaps) Close() error {
 		m.Events,
 		m.GroupStats,
 		m.Groups,
+		m.Heard,
 		m.IfStats,
 		m.Ifaces,
 		m.Meta,

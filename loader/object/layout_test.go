@@ -22,6 +22,7 @@ func TestLayout(t *testing.T) {
 		"vip_key":   BPFVipKey{},
 		"vip_val":   BPFVipVal{},
 		"role":      BPFRole{}, "auth": BPFAuth{}, "seen": BPFSeen{}, "source_key": BPFSourceKey{},
+		"heard":      BPFHeard{},
 		"source_val": BPFSourceVal{}, "group_stats": BPFGroupStats{}, "vip_stats": BPFVipStats{},
 		"if_stats":   BPFIfStats{},
 		"budget":     BPFBudget{},

@@ -231,6 +231,7 @@ func (s *Set) mapFields() map[string]**ebpf.Map {
 		BPFMapEvents:     &s.Events,
 		BPFMapGroupStats: &s.GroupStats,
 		BPFMapGroups:     &s.Groups,
+		BPFMapHeard:      &s.Heard,
 		BPFMapIfStats:    &s.IfStats,
 		BPFMapIfaces:     &s.Ifaces,
 		BPFMapMeta:       &s.Meta,

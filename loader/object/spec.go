@@ -13,12 +13,12 @@ import (
 )
 
 // layoutVersion names the directory of the pins: LAYOUT_VERSION of bpf/vipd_types.h.
-const layoutVersion = 7
+const layoutVersion = 8
 
 const (
 	bssName = ".bss"
 	// LayoutDir is the directory of the pins.
-	LayoutDir = "v7"
+	LayoutDir = "v8"
 	// TmpSuffix marks the directory while it is filled.
 	TmpSuffix = "-new" // bpffs refuses names with a dot
 )
@@ -53,6 +53,7 @@ func (o Options) mapSpec() (*ebpf.CollectionSpec, error) {
 		BPFMapBudget:     groups,
 		BPFMapGroupStats: groups,
 		BPFMapGroups:     groups,
+		BPFMapHeard:      2 * groups,
 		BPFMapRoles:      groups,
 		BPFMapSeen:       groups,
 		BPFMapTapCapture: groups,

@@ -212,6 +212,7 @@ func (g *Group) validate(s GroupSpec) error {
 func (g *Group) reset() error {
 	o := g.t.maps
 	g.t.roles.clear(g.slot)
+	g.t.heard.clear(g.slot)
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return fmt.Errorf("count the cpus: %w", err)

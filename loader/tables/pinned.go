@@ -34,8 +34,8 @@ type pinnedGroup struct {
 }
 
 // Pinned lists the adopted groups that no [Tables.AddGroup] has claimed yet, sorted by interface and VHID. AddGroup of
-// one of them keeps its role, its seen entry and its counters. Addresses that are not in its GroupSpec must be off the
-// interface before, since they lose their fence.
+// one of them keeps its role, its seen entry and its counters; nothing is withheld any more. Addresses that are not in
+// its GroupSpec must be off the interface before, since they lose their fence.
 func (t *Tables) Pinned() []PinnedGroup {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -117,6 +117,7 @@ func (t *Tables) DropUnclaimed() ([]LeftVIP, error) {
 // claim makes g the adopted group p, with the settings of s.
 func (g *Group) claim(p *pinnedGroup, s GroupSpec) error {
 	g.slot, g.vips = p.slot, p.vips
+	g.t.roles.permit(g.slot, [2]int64{}) // what the earlier vipd knew, this one does not
 	live := atomic.LoadUint64(&g.t.roles.at(g.slot).AuthIndex) & 1
 	runtime.KeepAlive(g.t.roles)
 	var a object.BPFAuth

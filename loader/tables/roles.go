@@ -38,9 +38,19 @@ func (t *roleTable) clear(slot uint32) {
 	atomic.StoreUint64(&r.AuthIndex, 0)
 	atomic.StoreUint64(&r.N_src, 0)
 	atomic.StoreUint64(&r.OwnSeq, 0)
+	t.permit(slot, [2]int64{})
 	r.Src = [4][16]uint8{}
 	for i := range r.Sent {
 		r.Sent[i].Counter, r.Sent[i].Digest, r.Sent[i].Prio = 0, [5]uint32{}, 0
+	}
+	runtime.KeepAlive(t)
+}
+
+// permit stores the adverts whose repetitions are withheld.
+func (t *roleTable) permit(slot uint32, of [2]int64) {
+	r := t.at(slot)
+	for family, at := range of {
+		atomic.StoreUint64(&r.Settled[family], instant(at))
 	}
 	runtime.KeepAlive(t)
 }

@@ -35,6 +35,7 @@ type Tables struct {
 	opts     Options
 	maps     *object.BPFMaps
 	roles    *roleTable
+	heard    *heardTable
 	place    *placeTable
 	vipPlace *vipPlaceTable
 	ring     *ring
@@ -64,6 +65,9 @@ func Open(maps *object.BPFMaps, tapEpoch *ebpf.Variable, o Options) (_ *Tables, 
 		}
 	}()
 	if t.roles, err = mapRoles(maps.Roles); err != nil {
+		return nil, err
+	}
+	if t.heard, err = mapHeard(maps.Heard); err != nil {
 		return nil, err
 	}
 	if t.place, err = mapPlaces(maps.Places); err != nil {
