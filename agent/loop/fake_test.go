@@ -386,9 +386,12 @@ type fakeGroup struct {
 	role loader.Role
 	seen loader.Seen
 
-	ifindex int
-	vips    []netip.Addr
-	stats   loader.GroupStats
+	ifindex  int
+	vips     []netip.Addr
+	stats    loader.GroupStats
+	withhold [2]int64 // repetitions of what
+	heard    [2]loader.Heard
+	read     int // how often the seen entry was
 }
 
 // take holds what the kernel's map does: an address of an interface has one owner.
@@ -430,8 +433,13 @@ func (g *fakeGroup) SetSentPriority(p loader.Priority) {
 func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) { g.b.note("record sent %s", g.name) }
 func (*fakeGroup) SetSequence(uint32)                             {}
 func (g *fakeGroup) SetSources([]netip.Addr) error                { return nil }
-func (g *fakeGroup) Seen() (loader.Seen, error)                   { return g.seen, nil }
-func (g *fakeGroup) Stats() (loader.GroupStats, error)            { return g.stats, nil }
+func (g *fakeGroup) Seen() (loader.Seen, error) {
+	g.read++
+	return g.seen, nil
+}
+func (g *fakeGroup) Withhold(repeatsOf [2]int64)       { g.withhold = repeatsOf }
+func (g *fakeGroup) Heard() [2]loader.Heard            { return g.heard }
+func (g *fakeGroup) Stats() (loader.GroupStats, error) { return g.stats, nil }
 
 func (g *fakeGroup) VIPStats() (loader.Addresses, error) {
 	return nil, nil

@@ -122,7 +122,7 @@ func (g *group) plug() error {
 		if err != nil {
 			return fmt.Errorf("put %s into the data plane: %w", g.name, err)
 		}
-		in.plane = p
+		in.plane, g.hearing.withheld = p, [2]election.Instant{}
 		e.recorder.Bind(g.name, g.cfg.Interface, g.machine.View().State.String(), p.Slot(), p)
 		// Captures of our own adverts, of this life and the ones before, are replays.
 		p.SetSequence(e.sequence.Last())
@@ -223,7 +223,7 @@ func (g *group) due(now election.Instant) bool {
 // publish makes the group's present state visible to readers.
 func (g *group) publish() {
 	out := &view.Group{
-		Config: g.cfg, Machine: g.machine.View(), Preempt: g.env.cfg.Carp.Preempt,
+		Config: g.cfg, Machine: g.machine.View(), Repeats: g.hearing.repeats, Preempt: g.env.cfg.Carp.Preempt,
 		HostFault: g.onHost.fault, Conflicts: g.conflicts.view,
 		Unreachable: g.unreachable(), Skipped: slices.Clone(g.speaking.reach.plan.Skipped),
 	}

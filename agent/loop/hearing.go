@@ -3,21 +3,27 @@
 package loop
 
 import (
+	"time"
+
 	"vipd/agent/election"
 	"vipd/loader"
 )
 
 // hearing is what a group has heard, and whether it could have heard more.
 type hearing struct {
-	last      election.Instant // receive time of the newest advert given to the machine
-	counter   uint64           // of that advert, never sent by us next
-	limitedAt int64            // when a digest budget last ran out, as far as known
-	blind     bool             // one has since the last tick: silence is no evidence
-	deaf      bool             // the programs were not attached for a while since then: the same
+	last      election.Instant    // receive time of the newest advert given to the machine
+	repeated  election.Instant    // the same of those that the kernel withheld
+	counter   uint64              // of the newest advert, never sent by us next
+	repeats   election.Repeats    // what the kernel may withhold
+	withheld  [2]election.Instant // as the kernel was told
+	context   [2]uint8            // of what it may withhold
+	limitedAt int64               // when a digest budget last ran out, as far as known
+	blind     bool                // one has since the last tick: silence is no evidence
+	deaf      election.Instant    // the programs were last found not attached for a while since then: the same; 0: never
 }
 
-// knows reports whether an advert, or a newer one, was heard already. Two CPUs may stamp two families' adverts alike:
-// the counter distinguishes them.
+// knows reports whether an advert, or a newer one that the kernel reported, was heard already. Two CPUs may stamp two
+// families' adverts alike: the counter distinguishes them.
 func (h *hearing) knows(ev loader.Event) bool {
 	at := election.Instant(ev.At)
 	return at < h.last || at == h.last && ev.Counter == h.counter
@@ -25,11 +31,30 @@ func (h *hearing) knows(ev loader.Event) bool {
 
 // note converts a kernel event to the machine's and notes it as heard.
 func (h *hearing) note(ev loader.Event) election.Advert {
-	h.last, h.counter = election.Instant(ev.At), ev.Counter
-	return election.Advert{
+	h.last = election.Instant(ev.At)
+	if h.last >= h.repeated {
+		h.counter = ev.Counter
+	}
+	a := election.Advert{
 		At: h.last, Src: ev.Src,
 		Priority: election.Priority{AdvBase: ev.AdvBase, AdvSkew: ev.AdvSkew, Demote: ev.Demote},
 		Aware:    ev.DemoteAware, DemoteEver: ev.DemoteEver, Yielded: ev.Yielded, Generation: ev.Generation,
+	}
+	h.context[election.FamilyOf(a.Src)-election.IPv4] = ev.Context
+	h.repeats.Note(a)
+	return a
+}
+
+// again notes an advert that the kernel withheld as heard. What was refused before, and a time without programs before,
+// say nothing about the silence after it.
+func (h *hearing) again(a election.Advert, counter uint64) {
+	h.repeated = max(h.repeated, a.At)
+	if h.repeated >= h.last {
+		h.counter = counter
+	}
+	h.limitedAt = max(h.limitedAt, int64(a.At))
+	if h.deaf < a.At {
+		h.deaf = 0
 	}
 }
 
@@ -40,7 +65,51 @@ func (g *group) hear(ev loader.Event) {
 	}
 	g.env.recorder.Heard(g.name, ev.At, int64(g.env.clock.Now())-ev.At)
 	g.signing.raise(g.env.sequence, ev)
+	g.hearWithheld(election.Instant(ev.At))
 	g.step(g.hearing.note(ev))
+}
+
+// hearWithheld gives the machine the adverts that the kernel withheld up to a time, if there are any. It makes no
+// system call.
+func (g *group) hearWithheld(upTo election.Instant) {
+	adverts, n := g.withheld(upTo)
+	for _, a := range adverts[:n] {
+		g.step(a)
+	}
+}
+
+func (g *group) withheld(upTo election.Instant) (adverts [2]election.Advert, n int) {
+	if g.entry.plane == nil {
+		return adverts, 0
+	}
+	h := &g.hearing
+	heard := g.entry.plane.Heard()
+	at := [2]election.Instant{election.Instant(heard[0].At), election.Instant(heard[1].At)}
+	adverts, n = h.repeats.Withheld(at, upTo)
+	for _, a := range adverts[:n] {
+		f := election.FamilyOf(a.Src) - election.IPv4
+		counter := heard[f].Counter
+		g.signing.raise(g.env.sequence, loader.Event{
+			Src: a.Src, AdvBase: a.AdvBase, AdvSkew: a.AdvSkew, Demote: a.Demote, Counter: counter, Context: h.context[f],
+		})
+		h.again(a, counter)
+	}
+	return adverts, n
+}
+
+// ahead returns by how much earlier than due the group may be looked at: a quarter of an interval.
+func (g *group) ahead() time.Duration {
+	interval := election.Priority{AdvBase: g.cfg.AdvBase, AdvSkew: g.cfg.AdvSkew}.Interval()
+	return min(interval/4, maxAhead)
+}
+
+// permit tells the kernel which adverts it may withhold now.
+func (g *group) permit() {
+	h := &g.hearing
+	if of := h.repeats.Settle(g.machine); of != h.withheld && g.entry.plane != nil {
+		h.withheld = of
+		g.entry.plane.Withhold([2]int64{int64(of[0]), int64(of[1])})
+	}
 }
 
 // hearKernel applies the group's seen entry in the kernel: the newest advert in case the ring was full, and a yield
@@ -51,7 +120,7 @@ func (g *group) hearKernel() {
 		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
 		return
 	}
-	if seen.Count > 0 {
+	if seen.Count > 0 && election.Instant(seen.At) > g.hearing.repeated {
 		g.hear(seen.Event)
 	}
 	g.hearing.blind = seen.LimitedAt > g.hearing.limitedAt
@@ -72,7 +141,7 @@ func (g *group) heardMeanwhile() (news election.Event, yielded bool) {
 		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
 		return nil, false
 	}
-	if at := election.Instant(seen.At); at > g.hearing.last {
+	if at := election.Instant(seen.At); at > max(g.hearing.last, g.hearing.repeated) {
 		g.signing.raise(g.env.sequence, seen.Event)
 		news = g.hearing.note(seen.Event)
 	}
@@ -82,6 +151,6 @@ func (g *group) heardMeanwhile() (news election.Event, yielded bool) {
 // tick lets the machine decide.
 func (g *group) tick() {
 	h := &g.hearing
-	g.step(election.Tick{Blind: h.blind || h.deaf})
-	h.blind, h.deaf = false, false
+	g.step(election.Tick{Blind: h.blind || h.deaf > 0})
+	h.blind, h.deaf = false, 0
 }

@@ -19,6 +19,8 @@ const (
 	// retryInterface is how often an interface or group that could not be used is tried again without a netlink event,
 	// as for an XDP slot that another program frees.
 	retryInterface = 2 * time.Second
+	// maxAhead bounds by how much earlier than due a group is looked at when another one is.
+	maxAhead = 250 * time.Millisecond
 	// stopLimit bounds a graceful stop: a handover ends by itself within 5 s.
 	stopLimit = 6 * time.Second
 )
@@ -155,14 +157,32 @@ func (l *Loop) nextWake(retryAt *election.Instant) (election.Instant, time.Durat
 	return due, nap
 }
 
-// catchUp gives every advert the kernel has authenticated to its machine, as one batch in kernel time order, and then
-// what the ring may have missed.
+// catchUp gives every advert the kernel has authenticated to its machine, as one batch in kernel time order, and then,
+// to those that are due, what the kernel withheld and what the ring may have missed.
 func (l *Loop) catchUp() {
 	l.readRing()
 	now := l.clock.Now()
+	alive := false // a group is not due any more: its master was heard again
 	for _, g := range l.dueAt(now) {
-		if g.entry.plane != nil && g.due(now) {
+		if g.entry.plane == nil || !g.due(now) {
+			continue
+		}
+		if g.hearWithheld(election.Never); g.due(now) {
 			g.hearKernel()
+		} else {
+			alive = true
+		}
+	}
+	if alive {
+		l.lookAhead(now)
+	}
+}
+
+// lookAhead gives groups that would be due soon what the kernel withheld for them: it saves them a wake-up each.
+func (l *Loop) lookAhead(now election.Instant) {
+	for _, g := range l.dueAt(now.Add(maxAhead)) {
+		if g.due(now.Add(g.ahead())) {
+			g.hearWithheld(election.Never)
 		}
 	}
 }

@@ -9,8 +9,15 @@ import (
 
 // step gives an event to the group's machine and carries out what it decides, until nothing is left to do. This and
 // advertise are where the machine hears of anything; what carries out an action returns what came of it as events.
+// Adverts that the kernel withheld until now come before anything but an advert, which may be older: see hear.
 func (g *group) step(ev election.Event) {
 	g.queue = g.queue[:0]
+	if _, is := ev.(election.Advert); !is {
+		adverts, n := g.withheld(election.Never)
+		for _, a := range adverts[:n] {
+			g.feed(a)
+		}
+	}
 	g.feed(ev)
 	for i := 0; i < len(g.queue); i++ { // it grows while it is walked
 		if advert, is := g.queue[i].(election.SendAdvert); is {
@@ -24,6 +31,7 @@ func (g *group) step(ev election.Event) {
 	}
 	at, waits := g.machine.Deadline()
 	g.env.groups.agenda.set(g, at, waits)
+	g.permit()
 	g.noteKept()
 	g.publish()
 }

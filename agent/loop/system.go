@@ -62,6 +62,8 @@ type PlaneGroup interface {
 	SetSources(own []netip.Addr) error
 	SetSequence(seq uint32)
 	Seen() (loader.Seen, error)
+	Withhold(repeatsOf [2]int64)
+	Heard() [2]loader.Heard
 	Answering(now int64) (bool, error)
 	Stats() (loader.GroupStats, error)
 	VIPStats() (loader.Addresses, error)

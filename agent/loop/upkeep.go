@@ -145,7 +145,7 @@ func (l *Loop) attend(g *group) {
 		return
 	}
 	if p.inherited { // it is not known whether the programs of the earlier vipd are still there
-		g.hearing.deaf = true
+		g.hearing.deaf = l.clock.Now()
 		return
 	}
 	if _, ok := l.plane.Attended(p.link.Index); !ok {
@@ -166,7 +166,7 @@ func (p *iface) deafen() {
 	}
 	p.interrupted = n
 	for _, g := range p.env.groups.on(p) {
-		g.hearing.deaf = true
+		g.hearing.deaf = p.env.clock.Now()
 	}
 }
 

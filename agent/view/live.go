@@ -22,8 +22,24 @@ type Live struct {
 // Name returns the group's name.
 func (l *Live) Name() string { return l.name }
 
-// Now returns what was published last; nil before the first time.
-func (l *Live) Now() *Group { return l.now.Load() }
+// Now returns what was published last, with what the kernel heard and withheld since; nil before the first time.
+func (l *Live) Now() *Group {
+	g := l.now.Load()
+	if g == nil || g.Plane == nil || g.Machine.State != election.Backup {
+		return g
+	}
+	repeats, heard := g.Repeats, g.Plane.Heard()
+	at := [2]election.Instant{election.Instant(heard[0].At), election.Instant(heard[1].At)}
+	adverts, n := repeats.Withheld(at, election.Never)
+	if n == 0 {
+		return g
+	}
+	fresh := *g
+	for _, a := range adverts[:n] {
+		fresh.Machine = fresh.Machine.HeardAgain(a)
+	}
+	return &fresh
+}
 
 // Sent returns the number of adverts sent.
 func (l *Live) Sent() uint64 { return l.sent.Load() }

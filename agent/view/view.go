@@ -63,7 +63,8 @@ type Interface struct {
 type Group struct {
 	Config     config.Group
 	Machine    election.View
-	Plane      Plane // nil while the interface is not usable
+	Repeats    election.Repeats // what the kernel may withhold
+	Plane      Plane            // nil while the interface is not usable
 	Attachment loader.Attachment
 	// Detail is why the group is in INIT, in a sentence.
 	Detail string
@@ -96,6 +97,7 @@ type Plane interface {
 	VIPStats() (loader.Addresses, error)
 	Seen() (loader.Seen, error)
 	Answering(now int64) (bool, error)
+	Heard() [2]loader.Heard
 }
 
 // Demotions are the named contributions to the node's demotion at one moment, sorted by name.
