@@ -61,7 +61,7 @@ func (g *group) adoptAddresses(ifindex int, vips []netip.Addr) {
 	for _, addr := range vips {
 		i := slices.IndexFunc(g.cfg.Addresses, func(p netip.Prefix) bool { return p.Addr() == addr })
 		if i >= 0 {
-			g.onHost.addresses[addr] = g.cfg.Addresses[i]
+			g.onHost.addresses[addr] = placed{Prefix: g.cfg.Addresses[i]}
 			continue
 		}
 		if err := g.env.delVIP(ifindex, addr); err != nil {
@@ -105,7 +105,7 @@ func (g *group) finishAdoption() {
 	if g.machine.View().State != election.Master {
 		for addr, p := range g.onHost.addresses { // routes that the earlier one may have made
 			if !p.IsSingleIP() {
-				g.onHost.routes[addr] = p
+				g.onHost.routes[addr] = p.Prefix
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func TestAdoptionWithinTheLease(t *testing.T) {
 	b.pass(0)
 	b.expect(
 		"record sent 10@1", "advert 1/0 from 192.0.2.11",
-		"role 10@1 MASTER generation 7 lease 2.97s", "add 192.0.2.100 to 10 for 5s",
+		"role 10@1 MASTER generation 7 lease 2.97s", "renew 192.0.2.100 on 10",
 	)
 }
 

@@ -121,7 +121,7 @@ func (g *group) change(cfg config.Group) {
 		}
 	}
 	if g.machine.View().State == election.Master {
-		g.putVIPs(noBudget)
+		g.putVIPs()
 	}
 	g.step(election.Reconfigure{Config: e.electionConfig(cfg)})
 	if g.machine.View().State == election.Master {

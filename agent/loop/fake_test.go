@@ -67,6 +67,7 @@ type bench struct {
 	away       map[netip.Addr]error           // why the neighbour entry of a peer is not there
 	readErr    error                          // of all groups at once
 	unlisted   error                          // why the addresses of the host cannot be read
+	refused    error                          // why the host takes no address
 	unread     bool                           // that finds no group
 	dumps      struct{ links, addresses int } // how often they were read
 	slow       time.Duration                  // how long the host takes to add an address
@@ -513,18 +514,25 @@ func (h fakeHost) AllAddresses() ([]netio.Address, error) {
 	return out, h.b.unlisted
 }
 
-func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, valid time.Duration, add bool) error {
+func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, add bool) error {
 	for _, a := range h.b.foreign {
 		if add && a.IfIndex == ifindex && a.InWay(ip) {
 			return netio.ErrForeign
 		}
+	}
+	if h.b.refused != nil {
+		return h.b.refused
 	}
 	h.b.vips[fakeRoute{ifindex, netip.PrefixFrom(ip, ip.BitLen())}] = true
 	h.b.now += int64(h.b.slow)
 	if h.b.during != nil {
 		h.b.during()
 	}
-	h.b.note("add %s to %d for %s", ip, ifindex, valid)
+	if add {
+		h.b.note("add %s to %d", ip, ifindex)
+	} else {
+		h.b.note("renew %s on %d", ip, ifindex)
+	}
 	return nil
 }
 

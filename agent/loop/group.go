@@ -77,7 +77,7 @@ type lifecycle struct {
 func newGroup(e *env, cfg config.Group) (*group, error) {
 	g := &group{
 		env: e, cfg: cfg, name: cfg.Name(),
-		onHost: onHost{addresses: map[netip.Addr]netip.Prefix{}, routes: map[netip.Addr]netip.Prefix{}},
+		onHost: onHost{addresses: map[netip.Addr]placed{}, routes: map[netip.Addr]netip.Prefix{}},
 		shown:  view.NewPublisher(cfg.Name()),
 	}
 	var err error

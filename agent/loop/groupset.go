@@ -18,6 +18,10 @@ type groupSet struct {
 	byPlace map[place]*group // those in the data plane
 	agenda  agenda
 
+	placing  []*group      // groups whose addresses are not all on the host yet
+	renewals rota[renewal] // of addresses
+	routed   rota[*group]  // groups with routes of ours, to be looked at
+
 	unattached bool             // one waits for an interface or a slot that netlink need not report
 	restoreAt  election.Instant // when addresses are to be restored; 0: none are
 }
@@ -29,7 +33,10 @@ type place struct {
 }
 
 func newGroupSet() groupSet {
-	return groupSet{byName: map[string]*group{}, byPlace: map[place]*group{}}
+	return groupSet{
+		byName: map[string]*group{}, byPlace: map[place]*group{},
+		renewals: rota[renewal]{interval: renewEvery}, routed: rota[*group]{interval: lookAtRoutes},
+	}
 }
 
 func (s *groupSet) at(ifindex int, vhid uint8) *group { return s.byPlace[place{ifindex, vhid}] }
@@ -99,9 +106,9 @@ func (s *groupSet) inheritRoute(ifindex int, route netip.Prefix) bool {
 		if g.iface.link.Index != ifindex {
 			continue
 		}
-		for addr, p := range g.onHost.addresses {
+		for _, p := range g.onHost.addresses {
 			if p.Masked() == route && !p.IsSingleIP() {
-				g.onHost.routes[addr] = p
+				g.addRoute(p.Prefix)
 				return true
 			}
 		}

@@ -104,6 +104,9 @@ func (p *iface) refresh() {
 	if own := p.env.addresses.Own(link.Index); !slices.Equal(own, p.own) {
 		p.own = own
 		p.serial++
+		for _, g := range p.env.groups.on(p) { // what was on link may need a route now
+			g.checkRoutes(p.env.clock.Now())
+		}
 	}
 	p.forwards = link.Forwards6
 	p.trouble = trouble{}

@@ -149,7 +149,7 @@ func (l *Loop) nextWake(retryAt *election.Instant) (election.Instant, time.Durat
 	if at := l.groups.restoreAt; at > 0 {
 		nap = min(nap, max(0, at.Sub(now)))
 	}
-	for _, at := range []election.Instant{*retryAt, l.resync.next()} {
+	for _, at := range []election.Instant{*retryAt, l.resync.next(), l.groups.hostDue(now)} {
 		if at > 0 {
 			nap = min(nap, max(0, at.Sub(now)))
 		}
@@ -215,6 +215,7 @@ func (l *Loop) tick() {
 			g.tick()
 		}
 	}
+	l.groups.keepHost(now)
 	l.defend(now)
 	l.settleLedger()
 	l.expireDemotions(now)

@@ -25,7 +25,7 @@ func TestPromotionOrder(t *testing.T) {
 		"priority 10@1 1/0",
 		"role 10@1 MASTER generation 1 lease none",
 		"add virtual mac",
-		"add 192.0.2.100 to 10 for 5s",
+		"add 192.0.2.100 to 10",
 		"record sent 10@1",
 		"advert 1/0 from 192.0.2.11",
 		"role 10@1 MASTER generation 1 lease 2.97s",
@@ -35,14 +35,13 @@ func TestPromotionOrder(t *testing.T) {
 		b.pass(time.Second)
 		b.expect(
 			"record sent 10@1", "advert 1/0 from 192.0.2.11",
-			"role 10@1 MASTER generation 1 lease 2.97s",
-			"add 192.0.2.100 to 10 for 5s", "gratuitous arp",
+			"role 10@1 MASTER generation 1 lease 2.97s", "gratuitous arp",
 		)
 	}
 	b.pass(time.Second)
 	b.expect(
 		"record sent 10@1", "advert 1/0 from 192.0.2.11",
-		"role 10@1 MASTER generation 1 lease 2.97s", "add 192.0.2.100 to 10 for 5s",
+		"role 10@1 MASTER generation 1 lease 2.97s",
 	)
 }
 

@@ -15,15 +15,30 @@ import (
 
 // onHost is what of a group is on the host.
 type onHost struct {
-	addresses  map[netip.Addr]netip.Prefix
-	routes     map[netip.Addr]netip.Prefix // connected routes of ours, by the address that they serve
-	rerouted   bool                        // the last renewal found one of them deleted
-	unfinished bool                        // some addresses are still to be added
-	fault      string                      // why addresses or routes are not complete, "" when they are
-	restores   restores
+	addresses map[netip.Addr]placed
+	routes    map[netip.Addr]netip.Prefix // connected routes of ours, by the address that they serve
+	looksAt   bool                        // the kernel is asked for them from time to time
+	rerouted  bool                        // the last look found one of them deleted
+	placing   placing
+	lapsed    bool   // addresses were not renewed, since the lease had ended
+	fault     string // why addresses or routes are not complete, "" when they are
+	restores  restores
 }
 
-// budget bounds how many addresses are put on the host, and for how long, before the rest has to wait.
+// placed is an address on the host.
+type placed struct {
+	netip.Prefix
+	at election.Instant // when it was put there or renewed last; 0: by an earlier vipd
+}
+
+// placing is one pass over the group's addresses that puts them on the host.
+type placing struct {
+	active bool
+	next   int // in the list of addresses
+	errs   []error
+}
+
+// budget bounds how many addresses are put on the host in one go, and for how long.
 type budget struct {
 	addresses int
 	time      time.Duration
@@ -33,45 +48,154 @@ var (
 	// claimBudget is for the moment between role and advert: peers and clients wait for the advert, not for the last
 	// of a thousand addresses.
 	claimBudget = budget{addresses: 256, time: 20 * time.Millisecond}
-	noBudget    = budget{addresses: 1 << 20, time: time.Hour}
+	// turnBudget is for what is left over: other groups wait for their adverts.
+	turnBudget = budget{addresses: 64, time: 2 * time.Millisecond}
 )
 
-// putVIPs adds the group's addresses to the host, or renews them, and puts the virtual MAC into the NIC's filter. What
-// fails is logged and tried again with the next advert.
-func (g *group) putVIPs(limit budget) {
+// renewEvery is when an address is renewed: a busy or stopped agent has two more intervals before the kernel removes
+// it.
+const renewEvery = netio.VIPLife / 3
+
+// putVIPs begins to put the group's addresses on the host and the virtual MAC into the NIC's filter. What exceeds the
+// budget comes with later rounds of the loop; what fails is logged and tried again with the next advert.
+func (g *group) putVIPs() {
 	if g.iface == nil || !g.iface.opened {
 		return
 	}
-	e, on, ifindex := g.env, &g.onHost, g.iface.link.Index
-	started := e.clock.Now()
-	on.unfinished = false
-	var errs []error
-	var routed []netip.Prefix
-	if len(on.addresses) == 0 {
-		errs = append(errs, e.host.AddMAC(ifindex, wire.VirtualMAC(g.cfg.VHID)))
+	on := &g.onHost
+	if !on.placing.active {
+		g.env.groups.placing = append(g.env.groups.placing, g)
 	}
-	valid := g.addressLifetime()
-	label := netio.Label(g.iface.link.Name, g.cfg.VHID)
-	for i, p := range g.cfg.Addresses {
-		if i >= limit.addresses || e.clock.Now().Sub(started) > limit.time {
-			on.unfinished = true
+	on.placing, on.lapsed = placing{active: true}, false
+	if len(on.addresses) == 0 {
+		err := g.env.host.AddMAC(g.iface.link.Index, wire.VirtualMAC(g.cfg.VHID))
+		on.placing.errs = append(on.placing.errs, err)
+	}
+	g.goOnPlacing(claimBudget)
+}
+
+// goOnPlacing puts addresses on the host until all are there or the budget is spent.
+func (g *group) goOnPlacing(limit budget) {
+	if g.iface == nil || !g.iface.opened {
+		g.onHost.placing = placing{}
+		return
+	}
+	e, p := g.env, &g.onHost.placing
+	started, first := e.clock.Now(), p.next
+	var routed []netip.Prefix
+	for ; p.next < len(g.cfg.Addresses); p.next++ {
+		now := e.clock.Now()
+		if p.next-first >= limit.addresses || now.Sub(started) > limit.time {
 			break
 		}
-		_, has := on.addresses[p.Addr()]
-		if e.addresses.InWay(ifindex, p.Addr()) || !has && g.fault == election.ReasonOwnAddress {
-			continue // the group is on its way to INIT
+		vip := g.cfg.Addresses[p.next]
+		was, has := g.onHost.addresses[vip.Addr()]
+		there := has && was.at > 0 && now.Sub(was.at) < renewEvery
+		if !there {
+			var err error
+			there, err = g.putVIP(vip)
+			p.errs = append(p.errs, err)
 		}
-		if err := e.host.SetVIP(ifindex, p.Addr(), label, valid, !has); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		on.addresses[p.Addr()] = p
-		if !p.IsSingleIP() && !netio.OnLink(p, g.iface.own) {
-			routed = append(routed, p)
+		if _, has := g.onHost.routes[vip.Addr()]; there && !has && g.needsRoute(vip) {
+			routed = append(routed, vip)
 		}
 	}
-	errs = append(errs, g.putRoutes(routed))
-	g.noteHostFault(errors.Join(errs...))
+	p.errs = append(p.errs, g.putRoutes(routed))
+	if p.next == len(g.cfg.Addresses) {
+		err := errors.Join(p.errs...)
+		*p = placing{}
+		g.noteHostFault(err)
+	}
+}
+
+// putVIP puts an address on the host or renews it there. It does neither if the address is the host's own.
+func (g *group) putVIP(vip netip.Prefix) (done bool, err error) {
+	e, link, addr := g.env, g.iface.link, vip.Addr()
+	_, has := g.onHost.addresses[addr]
+	if e.addresses.InWay(link.Index, addr) || !has && g.fault == election.ReasonOwnAddress {
+		return false, nil // the group is on its way to INIT
+	}
+	if err := e.host.SetVIP(link.Index, addr, netio.Label(link.Name, g.cfg.VHID), !has); err != nil {
+		return false, err
+	}
+	now := e.clock.Now()
+	g.onHost.addresses[addr] = placed{vip, now}
+	e.groups.renewals.add(renewal{g, addr}, now)
+	return true, nil
+}
+
+// needsRoute reports whether the address is in a prefix that is not on link.
+func (g *group) needsRoute(vip netip.Prefix) bool {
+	return !vip.IsSingleIP() && !netio.OnLink(vip, g.iface.own)
+}
+
+// keepVIPs is called with each renewal of the lease. While all is in place there is nothing to do: the addresses have
+// lifetimes of their own.
+func (g *group) keepVIPs() {
+	if on := &g.onHost; !on.placing.active && (on.fault != "" || on.lapsed) {
+		g.putVIPs()
+	}
+}
+
+// renewal is an address that is to be renewed.
+type renewal struct {
+	g    *group
+	addr netip.Addr
+}
+
+// renew renews the address, if the group still has it since then.
+func (r renewal) renew(since, now election.Instant) {
+	g := r.g
+	was, has := g.onHost.addresses[r.addr]
+	if !has || was.at != since || g.iface == nil || !g.iface.opened {
+		return
+	}
+	if !g.owns(now) {
+		g.onHost.lapsed = true
+		return
+	}
+	if _, err := g.putVIP(was.Prefix); err != nil {
+		g.noteHostFault(err) // and tried again with the next advert
+		g.onHost.addresses[r.addr] = placed{Prefix: was.Prefix}
+	}
+}
+
+// owns reports whether the group is MASTER with a lease.
+func (g *group) owns(now election.Instant) bool {
+	v := g.machine.View()
+	return v.State == election.Master && !v.Expired && now < v.Lease
+}
+
+// keepHost does a bounded part of what is due on the host: addresses of a claim that are still to be added, addresses
+// to be renewed, and routes to be looked at.
+func (s *groupSet) keepHost(now election.Instant) {
+	if len(s.placing) > 0 {
+		g := s.placing[0]
+		if s.placing = s.placing[1:]; g.onHost.placing.active {
+			g.goOnPlacing(turnBudget)
+		}
+		if g.onHost.placing.active {
+			s.placing = append(s.placing, g)
+		}
+	}
+	for _, r := range s.renewals.turn(now) {
+		r.what.renew(r.added, now)
+	}
+	for _, r := range s.routed.turn(now) {
+		r.what.keepRoutes(now)
+	}
+}
+
+// hostDue returns when keepHost has something to do, 0 if never.
+func (s *groupSet) hostDue(now election.Instant) election.Instant {
+	if len(s.placing) > 0 {
+		return now
+	}
+	renewals, routes := s.renewals.next(), s.routed.next()
+	if renewals == 0 || routes > 0 && routes < renewals {
+		return routes
+	}
+	return renewals
 }
 
 // noteHostFault logs a failure of the host's configuration once, not with every advert, and its end.
@@ -90,22 +214,16 @@ func (g *group) noteHostFault(err error) {
 	g.onHost.fault = text
 }
 
-// addressLifetime is how long the kernel keeps a VIP after its last renewal: a second or two longer than the lease, so
-// that it is gone soon after an agent is.
-func (g *group) addressLifetime() time.Duration {
-	d := time.Duration(g.env.cfg.Carp.DeadRatio * float64(g.cfg.AdvBase) * float64(time.Second))
-	return d.Truncate(time.Second) + 2*time.Second
-}
-
 // takeVIPs removes the group's addresses, routes and virtual MAC from the host.
 func (g *group) takeVIPs() {
+	g.onHost.placing, g.onHost.lapsed = placing{}, false
 	if g.iface == nil || len(g.onHost.addresses) == 0 {
 		return
 	}
 	e, ifindex := g.env, g.iface.link.Index
 	errs := []error{e.host.DelMAC(ifindex, wire.VirtualMAC(g.cfg.VHID))}
 	had := g.onHost.addresses
-	g.onHost.addresses = map[netip.Addr]netip.Prefix{}
+	g.onHost.addresses = map[netip.Addr]placed{}
 	for addr := range g.onHost.routes {
 		errs = append(errs, g.dropRoute(addr))
 	}
@@ -165,10 +283,10 @@ func (g *group) restoreVIPs() {
 	for _, addr := range gone {
 		delete(g.onHost.addresses, addr) // to be added again, and not renewed
 	}
-	g.putVIPs(noBudget)
+	g.putVIPs()
 	restored := len(gone)
 	for _, addr := range gone {
-		if _, ok := g.onHost.addresses[addr]; !ok {
+		if _, ok := g.onHost.addresses[addr]; !ok && !g.onHost.placing.active {
 			restored-- // onHost.fault is the reason
 		}
 	}
@@ -185,15 +303,14 @@ func (g *group) restoreVIPs() {
 
 // goneVIPs returns the addresses that the group had put on the host and that are not there.
 func (g *group) goneVIPs(now election.Instant) []netip.Addr {
-	v := g.machine.View()
-	owns := v.State == election.Master && !v.Expired && now < v.Lease
-	if !owns || g.entry.plane == nil || g.fault != 0 || !g.iface.opened {
+	if !g.owns(now) || g.entry.plane == nil || g.fault != 0 || !g.iface.opened {
 		return nil
 	}
 	table, ifindex := g.env.addresses, g.iface.link.Index
 	var gone []netip.Addr
-	for addr := range g.onHost.addresses {
-		if !table.Has(ifindex, addr) && !table.InWay(ifindex, addr) {
+	for addr, on := range g.onHost.addresses {
+		expired := now.Sub(on.at) >= netio.VIPLife // it is renewed by keepHost
+		if !expired && !table.Has(ifindex, addr) && !table.InWay(ifindex, addr) {
 			gone = append(gone, addr)
 		}
 	}

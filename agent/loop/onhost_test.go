@@ -19,8 +19,8 @@ func TestFlushedAddressesReturnAtOnce(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24", "192.0.2.101/24"))
 	b.master()
 	b.flush()
-	if log := b.drain(); !slices.Contains(log, "add 192.0.2.100 to 10 for 5s") ||
-		!slices.Contains(log, "add 192.0.2.101 to 10 for 5s") {
+	if log := b.drain(); !slices.Contains(log, "add 192.0.2.100 to 10") ||
+		!slices.Contains(log, "add 192.0.2.101 to 10") {
 		t.Errorf("actions %q", log)
 	}
 	if n := func() uint64 { n, _ := b.group("eth0@1").shown.Live().Restored(); return n }(); n != 2 {
@@ -38,7 +38,7 @@ func TestFlushLoopDoesNotSpin(t *testing.T) {
 	}
 	added := 0
 	for _, line := range b.drain() {
-		if line == "add 192.0.2.100 to 10 for 5s" {
+		if line == "add 192.0.2.100 to 10" {
 			added++
 		}
 	}

@@ -5,12 +5,51 @@ package loop
 import (
 	"errors"
 	"net/netip"
+	"time"
 
 	"vipd/agent/election"
 )
 
 // A connected route of ours serves every address on the interface in its prefix. It is on the list of one of them, or
 // of several, and passes on as long as there are any.
+
+// lookAtRoutes is how often the kernel is asked whether the routes are there. It removes routes without an event.
+const lookAtRoutes = 2 * time.Second
+
+// addRoute notes a route of ours that is there.
+func (g *group) addRoute(p netip.Prefix) {
+	if !g.onHost.looksAt {
+		g.onHost.looksAt = true
+		g.env.groups.routed.add(g, g.env.clock.Now())
+	}
+	g.onHost.routes[p.Addr()] = p
+}
+
+// keepRoutes looks at the routes of a group, and comes round.
+func (g *group) keepRoutes(now election.Instant) {
+	if len(g.onHost.routes) == 0 || g.iface == nil || !g.iface.opened {
+		g.onHost.looksAt = false
+		return
+	}
+	g.env.groups.routed.add(g, now)
+	g.checkRoutes(now)
+}
+
+// checkRoutes adds what is missing of an owner's routes.
+func (g *group) checkRoutes(now election.Instant) {
+	if !g.owns(now) {
+		return
+	}
+	var wanted []netip.Prefix
+	for _, vip := range g.cfg.Addresses {
+		if _, there := g.onHost.addresses[vip.Addr()]; there && g.needsRoute(vip) {
+			wanted = append(wanted, vip)
+		}
+	}
+	if err := g.putRoutes(wanted); err != nil {
+		g.noteHostFault(err)
+	}
+}
 
 // dropRoute removes the route of an address that is off the host, unless another address needs it. It is not an error
 // if it has none.
@@ -28,7 +67,7 @@ func (g *group) dropRoute(addr netip.Addr) error {
 }
 
 // putRoutes makes sure of the routes to addresses whose prefixes are not on link. One that another program has deleted
-// comes back with the renewal, as an address does; the log reports once that it is deleted again and again.
+// comes back with the next look; the log reports once that it is deleted again and again.
 func (g *group) putRoutes(addresses []netip.Prefix) error {
 	link, routes := g.iface.link, g.onHost.routes
 	var errs []error
@@ -47,7 +86,9 @@ func (g *group) putRoutes(addresses []netip.Prefix) error {
 			}
 		}
 		if ok {
-			routes[p.Addr()] = p
+			g.addRoute(p)
+		} else {
+			delete(routes, p.Addr())
 		}
 	}
 	if len(deleted) > 0 && !g.onHost.rerouted {

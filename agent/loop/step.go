@@ -26,9 +26,6 @@ func (g *group) step(ev election.Event) {
 			g.carryOut(g.queue[i])
 		}
 	}
-	if g.onHost.unfinished && g.machine.State() == election.Master {
-		g.putVIPs(noBudget) // the advert is out and the lease runs
-	}
 	at, waits := g.machine.Deadline()
 	g.env.groups.agenda.set(g, at, waits)
 	g.permit()
@@ -91,9 +88,9 @@ func (g *group) carryOut(act election.Action) {
 			g.entry.plane.SetSentPriority(loader.Priority(act.Priority))
 		}
 	case election.AddVIPs:
-		g.putVIPs(claimBudget)
+		g.putVIPs()
 	case election.RenewVIPs:
-		g.putVIPs(noBudget)
+		g.keepVIPs()
 	case election.RemoveVIPs:
 		g.takeVIPs()
 	case election.Announce:

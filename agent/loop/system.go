@@ -4,7 +4,6 @@ package loop
 
 import (
 	"net/netip"
-	"time"
 
 	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
@@ -77,7 +76,7 @@ type PlaneGroup interface {
 type Host interface {
 	AllLinks() ([]netio.Link, error)
 	AllAddresses() ([]netio.Address, error)
-	SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration, add bool) error
+	SetVIP(ifindex int, ip netip.Addr, label string, add bool) error
 	DelVIP(ifindex int, ip netip.Addr) error
 	AddConnectedRoute(ifindex, table int, vip netip.Prefix) (added bool, err error)
 	DelConnectedRoute(ifindex, table int, vip netip.Prefix) error

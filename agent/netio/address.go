@@ -27,9 +27,9 @@ const (
 // ErrForeign means that the host has the address as an ordinary one.
 var ErrForeign = errors.New("the host has it as an ordinary address")
 
-// longestLife is the longest lifetime of a VIP: dead_ratio 3 times advbase 254, plus two seconds. An
-// address with a longer lifetime is not vipd's.
-const longestLife = 3*254*time.Second + 2*time.Second
+// VIPLife is the lifetime of a virtual address after its last renewal: the kernel removes what a killed agent leaves.
+// An address with a longer lifetime is not vipd's.
+const VIPLife = time.Minute
 
 // Address is one address of an interface.
 type Address struct {
@@ -42,7 +42,7 @@ type Address struct {
 // ours reports whether SetVIP added the address. Scope, flags and lifetimes must match: an address that
 // an operator made permanent or that another program took over is no longer vipd's.
 func ours(p netip.Prefix, scope, flags, preferred, valid int) bool {
-	if !p.IsSingleIP() || flags&unix.IFA_F_PERMANENT != 0 || time.Duration(valid)*time.Second > longestLife {
+	if !p.IsSingleIP() || flags&unix.IFA_F_PERMANENT != 0 || time.Duration(valid)*time.Second > VIPLife {
 		return false
 	}
 	if p.Addr().Is4() {
@@ -54,16 +54,15 @@ func ours(p netip.Prefix, scope, flags, preferred, valid int) bool {
 
 // SetVIP adds the virtual address to the interface or renews it. It is a /32 or /128, so that it does not
 // replace addresses of the host, and has scope host, so that the kernel does not use it as a source
-// address by default. It expires after valid (rounded up to a second): the kernel removes the address
-// after the agent has died. Old tools (SIOCGIFADDR, ifconfig) show label, see [Label].
+// address by default. It expires after VIPLife. Old tools (SIOCGIFADDR, ifconfig) show label, see [Label].
 //
 // add means that vipd has not added it yet: if the address is there and not vipd's, SetVIP changes nothing
 // and returns [ErrForeign].
-func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, valid time.Duration, add bool) error {
+func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, add bool) error {
 	a := &netlink.Addr{
 		IPNet:    hostNet(ip),
 		Scope:    unix.RT_SCOPE_HOST,
-		ValidLft: int((valid + time.Second - 1) / time.Second),
+		ValidLft: int(VIPLife / time.Second),
 	}
 	if ip.Is4() {
 		a.PreferedLft = a.ValidLft

@@ -151,7 +151,7 @@ func TestAllAddresses(t *testing.T) {
 		}
 	}
 	for _, ip := range []string{"192.0.2.100", "2001:db8::100"} {
-		if err := h.SetVIP(eth0.Index, netip.MustParseAddr(ip), "eth0:carp1", time.Minute, true); err != nil {
+		if err := h.SetVIP(eth0.Index, netip.MustParseAddr(ip), "eth0:carp1", true); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -241,7 +241,7 @@ func TestOwnRenewalGivesNoHint(t *testing.T) {
 	} {
 		vip := netip.MustParseAddr(c.vip)
 		for _, add := range []bool{true, false, false} {
-			if err := h.SetVIP(eth0.Index, vip, "eth0:carp1", 2*time.Minute, add); err != nil {
+			if err := h.SetVIP(eth0.Index, vip, "eth0:carp1", add); err != nil {
 				t.Fatal(err)
 			}
 		}
