@@ -39,9 +39,11 @@ func (s *interfaceSet) syncInterfaces() {
 // programs on other interfaces, and come and go.
 func (s *interfaceSet) syncAddresses() {
 	began := s.env.clock.Now()
-	changed, read := s.readAddresses()
-	if changed || read && s.env.groups.restoreAt > 0 {
+	switch changed, read := s.readAddresses(); {
+	case changed:
 		s.follow(s.faults(), read)
+	case read: // what vipd itself has added since then may be gone again
+		s.env.groups.restore()
 	}
 	s.resync.doneAddresses(began, s.env.clock.Now())
 }

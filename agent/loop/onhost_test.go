@@ -15,6 +15,20 @@ func (b *bench) flush() {
 	b.syncInterfaces() // as the kernel's event does
 }
 
+// The same after an event about addresses, again and again: to the kernel the host is then as it was before the claim.
+func TestFlushedAddressesReturnAfterAnAddressEvent(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.master()
+	for i := range 3 {
+		clear(b.vips)
+		b.syncAddresses()
+		if !b.vips[fakeRoute{10, prefix("192.0.2.100/32")}] {
+			t.Errorf("flush %d: the address was not put back", i)
+		}
+		b.now += int64(restorePause)
+	}
+}
+
 func TestFlushedAddressesReturnAtOnce(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24", "192.0.2.101/24"))
 	b.master()
