@@ -88,7 +88,7 @@ func (a *adoptable) start() {
 
 func (a *adoptable) claim() {
 	a.t.Helper()
-	if _, err := a.d.Attach(a.ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
+	if _, err := a.d.Attach(a.ours.Attrs().Index, "ours", attach.ModeGeneric); err != nil {
 		a.t.Fatal(err)
 	}
 	one, two := a.specs()
@@ -175,7 +175,7 @@ func TestAdopt(t *testing.T) {
 				t.Errorf("attached: %s, want %s", got, sits)
 			}
 
-			at, err := a.d.Attach(index, "ours", attach.ModeAuto)
+			at, err := a.d.Attach(index, "ours", attach.ModeGeneric)
 			if err != nil || at.Mode != attach.ModeGeneric ||
 				at.Egress != map[bool]string{false: attach.EgressTCX, true: attach.EgressClsact}[clsact] {
 				t.Errorf("attach: %+v, %v", at, err)

@@ -90,7 +90,7 @@ func TestExchange(t *testing.T) {
 	if err := a.d.Exchange(); err != nil {
 		t.Errorf("again: %v", err)
 	}
-	if at, err := a.d.Attach(index, "ours", attach.ModeAuto); err != nil || at.Mode != attach.ModeGeneric ||
+	if at, err := a.d.Attach(index, "ours", attach.ModeGeneric); err != nil || at.Mode != attach.ModeGeneric ||
 		at.Egress != attach.EgressTCX {
 		t.Errorf("attach: %+v, %v", at, err)
 	}

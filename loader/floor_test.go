@@ -106,7 +106,7 @@ func TestSingleBuffer(t *testing.T) {
 			t.Errorf("adopted %v: %d lines name the kernel, want one:\n%s", adopted, n, log.String())
 		}
 		log.Reset()
-		if at, err := d.Attach(index, "ours", attach.ModeAuto); err != nil || at.Mode != attach.ModeGeneric {
+		if at, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil || at.Mode != attach.ModeGeneric {
 			t.Fatalf("adopted %v: %+v, %v", adopted, at, err)
 		}
 		s := model.GoldenSpec("192.0.2.1")

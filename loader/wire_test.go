@@ -16,13 +16,22 @@ import (
 // TestOnTheWire sends real frames through a veth pair: an answer comes back, the
 // fence holds, an advert wakes us.
 func TestOnTheWire(t *testing.T) {
-	for _, clsact := range []bool{false, true} {
-		ns := map[bool]string{false: "loader-wire", true: "loader-wirecls"}[clsact]
+	for _, tc := range []struct {
+		ns     string
+		mode   attach.Mode
+		clsact bool
+	}{
+		{"loader-wire", attach.ModeGeneric, false},
+		{"loader-wirecls", attach.ModeGeneric, true},
+		{"loader-wiretc", attach.ModeTC, false},
+		{"loader-wiretccls", attach.ModeTC, true},
+	} {
+		ns, clsact := tc.ns, tc.clsact
 		t.Run(ns, func(t *testing.T) {
 			ours, peer := kerneltest.Pair(t, ns)
 			index := ours.Attrs().Index
 			d := openTest(t, Options{ForceClsact: clsact})
-			if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+			if _, err := d.Attach(index, "ours", tc.mode); err != nil {
 				t.Fatal(err)
 			}
 			s := model.GoldenSpec("192.0.2.1")

@@ -171,7 +171,7 @@ func TestGratuitousARPAtOnceAndAfterOneAndTwoAdverts(t *testing.T) {
 func TestAnswersUnseenIsRaised(t *testing.T) {
 	t.Parallel()
 	config := oneVIP(0)
-	config.Extra = "[xdp]\nmode = \"native\"\n"
+	config.Mode = "native"
 	s := newSingle(t, config)
 	s.startMaster()
 	if g := s.node.Group(group); g.Dataplane.Mode != "native" || g.Dataplane.AnswersUnseen {

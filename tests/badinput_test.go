@@ -110,7 +110,7 @@ func TestMissingInterfaceRecoversWhenItAppears(t *testing.T) {
 func TestTakenXDPSlotIsNamed(t *testing.T) {
 	t.Parallel()
 	config := oneVIP(0)
-	config.Extra = "[xdp]\nmode = \"native\"\n"
+	config.Mode = "native"
 	s := newSingle(t, config)
 	theirs := attachForeign(t, s.node.Host, "eth0")
 	defer theirs.Close()
@@ -138,19 +138,18 @@ func TestTakenXDPSlotIsNamed(t *testing.T) {
 // Behind another owner's XDP program the data plane works on tc ingress: both nodes, pings, and a failover.
 func TestFailoverBehindAnotherXDPProgram(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(100))
+	p := newPair(t, inMode("generic", oneVIP(0)), inMode("generic", oneVIP(100)))
 	for _, n := range []*lab.Node{p.a, p.b} {
 		theirs := attachForeign(t, n.Host, "eth0")
 		defer theirs.Close()
 	}
 	taken := p.a.XDPProgram("eth0")
 	p.start()
-	if g := p.a.Group(group); g.Dataplane.Mode != "tcx" && g.Dataplane.Mode != "clsact" ||
+	if g := p.a.Group(group); !onTC(g) ||
 		!strings.Contains(g.Dataplane.Note, "someone_else") {
 		t.Errorf("a's data plane is %+v: mode or reason is wrong", g.Dataplane)
 	}
-	if m := p.a.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="tcx"} 1`) &&
-		!strings.Contains(m, `mode="clsact"`) {
+	if m := p.a.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="tc"} 1`) {
 		t.Error("the metrics do not show the mode")
 	}
 	pinger := p.client.Ping(vip, 5*time.Millisecond)

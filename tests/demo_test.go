@@ -22,7 +22,10 @@ func TestDemoShowsAFailoverAndLeavesNothing(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("demo: %v\n%s", err, out)
 	}
-	for _, want := range []string{"MASTER", "BACKUP", "longest gap seen by the client", "Nothing is left"} {
+	for _, want := range []string{
+		"MASTER", "BACKUP", "in mode tc, not native: native xdp on a veth", "longest gap seen by the client",
+		"Nothing is left",
+	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the demo does not show %q:\n%s", want, out)
 		}

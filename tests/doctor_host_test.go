@@ -113,7 +113,7 @@ func TestDoctorNamesWhatIsWrongOnTheHost(t *testing.T) {
 func TestDoctorNamesAnswersThatDoNotLeave(t *testing.T) {
 	t.Parallel()
 	config := oneVIP(0)
-	config.Extra = "[xdp]\nmode = \"native\"\n"
+	config.Mode = "native"
 	s := newSingle(t, config)
 	asShipped(t, s.node)
 	sniffer := s.port.Sniff()

@@ -341,7 +341,7 @@ func TestTakenSocketPathIsRefused(t *testing.T) {
 		if code != 1 || !strings.Contains(out, why) || !strings.Contains(out, s.node.Socket()) {
 			t.Errorf("exit code %d, want 1 and %q:\n%s", code, why, out)
 		}
-		if s.node.XDPProgram("eth0") != 0 || s.node.HasAddress("eth0", vip) {
+		if receives(t, s.node.Host, "eth0") || s.node.HasAddress("eth0", vip) {
 			t.Error("it left something behind")
 		}
 	}

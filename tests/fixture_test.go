@@ -46,6 +46,12 @@ func oneVIP(advskew int) lab.NodeConfig {
 	return lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{vip.String() + "/24"}, AdvSkew: advskew}}}
 }
 
+// inMode sets the mode of the data plane.
+func inMode(mode string, c lab.NodeConfig) lab.NodeConfig {
+	c.Mode = mode
+	return c
+}
+
 func noPreempt(c lab.NodeConfig) lab.NodeConfig {
 	c.NoPreempt = true
 	return c

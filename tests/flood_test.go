@@ -72,9 +72,9 @@ type floodCase struct {
 // floodCases gives each forger a flood of its own, or, where there is little time, all of them one.
 func floodCases(long bool) (cases []floodCase) {
 	all := forgers()
-	for _, mode := range []string{"native", "generic"} {
+	for _, mode := range []string{"native", "tc", "generic"} {
 		if !long {
-			cases = append(cases, floodCase{"from all at once", mode, all, mode == "generic"})
+			cases = append(cases, floodCase{"from all at once", mode, all, mode != "native"})
 			continue
 		}
 		for i, f := range all {
@@ -103,7 +103,7 @@ func TestFloodOfForgedAdvertsChangesNothing(t *testing.T) {
 
 func (tc floodCase) run(t *testing.T, duration time.Duration) {
 	victim := oneVIP(100)
-	victim.Extra = "[xdp]\nmode = \"" + tc.mode + "\"\n"
+	victim.Mode = tc.mode
 	p := newPair(t, oneVIP(0), victim)
 	adverts := p.clientPort.Sniff()
 	if err := p.b.Within(func() error { return livetest.Accept("eth0") }); err != nil {

@@ -17,15 +17,13 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// standsIn says that the data plane works on tc ingress.
-func standsIn(g lab.GroupStatus) bool {
-	return g.Dataplane.Mode == "tcx" || g.Dataplane.Mode == "clsact"
-}
+// onTC reports whether the data plane works on tc ingress.
+func onTC(g lab.GroupStatus) bool { return g.Dataplane.Mode == "tc" }
 
-// ingressPrograms counts what is on eth0's tc ingress.
-func ingressPrograms(t *testing.T, h *lab.Host) (n int) {
+// ingressPrograms counts what is on the interface's tc ingress.
+func ingressPrograms(t *testing.T, h *lab.Host, ifname string) (n int) {
 	t.Helper()
-	ifindex := h.IfIndex("eth0")
+	ifindex := h.IfIndex(ifname)
 	if err := h.Within(func() error {
 		if q, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: ebpf.AttachTCXIngress}); err == nil {
 			n += len(q.Programs) // before Linux 6.6 there is no tcx
@@ -41,18 +39,24 @@ func ingressPrograms(t *testing.T, h *lab.Host) (n int) {
 	return n
 }
 
+// receives reports whether a program is on the interface that sees what arrives: XDP or tc ingress.
+func receives(t *testing.T, h *lab.Host, ifname string) bool {
+	t.Helper()
+	return h.XDPProgram(ifname) != 0 || ingressPrograms(t, h, ifname) > 0
+}
+
 // When the other XDP program has gone for good, vipd is back on XDP without a restart: no ping is lost or answered
 // twice, and no role moves. While the other one only restarts it finds its slot free.
 func TestReturnToXDPMovesNothing(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(100))
+	p := newPair(t, inMode("generic", oneVIP(0)), inMode("generic", oneVIP(100)))
 	theirs := map[*lab.Node]link.Link{}
 	for _, n := range []*lab.Node{p.a, p.b} {
 		theirs[n] = attachForeign(t, n.Host, "eth0")
 	}
 	p.start()
 	a, b := p.a.Group(group), p.b.Group(group)
-	if !standsIn(a) || !standsIn(b) {
+	if !onTC(a) || !onTC(b) {
 		t.Fatalf("not behind the other program: %+v, %+v", a.Dataplane, b.Dataplane)
 	}
 	before := []float64{transitions(p.a), transitions(p.b)}
@@ -61,7 +65,7 @@ func TestReturnToXDPMovesNothing(t *testing.T) {
 
 	theirs[p.a].Close()
 	time.Sleep(2 * time.Second)
-	if g := p.a.Group(group); !standsIn(g) || p.a.XDPProgram("eth0") != 0 {
+	if g := p.a.Group(group); !onTC(g) || p.a.XDPProgram("eth0") != 0 {
 		t.Errorf("the slot was taken at once: %+v", g.Dataplane)
 	}
 	theirs[p.a] = attachForeign(t, p.a.Host, "eth0") // which fails if it is taken
@@ -80,7 +84,7 @@ func TestReturnToXDPMovesNothing(t *testing.T) {
 			t.Errorf("%s: still says %q", n.Name, g.Dataplane.Note)
 		}
 		p.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
-			return ingressPrograms(t, n.Host) == 0, "tc ingress has nothing any more"
+			return ingressPrograms(t, n.Host, "eth0") == 0, "tc ingress has nothing any more"
 		})
 		if !strings.Contains(n.Proc().Output(), "xdp has taken over from tc ingress again") {
 			t.Errorf("%s: the log does not say so", n.Name)
@@ -114,21 +118,21 @@ func TestReturnToXDPMovesNothing(t *testing.T) {
 // by XDP at once, in its role and without a lost ping; and vipd --cleanup removes what one leaves.
 func TestKilledOnIngressStartsOnXDP(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(100))
+	p := newPair(t, inMode("generic", oneVIP(0)), inMode("generic", oneVIP(100)))
 	asShipped(t, p.a, p.b)
 	clean := p.a.Snapshot()
 	theirs := attachForeign(t, p.a.Host, "eth0")
 	defer theirs.Close()
 	p.start()
 	a, b := p.a.Group(group), p.b.Group(group)
-	if !standsIn(a) {
+	if !onTC(a) {
 		t.Fatalf("a is not on tc ingress: %+v", a.Dataplane)
 	}
 	pinger := p.client.Ping(vip, 5*time.Millisecond)
 	pinger.AwaitAnswer(time.Now(), patience)
 	p.a.Kill9()
 	theirs.Close()
-	if n := ingressPrograms(t, p.a.Host); n == 0 {
+	if n := ingressPrograms(t, p.a.Host, "eth0"); n == 0 {
 		t.Error("the killed one has left nothing on tc ingress: the test proves nothing")
 	}
 	time.Sleep(300 * time.Millisecond)
@@ -139,7 +143,7 @@ func TestKilledOnIngressStartsOnXDP(t *testing.T) {
 			g.State, g.Generation, a.Generation, transitions(p.a), g.Dataplane)
 	}
 	p.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
-		return ingressPrograms(t, p.a.Host) == 0, "tc ingress has nothing any more"
+		return ingressPrograms(t, p.a.Host, "eth0") == 0, "tc ingress has nothing any more"
 	})
 	time.Sleep(1500 * time.Millisecond)
 	if r := pinger.Stop(); r.Lost > 0 || r.Doubles > 0 {
@@ -154,11 +158,11 @@ func TestKilledOnIngressStartsOnXDP(t *testing.T) {
 	theirs = attachForeign(t, p.a.Host, "eth0")
 	defer theirs.Close()
 	p.a.Start()
-	p.a.WaitFor(group, "is on tc ingress", patience, standsIn)
+	p.a.WaitFor(group, "is on tc ingress", patience, onTC)
 	p.a.Kill9()
 	theirs.Close()
 	p.a.Cleanup()
-	if n := ingressPrograms(t, p.a.Host); n != 0 {
+	if n := ingressPrograms(t, p.a.Host, "eth0"); n != 0 {
 		t.Errorf("%d programs are left on tc ingress", n)
 	}
 	assertNothingLeft(t, p.a, clean)
@@ -187,7 +191,7 @@ func detach(t *testing.T, n *lab.Node, hook string) time.Time {
 // counted, logged and shown. Who then takes the slot has it, and vipd goes on beside him.
 func TestProgramsTakenOffComeBack(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(100))
+	p := newPair(t, inMode("generic", oneVIP(0)), inMode("generic", oneVIP(100)))
 	p.start()
 	if p.a.Group(group).Dataplane.Egress != "tcx" {
 		t.Skip("no tcx before Linux 6.6, so no link of the fence; the loader's own tests delete filters")
@@ -237,7 +241,7 @@ func TestProgramsTakenOffComeBack(t *testing.T) {
 	detach(t, p.a, "xdp")
 	theirs := attachForeign(t, p.a.Host, "eth0")
 	p.a.Resume()
-	g := p.a.WaitFor(group, "is on tc ingress", patience, standsIn)
+	g := p.a.WaitFor(group, "is on tc ingress", patience, onTC)
 	if g.State != lab.Master || !sameTime(g.Since, a.Since) || !strings.Contains(g.Dataplane.Note, "someone_else") {
 		t.Errorf("displaced: %s since %v: %+v", g.State, g.Since, g.Dataplane)
 	}

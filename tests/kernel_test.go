@@ -39,7 +39,7 @@ func (s *single) assertGone(t *testing.T, stage string, where *lab.Host, ifname 
 	s.Eventually(
 		patience,
 		5*time.Millisecond,
-		func() (bool, string) { return where.XDPProgram(ifname) == 0, "the program is off " + ifname },
+		func() (bool, string) { return !receives(t, where, ifname), "the program is off " + ifname },
 	)
 	if where.HasAddress(ifname, vip) || len(where.UnicastFilter(ifname)) > 0 {
 		t.Errorf(
@@ -98,7 +98,7 @@ func TestGroupReturnsWithARenamedMovedOrDeletedInterface(t *testing.T) {
 	s.port = s.segment.Join(s.node.Host, "eth0", addrA.String()+"/24")
 	served("made anew")
 	s.node.Stop()
-	if s.node.XDPProgram("eth0") != 0 || s.node.HasAddress("eth0", vip) {
+	if receives(t, s.node.Host, "eth0") || s.node.HasAddress("eth0", vip) {
 		t.Error("something is left after the stop")
 	}
 }

@@ -56,7 +56,7 @@ func TestMetricsArePromtoolCleanAndTrue(t *testing.T) {
 		`vipd_enabled`:     1,
 		`vipd_maintenance`: 0,
 		`vipd_demotion`:    0,
-		`vipd_xdp_info{interface="eth0",mode="generic"}`: 1,
+		`vipd_xdp_info{interface="eth0",mode="tc"}`: 1,
 	} {
 		if got := metric(text, series); got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)
@@ -102,7 +102,7 @@ func TestStatusOutputsAgree(t *testing.T) {
 		}
 	}
 	if wide := s.node.MustCTL("status", "-o", "wide"); !strings.Contains(wide, lab.Master) ||
-		!strings.Contains(wide, "generic") {
+		!strings.Contains(wide, "  tc") {
 		t.Errorf("wide does not show state and mode:\n%s", wide)
 	}
 	st := s.node.CTLStatus()

@@ -24,6 +24,7 @@ import (
 const (
 	newerVersion   = "99.1.0"
 	bpfObject      = "../loader/object/bpf_bpfel.o"
+	ingressObject  = "../loader/object/ingress_bpfel.o"
 	versionSource  = "../agent/control/api/version.go"
 	bpfInstruction = 8 // bytes
 )
@@ -163,7 +164,8 @@ func buildNewer(t *testing.T) string {
 		}
 	}
 	overlay(versionSource, fmt.Appendf(nil, "%sconst Version = %q%s", head, newerVersion, tail))
-	overlay(bpfObject, otherPrograms(t))
+	overlay(bpfObject, otherPrograms(t, bpfObject, "xdp.frags", "tc"))
+	overlay(ingressObject, otherPrograms(t, ingressObject, "tc"))
 	list, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
@@ -184,13 +186,13 @@ func buildNewer(t *testing.T) string {
 	return dir
 }
 
-// otherPrograms returns the BPF object with one instruction of each program in another form that does the same: a
-// constant that is not negative, moved to 64 bits of a register in the place of 32, which clears the rest. So the
-// programs differ as those of two releases do, and no compiler for BPF is needed.
-func otherPrograms(t *testing.T) []byte {
+// otherPrograms returns a BPF object with one instruction of the program in each section in another form that does the
+// same: a constant that is not negative, moved to 64 bits of a register in the place of 32, which clears the rest. So
+// the programs differ as those of two releases do, and no compiler for BPF is needed.
+func otherPrograms(t *testing.T, path string, sections ...string) []byte {
 	t.Helper()
 	const mov32, mov64 = 0xb4, 0xb7
-	object, err := os.ReadFile(bpfObject)
+	object, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,9 +214,9 @@ func otherPrograms(t *testing.T) []byte {
 		}
 		return false
 	}
-	for _, name := range []string{"xdp.frags", "tc"} {
+	for _, name := range sections {
 		if !changed(name) {
-			t.Fatalf("%s: no instruction to change in section %s", strings.TrimPrefix(bpfObject, "../"), name)
+			t.Fatalf("%s: no instruction to change in section %s", strings.TrimPrefix(path, "../"), name)
 		}
 	}
 	return object

@@ -38,7 +38,7 @@ func TestOldKernelIsRefused(t *testing.T) {
 	if code != 1 || !strings.Contains(p.Output(), "boot Linux 5.15 or newer") || !strings.Contains(p.Output(), release) {
 		t.Errorf("exit code %d, want 1 and a sentence about the kernel", code)
 	}
-	if n.XDPProgram("eth0") != 0 || n.ClsactFilters("eth0") != 0 || n.HasAddress("eth0", vip) {
+	if receives(t, n.Host, "eth0") || n.ClsactFilters("eth0") != 0 || n.HasAddress("eth0", vip) {
 		t.Error("something is left on the interface")
 	}
 }

@@ -153,7 +153,7 @@ func stopCapture(t *testing.T, p *lab.Proc) (captured, lost int) {
 func TestCaptureSeesWhatTCPDumpCannot(t *testing.T) {
 	t.Parallel()
 	require(t, needTShark, needTCPDump)
-	s := newSingle(t, oneVIP(0))
+	s := newSingle(t, inMode("generic", oneVIP(0))) // tcpdump sees what tc ingress takes
 	s.startMaster()
 	file := filepath.Join(t.TempDir(), "capture.pcapng")
 	capture := startCapture(t, s, file)

@@ -182,11 +182,11 @@ func assertNothingLeft(t *testing.T, n *lab.Node, clean lab.Snapshot) {
 	assertPrograms(t, n.Host, false)
 }
 
-// assertPrograms checks that eth0 has an XDP and an egress program, or neither.
+// assertPrograms checks that eth0 has a receiving and an egress program, or neither.
 func assertPrograms(t *testing.T, h *lab.Host, want bool) {
 	t.Helper()
-	if got := h.XDPProgram("eth0") != 0; got != want {
-		t.Errorf("%s: XDP program attached: %v, want %v", h.Name, got, want)
+	if got := receives(t, h, "eth0"); got != want {
+		t.Errorf("%s: receiving program attached: %v, want %v", h.Name, got, want)
 	}
 	var tcx bool
 	ifindex := h.IfIndex("eth0")

@@ -81,8 +81,8 @@ exec setpriv --reuid=%[2]d --regid=%[2]d --clear-groups --no-new-privs \
 	s.node.MustCTL("maintenance", "leave")
 	s.node.WaitState(group, lab.Master, patience)
 	s.node.Stop()
-	if id := s.node.XDPProgram("eth0"); id != 0 {
-		t.Errorf("program %d is still attached", id)
+	if receives(t, s.node.Host, "eth0") {
+		t.Error("a program is still attached")
 	}
 	if s.node.HasAddress("eth0", vip) {
 		t.Error("the address is still there")

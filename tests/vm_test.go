@@ -3,7 +3,6 @@
 package tests
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -25,7 +24,7 @@ const vmGap = 5*time.Second + 3*masterDown
 var vmNIC = net.HardwareAddr{2, 0, 0, 0, 0x56}
 
 // newVMPair returns a dual-stack pair on real NICs; all of it may be on a VLAN.
-func newVMPair(t *testing.T, extra string, ifname string, dress func(h *lab.Host, addresses ...string)) *pair {
+func newVMPair(t *testing.T, mode, ifname string, dress func(h *lab.Host, addresses ...string)) *pair {
 	t.Helper()
 	require(t, needVM, needBPF)
 	nics, err := lab.NICs(vmNIC)
@@ -41,7 +40,7 @@ func newVMPair(t *testing.T, extra string, ifname string, dress func(h *lab.Host
 	}
 	config := func(skew int) lab.NodeConfig {
 		c := dualStack(skew)
-		c.Groups[0].Interface, c.Extra = ifname, extra
+		c.Groups[0].Interface, c.Mode = ifname, mode
 		return c
 	}
 	p.client = hosts[2]
@@ -57,9 +56,9 @@ func plain(h *lab.Host, addresses ...string) {
 
 // TestVMFailover: in each mode on a real driver.
 func TestVMFailover(t *testing.T) {
-	for mode, got := range map[string]string{"auto": "native", "generic": "generic"} {
+	for mode, got := range map[string]string{"auto": "native", "tc": "tc", "generic": "generic"} {
 		t.Run(mode, func(t *testing.T) {
-			p := newVMPair(t, fmt.Sprintf("[xdp]\nmode = %q\n", mode), "eth0", plain)
+			p := newVMPair(t, mode, "eth0", plain)
 			p.failOver(
 				t,
 				failover{group: group, ifname: "eth0", mode: got, vips: []netip.Addr{vip, vip6}, within: vmTimeout, gap: vmGap},
@@ -68,16 +67,17 @@ func TestVMFailover(t *testing.T) {
 	}
 }
 
-// TestVMVLAN: groups on VLAN devices, by the program of their parent and in generic mode on the device itself.
+// TestVMVLAN: groups on VLAN devices, by the program of their parent, and by one on the device itself: tc and generic.
 func TestVMVLAN(t *testing.T) {
 	const one, two = "eth0.100", "eth0.200.30"
 	for _, tc := range []struct{ name, mode, ifname, got, parent string }{
 		{"802.1Q", "auto", one, "native", "eth0"},
 		{"802.1ad", "auto", two, "native", "eth0"},
+		{"tc", "tc", one, "tc", ""},
 		{"generic", "generic", two, "generic", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := newVMPair(t, fmt.Sprintf("[xdp]\nmode = %q\n", tc.mode), tc.ifname, func(h *lab.Host, addresses ...string) {
+			p := newVMPair(t, tc.mode, tc.ifname, func(h *lab.Host, addresses ...string) {
 				h.AddVLAN("eth0", one, 100, false)
 				h.AddVLAN("eth0", "eth0.200", 200, true)
 				h.AddVLAN("eth0.200", two, 30, false)
@@ -102,7 +102,7 @@ func TestVMVLAN(t *testing.T) {
 			if f := p.a.UnicastFilter(tc.ifname); len(f) != 0 {
 				t.Errorf("the filter of %s still has %v", tc.ifname, f)
 			}
-			if p.a.XDPProgram("eth0") != 0 || p.a.XDPProgram(tc.ifname) != 0 {
+			if receives(t, p.a.Host, "eth0") || receives(t, p.a.Host, tc.ifname) {
 				t.Error("a program is left")
 			}
 			p.failOver(

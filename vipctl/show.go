@@ -126,8 +126,8 @@ func dataplaneText(d *api.Dataplane) string {
 	switch d.Mode {
 	case "":
 		return "not attached"
-	case "tcx", "clsact": // another program has the XDP slot
-		text = "tc ingress (" + d.Mode + ")"
+	case "tc":
+		text = "tc ingress"
 	}
 	if d.Parent != "" {
 		text += " on " + d.Parent

@@ -14,8 +14,8 @@ func TestDataplaneText(t *testing.T) {
 		"not attached":            {},
 		"XDP native":              {Mode: "native"},
 		"XDP generic, egress tcx": {Mode: "generic", Egress: "tcx"},
-		"tc ingress (clsact), egress clsact; eth0 has another XDP program": {
-			Mode:   "clsact",
+		"tc ingress, egress clsact; eth0 has another XDP program": {
+			Mode:   "tc",
 			Egress: "clsact",
 			Note:   "eth0 has another XDP program",
 		},

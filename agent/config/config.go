@@ -80,12 +80,13 @@ const (
 const (
 	ModeAuto    = "auto"
 	ModeNative  = "native"
+	ModeTC      = "tc"
 	ModeGeneric = "generic"
 )
 
 // XDP is the table [xdp].
 type XDP struct {
-	// Mode is auto, native or generic.
+	// Mode is auto, native, tc or generic.
 	Mode string
 }
 

@@ -115,7 +115,7 @@ func decodeXDP(top *section, cfg *Config) {
 	if s == nil {
 		return
 	}
-	s.oneOf("mode", &cfg.XDP.Mode, ModeAuto, ModeNative, ModeGeneric)
+	s.oneOf("mode", &cfg.XDP.Mode, ModeAuto, ModeNative, ModeTC, ModeGeneric)
 	s.done()
 }
 

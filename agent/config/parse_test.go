@@ -259,7 +259,7 @@ colour = "red"
 		`f.toml:3: dead_ratio: 4 is out of range, allowed is 1 to 3`,
 		`f.toml:4: dcsp: unknown key in [carp]; did you mean dscp? allowed are preempt, dead_ratio, send_demote, ` +
 			`ifdown_demotion, senderr_demotion, dscp, master_down, preempt_delay, claim_delay`,
-		`f.toml:7: mode: "fast" is unknown, allowed are "auto", "native" and "generic"`,
+		`f.toml:7: mode: "fast" is unknown, allowed are "auto", "native", "tc" and "generic"`,
 		`f.toml:10: vhid: 300 is out of range, allowed is 1..255`,
 		`f.toml:13: addresses: "224.0.0.18/4" is a multicast address; allowed is a unicast address with the prefix length ` +
 			`of its network, such as 192.0.2.100/24`,

@@ -64,7 +64,7 @@ type Condition struct {
 	SlotTaken bool
 	Since     time.Time
 	Answering bool
-	// Mode is how the data plane is attached: native, generic, tcx, clsact or tc.
+	// Mode is how the data plane is attached: native, tc or generic.
 	Mode             string
 	EffectiveAdvSkew int
 	// Interval is the interval of this node's adverts now, Configured without demotions.

@@ -404,7 +404,7 @@ func TestOrderAndOverlap(t *testing.T) {
 // TestUnseenByMode: the driver can lose the answers only in native mode.
 func TestUnseenByMode(t *testing.T) {
 	t.Parallel()
-	for _, mode := range []string{"native", "generic", "tcx", "clsact", "tc"} {
+	for _, mode := range []string{"native", "generic", "tc"} {
 		native := mode == "native"
 		f := master()
 		f.Groups[0].Mode, f.Groups[0].Questions = mode, asked(-2.5, -1.5, -0.5)

@@ -292,7 +292,7 @@ func (g *Group) unseen(evidence string) outcome {
 		return outcome{} // see macSpoofing
 	case g.Mode == modeNative:
 		return fault(what+"the answer that XDP sends does not leave the interface.",
-			fmt.Sprintf("The driver of %s may lose frames that native XDP sends: set [xdp] mode = \"generic\" and restart "+
+			fmt.Sprintf("The driver of %s may lose frames that native XDP sends: set [xdp] mode = \"tc\" and restart "+
 				"vipd. If that changes nothing, look for a filter between the client and this node: %s",
 				g.Interface, spoofingAdvice(g)),
 			evidence)

@@ -324,7 +324,7 @@ func (f fakePlane) Repair(ifindex int) (loader.Repaired, error) {
 	}
 	f.b.deaf = false
 	f.b.interrupted[ifindex]++
-	return loader.Repaired{Attachment: loader.Attachment{Mode: "tcx", Egress: "tcx"}, Lost: []string{"xdp"}}, nil
+	return loader.Repaired{Attachment: loader.Attachment{Mode: "tc", Egress: "tcx"}, Lost: []string{"xdp"}}, nil
 }
 
 func (f fakePlane) Attended(ifindex int) (uint64, bool) { return f.b.interrupted[ifindex], !f.b.deaf }

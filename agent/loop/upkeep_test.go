@@ -77,7 +77,7 @@ func TestLostProgramsAreTold(t *testing.T) {
 		10,
 		loader.Repaired{
 			Attachment: loader.Attachment{
-				Mode:   "tcx",
+				Mode:   "tc",
 				Egress: "tcx",
 				Note:   "somebody",
 			},
@@ -97,7 +97,7 @@ func TestLostProgramsAreTold(t *testing.T) {
 		t.Errorf("after two minutes told %d times:\n%s", n, &logged)
 	}
 	g := b.status().Groups[0]
-	if g.State != "MASTER" || g.Dataplane.Mode != "tcx" || g.Dataplane.Note != "somebody" ||
+	if g.State != "MASTER" || g.Dataplane.Mode != "tc" || g.Dataplane.Note != "somebody" ||
 		g.Dataplane.ProgramsLost != 8 {
 		t.Errorf("status: %+v", g.Dataplane)
 	}

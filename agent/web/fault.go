@@ -190,7 +190,7 @@ func named(code string) (fault, bool) {
 			"it does not receive our advertisements. Run `vipctl doctor` for details."}, true
 	case doctor.CodeAnswersUnseen:
 		return fault{warning, "answers unseen", "Clients repeat their ARP or ND requests although they are answered: " +
-			"frames that XDP sends do not arrive. Set [xdp] mode = \"generic\" for this driver; " +
+			"the answers do not arrive. In native mode the driver may lose them: set [xdp] mode = \"tc\"; " +
 			"run `vipctl doctor` for details."}, true
 	}
 	return fault{

@@ -6,29 +6,30 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"vipd/loader/object"
 )
 
-// Mode is how XDP runs on an interface.
+// Mode is where the receiving program is attached: as XDP in the driver (native) or in the stack (generic), or on tc
+// ingress.
 type Mode string
 
-// Modes. Only a config has auto: it means native on proven drivers, else generic. Where neither works, or would not see
-// VLAN tags, auto and generic fall back to tc ingress.
+// Modes. Only a config has auto: it means native where the driver can do it, else tc. Where the requested XDP does not
+// work, or would not see VLAN tags, auto and generic fall back to tc.
 const (
 	ModeAuto    Mode = "auto"
 	ModeNative  Mode = "native"
+	ModeTC      Mode = "tc"
 	ModeGeneric Mode = "generic"
-	// ModeTCX and ModeClsact are tc ingress instead of XDP. They are results of Attach, never requested.
-	ModeTCX    Mode = "tcx"
-	ModeClsact Mode = "clsact"
 )
 
-// How the egress program is attached.
+// How the programs on tc are attached.
 const (
 	EgressTCX    = "tcx"
 	EgressClsact = "clsact"
@@ -36,12 +37,12 @@ const (
 
 // Attachment reports how the programs are attached to an interface.
 type Attachment struct {
-	Mode   Mode   // native, generic, tcx or clsact
-	Egress string // tcx or clsact
+	Mode   Mode   // native, tc or generic
+	Egress string // tcx or clsact; tc ingress is the same
 	// Parent is the interface whose program serves this VLAN device by its tags; "" if the program is on the interface
 	// itself.
 	Parent string
-	// Note is the reason for not using a better mode; "" if there is no better one, or none was tried.
+	// Note is the reason for not using a better mode; "" if there is no better one, or it was requested.
 	Note string
 }
 
@@ -102,7 +103,7 @@ func (h *Hooks) Attach(ifindex int, ifname string, want Mode) (Attachment, error
 	if h.closed {
 		return Attachment{}, object.ErrClosed
 	}
-	ways, err := waysFor(ifindex, ifname, want)
+	ways, err := h.waysFor(ifindex, want)
 	if err = errors.Join(err, h.series.end()); err != nil { // their pins may still exist
 		return Attachment{}, err
 	}
@@ -110,7 +111,7 @@ func (h *Hooks) Attach(ifindex int, ifname string, want Mode) (Attachment, error
 	if a != nil && !a.carrier {
 		first := !a.claimed
 		a.claimed, a.want = true, want
-		if h.alive(a, ifindex) && a.suits(want) {
+		if h.alive(a, ifindex) && a.suits(ways) {
 			if first { // adopted: a start takes a free slot at once
 				h.returnAtOnce(a, ifindex)
 			}
@@ -142,10 +143,9 @@ func (h *Hooks) Attach(ifindex int, ifname string, want Mode) (Attachment, error
 	return a.shown(), nil
 }
 
-// suits reports whether the mode in use satisfies the requested one.
-func (a *attachment) suits(want Mode) bool {
-	stand := a.Mode == ModeTCX || a.Mode == ModeClsact
-	return want == ModeAuto || want == "" || a.Mode == want || want == ModeGeneric && stand
+// suits reports whether the mode in use is one of the ways.
+func (a *attachment) suits(ways []way) bool {
+	return slices.ContainsFunc(ways, func(w way) bool { return w.mode == a.Mode })
 }
 
 // way is one way to attach the receiving program.
@@ -156,42 +156,69 @@ type way struct {
 }
 
 // waysFor lists the ways to try, best first.
-func waysFor(ifindex int, ifname string, want Mode) ([]way, error) {
-	native := way{mode: ModeNative}
-	rest := []way{{mode: ModeGeneric}, {mode: ModeTCX}}
-	why, err := untagged(ifindex)
+func (h *Hooks) waysFor(ifindex int, want Mode) ([]way, error) {
+	l, err := netlink.LinkByIndex(ifindex)
 	if err != nil {
+		return nil, fmt.Errorf("look up interface %d: %w", ifindex, err)
+	}
+	if err := refuseTagged(l); err != nil {
 		return nil, err
-	}
-	if why != "" {
-		rest = []way{{mode: ModeTCX, why: why}}
-	}
-	v, err := vlanOf(ifindex)
-	isVLAN := !errors.Is(err, errNoVLAN)
-	if isVLAN && err == nil {
-		native.vlan, ifname = &v, v.parentName
 	}
 	switch want {
 	case ModeNative:
-		if isVLAN && err != nil {
-			return nil, fmt.Errorf("no native xdp on %s: %w", ifname, err)
+		native, err := nativeWay(l)
+		if err != nil {
+			return nil, fmt.Errorf("no native xdp on %s: %w; set xdp mode to auto or tc", l.Attrs().Name, err)
 		}
 		return []way{native}, nil
+	case ModeTC:
+		return []way{{mode: ModeTC}}, nil
 	case ModeGeneric:
-		return rest, nil
+		if why := untagged(l); why != nil {
+			return []way{{mode: ModeTC, why: why.Error()}}, nil
+		}
+		return []way{{mode: ModeGeneric}, {mode: ModeTC}}, nil
 	case ModeAuto, "":
-		driver, driverErr := driverOf(ifname)
-		if driverErr != nil {
-			return nil, driverErr
+		native, err := nativeWay(l)
+		if err == nil {
+			err = h.driverLacks(l, native)
 		}
-		if provenDrivers()[driver] && (!isVLAN || err == nil) {
-			return append([]way{native}, rest...), nil
+		if err != nil {
+			return []way{{mode: ModeTC, why: err.Error()}}, nil
 		}
-		return rest, nil
-	case ModeTCX, ModeClsact:
+		return []way{native, {mode: ModeTC}}, nil
 	}
-	// The rest cannot be requested.
-	return nil, fmt.Errorf("xdp mode %q: want auto, native or generic", want)
+	return nil, fmt.Errorf("xdp mode %q: want auto, native, tc or generic", want)
+}
+
+// nativeWay returns the way to native mode, whatever the driver can do: a VLAN device has it on its parent.
+func nativeWay(l netlink.Link) (way, error) {
+	if why := untagged(l); why != nil {
+		return way{}, why
+	}
+	v, err := vlanOf(l.Attrs().Index)
+	switch {
+	case errors.Is(err, errNoVLAN):
+		return way{mode: ModeNative}, nil
+	case err != nil:
+		return way{}, err
+	}
+	return way{mode: ModeNative, vlan: &v}, nil
+}
+
+// driverLacks returns why the driver cannot do native mode; nil if it can.
+func (h *Hooks) driverLacks(l netlink.Link, native way) error {
+	if native.vlan == nil {
+		return h.drivers.lacks(l)
+	}
+	parent, err := netlink.LinkByIndex(native.vlan.parent)
+	if err != nil {
+		return fmt.Errorf("look up interface %d: %w", native.vlan.parent, err)
+	}
+	if err := errors.Join(untagged(parent), h.drivers.lacks(parent)); err != nil {
+		return fmt.Errorf("on its parent %s: %w", parent.Attrs().Name, err)
+	}
+	return nil
 }
 
 // attach attaches the fence before the program that answers.
@@ -219,13 +246,13 @@ func (h *Hooks) attach(a *attachment, ifindex int, ways []way) error {
 
 // attachBy attaches the receiving program by the first way that works.
 func (h *Hooks) attachBy(a *attachment, ifindex int, ways []way) (err error) {
-	a.Note, a.Parent, a.stays = "", "", ways[0].mode == ModeTCX
+	a.Note, a.Parent, a.stays = "", "", ways[0].mode == ModeTC
 	var errs []error
 	for i, w := range ways {
 		switch {
 		case w.vlan != nil:
 			err = h.carry(a, ifindex, *w.vlan)
-		case w.mode == ModeTCX:
+		case w.mode == ModeTC:
 			err = h.attachIngress(a, ifindex)
 		default:
 			err = h.attachXDP(a, ifindex, w.mode)
@@ -239,7 +266,7 @@ func (h *Hooks) attachBy(a *attachment, ifindex int, ways []way) (err error) {
 		if i+1 < len(ways) {
 			errs = append(errs, err)
 			a.Note = errors.Join(errs...).Error()
-			h.opts.Log.Warn("no xdp in this mode, trying the next", "interface", a.ifname, "mode", w.mode, "err", err)
+			h.opts.Log.Warn("cannot attach in this mode, trying the next", "interface", a.ifname, "mode", w.mode, "err", err)
 		}
 	}
 	return errors.Join(append(errs, err)...)
@@ -263,6 +290,9 @@ func (h *Hooks) noteInterface(ifindex int, flags uint32) error {
 
 // withTags returns the ways in which the program sees VLAN tags.
 func (h *Hooks) withTags(a *attachment, ifindex int, ways []way) []way {
+	if ways[0].mode == ModeTC { // sees tags whatever the offloads
+		return ways
+	}
 	if err := h.showTags(a, ifindex); err != nil {
 		return h.seeingTags(a, ways, err)
 	}
@@ -323,7 +353,7 @@ func (h *Hooks) attachXDP(a *attachment, ifindex int, mode Mode) error {
 		return slotTaken(a.ifname, ifindex, err)
 	case mode == ModeNative && errors.Is(err, unix.EOPNOTSUPP):
 		return fmt.Errorf(
-			"attach xdp to %s: its driver has no native mode: set xdp mode to generic or auto: %w",
+			"attach xdp to %s: its driver has no native mode: set xdp mode to auto or tc: %w",
 			a.ifname,
 			err,
 		)

@@ -38,7 +38,7 @@ func TestAttach(t *testing.T) {
 			ours, _ := kerneltest.Pair(t, tc.ns)
 			index := ours.Attrs().Index
 			d := openTest(t, loader.Options{ForceClsact: tc.clsact})
-			for _, want := range []attach.Mode{attach.ModeAuto, attach.ModeAuto, attach.ModeGeneric, ""} {
+			for _, want := range []attach.Mode{attach.ModeGeneric, attach.ModeGeneric} {
 				a, err := d.Attach(index, "ours", want)
 				if err != nil {
 					t.Fatal(err)
@@ -66,7 +66,7 @@ func TestAttach(t *testing.T) {
 			if _, err := d.Attach(index, "ours", "odd"); err == nil {
 				t.Error("mode odd was accepted")
 			}
-			if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+			if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 				t.Fatal(err)
 			}
 			if err := d.Remove(); err != nil {
@@ -84,7 +84,7 @@ func TestAttachVanished(t *testing.T) {
 	ours, _ := kerneltest.Pair(t, "loader-vanish")
 	index := ours.Attrs().Index
 	d := openTest(t, loader.Options{})
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	if err := netlink.LinkDel(ours); err != nil {
@@ -95,7 +95,7 @@ func TestAttachVanished(t *testing.T) {
 	if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "peer"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	again, err := netlink.LinkByIndex(index)
@@ -111,7 +111,7 @@ func TestAttachVanished(t *testing.T) {
 	if err := d.Detach(index); err != nil {
 		t.Errorf("detach from what is gone: %v", err)
 	}
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err == nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err == nil {
 		t.Error("attached to nothing")
 	}
 }
@@ -152,7 +152,7 @@ func TestForeignClsact(t *testing.T) {
 	ours, _ := kerneltest.Pair(t, "loader-foreign")
 	index := ours.Attrs().Index
 	d := openTest(t, loader.Options{ForceClsact: true})
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	other := &netlink.BpfFilter{
@@ -200,7 +200,7 @@ func TestCleanup(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+				if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 					t.Fatal(err)
 				}
 				s := model.GoldenSpec("192.0.2.200", "192.0.2.1")

@@ -89,7 +89,7 @@ func TestCarrier(t *testing.T) {
 	// Too many tags for the program: on the device itself, and not native.
 	attachAs(deep, attach.ModeGeneric, "")
 	sits("generic", deep, "xdp "+egress)
-	if _, err := d.Attach(deep.Attrs().Index, deep.Attrs().Name, attach.ModeAuto); err != nil {
+	if _, err := d.Attach(deep.Attrs().Index, deep.Attrs().Name, attach.ModeGeneric); err != nil {
 		t.Error(err)
 	}
 	if err := d.Detach(deep.Attrs().Index); err != nil {
@@ -166,7 +166,7 @@ func TestTagsLeftInFrames(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := openTest(t, loader.Options{})
-	for _, mode := range []attach.Mode{attach.ModeAuto, attach.ModeGeneric, attach.ModeNative} {
+	for _, mode := range []attach.Mode{attach.ModeGeneric, attach.ModeGeneric, attach.ModeNative} {
 		if _, err := d.Attach(
 			kerneltest.Must(netlink.LinkByName("ours.100")).Attrs().Index,
 			"ours.100",

@@ -151,7 +151,7 @@ func TestFullCountersMakeRoom(t *testing.T) {
 	); err == nil {
 		t.Fatalf("not full with %d entries", full)
 	}
-	if _, err := d.Attach(ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(ours.Attrs().Index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatalf("with %d entries: %v", full, err)
 	}
 	if n := entries(t, d)[object.BPFMapIfStats]; n != 1 {

@@ -3,9 +3,11 @@
 package attach
 
 import (
+	"errors"
 	"time"
 
 	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
 
 	"vipd/loader/internal/ethtool"
 	"vipd/loader/object"
@@ -37,6 +39,27 @@ func (h *Hooks) UseNIC(n FakeNIC) { h.nic = n }
 // UseRealNIC ends UseNIC.
 func (h *Hooks) UseRealNIC() { h.nic = ethtool.NIC{} }
 
+// UseDrivers has all drivers lack native mode for that reason, or have it if there is none.
+func (h *Hooks) UseDrivers(lack string) { h.drivers = fakeDrivers(lack) }
+
+type fakeDrivers string
+
+func (lack fakeDrivers) lacks(netlink.Link) error {
+	if lack == "" {
+		return nil
+	}
+	return errors.New(string(lack))
+}
+
+// KernelLacks is what the kernel says of a driver.
+func KernelLacks(l netlink.Link) error { return kernelDrivers{}.lacks(l) }
+
+// XDPFeatures asks the kernel.
+func XDPFeatures(ifindex int) (uint64, error) { return xdpFeatures(ifindex) }
+
+// Of the kernel's features.
+var ErrNoNetdevFamily = errNoNetdevFamily
+
 // Objects are the programs and maps.
 func (h *Hooks) Objects() *object.Set { return h.set }
 
@@ -60,9 +83,9 @@ func (h *Hooks) RemoveFilters(ifindex int, side uint32) (int, error) {
 	return h.filters.removeFrom(ifindex, side)
 }
 
-// ForgetLook lets the next look read the offloads at once.
+// ForgetLook lets the next look read the offloads and the slot at once.
 func (h *Hooks) ForgetLook(ifindex int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.attached[ifindex].tags.looked = -time.Hour
+	h.attached[ifindex].tags.looked, h.attached[ifindex].slot.looked = -time.Hour, -time.Hour
 }

@@ -20,7 +20,7 @@ func TestFiltersOfAnotherDirectoryStay(t *testing.T) {
 	dir := kerneltest.TestDir()
 	first := openTest(t, loader.Options{Dir: dir, ForceClsact: true})
 	second := loader.Options{Dir: kerneltest.TestDir(), ForceClsact: true, MaxGroups: 4, MaxVIPs: 4}
-	if _, err := first.Attach(ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
+	if _, err := first.Attach(ours.Attrs().Index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	before := filterNames(t, ours)
@@ -47,7 +47,7 @@ func TestFiltersOfAnotherDirectoryStay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dead.Attach(peer.Attrs().Index, peer.Attrs().Name, attach.ModeAuto); err != nil {
+	if _, err := dead.Attach(peer.Attrs().Index, peer.Attrs().Name, attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	if err := dead.Close(); err != nil {
@@ -63,7 +63,7 @@ func TestFiltersOfAnotherDirectoryStay(t *testing.T) {
 
 	// One on the same interface, whose fence comes and goes beside ours.
 	beside := openTest(t, second)
-	if _, err := beside.Attach(ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
+	if _, err := beside.Attach(ours.Attrs().Index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(filterNames(t, ours)); n < 2 {

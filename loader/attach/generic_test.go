@@ -19,7 +19,7 @@ import (
 // TestIngressBehindGeneric: another tc program on ingress finds the Ethernet header in its place in every frame that
 // our generic XDP program has passed, before and after a restart.
 func TestIngressBehindGeneric(t *testing.T) {
-	bothWays(t, func(t *testing.T, clsact bool, _ attach.Mode) {
+	bothWays(t, func(t *testing.T, clsact bool, _ string) {
 		name := "loader-behind-" + kerneltest.Fence(clsact)
 		ours, peer := kerneltest.Pair(t, name)
 		o := loader.Options{Dir: kerneltest.TestDir(), MaxGroups: 4, MaxVIPs: 4, ForceClsact: clsact, Adopt: true}

@@ -32,6 +32,7 @@ type Hooks struct {
 	filters filterName
 	set     *object.Set
 	nic     nicFeatures
+	drivers drivers
 
 	foundAtOpen map[int]uint32 // inherited as Inherit found it; never changes
 
@@ -48,7 +49,10 @@ func New(set *object.Set, o Options) *Hooks {
 	if o.SlotRest <= 0 {
 		o.SlotRest = slotRest
 	}
-	return &Hooks{opts: o, filters: filterOf(o.Dir), set: set, nic: ethtool.NIC{}, attached: make(map[int]*attachment)}
+	return &Hooks{
+		opts: o, filters: filterOf(o.Dir), set: set, nic: ethtool.NIC{}, drivers: kernelDrivers{},
+		attached: make(map[int]*attachment),
+	}
 }
 
 // Close closes all handles and leaves the programs attached.

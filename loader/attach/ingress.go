@@ -11,8 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// If another program has the XDP slot of an interface, the same C code runs as a tc program on ingress (the stand-in).
-// It is loaded only then.
+// Where the driver has no native mode, or another program has the XDP slot, the same C code runs as a tc program on
+// ingress. It is loaded only then. If XDP is to take over from it later, it is a stand-in.
 
 // attachIngress attaches the stand-in as the first program on the hook, by tcx (kernel 6.6) or clsact.
 func (h *Hooks) attachIngress(a *attachment, ifindex int) error {
@@ -28,7 +28,7 @@ func (h *Hooks) attachIngress(a *attachment, ifindex int) error {
 			if err := l.Pin(h.linkPin(ifindex, "ingress")); err != nil {
 				return errors.Join(fmt.Errorf("pin the ingress link of %s: %w", a.ifname, err), dropLink(l))
 			}
-			a.in, a.Mode = l, ModeTCX
+			a.in, a.Mode = l, ModeTC
 			a.owner = slotOwner(ifindex)
 			return nil
 		}
@@ -42,7 +42,7 @@ func (h *Hooks) attachIngress(a *attachment, ifindex int) error {
 	if err := h.addFilter(ifindex, netlink.HANDLE_MIN_INGRESS, p); err != nil {
 		return fmt.Errorf("attach the ingress program to %s as a clsact filter: %w", a.ifname, err)
 	}
-	a.filter, a.Mode = true, ModeClsact
+	a.filter, a.Mode = true, ModeTC
 	a.owner = slotOwner(ifindex)
 	return nil
 }
@@ -89,13 +89,13 @@ func (h *Hooks) adoptIngress(a *attachment, ifindex int, flags uint32) error {
 	}
 	if there {
 		if a.in, err = h.adoptLink(ifindex, "ingress", p); err != nil || a.in != nil {
-			a.Mode = ModeTCX
+			a.Mode = ModeTC
 		}
 		return err
 	}
 	replaced, err := h.replaceFilter(ifindex, netlink.HANDLE_MIN_INGRESS, p)
 	if replaced {
-		a.filter, a.Mode = true, ModeClsact
+		a.filter, a.Mode = true, ModeTC
 	}
 	return err
 }

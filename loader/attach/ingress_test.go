@@ -52,11 +52,11 @@ func ingressSits(t *testing.T, l netlink.Link) string {
 // the reason, adopted, and taken away again.
 func TestIngress(t *testing.T) {
 	for _, clsact := range []bool{false, true} {
-		name, mode := "loader-ingress", attach.ModeTCX
+		name, hook := "loader-ingress", attach.EgressTCX
 		if clsact {
-			name, mode = "loader-ingresscls", attach.ModeClsact
+			name, hook = "loader-ingresscls", attach.EgressClsact
 		}
-		t.Run(string(mode), func(t *testing.T) {
+		t.Run(hook, func(t *testing.T) {
 			if !clsact {
 				kerneltest.RequireTCX(t)
 			}
@@ -65,13 +65,13 @@ func TestIngress(t *testing.T) {
 			takeSlot(t, index)
 			o := loader.Options{Dir: kerneltest.TestDir(), MaxGroups: 4, MaxVIPs: 4, ForceClsact: clsact, Adopt: true}
 			d := openTest(t, o)
-			for _, want := range []attach.Mode{attach.ModeAuto, attach.ModeGeneric} {
-				a, err := d.Attach(index, "ours", want)
-				if err != nil || a.Mode != mode || !strings.Contains(a.Note, "somebody") {
+			for range 2 {
+				a, err := d.Attach(index, "ours", attach.ModeGeneric)
+				if err != nil || a.Mode != attach.ModeTC || !strings.Contains(a.Note, "somebody") {
 					t.Fatalf("%+v, %v", a, err)
 				}
 			}
-			if got := ingressSits(t, ours); got != string(mode) {
+			if got := ingressSits(t, ours); got != hook {
 				t.Errorf("on ingress: %q", got)
 			}
 			s := model.GoldenSpec(model.DualVIPs()...)
@@ -106,8 +106,8 @@ func TestIngress(t *testing.T) {
 				t.Fatal(err)
 			}
 			d = openTest(t, o)
-			a, err := d.Attach(index, "ours", attach.ModeAuto)
-			if err != nil || a.Mode != mode {
+			a, err := d.Attach(index, "ours", attach.ModeGeneric)
+			if err != nil || a.Mode != attach.ModeTC {
 				t.Errorf("adopted: %+v, %v", a, err)
 			}
 			speak("adopted")

@@ -13,13 +13,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Any process with the right to may detach a link or delete a filter, and netlink reports neither. A stand-in has to
-// give way when the XDP slot becomes free. So all attachments are checked again and again.
+// Any process with the right to may detach a link or delete a filter, and netlink reports neither. A program on tc
+// ingress that stands in for XDP has to give way when the XDP slot becomes free. So all attachments are checked again
+// and again.
 
 // Hooks that a program may be missing from.
 const (
 	HookXDP     = "xdp"
-	HookIngress = "ingress" // of the stand-in for XDP
+	HookIngress = "ingress" // of tc
 	HookEgress  = "egress"
 )
 
@@ -44,8 +45,9 @@ type upkeep struct {
 	freed time.Duration // when the slot was first seen free (sinceBoot); 0 if it is taken
 	tries int           // failed attempts to take the slot
 	both  time.Duration // since when XDP and its stand-in are both attached; 0 if they are not
-	ahead string        // the program before ours on tcx
-	stays bool          // on tc ingress even if the slot is free: XDP would not see tags
+	ahead string        // the programs before ours
+	stays bool          // on tc ingress even if the slot is free
+	slot  slotWatch     // if it stays
 	// interrupted counts how often no receiving program was attached.
 	interrupted uint64
 	tags        tagWatch
@@ -178,9 +180,9 @@ func (a *attachment) shown() Attachment {
 	return out
 }
 
-// look changes only upkeep.freed and the time of the last look at the offloads.
+// look changes only upkeep.freed, upkeep.slot and the time of the last look at the offloads.
 func (h *Hooks) look(a *attachment, ifindex int, now time.Duration) look {
-	l := look{lost: h.lost(a, ifindex), ahead: h.whoIsAhead(a, ifindex)}
+	l := look{lost: h.lost(a, ifindex), ahead: h.whoIsAhead(a, ifindex, now)}
 	if len(l.lost) > 0 {
 		if _, err := netlink.LinkByIndex(ifindex); errors.As(err, &netlink.LinkNotFoundError{}) {
 			l.lost = nil // the interface vanished with everything: nothing to repair
@@ -269,7 +271,7 @@ func (h *Hooks) replace(a *attachment, ifindex int, lost []string) error {
 	if a.standsIn() {
 		err = errors.Join(err, h.dropIngress(a, ifindex))
 	}
-	ways, waysErr := waysFor(ifindex, a.ifname, a.want)
+	ways, waysErr := h.waysFor(ifindex, a.want)
 	if err = errors.Join(err, waysErr); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func newSettling(t *testing.T, ns string, o loader.Options, before func(ifindex 
 	if before != nil {
 		before(s.index)
 	}
-	s.open(o, attach.ModeAuto)
+	s.open(o, attach.ModeGeneric)
 	s.far = kerneltest.PacketSocket(t, peer)
 	return s
 }
@@ -145,30 +145,30 @@ func (s *repairing) whole(when string) {
 }
 
 // bothWays are tcx and clsact.
-func bothWays(t *testing.T, run func(t *testing.T, clsact bool, mode attach.Mode)) {
-	for _, mode := range []attach.Mode{attach.ModeTCX, attach.ModeClsact} {
-		t.Run(string(mode), func(t *testing.T) {
-			if mode == attach.ModeTCX {
+func bothWays(t *testing.T, run func(t *testing.T, clsact bool, hook string)) {
+	for _, hook := range []string{attach.EgressTCX, attach.EgressClsact} {
+		t.Run(hook, func(t *testing.T) {
+			if hook == attach.EgressTCX {
 				kerneltest.RequireTCX(t)
 			}
-			run(t, mode == attach.ModeClsact, mode)
+			run(t, hook == attach.EgressClsact, hook)
 		})
 	}
 }
 
 // TestLostPrograms: what somebody detaches is noticed, put back and told, one hook or all.
 func TestLostPrograms(t *testing.T) {
-	bothWays(t, func(t *testing.T, clsact bool, mode attach.Mode) {
+	bothWays(t, func(t *testing.T, clsact bool, hook string) {
 		for _, standsIn := range []bool{false, true} {
 			t.Run(fmt.Sprintf("stands in %v", standsIn), func(t *testing.T) {
-				s := newSettling(t, "loader-lost-"+string(mode), loader.Options{ForceClsact: clsact}, func(ifindex int) {
+				s := newSettling(t, "loader-lost-"+hook, loader.Options{ForceClsact: clsact}, func(ifindex int) {
 					if standsIn {
 						occupy(t, ifindex, "somebody", link.XDPGenericMode)
 					}
 				})
 				receive, want := attach.HookXDP, attach.ModeGeneric
 				if standsIn {
-					receive, want = attach.HookIngress, mode
+					receive, want = attach.HookIngress, attach.ModeTC
 				}
 				for i, lost := range [][]string{{receive}, {attach.HookEgress}, {receive, attach.HookEgress}} {
 					for _, hook := range lost {
@@ -230,7 +230,7 @@ func TestQdiscDeleted(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := s.repair("deleted"); !slices.Equal(got.Lost, []string{attach.HookIngress, attach.HookEgress}) ||
-		got.Mode != attach.ModeClsact {
+		got.Mode != attach.ModeTC {
 		t.Errorf("%+v", got)
 	}
 	s.works("put back")
@@ -256,7 +256,7 @@ func TestXDPOff(t *testing.T) {
 	s.takeOff(attach.HookXDP)
 	occupy(t, s.index, "usurper", link.XDPGenericMode)
 	got := s.repair("displaced")
-	if got.Mode != attach.ModeTCX && got.Mode != attach.ModeClsact || !slices.Equal(got.Lost, []string{attach.HookXDP}) ||
+	if got.Mode != attach.ModeTC || !slices.Equal(got.Lost, []string{attach.HookXDP}) ||
 		!strings.Contains(got.Note, "usurper") {
 		t.Errorf("displaced: %+v", got)
 	}

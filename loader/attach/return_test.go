@@ -26,9 +26,9 @@ func TestIngressBehindFrags(t *testing.T) {
 	if features.HaveProgramHelper(ebpf.XDP, asm.FnXdpGetBuffLen) != nil {
 		t.Skip("no xdp.frags before Linux 5.18")
 	}
-	bothWays(t, func(t *testing.T, clsact bool, mode attach.Mode) {
+	bothWays(t, func(t *testing.T, clsact bool, hook string) {
 		const hasFrags = 1 << 5 // BPF_F_XDP_HAS_FRAGS
-		s := newSettling(t, "loader-frags-"+string(mode), loader.Options{ForceClsact: clsact}, func(ifindex int) {
+		s := newSettling(t, "loader-frags-"+hook, loader.Options{ForceClsact: clsact}, func(ifindex int) {
 			p := kerneltest.Must(ebpf.NewProgram(&ebpf.ProgramSpec{
 				Type: ebpf.XDP, Name: "several", License: "GPL", Flags: hasFrags,
 				Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, model.XDPPass), asm.Return()},
@@ -45,12 +45,12 @@ func TestIngressBehindFrags(t *testing.T) {
 // TestReturnToXDP: when the other program has been gone for a while, XDP takes over from tc ingress. Every frame is
 // processed exactly once at any time.
 func TestReturnToXDP(t *testing.T) {
-	bothWays(t, func(t *testing.T, clsact bool, mode attach.Mode) {
+	bothWays(t, func(t *testing.T, clsact bool, hook string) {
 		const rest = 300 * time.Millisecond
 		var theirs link.Link
 		s := newSettling(
 			t,
-			"loader-return-"+string(mode),
+			"loader-return-"+hook,
 			loader.Options{ForceClsact: clsact, SlotRest: rest},
 			func(ifindex int) {
 				theirs = occupy(t, ifindex, "somebody", link.XDPGenericMode)
@@ -64,7 +64,7 @@ func TestReturnToXDP(t *testing.T) {
 		s.whole("just gone")
 		theirs = occupy(t, s.index, "restarted", link.XDPDriverMode)
 		got := s.repair("come back")
-		if got.Mode != mode || !strings.Contains(got.Note, "restarted") || got.Returned || got.Lost != nil {
+		if got.Mode != attach.ModeTC || !strings.Contains(got.Note, "restarted") || got.Returned || got.Lost != nil {
 			t.Errorf("come back: %+v", got)
 		}
 		time.Sleep(rest)
@@ -72,7 +72,7 @@ func TestReturnToXDP(t *testing.T) {
 
 		_ = theirs.Close()
 		s.whole("gone")
-		if in := ingressSits(t, s.ours); in != string(mode) {
+		if in := ingressSits(t, s.ours); in != hook {
 			t.Errorf("gone, and at rest: %q on ingress", in)
 		}
 		time.Sleep(rest)
@@ -80,7 +80,7 @@ func TestReturnToXDP(t *testing.T) {
 		if got.Mode != attach.ModeGeneric || got.Note != "" || !got.Returned || got.Lost != nil {
 			t.Errorf("gone for a while: %+v", got)
 		}
-		if in, out := ingressSits(t, s.ours), kerneltest.Left(t, s.ours); in != string(mode) ||
+		if in, out := ingressSits(t, s.ours), kerneltest.Left(t, s.ours); in != hook ||
 			out != "xdp "+kerneltest.Fence(clsact) {
 			t.Errorf("both: %q on ingress, and %q", in, out)
 		}
@@ -125,7 +125,7 @@ func TestReturnRefused(t *testing.T) {
 		s.whole("refused")
 	}
 	s.works("refused")
-	s.d.SetWant(s.index, attach.ModeAuto)
+	s.d.SetWant(s.index, attach.ModeGeneric)
 	time.Sleep(800 * time.Millisecond)
 	if got := s.repair("possible again"); !got.Returned {
 		t.Errorf("possible again: %+v", got)
@@ -135,13 +135,13 @@ func TestReturnRefused(t *testing.T) {
 // TestReturnAfterDeath: what died on tc ingress, or with both, is adopted by XDP alone,
 // and cleaned up whole.
 func TestReturnAfterDeath(t *testing.T) {
-	bothWays(t, func(t *testing.T, clsact bool, mode attach.Mode) {
+	bothWays(t, func(t *testing.T, clsact bool, hook string) {
 		for _, died := range []string{"ingress", "both"} {
 			for _, clean := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s clean %v", died, clean), func(t *testing.T) {
 					o := loader.Options{Dir: kerneltest.TestDir(), ForceClsact: clsact, SlotRest: time.Millisecond}
 					var theirs link.Link
-					s := newSettling(t, "loader-died-"+string(mode), o, func(ifindex int) {
+					s := newSettling(t, "loader-died-"+hook, o, func(ifindex int) {
 						theirs = occupy(t, ifindex, "somebody", link.XDPGenericMode)
 					})
 					_ = theirs.Close()
@@ -155,7 +155,7 @@ func TestReturnAfterDeath(t *testing.T) {
 					if err := s.d.Close(); err != nil {
 						t.Fatal(err)
 					}
-					if in := ingressSits(t, s.ours); in != string(mode) {
+					if in := ingressSits(t, s.ours); in != hook {
 						t.Fatalf("the dead one left %q on ingress", in)
 					}
 					if clean {
@@ -167,7 +167,7 @@ func TestReturnAfterDeath(t *testing.T) {
 						}
 						return
 					}
-					if a := s.open(o, attach.ModeAuto); a.Mode != attach.ModeGeneric || a.Note != "" {
+					if a := s.open(o, attach.ModeGeneric); a.Mode != attach.ModeGeneric || a.Note != "" {
 						t.Errorf("adopted: %+v", a)
 					}
 					s.works("adopted")
@@ -198,7 +198,7 @@ func TestAdoptedStandInSaysWhy(t *testing.T) {
 	if err := s.d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s.open(o, attach.ModeAuto)
+	s.open(o, attach.ModeGeneric)
 	if got := s.repair("adopted"); !strings.Contains(got.Note, "somebody") {
 		t.Errorf("%+v", got)
 	}

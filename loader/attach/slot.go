@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -77,15 +78,15 @@ func (h *Hooks) returnAtOnce(a *attachment, ifindex int) {
 
 // xdpWays returns the ways to XDP. None means that tc ingress is the right place; the note then says why.
 func (h *Hooks) xdpWays(a *attachment, ifindex int) ([]way, error) {
-	ways, err := waysFor(ifindex, a.ifname, a.want)
+	ways, err := h.waysFor(ifindex, a.want)
 	if err != nil {
 		return nil, err
 	}
-	if ways = h.withTags(a, ifindex, ways); ways[0].mode == ModeTCX {
+	if ways = h.withTags(a, ifindex, ways); ways[0].mode == ModeTC {
 		a.stays, a.Note = true, ways[0].why
 		return nil, nil
 	}
-	return slices.DeleteFunc(ways, func(w way) bool { return w.mode == ModeTCX }), nil
+	return slices.DeleteFunc(ways, func(w way) bool { return w.mode == ModeTC }), nil
 }
 
 // returnToXDP attaches XDP before its stand-in is detached: in between, a frame meets one of them or both, never none.
@@ -114,11 +115,36 @@ func (h *Hooks) returnToXDP(a *attachment, ifindex int) bool {
 	return true
 }
 
-// whoIsAhead names a program before ours on tcx. Our program sees only what that one passes with the verdict "next".
-func (h *Hooks) whoIsAhead(a *attachment, ifindex int) string {
+// slotEvery is how often the XDP slot is looked at where tc ingress is the right place: for the note alone.
+const slotEvery = 10 * time.Second
+
+// slotWatch is what was seen there.
+type slotWatch struct {
+	looked time.Duration // see sinceBoot
+	who    string        // "" for none
+}
+
+// look returns the program in the XDP slot.
+func (w *slotWatch) look(ifindex int, now time.Duration) string {
+	if now-w.looked >= slotEvery {
+		w.looked, w.who = now, ""
+		if id := slotOwner(ifindex); id != 0 {
+			w.who = named(id)
+		}
+	}
+	return w.who
+}
+
+// whoIsAhead names a program before ours. Our program sees only what that one passes, on tcx with the verdict "next".
+func (h *Hooks) whoIsAhead(a *attachment, ifindex int, now time.Duration) string {
 	if a.tcx != nil {
 		if who := ahead(h.set.VipdEgress, ifindex, ebpf.AttachTCXEgress); who != "" {
 			return who + " comes before vipd on tcx egress: what it accepts passes the fence"
+		}
+	}
+	if a.stays && a.standsIn() {
+		if who := a.slot.look(ifindex, now); who != "" {
+			return who + " has the xdp slot: what it drops or redirects vipd does not see"
 		}
 	}
 	if a.in == nil {
@@ -146,6 +172,8 @@ func ahead(ours *ebpf.Program, ifindex int, at ebpf.AttachType) string {
 	if id, ok := info.ID(); !ok || q.Programs[0].ID == id {
 		return ""
 	}
-	id := uint32(q.Programs[0].ID)
-	return fmt.Sprintf("program id %d (%s)", id, programName(id))
+	return named(uint32(q.Programs[0].ID))
 }
+
+// named is how notes name a program.
+func named(id uint32) string { return fmt.Sprintf("program id %d (%s)", id, programName(id)) }

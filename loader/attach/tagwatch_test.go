@@ -18,7 +18,7 @@ func TestOffloadsSwitchedOnAgain(t *testing.T) {
 	ours, _ := kerneltest.Pair(t, "loader-tagwatch")
 	index := ours.Attrs().Index
 	d := openTest(t, loader.Options{})
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	for n := 1; n <= attach.TagsOften; n++ {
@@ -56,14 +56,14 @@ func TestOffloadsThatStayOn(t *testing.T) {
 	ours, _ := kerneltest.Pair(t, "loader-tagstays")
 	index := ours.Attrs().Index
 	d := openTest(t, loader.Options{})
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	stuck := map[string]bool{"rx-vlan-hw-parse": true}
 	d.UseNIC(attach.FakeNIC{On: stuck, Fixed: stuck})
 	d.ForgetLook(index)
 	s, err := d.Repair(index)
-	if err != nil || s.Mode != attach.ModeTCX && s.Mode != attach.ModeClsact ||
+	if err != nil || s.Mode != attach.ModeTC ||
 		!strings.Contains(s.Note, "rx-vlan-offload") {
 		t.Fatalf("repaired %+v, %v", s, err)
 	}

@@ -32,7 +32,7 @@ func TestRXVLANOffload(t *testing.T) {
 	o := loader.Options{Dir: kerneltest.TestDir(), MaxGroups: 4, MaxVIPs: 4}
 	d := openTest(t, o)
 	for range 2 {
-		if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+		if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 			t.Fatal(err)
 		}
 		if kerneltest.RXVLAN(t, "ours") {
@@ -42,7 +42,7 @@ func TestRXVLANOffload(t *testing.T) {
 	if err := d.Detach(index); err != nil || !kerneltest.RXVLAN(t, "ours") {
 		t.Errorf("after detach: on %v, %v", kerneltest.RXVLAN(t, "ours"), err)
 	}
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Close(); err != nil {
@@ -57,7 +57,7 @@ func TestRXVLANOffload(t *testing.T) {
 		}
 	}
 	d = openTest(t, loader.Options{})
-	if _, err := d.Attach(index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	if err := d.Detach(index); err != nil || kerneltest.RXVLAN(t, "ours") {
@@ -78,7 +78,7 @@ func TestOtherVLAN(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := openTest(t, loader.Options{})
-	if _, err := d.Attach(ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(ours.Attrs().Index, "ours", attach.ModeGeneric); err != nil {
 		t.Fatal(err)
 	}
 	s := model.GoldenSpec("192.0.2.1")
@@ -147,7 +147,7 @@ func TestEgressTags(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			ours, peer := kerneltest.Pair(t, fmt.Sprint("loader-egtags", tc.tci))
 			d := openTest(t, loader.Options{})
-			if _, err := d.Attach(ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
+			if _, err := d.Attach(ours.Attrs().Index, "ours", attach.ModeGeneric); err != nil {
 				t.Fatal(err)
 			}
 			s := model.GoldenSpec(model.DualVIPs()...)

@@ -168,11 +168,17 @@ func TestNDChecksums(t *testing.T) {
 	}
 }
 
-// TestNDOnTheWire: generic XDP has to find room for the answer in a frame of the stack's.
+// TestNDOnTheWire: in a frame of the stack's, generic XDP and tc have to find room for the answer.
 func TestNDOnTheWire(t *testing.T) {
-	ours, peer := kerneltest.Pair(t, "loader-ndwire")
+	for _, mode := range []attach.Mode{attach.ModeGeneric, attach.ModeTC} {
+		t.Run(string(mode), func(t *testing.T) { ndOnTheWire(t, mode) })
+	}
+}
+
+func ndOnTheWire(t *testing.T, mode attach.Mode) {
+	ours, peer := kerneltest.Pair(t, "loader-ndwire-"+string(mode))
 	d := openPlane(t, planeOptions{})
-	if _, err := d.Attach(ours.Attrs().Index, "ours", attach.ModeAuto); err != nil {
+	if _, err := d.Attach(ours.Attrs().Index, "ours", mode); err != nil {
 		t.Fatal(err)
 	}
 	s := GoldenSpec(DualVIPs()...)

@@ -82,7 +82,7 @@ func DropFrags(s *ebpf.CollectionSpec) {
 func (o Options) logSingleBuffer() {
 	if !o.SeveralBuffers() {
 		o.Log.Info("this kernel has no xdp for frames in several buffers: where native mode refuses a large MTU, " +
-			"use mode = \"generic\" or Linux 5.18 or newer")
+			"use mode = \"tc\" or Linux 5.18 or newer")
 	}
 }
 

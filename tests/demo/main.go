@@ -92,6 +92,7 @@ func play(s *stage, bin string) {
 	fw2.WaitState(group, lab.Backup, 5*time.Second)
 	status(s, fw1)
 	status(s, fw2)
+	s.show("\n     " + dataPlane(fw1.Group(group).Dataplane.Mode, fw1.Group(group).Dataplane.Note))
 
 	s.say("The client pings %v every %v.", vip, spacing)
 	pinger := client.Ping(vip, spacing)
@@ -135,6 +136,15 @@ func play(s *stage, bin string) {
 	s.say("Stopping both nodes and removing everything.")
 	fw2.Stop()
 	fw1.Stop()
+}
+
+// dataPlane says where the nodes' data plane sits, and why.
+func dataPlane(mode, why string) string {
+	text := fmt.Sprintf("The data plane is in mode %s", mode)
+	if why != "" {
+		text += ", not native: " + why
+	}
+	return text + "."
 }
 
 // status shows what an operator would see.

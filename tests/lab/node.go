@@ -40,7 +40,8 @@ type NodeConfig struct {
 	Carp      string // further keys of [carp]
 	Listen    string // of [http]; default MetricsAddress
 	HTTP      string // further keys of [http]
-	Extra     string // further TOML, before the groups; its tables must not be node, control, http or carp
+	Mode      string // of [xdp]
+	Extra     string // further TOML, before the groups; without tables that other fields write
 }
 
 // Node is a host that runs vipd.
@@ -145,6 +146,9 @@ func (n *Node) render(config NodeConfig) string {
 		fmt.Fprintf(&b, "dead_ratio = %.2f\n", config.DeadRatio)
 	}
 	b.WriteString(config.Carp + "\n")
+	if config.Mode != "" {
+		fmt.Fprintf(&b, "\n[xdp]\nmode = %q\n", config.Mode)
+	}
 	b.WriteString("\n" + config.Extra)
 	for _, g := range config.Groups {
 		g = g.withDefaults()

@@ -164,10 +164,9 @@ type Master struct {
 
 // Dataplane describes how the programs are attached and whether the kernel speaks for the group now.
 type Dataplane struct {
-	// Mode is native or generic; tcx or clsact on tc ingress, for example if another program has
-	// the XDP slot; empty while not attached.
+	// Mode is native (XDP in the driver), tc (ingress) or generic (XDP in the stack); empty while not attached.
 	Mode string `json:"mode"`
-	// Egress is tcx or clsact; empty while not attached.
+	// Egress is tcx or clsact, also for tc ingress; empty while not attached.
 	Egress string `json:"egress,omitempty"`
 	// Parent is the interface whose program serves this VLAN device by its tags; empty if the
 	// program is on the group's own interface.

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package attach_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+
+	"vipd/loader"
+	"vipd/loader/attach"
+	"vipd/loader/internal/kerneltest"
+	"vipd/loader/object"
+)
+
+// TestXDPFeatures: the kernel's answer tells a driver with native XDP from one without, in the namespace of the
+// interface. A veth has it, and yet is excluded.
+func TestXDPFeatures(t *testing.T) {
+	ours, _ := kerneltest.Pair(t, "loader-features")
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = "br0"
+	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+		t.Fatal(err)
+	}
+	without := kerneltest.Must(netlink.LinkByName("br0"))
+	veth, err := attach.XDPFeatures(ours.Attrs().Index)
+	if errors.Is(err, attach.ErrNoNetdevFamily) {
+		if err := attach.KernelLacks(without); err == nil || !strings.Contains(err.Error(), "list") {
+			t.Errorf("without the kernel's answer: %v", err)
+		}
+		return
+	}
+	const basic = 1
+	bridge, bridgeErr := attach.XDPFeatures(without.Attrs().Index)
+	if err != nil || bridgeErr != nil || veth&basic == 0 || bridge != 0 {
+		t.Errorf("veth %#x, %v; bridge %#x, %v", veth, err, bridge, bridgeErr)
+	}
+	if err := attach.KernelLacks(ours); err == nil || !strings.Contains(err.Error(), "veth") {
+		t.Errorf("veth: %v", err)
+	}
+	if err := attach.KernelLacks(without); err == nil || !strings.Contains(err.Error(), "reports no native xdp") {
+		t.Errorf("bridge: %v", err)
+	}
+	if _, err := attach.XDPFeatures(1 << 20); err == nil {
+		t.Error("features of an interface that does not exist")
+	}
+}
+
+// TestModes: which mode is used for which wish, by what the driver can do, and what the note says about it.
+func TestModes(t *testing.T) {
+	ours, _ := kerneltest.Pair(t, "loader-modes")
+	index := ours.Attrs().Index
+	o := loader.Options{Dir: kerneltest.TestDir(), Adopt: true}
+	d := openTest(t, o)
+	for _, tc := range []struct {
+		want  attach.Mode
+		lacks string
+		got   attach.Mode
+		note  string
+	}{
+		{attach.ModeAuto, "", attach.ModeNative, ""},
+		{"", "", attach.ModeNative, ""},
+		{attach.ModeAuto, "no engine", attach.ModeTC, "no engine"},
+		{attach.ModeNative, "no engine", attach.ModeNative, ""},
+		{attach.ModeTC, "", attach.ModeTC, ""},
+		{attach.ModeGeneric, "", attach.ModeGeneric, ""},
+	} {
+		d.UseDrivers(tc.lacks)
+		a, err := d.Attach(index, "ours", tc.want)
+		if err != nil || a.Mode != tc.got || a.Note != tc.note {
+			t.Errorf("%q on a driver that lacks %q: %+v, %v", tc.want, tc.lacks, a, err)
+		}
+		if err := d.Detach(index); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := d.Attach(index, "ours", "odd"); err == nil {
+		t.Error("mode odd was accepted")
+	}
+
+	// A restart with another mode in the config exchanges what is attached.
+	for _, tc := range []struct {
+		want, got attach.Mode
+		sits      string
+	}{
+		{attach.ModeGeneric, attach.ModeGeneric, "xdp "},
+		{attach.ModeAuto, attach.ModeTC, ""},
+		{attach.ModeNative, attach.ModeNative, "xdp "},
+		{attach.ModeTC, attach.ModeTC, ""},
+	} {
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		d = openTest(t, o)
+		if a, err := d.Attach(index, "ours", tc.want); err != nil || a.Mode != tc.got {
+			t.Errorf("restarted as %s: %+v, %v", tc.want, a, err)
+		}
+		if got := kerneltest.Left(t, ours); got != tc.sits+kerneltest.Fence(false) {
+			t.Errorf("restarted as %s: attached: %s", tc.want, got)
+		}
+	}
+}
+
+// TestTCBehindXDP: where tc ingress is the right place, a program in the XDP slot is named, and nothing is returned to.
+func TestTCBehindXDP(t *testing.T) {
+	ours, _ := kerneltest.Pair(t, "loader-tcbehind")
+	index := ours.Attrs().Index
+	theirs := occupy(t, index, "somebody", link.XDPGenericMode)
+	d := openTest(t, loader.Options{SlotRest: 1})
+	if a, err := d.Attach(index, "ours", attach.ModeAuto); err != nil || a.Mode != attach.ModeTC {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if got := d.NeedRepair(); !slices.Equal(got, []int{index}) {
+		t.Errorf("in need of repair: %v", got)
+	}
+	if got, err := d.Repair(index); err != nil || !strings.Contains(got.Note, "(somebody) has the xdp slot") {
+		t.Errorf("%+v, %v", got, err)
+	}
+	_ = theirs.Close()
+	d.ForgetLook(index)
+	if got := d.NeedRepair(); !slices.Equal(got, []int{index}) {
+		t.Errorf("gone: in need of repair: %v", got)
+	}
+	if got, err := d.Repair(index); err != nil || strings.Contains(got.Note, "somebody") || got.Mode != attach.ModeTC ||
+		got.Returned {
+		t.Errorf("gone: %+v, %v", got, err)
+	}
+	if got := d.NeedRepair(); got != nil {
+		t.Errorf("then in need of repair: %v", got)
+	}
+	var v object.BPFIface
+	if err := d.Objects().Ifaces.Lookup(uint32(index), &v); err != nil || v.Flags&attach.IfaceBoth != 0 {
+		t.Errorf("noted: %+v, %v", v, err)
+	}
+}
