@@ -33,7 +33,11 @@ func leave(t *testing.T, n *lab.Node) time.Time {
 // a transition, the kernel answers throughout, and the other node never says a word.
 func TestRestartWithinTheLeaseMovesNothing(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(10))
+	inModes(t, restartWithinTheLeaseMovesNothing)
+}
+
+func restartWithinTheLeaseMovesNothing(t *testing.T, mode string) {
+	p := newPair(t, inMode(mode, oneVIP(0)), inMode(mode, oneVIP(10)))
 	asShipped(t, p.a, p.b)
 	p.start()
 	a, b := p.a.Group(group), p.b.Group(group)
@@ -95,7 +99,11 @@ func TestRestartWithinTheLeaseMovesNothing(t *testing.T) {
 // next process finds it by its name and puts its program in the place of the old.
 func TestRestartWithClsactMovesNothing(t *testing.T) {
 	t.Parallel()
-	p := newPairWith(t, []string{"/24", "/64"}, dualStack(0), dualStack(10))
+	inModes(t, restartWithClsactMovesNothing)
+}
+
+func restartWithClsactMovesNothing(t *testing.T, mode string) {
+	p := newPairWith(t, []string{"/24", "/64"}, inMode(mode, dualStack(0)), inMode(mode, dualStack(10)))
 	p.a.Env = []string{"VIPD_EGRESS=clsact"}
 	asShipped(t, p.a, p.b)
 	p.startNaturally()

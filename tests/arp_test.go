@@ -17,7 +17,11 @@ import (
 // for the VIP, and both nodes answer for their own addresses from their own MAC.
 func TestARPIsAnsweredOnceFromTheVirtualMAC(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(10))
+	inModes(t, aRPIsAnsweredOnceFromTheVirtualMAC)
+}
+
+func aRPIsAnsweredOnceFromTheVirtualMAC(t *testing.T, mode string) {
+	p := newPair(t, inMode(mode, oneVIP(0)), inMode(mode, oneVIP(10)))
 	p.start()
 	sniffer := p.portB.Sniff()
 	const asked = 5

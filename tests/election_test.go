@@ -20,6 +20,12 @@ func TestEqualNodesStartedTogetherAgreeOnOneMaster(t *testing.T) {
 	p := newPair(t, oneVIP(0), oneVIP(0))
 	p.a.Launch()
 	p.b.Launch()
+	for _, n := range []*lab.Node{p.a, p.b} { // on a busy machine this may take seconds
+		p.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
+			st, err := n.TryStatus()
+			return err == nil && st.Groups[0].State != lab.Init, fmt.Sprintf("%s has started: %v", n.Name, err)
+		})
+	}
 	time.Sleep(2*masterDown + time.Second)
 	for range 10 {
 		p.assertOneMaster(t)
@@ -30,8 +36,12 @@ func TestEqualNodesStartedTogetherAgreeOnOneMaster(t *testing.T) {
 // A partition makes two masters; when it heals one of them yields at the first advert, and there is one owner again.
 func TestHealedPartitionLeavesOneMaster(t *testing.T) {
 	t.Parallel()
+	inModes(t, healedPartitionLeavesOneMaster)
+}
+
+func healedPartitionLeavesOneMaster(t *testing.T, mode string) {
 	for _, skew := range []int{0, 10} {
-		p := newPair(t, oneVIP(0), oneVIP(skew))
+		p := newPair(t, inMode(mode, oneVIP(0)), inMode(mode, oneVIP(skew)))
 		p.start()
 		p.portB.SetConnected(false)
 		p.b.WaitAnswering(group, patience)
@@ -141,6 +151,10 @@ func TestOneVIPWithoutAFile(t *testing.T) {
 // preempted if preemption is on, and one that says the next comes too late is always taken over from.
 func TestAdvertsMoveTheStateAsOnTheBSDs(t *testing.T) {
 	t.Parallel()
+	inModes(t, advertsMoveTheStateAsOnTheBSDs)
+}
+
+func advertsMoveTheStateAsOnTheBSDs(t *testing.T, mode string) {
 	const skew = 100
 	type row struct {
 		name               string
@@ -162,7 +176,7 @@ func TestAdvertsMoveTheStateAsOnTheBSDs(t *testing.T) {
 	}
 	for _, preempt := range []bool{true, false} {
 		config := oneVIP(skew)
-		config.NoPreempt = !preempt
+		config.NoPreempt, config.Mode = !preempt, mode
 		s := newSingle(t, config)
 		p := s.startMaster()
 		for _, r := range rows {

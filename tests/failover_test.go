@@ -16,7 +16,11 @@ const pingSpacing = 2 * time.Millisecond
 
 func TestGapAfterKill9IsAtMostMasterDownPlus100ms(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(10))
+	inModes(t, gapAfterKill9IsAtMostMasterDownPlus100ms)
+}
+
+func gapAfterKill9IsAtMostMasterDownPlus100ms(t *testing.T, mode string) {
+	p := newPair(t, inMode(mode, oneVIP(0)), inMode(mode, oneVIP(10)))
 	asShipped(t, p.a, p.b)
 	p.start()
 	pinger := p.client.Ping(vip, pingSpacing)

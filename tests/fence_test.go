@@ -19,14 +19,22 @@ import (
 
 func TestKilledMasterIsSilentAfterTakeover(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(10))
+	inModes(t, killedMasterIsSilentAfterTakeover)
+}
+
+func killedMasterIsSilentAfterTakeover(t *testing.T, mode string) {
+	p := newPair(t, inMode(mode, oneVIP(0)), inMode(mode, oneVIP(10)))
 	p.start()
 	assertSilent(t, p, p.a.Kill9)
 }
 
 func TestStoppedMasterIsSilentAfterTakeover(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, oneVIP(0), oneVIP(10))
+	inModes(t, stoppedMasterIsSilentAfterTakeover)
+}
+
+func stoppedMasterIsSilentAfterTakeover(t *testing.T, mode string) {
+	p := newPair(t, inMode(mode, oneVIP(0)), inMode(mode, oneVIP(10)))
 	p.start()
 	assertSilent(t, p, p.a.Pause)
 }

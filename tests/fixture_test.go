@@ -46,6 +46,15 @@ func oneVIP(advskew int) lab.NodeConfig {
 	return lab.NodeConfig{Groups: []lab.Group{{Addresses: []string{vip.String() + "/24"}, AdvSkew: advskew}}}
 }
 
+// inModes runs a core scenario with the data plane on tc ingress, where it is on a veth by default, and in generic XDP:
+// the programs of both are exercised on every machine. Native mode needs real NICs (vm_test.go).
+func inModes(t *testing.T, test func(t *testing.T, mode string)) {
+	t.Helper()
+	for _, mode := range []string{"tc", "generic"} {
+		t.Run(mode, func(t *testing.T) { test(t, mode) })
+	}
+}
+
 // inMode sets the mode of the data plane.
 func inMode(mode string, c lab.NodeConfig) lab.NodeConfig {
 	c.Mode = mode

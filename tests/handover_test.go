@@ -38,7 +38,11 @@ var planned = []handover{
 }
 
 func TestTwentyHandoversLoseNoPing(t *testing.T) {
-	p := newPair(t, oneVIP(0), oneVIP(0))
+	inModes(t, twentyHandoversLoseNoPing)
+}
+
+func twentyHandoversLoseNoPing(t *testing.T, mode string) {
+	p := newPair(t, inMode(mode, oneVIP(0)), inMode(mode, oneVIP(0)))
 	p.start()
 	from, to, toAddr := p.a, p.b, addrB.String()
 	lost, clean := 0, 0

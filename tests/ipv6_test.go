@@ -74,6 +74,10 @@ var (
 // -9 after which the old node is silent however it is asked.
 func TestIPv6PairAnswersAndFailsOver(t *testing.T) {
 	t.Parallel()
+	inModes(t, iPv6PairAnswersAndFailsOver)
+}
+
+func iPv6PairAnswersAndFailsOver(t *testing.T, mode string) {
 	for _, fam := range []struct {
 		name     string
 		families []string
@@ -84,7 +88,7 @@ func TestIPv6PairAnswersAndFailsOver(t *testing.T) {
 	} {
 		t.Run(fam.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPairWith(t, fam.families, fam.config(0), fam.config(10))
+			p := newPairWith(t, fam.families, inMode(mode, fam.config(0)), inMode(mode, fam.config(10)))
 			fromA, fromB, stalls := p.portA.Sniff(), p.portB.Sniff(), p.WatchStalls()
 			p.startNaturally()
 			pinger := p.client.Ping(vip6, 5*time.Millisecond)
