@@ -112,6 +112,11 @@ func (x *twinned) fixed(master bool) {
 	); err != nil {
 		x.T.Fatal(err)
 	}
+	for family := range uint32(len(g.repeats)) {
+		if err := x.Plane.Objects.Heard.Put(g.slot*2+family, object.BPFHeard{}); err != nil {
+			x.T.Fatal(err)
+		}
+	}
 	for src := range g.peers {
 		if err := x.Plane.Objects.Sources.Delete(object.BPFSourceKey{Slot: g.slot, Src: src.As16()}); err != nil {
 			x.T.Fatal(err)
