@@ -20,6 +20,7 @@ const sendBuffer = 64 << 20
 type Sender struct {
 	raw    int           // AF_PACKET, send only
 	joined []*membership // UDP sockets
+	batch  batch         // reused by SendAll
 }
 
 // Outlet is one interface of a [Sender].

@@ -37,7 +37,7 @@ func (l *logText) String() string {
 }
 
 // newNetwork creates a network namespace with the interface lo.
-func newNetwork(t *testing.T) (netns.NsHandle, *netlink.Handle, netlink.Link) {
+func newNetwork(t testing.TB) (netns.NsHandle, *netlink.Handle, netlink.Link) {
 	t.Helper()
 	needs.NetNS(t)
 	made := make(chan netns.NsHandle, 1)
