@@ -115,6 +115,15 @@ func (m *Machine) Deadline() (Instant, bool) {
 	return at, why != WaitNone
 }
 
+// Slice returns how much sooner than at its deadline a Tick also sends the regular advert that is due then, so that the
+// adverts of many groups leave together. Everything else waits for the deadline.
+func (m *Machine) Slice() time.Duration {
+	if _, why := m.next(); why != WaitAdvert {
+		return 0
+	}
+	return m.slice()
+}
+
 func (m *Machine) up(reason Reason, out []Action) []Action {
 	if m.state != Init {
 		return out

@@ -145,6 +145,15 @@ func (m *Machine) sendTime() time.Duration {
 	return min(m.effective.Interval(), m.span(m.effective)*2/3)
 }
 
+// slice returns how much sooner than due a regular advert may leave. A retry or an extra advert does not.
+func (m *Machine) slice() time.Duration {
+	s := &m.master
+	if s.inFlight || s.failing || s.stated != m.effective {
+		return 0
+	}
+	return min(m.sendTime()/slicePart, MaxSlice)
+}
+
 // sent handles the outcome of a send, which renews the lease if it succeeded.
 func (m *Machine) sent(ev Sent, out []Action) []Action {
 	s := &m.master
@@ -256,7 +265,7 @@ func (m *Machine) tickOwning(out []Action) []Action {
 		}
 		return m.expire(out)
 	}
-	if m.now >= s.nextSend {
+	if m.now >= s.nextSend.Add(-m.slice()) {
 		m.forgetHandover()
 		out = m.send(out)
 	}

@@ -19,8 +19,12 @@ const (
 	minRetry        = time.Millisecond
 	handoverTime    = 5 * time.Second
 	maxExtensions   = 3
-	sendBurst       = 8 // extra adverts before they are spaced
+	sendBurst       = 8   // extra adverts before they are spaced
+	slicePart       = 128 // of the interval
 )
+
+// MaxSlice bounds Machine.Slice.
+const MaxSlice = 10 * time.Millisecond
 
 // interval returns the configured interval: a demotion extends neither the permitted lag nor the down time.
 func (c Config) interval() time.Duration {

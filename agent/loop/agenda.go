@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"container/heap"
 	"slices"
+	"time"
 
 	"vipd/agent/election"
 )
@@ -16,13 +17,16 @@ type agenda struct{ byDeadline }
 
 // appointment is a group's place on the agenda.
 type appointment struct {
-	at election.Instant
-	no int // in the heap, counted from 1; 0: no deadline
+	at    election.Instant
+	slice time.Duration // how much sooner it may be, together with others
+	no    int           // in the heap, counted from 1; 0: no deadline
 }
 
 // set notes the deadline of the group's machine, or that it has none.
-func (a *agenda) set(g *group, at election.Instant, ok bool) {
-	switch p := &g.appointment; {
+func (a *agenda) set(g *group, at election.Instant, slice time.Duration, ok bool) {
+	p := &g.appointment
+	p.slice = slice
+	switch {
 	case !ok:
 		a.drop(g)
 	case p.no == 0:
@@ -49,9 +53,13 @@ func (a *agenda) next() election.Instant {
 	return a.byDeadline[0].appointment.at
 }
 
-// due appends the groups whose machines want to decide to dst, the earliest deadline first.
+// due appends the groups whose machines want to decide to dst, the earliest deadline first, and with them those that
+// may decide now. Nothing is due before the first deadline.
 func (a *agenda) due(now election.Instant, dst []*group) []*group {
 	first := len(dst)
+	if at := a.next(); at == 0 || at > now {
+		return dst
+	}
 	dst = a.below(0, now, dst)
 	slices.SortFunc(dst[first:], func(x, y *group) int {
 		return cmp.Or(cmp.Compare(x.appointment.at, y.appointment.at), cmp.Compare(x.name, y.name))
@@ -64,10 +72,13 @@ type byDeadline []*group
 
 // below appends what is due of the heap from entry i down.
 func (h byDeadline) below(i int, now election.Instant, dst []*group) []*group {
-	if i >= len(h) || h[i].appointment.at > now {
+	if i >= len(h) || h[i].appointment.at > now.Add(election.MaxSlice) {
 		return dst
 	}
-	return h.below(2*i+2, now, h.below(2*i+1, now, append(dst, h[i])))
+	if h[i].due(now) {
+		dst = append(dst, h[i])
+	}
+	return h.below(2*i+2, now, h.below(2*i+1, now, dst))
 }
 
 // Len, Less, Swap, Push and Pop are for container/heap.

@@ -104,7 +104,7 @@ func (g *group) vacate(gone []netip.Addr) {
 // the first advert made with them.
 func (g *group) change(cfg config.Group) {
 	e := g.env
-	g.cfg = cfg
+	g.cfg, g.speaking.reach.looked = cfg, 0
 	g.keepConflicts()
 	if cfg.Hook != "" {
 		e.metrics.PrepareHook(cfg.Interface, cfg.VHID)

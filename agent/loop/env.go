@@ -26,6 +26,8 @@ type env struct {
 	system
 	journal
 	groups   groupSet
+	outbox   outbox
+	hops     hops
 	ledger   ledger // the node's demotion
 	disabled bool   // by the operator
 	stopping bool   // a graceful stop is under way

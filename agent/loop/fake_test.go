@@ -72,6 +72,10 @@ type bench struct {
 	dumps      struct{ links, addresses int } // how often they were read
 	slow       time.Duration                  // how long the host takes to add an address
 	during     func()                         // what happens meanwhile
+	calls      []int                          // frames of each call that sent adverts
+	asked      int                            // for neighbours
+	recorded   func(plane string)             // called with each advert that the kernel is to recognise
+	sending    func([]netio.Frame)            // called before a call sends
 	earlier
 	wake chan struct{}
 
@@ -164,6 +168,7 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 		Clock: clock.Of(func() int64 { return b.boot() }, day),
 		Host:  fakeHost{b}, Plane: fakePlane{b}, Sequence: numbers,
 		Senders: func(int) (Sender, error) { return fakeSender{b}, nil },
+		SendAll: b.sendAll,
 		Checks:  checks.New(checks.Options{Verdicts: Verdicts(was.kept)}),
 		History: state.NewHistory(slog.New(slog.DiscardHandler), was.past...),
 		Events:  &events.Stream{},
@@ -431,13 +436,20 @@ func (g *fakeGroup) SetSentPriority(p loader.Priority) {
 	g.b.note("priority %s %d/%d", g.name, p.AdvBase, p.AdvSkew)
 }
 
-func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) { g.b.note("record sent %s", g.name) }
-func (*fakeGroup) SetSequence(uint32)                             {}
-func (g *fakeGroup) SetSources([]netip.Addr) error                { return nil }
+func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) {
+	g.b.note("record sent %s", g.name)
+	if g.b.recorded != nil {
+		g.b.recorded(g.name)
+	}
+}
+
 func (g *fakeGroup) Seen() (loader.Seen, error) {
 	g.read++
 	return g.seen, nil
 }
+
+func (*fakeGroup) SetSequence(uint32)                  {}
+func (g *fakeGroup) SetSources([]netip.Addr) error     { return nil }
 func (g *fakeGroup) Withhold(repeatsOf [2]int64)       { g.withhold = repeatsOf }
 func (g *fakeGroup) Heard() [2]loader.Heard            { return g.heard }
 func (g *fakeGroup) Stats() (loader.GroupStats, error) { return g.stats, nil }
@@ -581,6 +593,7 @@ func (h fakeHost) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error 
 }
 
 func (h fakeHost) Neighbour(_ int, peer netip.Addr) ([6]byte, error) {
+	h.b.asked++
 	return [6]byte{2}, h.b.away[peer]
 }
 
@@ -600,6 +613,17 @@ func (s fakeSender) Send(frame []byte) error {
 	}
 	s.b.note("gratuitous arp")
 	return nil
+}
+
+// sendAll is netio.Sender.SendAll.
+func (b *bench) sendAll(frames []netio.Frame) {
+	b.calls = append(b.calls, len(frames))
+	if b.sending != nil {
+		b.sending(frames)
+	}
+	for i := range frames {
+		frames[i].Err = fakeSender{b}.Send(frames[i].Data)
+	}
 }
 func (fakeSender) Join(netip.Addr) error { return nil }
 func (fakeSender) Close() error          { return nil }

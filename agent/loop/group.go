@@ -43,6 +43,7 @@ type group struct {
 type deciding struct {
 	appointment appointment
 	queue       []election.Action // reused by step
+	done        int               // of them
 }
 
 // trouble is why a group or an interface cannot be used. There is none while fault is 0; detail is a sentence.
@@ -215,9 +216,9 @@ func upReason(init election.Reason) election.Reason {
 	}
 }
 
-// due reports whether the machine wants to decide.
+// due reports whether the machine wants to decide, or may.
 func (g *group) due(now election.Instant) bool {
-	return g.appointment.no > 0 && g.appointment.at <= now
+	return g.appointment.no > 0 && g.appointment.at.Add(-g.appointment.slice) <= now
 }
 
 // publish makes the group's present state visible to readers.

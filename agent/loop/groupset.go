@@ -22,8 +22,9 @@ type groupSet struct {
 	renewals rota[renewal] // of addresses
 	routed   rota[*group]  // groups with routes of ours, to be looked at
 
-	unattached bool             // one waits for an interface or a slot that netlink need not report
-	restoreAt  election.Instant // when addresses are to be restored; 0: none are
+	vips       map[netip.Addr]bool // of all groups; nil: to be made again
+	unattached bool                // one waits for an interface or a slot that netlink need not report
+	restoreAt  election.Instant    // when addresses are to be restored; 0: none are
 }
 
 // place is where a group lives in the data plane.
@@ -43,7 +44,7 @@ func (s *groupSet) at(ifindex int, vhid uint8) *group { return s.byPlace[place{i
 
 // arrange puts the groups in the order of the config, those on their way out at the end.
 func (s *groupSet) arrange(configured []config.Group) {
-	s.order = s.order[:0]
+	s.order, s.vips = s.order[:0], nil
 	for _, cfg := range configured {
 		if g := s.byName[cfg.Name()]; g != nil {
 			s.order = append(s.order, g)
@@ -63,6 +64,7 @@ func (s *groupSet) arrange(configured []config.Group) {
 func (s *groupSet) forget(g *group) {
 	delete(s.byName, g.name)
 	s.agenda.drop(g)
+	s.vips = nil
 	s.order = slices.DeleteFunc(slices.Clone(s.order), func(other *group) bool { return other == g })
 	if g.iface.opened {
 		delete(s.byPlace, place{g.iface.link.Index, g.cfg.VHID})
@@ -94,9 +96,15 @@ func (s *groupSet) tell(ev election.Event) {
 
 // isVIP reports whether a group has the address.
 func (s *groupSet) isVIP(addr netip.Addr) bool {
-	return slices.ContainsFunc(s.order, func(g *group) bool {
-		return slices.ContainsFunc(g.cfg.Addresses, func(p netip.Prefix) bool { return p.Addr() == addr })
-	})
+	if s.vips == nil {
+		s.vips = map[netip.Addr]bool{}
+		for _, g := range s.order {
+			for _, p := range g.cfg.Addresses {
+				s.vips[p.Addr()] = true
+			}
+		}
+	}
+	return s.vips[addr]
 }
 
 // inheritRoute puts a route on the list of an address in its prefix that is on the host, and reports whether there is

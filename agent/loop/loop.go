@@ -205,16 +205,7 @@ func (l *Loop) readRing() {
 func (l *Loop) tick() {
 	now := l.clock.Now()
 	l.lookAround(now)
-	for _, g := range l.dueAt(now) {
-		if !g.due(now) {
-			continue
-		}
-		l.attend(g)
-		// What the group before did may have taken a while, and this one's master has spoken.
-		if l.readRing(); g.due(now) {
-			g.tick()
-		}
-	}
+	l.together(func() { l.tickDue(now) })
 	l.groups.keepHost(now)
 	l.defend(now)
 	l.settleLedger()
@@ -230,6 +221,19 @@ func (l *Loop) tick() {
 		l.syncAddresses() // what is gone now
 	}
 	l.wakeWaiters()
+}
+
+func (l *Loop) tickDue(now election.Instant) {
+	for _, g := range l.dueAt(now) {
+		if !g.due(now) {
+			continue
+		}
+		l.attend(g)
+		// What the group before did may have taken a while, and this one's master has spoken.
+		if l.readRing(); g.due(now) {
+			g.tick()
+		}
+	}
 }
 
 // dueAt returns the groups whose machines want to decide. The slice is good until the next call.

@@ -35,6 +35,7 @@ type Options struct {
 	Host     Host
 	Plane    Plane
 	Senders  func(ifindex int) (Sender, error)
+	SendAll  func([]netio.Frame)
 	Sequence *sequence.Numbers // of sealed advertisements
 	Checks   *checks.Runner
 	History  *state.History
@@ -63,13 +64,14 @@ func New(o Options) *Loop {
 			cfg:   o.Config,
 			clock: o.Clock,
 			system: system{
-				host: o.Host, plane: o.Plane, openSender: o.Senders, sequence: o.Sequence,
+				host: o.Host, plane: o.Plane, openSender: o.Senders, sendAll: o.SendAll, sequence: o.Sequence,
 				links: netio.NewLinks(nil), addresses: hostcheck.NewTable(nil), inheriting: o.Plane.Pending(),
 			},
 			journal: journal{
 				history: o.History, recorder: o.Recorder, stream: o.Events, hooks: o.Hooks, metrics: o.Metrics,
 			},
 			groups:   newGroupSet(),
+			hops:     hops{},
 			disabled: o.Before.Disabled,
 			stale:    stale{routes: make(chan struct{}, 1)},
 		},

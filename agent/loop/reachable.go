@@ -30,8 +30,8 @@ type reachability struct {
 	serial uint64 // of the interface's addresses then
 }
 
-// look resolves where the group's adverts go now.
-func (g *group) look() {
+// look resolves where the group's adverts go now. What was learnt of a neighbour is good for a time.
+func (g *group) look(good time.Duration) {
 	now := g.env.clock.Now()
 	r := &g.speaking.reach
 	r.plan = reach.Resolve(&reach.Question{
@@ -40,10 +40,65 @@ func (g *group) look() {
 		Own:       g.iface.has,
 		VIP:       g.env.groups.isVIP,
 		Source:    g.iface.source,
-		Neighbour: func(peer netip.Addr) ([6]byte, error) { return g.env.host.Neighbour(g.iface.link.Index, peer) },
+		Neighbour: func(peer netip.Addr) ([6]byte, error) { return g.env.neighbour(g.iface.link.Index, peer, now, good) },
 	})
 	r.looked, r.serial = now, g.iface.serial
 	r.watch.Note(now, r.plan.Reach())
+}
+
+// lookBefore makes sure before an advert that its destinations are known. A claim looks afresh, since it must not begin
+// if it cannot be completed (I8), and so does what was not sent whole. Multicast changes with the interface's own
+// addresses alone. A unicast peer that has another link-layer address misses two adverts at most.
+func (g *group) lookBefore(v *election.View) {
+	r := &g.speaking.reach
+	good := min(lookAgain/2, v.Effective.Interval())
+	switch {
+	case v.Claiming || v.Failing || v.Impaired || r.looked == 0 || len(r.plan.Faults) > 0:
+		g.look(0)
+	case r.serial != g.iface.serial || len(r.plan.Absent) > 0:
+		g.look(good)
+	case len(g.cfg.Peers) > 0 && g.env.clock.Now().Sub(r.looked) >= good:
+		g.look(good)
+	}
+}
+
+// hops are the link-layer addresses of unicast peers, which groups have in common.
+type hops map[hop]learnt
+
+type hop struct {
+	ifindex int
+	peer    netip.Addr
+}
+
+type learnt struct {
+	mac [6]byte
+	err error
+	at  election.Instant
+}
+
+const (
+	// retryHop is how often the kernel is asked for a peer that it does not know, at most.
+	retryHop = 100 * time.Millisecond
+	// maxHops bounds the memory: peers of an earlier config are not worth more.
+	maxHops = 4096
+)
+
+// neighbour returns the link-layer address of a peer. Not older than good, or the kernel is asked.
+func (e *env) neighbour(ifindex int, peer netip.Addr, now election.Instant, good time.Duration) ([6]byte, error) {
+	key := hop{ifindex, peer}
+	known, ok := e.hops[key]
+	if known.err != nil {
+		good = min(good, retryHop)
+	}
+	if ok && now.Sub(known.at) < good {
+		return known.mac, known.err
+	}
+	if len(e.hops) >= maxHops {
+		clear(e.hops)
+	}
+	mac, err := e.host.Neighbour(ifindex, peer)
+	e.hops[key] = learnt{mac, err, now}
+	return mac, err
 }
 
 // peers returns the unicast peers, the one that spoke last first: a claim counts from its first advert on, and that one
@@ -73,7 +128,7 @@ func (l *Loop) lookAround(now election.Instant) {
 			r.watch, r.plan, r.static, r.looked = reach.Watch{}, reach.Plan{}, election.Reach{}, 0
 			continue
 		case r.looked == 0 || r.serial != g.iface.serial || len(g.cfg.Peers) > 0 && now.Sub(r.looked) >= lookAgain:
-			g.look()
+			g.look(lookAgain / 2)
 		}
 		r.static = r.watch.Note(now, r.plan.Reach())
 		if g.impaired() {

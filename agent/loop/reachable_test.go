@@ -145,7 +145,7 @@ func TestPeersWithinReach(t *testing.T) {
 			b := newBench(t, g)
 			b.away = map[netip.Addr]error{off: netio.ErrUnresolved, far: netio.ErrOtherInterface, local: netio.ErrOwn}
 			at := b.group("eth0@1")
-			at.look()
+			at.look(0)
 			p := &at.speaking.reach.plan
 			r := p.Reach()
 			if len(p.Targets) != tt.targets || r.Impaired != tt.impaired || r.Mute != tt.mute || len(p.Skipped) != tt.skipped {

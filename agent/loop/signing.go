@@ -14,11 +14,10 @@ import (
 )
 
 // signing is what a group's adverts are authenticated with. Several contexts may be accepted; the first one signs, and
-// key, seal and prefix are its own.
+// signer and seal are its own.
 type signing struct {
-	key      wire.Key
+	signer   *wire.Signer
 	seal     wire.SealKey
-	prefix   []byte // the authenticated message up to the counter
 	contexts []loader.AuthContext
 	seals    []wire.SealKey // of each of them
 }
@@ -32,7 +31,7 @@ func newSigning(cfg config.Group) (signing, error) {
 		}
 		prefix, seal := wire.DigestPrefix(cfg.VHID, c.Addresses, cfg.LLAddr), key.SealKey()
 		if i == 0 {
-			s.key, s.seal, s.prefix = key, seal, prefix
+			s.signer, s.seal = key.Signer(prefix), seal
 		}
 		s.seals = append(s.seals, seal)
 		s.contexts = append(s.contexts, loader.AuthContext{

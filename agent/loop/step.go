@@ -7,11 +7,15 @@ import (
 	"vipd/loader"
 )
 
-// step gives an event to the group's machine and carries out what it decides, until nothing is left to do. This and
-// advertise are where the machine hears of anything; what carries out an action returns what came of it as events.
-// Adverts that the kernel withheld until now come before anything but an advert, which may be older: see hear.
+// step gives an event to the group's machine and carries out what it decides, until nothing is left to do, or until an
+// advert waits for others to leave with (outbox.go). This and hearOutcome are where the machine hears of anything; what
+// carries out an action returns what came of it as events. Adverts that the kernel withheld until now come before
+// anything but an advert, which may be older: see hear.
 func (g *group) step(ev election.Event) {
-	g.queue = g.queue[:0]
+	for g.speaking.out.waits {
+		g.env.flush()
+	}
+	g.queue, g.done = g.queue[:0], 0
 	if _, is := ev.(election.Advert); !is {
 		adverts, n := g.withheld(election.Never)
 		for _, a := range adverts[:n] {
@@ -19,15 +23,22 @@ func (g *group) step(ev election.Event) {
 		}
 	}
 	g.feed(ev)
-	for i := 0; i < len(g.queue); i++ { // it grows while it is walked
-		if advert, is := g.queue[i].(election.SendAdvert); is {
-			g.advertise(advert)
-		} else {
-			g.carryOut(g.queue[i])
+	g.proceed()
+}
+
+// proceed carries out the actions in the queue, which grows meanwhile.
+func (g *group) proceed() {
+	for g.done < len(g.queue) {
+		act := g.queue[g.done]
+		g.done++
+		if advert, is := act.(election.SendAdvert); !is {
+			g.carryOut(act)
+		} else if g.advertise(advert) {
+			return // hearOutcome goes on
 		}
 	}
 	at, waits := g.machine.Deadline()
-	g.env.groups.agenda.set(g, at, waits)
+	g.env.groups.agenda.set(g, at, g.machine.Slice(), waits)
 	g.permit()
 	g.noteKept()
 	g.publish()
@@ -39,12 +50,13 @@ func (g *group) feed(ev election.Event) {
 }
 
 // advertise carries out a SendAdvert, which has three parts. The machine hears what came of each before the next
-// begins: what the kernel has heard meanwhile, that the advert is about to be sent, and how that went.
-func (g *group) advertise(act election.SendAdvert) {
+// begins: what the kernel has heard meanwhile, that the advert is about to be sent, and how that went. It reports
+// whether the advert is on its way: hearOutcome goes on with the rest of the queue, or has done so.
+func (g *group) advertise(act election.SendAdvert) (begun bool) {
 	notSent := func() { g.feed(election.Sent{T0: g.env.clock.Now(), Goodbye: act.Goodbye}) }
 	if g.entry.plane == nil || g.iface == nil || g.iface.sender == nil {
 		notSent()
-		return
+		return false
 	}
 	before := g.machine.View() // BACKUP takes back a claim
 	news, yielded := g.heardMeanwhile()
@@ -54,23 +66,21 @@ func (g *group) advertise(act election.SendAdvert) {
 	if yielded {
 		g.feed(election.Yielded{Generation: before.Generation})
 	}
-	if yielded || g.machine.View().State != before.State {
-		return
+	if yielded || g.machine.State() != before.State {
+		return false
 	}
-	g.look()
+	g.lookBefore(&before)
 	if err := g.unsendable(act); err != nil {
 		g.shown.CountFailed()
 		g.env.log.Debug("advert not begun", "group", g.name, "err", err)
 		notSent()
-		return
+		return false
 	}
 	for _, role := range g.machine.Step(g.env.clock.Now(), election.Sending{}, nil) {
 		g.carryOut(role) // in force before the first frame leaves
 	}
-	g.feed(g.send(act))
-	if r := &g.speaking.reach; r.plan.Reach() != r.static || g.impaired() != r.told.Impaired {
-		g.env.stale.reach = true
-	}
+	g.send(act, before.Claiming)
+	return true
 }
 
 // carryOut does what the machine has decided, other than to advertise.

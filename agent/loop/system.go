@@ -16,6 +16,7 @@ type system struct {
 	host       Host
 	plane      Plane
 	openSender func(ifindex int) (Sender, error)
+	sendAll    func([]netio.Frame)
 	links      *netio.Links      // of the host, as read last
 	addresses  *hostcheck.Table  // the same
 	sequence   *sequence.Numbers // of sealed advertisements
@@ -86,7 +87,7 @@ type Host interface {
 	DelMAC(ifindex int, mac [6]byte) error
 }
 
-// Sender is netio.Outlet.
+// Sender is netio.Outlet. Adverts leave by netio.Sender.SendAll.
 type Sender interface {
 	Send(frame []byte) error
 	Join(group netip.Addr) error

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"vipd/agent/election"
+	"vipd/agent/netio"
+	"vipd/agent/reach"
+	"vipd/agent/wire"
+	"vipd/loader"
+)
+
+const (
+	// batchSize is how many frames leave by one call. A larger batch saves little more, and its first advert waits for
+	// the last one to be made.
+	batchSize = 64
+	// maxInFlight is how many adverts of one group may be on their way: the data plane recognises as many of ours when
+	// they loop back (loader.Group.RecordSent).
+	maxInFlight = 8
+)
+
+// outbox holds adverts of several groups that leave by one call. Their machines hear how that went before they hear of
+// anything else.
+type outbox struct {
+	open    bool // adverts may wait for those of other groups
+	frames  []netio.Frame
+	to      []addressee // of the frames
+	waiting []*group    // for their outcome
+}
+
+// addressee is whose advert a frame is, and to which address it goes.
+type addressee struct {
+	g   *group
+	dst netip.Addr
+}
+
+// outgoing is an advert between its first frame and the moment when the machine hears how it went.
+type outgoing struct {
+	waits bool
+	act   election.SendAdvert
+	t0    election.Instant
+	sent  int // frames
+	errs  []error
+}
+
+// letter is the frame of a group's adverts to one target, of which only the advert itself changes.
+type letter struct {
+	to    reach.Target
+	dscp  uint8
+	frame []byte
+}
+
+// together has groups step, and lets their adverts leave together.
+func (e *env) together(step func()) {
+	was := e.outbox.open
+	e.outbox.open = true
+	step()
+	e.outbox.open = was
+	e.flush()
+}
+
+// flush sends what waits, and has each group go on with what comes after its advert.
+func (e *env) flush() {
+	e.post()
+	o := &e.outbox
+	groups := o.waiting
+	o.waiting = nil // a machine may want to advertise again
+	for _, g := range groups {
+		g.hearOutcome()
+	}
+	if o.waiting == nil {
+		clear(groups)
+		o.waiting = groups[:0]
+	}
+}
+
+// post sends the frames that wait.
+func (e *env) post() {
+	o := &e.outbox
+	if len(o.frames) == 0 {
+		return
+	}
+	e.sendAll(o.frames)
+	for i := range o.frames {
+		to := &o.to[i]
+		out := &to.g.speaking.out
+		if err := o.frames[i].Err; err != nil {
+			out.errs = append(out.errs, fmt.Errorf("advert to %s: %w", to.dst, err))
+			continue
+		}
+		out.sent++
+		to.g.shown.CountSent()
+	}
+	clear(o.frames)
+	clear(o.to)
+	o.frames, o.to = o.frames[:0], o.to[:0]
+}
+
+// send puts one advert per family and peer into the outbox. Where they go is known before the first of them is sent
+// (I8). A claim leaves at once, as does what nothing else is due with.
+func (g *group) send(act election.SendAdvert, claims bool) {
+	o, out := &g.env.outbox, &g.speaking.out
+	// Before the first send: the lease must not outlive what peers heard.
+	*out = outgoing{waits: true, act: act, t0: g.env.clock.Now(), errs: out.errs[:0]}
+	o.waiting = append(o.waiting, g)
+	for i, t := range g.speaking.reach.plan.Targets {
+		if i > 0 && i%maxInFlight == 0 {
+			g.env.post()
+		}
+		if err := g.write(i, t, act.Priority); err != nil {
+			out.errs = append(out.errs, fmt.Errorf("advert to %s: %w", t.Dst, err))
+		}
+	}
+	if claims || !o.open || len(o.frames) >= batchSize {
+		g.env.flush()
+	}
+}
+
+// write puts the advert to one target into the outbox.
+func (g *group) write(i int, t reach.Target, p election.Priority) error {
+	l, err := g.letterTo(i, t)
+	if err != nil {
+		return err
+	}
+	sign := &g.signing
+	advert := wire.Advert{
+		VHID: g.cfg.VHID, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote, AuthLen: wire.AuthLen,
+		Counter: sign.sealedCounter(g.env.sequence, p, t.Src, g.hearing.counter),
+	}
+	advert.Digest = sign.signer.Digest(advert.Counter)
+	if l.frame, err = advert.AppendBinary(l.frame[:len(l.frame)-wire.AdvertSize]); err != nil {
+		return err
+	}
+	// Recorded before it leaves: the loop check must know it when it comes back.
+	g.entry.plane.RecordSent(advert.Counter, advert.Digest, loader.Priority(p))
+	o := &g.env.outbox
+	o.frames = append(o.frames, netio.Frame{IfIndex: g.iface.link.Index, Data: l.frame})
+	o.to = append(o.to, addressee{g, t.Dst})
+	return nil
+}
+
+// letterTo returns the frame for a target of the plan, by its place there.
+func (g *group) letterTo(i int, t reach.Target) (*letter, error) {
+	s := &g.speaking
+	for len(s.letters) <= i {
+		s.letters = append(s.letters, letter{})
+	}
+	l, dscp := &s.letters[i], g.env.cfg.Carp.DSCP
+	if l.to == t && l.dscp == dscp {
+		return l, nil
+	}
+	frame, err := wire.AdvertFrame{
+		SrcMAC: wire.VirtualMAC(g.cfg.VHID), DstMAC: t.MAC, // in every mode, so that switches learn it
+		Src: t.Src, Dst: t.Dst, DSCP: dscp, TTL: 255,
+	}.AppendBinary(nil)
+	if err != nil {
+		return nil, err
+	}
+	*l = letter{to: t, dscp: dscp, frame: frame}
+	return l, nil
+}
+
+// hearOutcome tells the machine how its advert went. All of it has to get out: a peer that hears only the other family
+// must not outwait the lease.
+func (g *group) hearOutcome() {
+	s, out := &g.speaking, &g.speaking.out
+	out.waits = false
+	err := errors.Join(out.errs...)
+	partial := err != nil && out.sent > 0
+	if err != nil {
+		g.shown.CountFailed()
+		s.refused = err.Error()
+		g.env.log.Warn("advert not sent", "group", g.name, "frames_sent", out.sent, "err", err)
+	}
+	s.sends.Sent(g.env.clock.Now(), out.act, err == nil, partial)
+	g.settleSends()
+	g.feed(election.Sent{T0: out.t0, Goodbye: out.act.Goodbye, OK: err == nil, Partial: partial})
+	if r := &s.reach; r.plan.Reach() != r.static || g.impaired() != r.told.Impaired {
+		g.env.stale.reach = true
+	}
+	g.proceed()
+}
