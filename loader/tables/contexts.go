@@ -4,6 +4,7 @@ package tables
 
 import (
 	"fmt"
+	"slices"
 
 	"vipd/loader/object"
 )
@@ -11,7 +12,7 @@ import (
 // contextCounts converts the kernel's counters, which go by index and never decrease, into counts of the contexts at
 // these indices now.
 type contextCounts struct {
-	ctxs []object.BPFAuthContext
+	ctxs []object.BPFAuthContext // a copy: an entry of the map has room for eight, and nearly all groups have one
 	// carried is what a context counted at earlier indices; base is the kernel's counter when the context came to its
 	// index.
 	carried, base []uint64
@@ -28,7 +29,7 @@ func (c *contextCounts) counts(now [MaxContexts]uint64) []uint64 {
 // replace carries the counts over to the contexts of a.
 func (c *contextCounts) replace(a *object.BPFAuth, now [MaxContexts]uint64) {
 	counts := c.counts(now)
-	next := contextCounts{ctxs: a.Ctx[:a.N], carried: make([]uint64, a.N), base: now[:a.N]}
+	next := contextCounts{ctxs: slices.Clone(a.Ctx[:a.N]), carried: make([]uint64, a.N), base: slices.Clone(now[:a.N])}
 	for i, ctx := range next.ctxs {
 		for j, old := range c.ctxs {
 			if ctx == old {
