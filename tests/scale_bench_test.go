@@ -221,14 +221,28 @@ func (s *scale) noError(err error) {
 // start brings the first node up as MASTER of all groups and the second as BACKUP.
 func (s *scale) start(nodes [2]*lab.Node) {
 	s.b.Helper()
-	started := nodes[0].Start()
+	started := s.launch(nodes[0])
 	row("start: answers on its socket", "", "%.1f s", time.Since(started).Seconds())
 	groups := s.await(nodes[0], "left INIT", func(g lab.GroupStatus) bool { return g.State != lab.Init })
 	row("start: all groups run", s.aim.start, "%.1f s", latest(groups).Sub(started).Seconds())
 	groups = s.await(nodes[0], "is MASTER", answers)
 	row("start: MASTER of all", "", "%.1f s", latest(groups).Sub(started).Seconds())
-	nodes[1].Start()
+	s.launch(nodes[1])
 	s.await(nodes[1], "hears the MASTER", hearsMaster)
+}
+
+// launch is Node.Start with more patience, for thousands of groups.
+func (s *scale) launch(n *lab.Node) (started time.Time) {
+	s.b.Helper()
+	p := n.Launch()
+	s.Eventually(scalePatience, 20*time.Millisecond, func() (bool, string) {
+		if !p.Running() {
+			s.b.Fatalf("vipd on %s ended:\n%s", n.Name, p.Output())
+		}
+		_, err := n.TryStatus()
+		return err == nil, fmt.Sprintf("vipd on %s answers: %v", n.Name, err)
+	})
+	return p.Started
 }
 
 func answers(g lab.GroupStatus) bool { return g.State == lab.Master && g.Dataplane.Answering }
