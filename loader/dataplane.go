@@ -97,7 +97,9 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 // open sets up what works on the loaded maps.
 func (d *Dataplane) open() (err error) {
 	d.Hooks = attach.New(d.objs, d.opts.hooks())
-	d.Tables, err = tables.Open(&d.objs.BPFMaps, d.objs.TapEpoch, d.opts.tables())
+	if d.Tables, err = tables.Open(&d.objs.BPFMaps, d.objs.TapEpoch, d.opts.tables()); err == nil {
+		d.UseMasters(d.Masters)
+	}
 	return err
 }
 

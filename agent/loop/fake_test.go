@@ -80,6 +80,7 @@ type bench struct {
 	wake chan struct{}
 
 	deaf        bool // the program that receives is gone
+	resetting   bool // programs were attached in native mode a moment ago
 	interrupted map[int]uint64
 	ifStats     map[string]uint64
 }
@@ -333,6 +334,8 @@ func (f fakePlane) Repair(ifindex int) (loader.Repaired, error) {
 }
 
 func (f fakePlane) Attended(ifindex int) (uint64, bool) { return f.b.interrupted[ifindex], !f.b.deaf }
+
+func (f fakePlane) Resetting(int) bool { return f.b.resetting }
 
 func (f fakePlane) AddGroup(spec loader.GroupSpec) (PlaneGroup, error) {
 	g := &fakeGroup{b: f.b, name: fmt.Sprintf("%d@%d", spec.IfIndex, spec.VHID)}

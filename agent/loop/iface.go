@@ -38,6 +38,7 @@ type attached struct {
 	att         loader.Attachment
 	sender      Sender
 	interrupted uint64 // how often the programs were gone, as far as the groups know
+	resetting   bool   // the link is down because the programs were attached in native mode
 }
 
 // disturbed is what other programs did to ours on an interface.
@@ -96,7 +97,8 @@ func (p *iface) refresh() {
 		p.giveUp(attachFailed(err))
 		return
 	}
-	if !link.Up {
+	p.resetting = !link.Up && p.env.plane.Resetting(link.Index)
+	if !link.Up && !p.resetting {
 		p.trouble = trouble{fault: election.ReasonLinkDown, detail: fmt.Sprintf(
 			"interface %s has no link or is down; check the cable, or `ip link set %s up`", p.name, p.name)}
 		return

@@ -174,10 +174,11 @@ func (s *groupSet) start() {
 	}
 }
 
-// noteUnattached notes whether a group waits for an attachment.
+// noteUnattached notes whether a group waits for an attachment, or for its link after one.
 func (s *groupSet) noteUnattached() {
 	s.unattached = slices.ContainsFunc(s.order, func(g *group) bool {
-		return g.fault == election.ReasonAttachFailed || g.fault == election.ReasonInterfaceDuplicate
+		return g.fault == election.ReasonAttachFailed || g.fault == election.ReasonInterfaceDuplicate ||
+			g.iface != nil && g.iface.resetting
 	})
 }
 

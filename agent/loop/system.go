@@ -44,6 +44,7 @@ type Plane interface {
 	NeedRepair() []int
 	Repair(ifindex int) (loader.Repaired, error)
 	Attended(ifindex int) (interrupted uint64, ok bool)
+	Resetting(ifindex int) bool
 	AddGroup(spec loader.GroupSpec) (PlaneGroup, error)
 	Wake() <-chan struct{}
 	Drain(dst []loader.Event) ([]loader.Event, error)

@@ -144,7 +144,8 @@ func (l *Loop) attend(g *group) {
 	if p == nil || !p.opened || g.machine.View().State != election.Backup {
 		return
 	}
-	if p.inherited { // it is not known whether the programs of the earlier vipd are still there
+	// Nothing can be heard, or it is not known whether the programs of the earlier vipd are still there.
+	if p.resetting || p.inherited {
 		g.hearing.deaf = l.clock.Now()
 		return
 	}

@@ -152,3 +152,37 @@ func TestTagsLostAreShown(t *testing.T) {
 		t.Errorf("metrics: %+v", s)
 	}
 }
+
+// A link that goes down because the programs were attached in native mode has not failed: no group leaves its state,
+// the node is not demoted, and a BACKUP, which can hear nothing, does not take over. One that stays down has failed.
+func TestLinkResetByAttachingHasNotFailed(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth1", 1, "198.51.100.1/32"))
+	b.pass(time.Second)
+	up := b.links["eth0"]
+	down := up
+	down.Up = false
+	b.links["eth0"], b.resetting = down, true
+	b.syncInterfaces()
+	if !b.groups.unattached {
+		t.Error("the interface is not looked at again")
+	}
+	b.pass(2 * time.Second)
+	b.expectState("eth0@1", election.Backup, election.ReasonStartup)
+	b.expectState("eth1@1", election.Master, election.ReasonMasterTimeout)
+	if st := b.status(); st.Demotion != 0 {
+		t.Errorf("demotions %+v", st.Demotions)
+	}
+	b.links["eth0"] = up
+	b.syncInterfaces()
+	b.pass(2 * time.Second)
+	b.expectState("eth0@1", election.Backup, election.ReasonStartup)
+	b.pass(time.Second)
+	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+
+	b.links["eth0"], b.resetting = down, false
+	b.syncInterfaces()
+	b.expectState("eth0@1", election.Init, election.ReasonLinkDown)
+	if st := b.status(); st.Demotion != 240 {
+		t.Errorf("demotions of a link that failed: %+v", st.Demotions)
+	}
+}

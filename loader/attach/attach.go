@@ -111,7 +111,7 @@ func (h *Hooks) Attach(ifindex int, ifname string, want Mode) (Attachment, error
 	if a != nil && !a.carrier {
 		first := !a.claimed
 		a.claimed, a.want = true, want
-		if h.alive(a, ifindex) && a.suits(ways) {
+		if h.alive(a, ifindex) && h.suits(a, ifindex, ways) {
 			if first { // adopted: a start takes a free slot at once
 				h.returnAtOnce(a, ifindex)
 			}
@@ -144,8 +144,10 @@ func (h *Hooks) Attach(ifindex int, ifname string, want Mode) (Attachment, error
 }
 
 // suits reports whether the mode in use is one of the ways.
-func (a *attachment) suits(ways []way) bool {
-	return slices.ContainsFunc(ways, func(w way) bool { return w.mode == a.Mode })
+func (h *Hooks) suits(a *attachment, ifindex int, ways []way) bool {
+	return slices.ContainsFunc(ways, func(w way) bool {
+		return w.mode == a.Mode && (!w.waiting || h.mayReset(nicOf(ifindex)) != nil)
+	})
 }
 
 // way is one way to attach the receiving program.
@@ -153,6 +155,8 @@ type way struct {
 	mode Mode
 	vlan *vlanDevice // on its parent
 	why  string      // why no better way is tried
+	// waiting means: only until native mode may be attached.
+	waiting bool
 }
 
 // waysFor lists the ways to try, best first.
@@ -170,7 +174,7 @@ func (h *Hooks) waysFor(ifindex int, want Mode) ([]way, error) {
 		if err != nil {
 			return nil, fmt.Errorf("no native xdp on %s: %w; set xdp mode to auto or tc", l.Attrs().Name, err)
 		}
-		return []way{native}, nil
+		return []way{native, {mode: ModeTC, waiting: true}}, nil
 	case ModeTC:
 		return []way{{mode: ModeTC}}, nil
 	case ModeGeneric:
@@ -246,9 +250,12 @@ func (h *Hooks) attach(a *attachment, ifindex int, ways []way) error {
 
 // attachBy attaches the receiving program by the first way that works.
 func (h *Hooks) attachBy(a *attachment, ifindex int, ways []way) (err error) {
-	a.Note, a.Parent, a.stays = "", "", ways[0].mode == ModeTC
+	a.Note, a.Parent = "", ""
 	var errs []error
 	for i, w := range ways {
+		if w.waiting && !errors.Is(err, errMaster) {
+			continue
+		}
 		switch {
 		case w.vlan != nil:
 			err = h.carry(a, ifindex, *w.vlan)
@@ -261,15 +268,18 @@ func (h *Hooks) attachBy(a *attachment, ifindex int, ways []way) (err error) {
 			if w.why != "" {
 				a.Note = w.why
 			}
+			// Only a taken slot and a MASTER are reasons to try again.
+			tried := errors.Join(errs...)
+			a.stays = w.mode == ModeTC && !errors.Is(tried, ErrSlotTaken) && !errors.Is(tried, errMaster)
 			return nil
 		}
-		if i+1 < len(ways) {
-			errs = append(errs, err)
+		errs = append(errs, err)
+		if slices.ContainsFunc(ways[i+1:], func(next way) bool { return !next.waiting || errors.Is(err, errMaster) }) {
 			a.Note = errors.Join(errs...).Error()
 			h.opts.Log.Warn("cannot attach in this mode, trying the next", "interface", a.ifname, "mode", w.mode, "err", err)
 		}
 	}
-	return errors.Join(append(errs, err)...)
+	return errors.Join(errs...)
 }
 
 // noteInterface creates the entry by which a later process finds what is attached.
@@ -341,7 +351,12 @@ func (h *Hooks) clearFlags(ifindex int, flags uint32) error {
 func (h *Hooks) attachXDP(a *attachment, ifindex int, mode Mode) error {
 	flags := link.XDPGenericMode
 	if mode == ModeNative {
+		if err := h.mayReset(ifindex); err != nil {
+			return err
+		}
 		flags = link.XDPDriverMode
+		h.resets.note(ifindex)
+		defer h.resets.note(ifindex)
 	}
 	p, err := h.set.XDP(mode == ModeNative)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf/link"
 	"github.com/vishvananda/netlink"
@@ -14,7 +15,9 @@ import (
 	"vipd/loader"
 	"vipd/loader/attach"
 	"vipd/loader/internal/kerneltest"
+	"vipd/loader/model"
 	"vipd/loader/object"
+	"vipd/loader/tables"
 )
 
 // TestXDPFeatures: the kernel's answer tells a driver with native XDP from one without, in the namespace of the
@@ -135,5 +138,72 @@ func TestTCBehindXDP(t *testing.T) {
 	var v object.BPFIface
 	if err := d.Objects().Ifaces.Lookup(uint32(index), &v); err != nil || v.Flags&attach.IfaceBoth != 0 {
 		t.Errorf("noted: %+v, %v", v, err)
+	}
+}
+
+// TestNativeWaitsForMaster: native mode, which may take the link down, is not attached while a group of the NIC is
+// MASTER, whatever the reason: a free slot, a restart with another mode, a program that was detached. Tc ingress serves
+// meanwhile.
+func TestNativeWaitsForMaster(t *testing.T) {
+	var theirs link.Link
+	o := loader.Options{Dir: kerneltest.TestDir(), SlotRest: time.Millisecond, Adopt: true}
+	s := newSettling(t, "loader-waits", o, func(ifindex int) {
+		theirs = occupy(t, ifindex, "somebody", link.XDPGenericMode)
+	})
+	as := func(state uint8) {
+		s.g.SetRole(tables.Role{State: state, Generation: 1, Lease: model.BootNow() + 60e9})
+	}
+	waits := func(when string, a attach.Attachment, err error) {
+		t.Helper()
+		if err != nil || a.Mode != attach.ModeTC || kerneltest.Left(t, s.ours) != kerneltest.Fence(false) {
+			t.Errorf("%s: %+v, %v; attached: %s", when, a, err, kerneltest.Left(t, s.ours))
+		}
+	}
+	_ = theirs.Close()
+	s.d.UseDrivers("")
+	s.d.SetWant(s.index, attach.ModeAuto)
+	s.d.NeedRepair() // sees the slot free
+	time.Sleep(10 * time.Millisecond)
+	got, err := s.d.Repair(s.index)
+	waits("a free slot", got.Attachment, err)
+
+	for _, mode := range []attach.Mode{attach.ModeAuto, attach.ModeNative} {
+		if err := s.d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s.d = openTest(t, o)
+		s.d.UseDrivers("")
+		a, err := s.d.Attach(s.index, "ours", mode)
+		waits("restarted as "+string(mode), a, err)
+	}
+	spec := model.GoldenSpec(s.at.String())
+	spec.IfIndex = s.index
+	if s.g, err = s.d.AddGroup(spec); err != nil {
+		t.Fatal(err)
+	}
+
+	if s.d.Resetting(s.index) {
+		t.Error("the link is said to be reset before native mode was attached")
+	}
+	as(tables.RoleBackup)
+	s.d.NeedRepair()
+	time.Sleep(10 * time.Millisecond)
+	if got, err = s.d.Repair(s.index); err != nil || got.Mode != attach.ModeNative || !got.Returned || got.Note != "" {
+		t.Errorf("BACKUP: %+v, %v", got, err)
+	}
+	if !s.d.Resetting(s.index) {
+		t.Error("native mode was attached, and the link is not said to be reset")
+	}
+	time.Sleep(150 * time.Millisecond) // both are attached for a while
+	if got, err = s.d.Repair(s.index); err != nil || got.Mode != attach.ModeNative {
+		t.Errorf("at last: %+v, %v", got, err)
+	}
+
+	as(tables.RoleMaster)
+	s.takeOff(attach.HookXDP)
+	got, err = s.d.Repair(s.index)
+	waits("detached by another process", got.Attachment, err)
+	if !strings.Contains(got.Note, "MASTER") {
+		t.Errorf("the note does not say what it waits for: %q", got.Note)
 	}
 }

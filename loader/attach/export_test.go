@@ -60,6 +60,9 @@ func XDPFeatures(ifindex int) (uint64, error) { return xdpFeatures(ifindex) }
 // Of the kernel's features.
 var ErrNoNetdevFamily = errNoNetdevFamily
 
+// NoteReset lets a link be down for a while.
+func (h *Hooks) NoteReset(ifindex int) { h.resets.note(ifindex) }
+
 // Objects are the programs and maps.
 func (h *Hooks) Objects() *object.Set { return h.set }
 

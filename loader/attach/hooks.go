@@ -33,6 +33,8 @@ type Hooks struct {
 	set     *object.Set
 	nic     nicFeatures
 	drivers drivers
+	masters func(ifindexes []int) bool
+	resets  resets
 
 	foundAtOpen map[int]uint32 // inherited as Inherit found it; never changes
 
@@ -51,6 +53,7 @@ func New(set *object.Set, o Options) *Hooks {
 	}
 	return &Hooks{
 		opts: o, filters: filterOf(o.Dir), set: set, nic: ethtool.NIC{}, drivers: kernelDrivers{},
+		masters: func([]int) bool { return false }, resets: resets{until: make(map[int]time.Duration)},
 		attached: make(map[int]*attachment),
 	}
 }

@@ -265,6 +265,7 @@ func TestXDPOff(t *testing.T) {
 
 	// Where nothing but native will do there is no place to go to.
 	s = newSettling(t, "loader-xdpoffnat", loader.Options{}, nil)
+	s.g.SetRole(tables.Role{State: tables.RoleBackup, Generation: 1}) // native mode is not attached while MASTER
 	if _, err := s.d.Attach(s.index, "ours", attach.ModeNative); err != nil {
 		t.Fatal(err)
 	}

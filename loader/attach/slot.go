@@ -103,6 +103,13 @@ func (h *Hooks) returnToXDP(a *attachment, ifindex int) bool {
 	if err == nil {
 		err = h.attachBy(a, ifindex, ways)
 	}
+	if errors.Is(err, errMaster) { // look again after the same time
+		a.Attachment, a.freed = was, sinceBoot()
+		if err := h.clearFlags(ifindex, ifaceBoth); err != nil {
+			h.opts.Log.Warn("cannot note that xdp waits", "interface", a.ifname, "err", err)
+		}
+		return false
+	}
 	if err != nil {
 		a.Attachment = was
 		a.tries = min(a.tries+1, 10)

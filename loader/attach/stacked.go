@@ -24,7 +24,7 @@ func untagged(l netlink.Link) error {
 // seeingTags returns the ways on an interface whose offloads stay on. Native mode alone is what the config demands: it
 // is correct as long as there is no VLAN on that wire.
 func (h *Hooks) seeingTags(a *attachment, ways []way, hidden error) []way {
-	if len(ways) == 1 && ways[0].mode == ModeNative {
+	if a.want == ModeNative {
 		h.opts.Log.Warn("frames of vlans look untagged to the data plane", "interface", a.ifname, "err", hidden)
 		ways[0].why = fmt.Sprintf("frames of vlans look untagged: %v", hidden)
 		return ways

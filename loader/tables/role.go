@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+
+	"vipd/loader/object"
 )
 
 // States of a [Role], with the kernel's values.
@@ -74,6 +76,31 @@ func (g *Group) stores(r Role) []store {
 
 // instant clips a time before the clock began to its beginning.
 func instant(ns int64) uint64 { return uint64(max(ns, 0)) }
+
+// Masters reports whether any group on these interfaces is MASTER, adopted ones included.
+func (t *Tables) Masters(ifindexes []int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer runtime.KeepAlive(t.roles)
+	if t.closed {
+		return false
+	}
+	master := func(key object.BPFGroupKey, slot uint32) bool {
+		role := uint8(atomic.LoadUint64(&t.roles.at(slot).RoleGen) & 3)
+		return role == RoleMaster && slices.Contains(ifindexes, int(key.Ifindex))
+	}
+	for key, g := range t.groups {
+		if master(key, g.slot) {
+			return true
+		}
+	}
+	for key, p := range t.pinned {
+		if master(key, p.slot) {
+			return true
+		}
+	}
+	return false
+}
 
 // Generation returns the generation that SetRole stored last.
 func (g *Group) Generation() uint64 {
