@@ -440,6 +440,7 @@ _Static_assert(sizeof(struct tap_sample) == 160, "tap_sample");
 #define IFACE_INGRESS 16 /* a clsact filter stands in for XDP */
 #define IFACE_RXSTAG 32 /* rx-vlan-stag-hw-parse was on, to be restored */
 #define IFACE_BOTH 64 /* XDP and its stand-in are both attached */
+#define IFACE_FELL_BACK 128 /* clients did not see what native mode sent */
 
 struct iface {
 	__u32 flags;

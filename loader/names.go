@@ -18,11 +18,20 @@ type (
 	Repaired   = attach.Repaired
 )
 
+// ModeNative is attach.ModeNative.
+const ModeNative = attach.ModeNative
+
 // Hooks that a program may be missing from.
 const (
 	HookXDP    = attach.HookXDP
 	HookEgress = attach.HookEgress
 )
+
+// ErrNativeOnly is attach.ErrNativeOnly.
+var ErrNativeOnly = attach.ErrNativeOnly
+
+// FallbackReasons lists the possible values of [Attachment].FellBack.
+func FallbackReasons() []string { return attach.FallbackReasons() }
 
 // Hooks lists the possible elements of [Repaired].Lost.
 func Hooks() []string { return attach.HookNames() }

@@ -94,6 +94,7 @@ func (l *Loop) noteExchanged(ifindex int, att loader.Attachment, err error) {
 			return
 		}
 		p.att = att
+		p.noteFallback(att.FellBack)
 		p.interrupted, _ = l.plane.Attended(ifindex)
 		return
 	}

@@ -79,7 +79,9 @@ type bench struct {
 	earlier
 	wake chan struct{}
 
-	deaf        bool // the program that receives is gone
+	deaf        bool  // the program that receives is gone
+	unseenAt    int64 // of each address
+	nativeOnly  error
 	resetting   bool // programs were attached in native mode a moment ago
 	interrupted map[int]uint64
 	ifStats     map[string]uint64
@@ -335,6 +337,11 @@ func (f fakePlane) Repair(ifindex int) (loader.Repaired, error) {
 
 func (f fakePlane) Attended(ifindex int) (uint64, bool) { return f.b.interrupted[ifindex], !f.b.deaf }
 
+func (f fakePlane) FallBack(ifindex int) (map[int]loader.Attachment, error) {
+	f.b.note("fall back %d", ifindex)
+	return map[int]loader.Attachment{ifindex: {Mode: "tc", FellBack: "answers_unseen"}}, f.b.nativeOnly
+}
+
 func (f fakePlane) Resetting(int) bool { return f.b.resetting }
 
 func (f fakePlane) AddGroup(spec loader.GroupSpec) (PlaneGroup, error) {
@@ -458,7 +465,7 @@ func (g *fakeGroup) Heard() [2]loader.Heard            { return g.heard }
 func (g *fakeGroup) Stats() (loader.GroupStats, error) { return g.stats, nil }
 
 func (g *fakeGroup) VIPStats() (loader.Addresses, error) {
-	return nil, nil
+	return loader.Addresses{{UnseenAt: g.b.unseenAt}}, nil
 }
 
 func (g *fakeGroup) Answering(now int64) (bool, error) {

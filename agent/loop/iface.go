@@ -41,15 +41,18 @@ type attached struct {
 	resetting   bool   // the link is down because the programs were attached in native mode
 }
 
-// disturbed is what other programs did to ours on an interface.
+// disturbed is what happened to our programs on an interface.
 type disturbed struct {
 	lost       map[string]uint64 // how often ours were gone, by hook
+	fallbacks  map[string]uint64 // how often native mode was given up, by reason
 	lostAt     election.Instant  // when that was logged last
 	offloadsAt election.Instant  // when VLAN offloads that came on again were logged last
 }
 
 func newIface(e *env, name string) *iface {
-	return &iface{env: e, name: name, disturbed: disturbed{lost: map[string]uint64{}}}
+	return &iface{env: e, name: name, disturbed: disturbed{
+		lost: map[string]uint64{}, fallbacks: map[string]uint64{},
+	}}
 }
 
 // find notes what the interface's name means now.
@@ -177,6 +180,7 @@ func (p *iface) open() error {
 		return err
 	}
 	p.attached = attached{opened: true, inherited: inherited, att: att, sender: sender, interrupted: p.interrupted}
+	p.noteFallback(att.FellBack)
 	if !inherited {
 		p.interrupted, _ = e.plane.Attended(p.link.Index)
 	}

@@ -42,7 +42,7 @@ func (l *Loop) publish() {
 	}
 	_, v.Maintenance = l.ledger.find(demotionMaintenance)
 	for name, p := range l.interfaces {
-		shown := view.Interface{Name: name, Lost: p.lostCounts()}
+		shown := view.Interface{Name: name, Lost: p.lostCounts(), Fallbacks: p.fallbackCounts()}
 		if p.serves != nil {
 			p = p.serves
 		}

@@ -45,6 +45,7 @@ type Plane interface {
 	Repair(ifindex int) (loader.Repaired, error)
 	Attended(ifindex int) (interrupted uint64, ok bool)
 	Resetting(ifindex int) bool
+	FallBack(ifindex int) (map[int]loader.Attachment, error)
 	AddGroup(spec loader.GroupSpec) (PlaneGroup, error)
 	Wake() <-chan struct{}
 	Drain(dst []loader.Event) ([]loader.Event, error)

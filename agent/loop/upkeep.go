@@ -45,6 +45,7 @@ func newUpkeep() upkeep {
 func (l *Loop) WatchPrograms(ctx context.Context) error {
 	rest := time.NewTimer(lookEvery)
 	defer rest.Stop()
+	var answers answerWatch
 	for {
 		select {
 		case <-ctx.Done():
@@ -53,16 +54,27 @@ func (l *Loop) WatchPrograms(ctx context.Context) error {
 		case <-l.upkeep.look:
 		}
 		started := l.clock.Now()
+		if err := l.fallBack(ctx, answers.unseen(started, l.View())); err != nil {
+			return nil //nolint:nilerr // ctx has ended
+		}
 		found := l.plane.NeedRepair()
 		rest.Reset(min(max(lookEvery, lookShare*l.clock.Now().Sub(started)), lookMax))
 		for _, ifindex := range found {
 			did, err := l.plane.Repair(ifindex)
-			select {
-			case l.upkeep.done <- repair{ifindex, did, err}:
-			case <-ctx.Done():
+			if l.upkeep.report(ctx, repair{ifindex, did, err}) != nil {
 				return nil
 			}
 		}
+	}
+}
+
+// report hands what was done to the loop. It fails when ctx ends.
+func (u *upkeep) report(ctx context.Context, r repair) error {
+	select {
+	case u.done <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -126,6 +138,9 @@ func (p *iface) noteMode(did loader.Repaired) bool {
 	switch {
 	case did.Mode == "" || did.Attachment == p.att && !did.Returned: // without a mode it was let go meanwhile
 		return false
+	case did.FellBack != "" && did.FellBack != p.att.FellBack:
+		p.noteFallback(did.FellBack)
+		p.env.log.Warn("native mode was given up, tc ingress serves", "ifname", p.name, "reason", did.FellBack)
 	case did.Returned:
 		p.env.log.Info("the xdp slot is free: xdp has taken over from tc ingress again",
 			"ifname", p.name, "mode", did.Mode)
@@ -169,6 +184,22 @@ func (p *iface) deafen() {
 	for _, g := range p.env.groups.on(p) {
 		g.hearing.deaf = p.env.clock.Now()
 	}
+}
+
+// noteFallback counts that native mode was given up.
+func (p *iface) noteFallback(reason string) {
+	if reason != "" {
+		p.disturbed.fallbacks[reason]++
+	}
+}
+
+// fallbackCounts are for readers, with every reason.
+func (p *iface) fallbackCounts() map[string]uint64 {
+	out := make(map[string]uint64, len(p.disturbed.fallbacks))
+	for _, reason := range loader.FallbackReasons() {
+		out[reason] = p.disturbed.fallbacks[reason]
+	}
+	return out
 }
 
 // lostCounts are for readers, with every hook.

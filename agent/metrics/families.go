@@ -154,6 +154,10 @@ func nodeFamilies() []family {
 				"vipd reattaches them.", counter,
 			writeLost,
 		},
+		{
+			nameFallbacks, "Times that native mode was given up for tc ingress, by reason.", counter,
+			writeFallbacks,
+		},
 		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
 	}
 }
@@ -348,6 +352,15 @@ func writeLost(p *page, v *view) {
 		f := &v.Interfaces[i]
 		for _, hook := range slices.Sorted(maps.Keys(f.Lost)) {
 			p.count(f.Lost[hook], label("hook", hook), label("interface", f.Name))
+		}
+	}
+}
+
+func writeFallbacks(p *page, v *view) {
+	for i := range v.Interfaces {
+		f := &v.Interfaces[i]
+		for _, reason := range slices.Sorted(maps.Keys(f.Fallbacks)) {
+			p.count(f.Fallbacks[reason], label("interface", f.Name), label("reason", reason))
 		}
 	}
 }

@@ -73,6 +73,8 @@ func twoGroups() *fixed {
 				Rejected: map[string]uint64{"bad_vhid": 6},
 				Dropped:  map[string]uint64{"tags_lost": 4},
 				Lost:     map[string]uint64{"xdp": 2, "egress": 0},
+
+				Fallbacks: map[string]uint64{"attach_failed": 0, "answers_unseen": 1},
 			},
 			{Name: "eth1"},
 		},
@@ -130,8 +132,8 @@ func TestEveryName(t *testing.T) {
 	for _, n := range []string{
 		nameGroupState, nameTransitions, nameSent, nameReceived, nameRejected, nameLastAge, nameARPRequests, nameARPReplies,
 		nameNDSolicitations, nameNDAdvertisements, namePackets, nameBytes, nameRestored, nameLease, nameDemotion, nameEnabled,
-		nameMaintenance, nameDropped, nameXDPInfo, nameProgramsLost, nameEventsLost, nameWakeupLag, nameBuildInfo,
-		nameSlowRounds,
+		nameMaintenance, nameDropped, nameXDPInfo, nameProgramsLost, nameFallbacks, nameEventsLost, nameWakeupLag,
+		nameBuildInfo, nameSlowRounds,
 		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
 		nameSamplesLost, nameSkipped, nameAnswersUnseen,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing, nameConflicts,

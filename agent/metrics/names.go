@@ -24,6 +24,7 @@ const (
 	nameMaintenance      = "vipd_maintenance"
 	nameDropped          = "vipd_frames_dropped_total"
 	nameProgramsLost     = "vipd_programs_lost_total"
+	nameFallbacks        = "vipd_xdp_fallbacks_total"
 	nameXDPInfo          = "vipd_xdp_info"
 	nameRestored         = "vipd_addresses_restored_total"
 	nameEventsLost       = "vipd_events_lost_total"

@@ -129,4 +129,6 @@ type Interface struct {
 	Dropped map[string]uint64
 	// Lost counts programs that were found detached, by hook. May be nil.
 	Lost map[string]uint64
+	// Fallbacks counts how often native mode was given up, by reason. May be nil.
+	Fallbacks map[string]uint64
 }

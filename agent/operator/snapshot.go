@@ -93,7 +93,7 @@ func snapshotOf(g *view.Live, v *view.Group, k *loader.Reading, now election.Ins
 }
 
 func (o *Operator) snapshotOf(i view.Interface) (metrics.Interface, error) {
-	out := metrics.Interface{Name: i.Name, Mode: i.Mode, Lost: i.Lost}
+	out := metrics.Interface{Name: i.Name, Mode: i.Mode, Lost: i.Lost, Fallbacks: i.Fallbacks}
 	if i.Index == 0 {
 		return out, nil
 	}

@@ -140,7 +140,7 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 func (r *report) dataplane(counts interfaceCounts) api.Dataplane {
 	at := r.view.Attachment
 	return api.Dataplane{
-		Mode: string(at.Mode), Egress: at.Egress, Parent: at.Parent, Note: at.Note,
+		Mode: string(at.Mode), Egress: at.Egress, Parent: at.Parent, Note: at.Note, Fallback: at.FellBack,
 		Answering: r.kernel.Answering, TagsLost: counts.tagsLost, ProgramsLost: counts.programsLost,
 	}
 }

@@ -57,6 +57,8 @@ type Interface struct {
 	Parent string
 	// Lost counts programs that were found detached, by hook.
 	Lost map[string]uint64
+	// Fallbacks counts how often native mode was given up, by reason.
+	Fallbacks map[string]uint64
 }
 
 // Group is one group at one moment.

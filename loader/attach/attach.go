@@ -44,7 +44,18 @@ type Attachment struct {
 	Parent string
 	// Note is the reason for not using a better mode; "" if there is no better one, or it was requested.
 	Note string
+	// FellBack is why native mode was given up, one of [FallbackReasons]; "" if it was not.
+	FellBack string
 }
+
+// Values of [Attachment].FellBack.
+const (
+	FellBackFailed = "attach_failed"
+	FellBackUnseen = "answers_unseen"
+)
+
+// FallbackReasons lists them.
+func FallbackReasons() []string { return []string{FellBackFailed, FellBackUnseen} }
 
 type attachment struct {
 	Attachment
@@ -156,7 +167,8 @@ type way struct {
 	vlan *vlanDevice // on its parent
 	why  string      // why no better way is tried
 	// waiting means: only until native mode may be attached.
-	waiting bool
+	waiting  bool
+	fellBack string // why native mode was given up
 }
 
 // waysFor lists the ways to try, best first.
@@ -183,6 +195,9 @@ func (h *Hooks) waysFor(ifindex int, want Mode) ([]way, error) {
 		}
 		return []way{{mode: ModeGeneric}, {mode: ModeTC}}, nil
 	case ModeAuto, "":
+		if flags, err := h.flags(ifindex); err != nil || flags&ifaceFellBack != 0 {
+			return []way{{mode: ModeTC, why: whyUnseen, fellBack: FellBackUnseen}}, err
+		}
 		native, err := nativeWay(l)
 		if err == nil {
 			err = h.driverLacks(l, native)
@@ -250,7 +265,7 @@ func (h *Hooks) attach(a *attachment, ifindex int, ways []way) error {
 
 // attachBy attaches the receiving program by the first way that works.
 func (h *Hooks) attachBy(a *attachment, ifindex int, ways []way) (err error) {
-	a.Note, a.Parent = "", ""
+	a.Note, a.Parent, a.FellBack = "", "", ""
 	var errs []error
 	for i, w := range ways {
 		if w.waiting && !errors.Is(err, errMaster) {
@@ -271,6 +286,9 @@ func (h *Hooks) attachBy(a *attachment, ifindex int, ways []way) (err error) {
 			// Only a taken slot and a MASTER are reasons to try again.
 			tried := errors.Join(errs...)
 			a.stays = w.mode == ModeTC && !errors.Is(tried, ErrSlotTaken) && !errors.Is(tried, errMaster)
+			if a.FellBack = w.fellBack; a.stays && tried != nil {
+				a.FellBack = FellBackFailed
+			}
 			return nil
 		}
 		errs = append(errs, err)

@@ -207,3 +207,82 @@ func TestNativeWaitsForMaster(t *testing.T) {
 		t.Errorf("the note does not say what it waits for: %q", got.Note)
 	}
 }
+
+// TestFallBack: clients that do not see the answers of native mode, as on a veth, see those of tc ingress, to which the
+// interface is moved, also after a restart. Detaching forgets it; a config that demands native mode keeps it.
+func TestFallBack(t *testing.T) {
+	o := loader.Options{Dir: kerneltest.TestDir(), Adopt: true}
+	s := newSettling(t, "loader-fallback", o, nil)
+	index := s.index
+	attached := func(when string, want attach.Mode, fellBack string) {
+		t.Helper()
+		if got := s.d.Now(index); got.Mode != want || got.FellBack != fellBack || (got.Note != "") != (fellBack != "") {
+			t.Errorf("%s: %+v", when, got)
+		}
+	}
+	if got, err := s.d.FallBack(index); err != nil || len(got) > 0 {
+		t.Errorf("in generic mode: %+v, %v", got, err)
+	}
+	native := func(mode attach.Mode) {
+		t.Helper()
+		s.g.SetRole(tables.Role{State: tables.RoleBackup, Generation: 1})
+		s.d.UseDrivers("")
+		if err := s.d.Detach(index); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.d.Attach(index, "ours", mode); err != nil {
+			t.Fatal(err)
+		}
+		attached("attached", attach.ModeNative, "")
+		s.g.SetRole(tables.Role{State: tables.RoleMaster, Generation: 2, Lease: model.BootNow() + 60e9})
+	}
+	native(attach.ModeNative)
+	if got, err := s.d.FallBack(index); !errors.Is(err, attach.ErrNativeOnly) || len(got) > 0 {
+		t.Errorf("native mode demanded: %+v, %v", got, err)
+	}
+	attached("native mode demanded", attach.ModeNative, "")
+
+	native(attach.ModeAuto)
+	s.far.Send(model.ARPFor(s.at.String()).Bytes())
+	if f := s.far.Receive(kerneltest.IsARP, 200*time.Millisecond); f != nil {
+		t.Errorf("a veth sends what native mode answers: %x", f)
+	}
+	if got, err := s.d.FallBack(index); err != nil || got[index].Mode != attach.ModeTC {
+		t.Errorf("fallen back: %+v, %v", got, err)
+	}
+	attached("fallen back", attach.ModeTC, attach.FellBackUnseen)
+	if got := kerneltest.Left(t, s.ours); got != kerneltest.Fence(false) {
+		t.Errorf("fallen back: attached: %s", got)
+	}
+	s.works("fallen back")
+
+	if err := s.d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.d = openTest(t, o)
+	s.d.UseDrivers("")
+	if _, err := s.d.Attach(index, "ours", attach.ModeAuto); err != nil {
+		t.Fatal(err)
+	}
+	attached("restarted", attach.ModeTC, attach.FellBackUnseen)
+}
+
+// TestAttachFailedFallsBack: where native mode cannot be attached, the reason is shown, and it is not tried again.
+func TestAttachFailedFallsBack(t *testing.T) {
+	ours, peer := kerneltest.Pair(t, "loader-nonative")
+	if err := netlink.LinkSetMTU(peer, 9000); err != nil {
+		t.Fatal(err)
+	}
+	index := ours.Attrs().Index
+	d := openTest(t, loader.Options{SingleBuffer: true, SlotRest: time.Millisecond}) // a veth refuses it for the MTU
+	d.UseDrivers("")
+	a, err := d.Attach(index, "ours", attach.ModeAuto)
+	if err != nil || a.Mode != attach.ModeTC || a.FellBack != attach.FellBackFailed || a.Note == "" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	d.NeedRepair()
+	time.Sleep(10 * time.Millisecond)
+	if got := d.NeedRepair(); got != nil {
+		t.Errorf("in need of repair: %v", got)
+	}
+}

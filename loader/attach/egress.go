@@ -21,6 +21,7 @@ const (
 	ifaceIngress      = 16
 	ifaceRXSTag       = 32
 	ifaceBoth         = 64
+	ifaceFellBack     = 128
 )
 
 // attachEgress prefers tcx (kernel 6.6). Our program goes first: a program before it that ends the chain with "ok"

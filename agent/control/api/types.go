@@ -173,6 +173,8 @@ type Dataplane struct {
 	Parent string `json:"parent,omitempty"`
 	// Note is why no better mode is available.
 	Note string `json:"note,omitempty"`
+	// Fallback is why native mode was given up for tc ingress: attach_failed or answers_unseen; absent if it was not.
+	Fallback string `json:"fallback,omitempty"`
 	// Answering is the kernel's decision: MASTER, lease valid, not yielded.
 	Answering bool `json:"answering"`
 	// AnswersUnseen is true if within the last minute a client kept asking for one of the addresses as if it saw none of
