@@ -230,7 +230,11 @@ func (a *Agent) openPlane(host *netio.Host) (dataplane, error) {
 }
 
 func (a *Agent) loaderOptions() loader.Options {
-	return loader.Options{Dir: a.opts.Config.Node.BPFDir, Log: a.log, ForceClsact: a.opts.ForceClsact}
+	need := a.opts.Config.Size()
+	return loader.Options{
+		Dir: a.opts.Config.Node.BPFDir, Log: a.log, ForceClsact: a.opts.ForceClsact,
+		Groups: need.Groups, VIPs: need.Addresses,
+	}
 }
 
 const (

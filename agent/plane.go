@@ -3,6 +3,7 @@
 package agent
 
 import (
+	"vipd/agent/config"
 	"vipd/agent/loop"
 	"vipd/agent/view"
 	"vipd/loader"
@@ -10,6 +11,12 @@ import (
 
 // dataplane is the data plane as the packages that use it declare it.
 type dataplane struct{ *loader.Dataplane }
+
+// Room implements loop.Plane and operator.Plane.
+func (p dataplane) Room() config.Size {
+	groups, vips := p.Dataplane.Room()
+	return config.Size{Groups: groups, Addresses: vips}
+}
 
 // AddGroup implements loop.Plane.
 func (p dataplane) AddGroup(spec loader.GroupSpec) (loop.PlaneGroup, error) {

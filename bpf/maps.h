@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The maps. The loader pins all that the agent uses; each has one writer. Bounds are defaults; the loader may
- * change those that go by slot.
+ * The maps. The loader pins all that the agent uses; each has one writer. Those that have entries per group, address
+ * or sender get their sizes from the config (loader/object/size.go).
  */
 #ifndef VIPD_MAPS_H
 #define VIPD_MAPS_H

@@ -12,12 +12,12 @@
 #include <linux/bpf.h>
 #include <linux/types.h>
 
-#define MAX_GROUPS 4096
-#define MAX_PLACES 8192 /* a power of two */
-#define MAX_VIPS 16384
+#define MAX_GROUPS 256	  /* this, MAX_VIPS and MAX_SOURCES are replaced by what the config needs */
+#define MAX_PLACES 32768 /* a power of two */
+#define MAX_VIPS 1024
 #define VIP_PLACE_BITS 15 /* there are 2^VIP_PLACE_BITS */
 #define MAX_IFACES 4096
-#define MAX_SOURCES 65536
+#define MAX_SOURCES 4096
 #define MAX_CONTEXTS 8
 #define MAX_OWN_SOURCES 4
 #define MAX_SENT 8

@@ -59,7 +59,8 @@ func TestAdoptRefused(t *testing.T) {
 				a.t.Fatal(err)
 			}
 		}, false},
-		{"another size", func(a *adoptable) { a.o.MaxGroups = 9 }, false},
+		{"too few slots for the config", func(a *adoptable) { a.o.Groups, a.o.MaxGroups = 9, 9 }, false},
+		{"too few slots for its addresses", func(a *adoptable) { a.o.VIPs, a.o.MaxVIPs = 17, 17 }, false},
 		{"a map was cut short", func(a *adoptable) {
 			m := kerneltest.Must(ebpf.LoadPinnedMap(pin(a, "seen"), nil))
 			short := &ebpf.MapSpec{
@@ -140,6 +141,20 @@ func TestAdoptRefused(t *testing.T) {
 				t.Errorf("the next start: pinned %+v, evacuated %+v", p, a.evacuated)
 			}
 		})
+	}
+}
+
+// TestAdoptOfAnotherSize: tables that an earlier vipd made are adopted with their size, if the config fits.
+func TestAdoptOfAnotherSize(t *testing.T) {
+	a := newAdoptable(t, "loader-adoptsize", false)
+	a.die()
+	a.o.Groups, a.o.VIPs, a.o.MaxGroups, a.o.MaxVIPs = 8, 16, 512, 2048
+	a.start()
+	if g := a.one.Generation(); g != 7 || len(a.evacuated) != 0 {
+		t.Errorf("generation %d, evacuated %+v: not adopted", g, a.evacuated)
+	}
+	if groups, vips := a.d.Room(); groups != 8 || vips != 16 {
+		t.Errorf("room for %d groups and %d addresses, want what the maps have: 8 and 16", groups, vips)
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 // DefaultDir is where maps and links are pinned by default.
 const DefaultDir = "/sys/fs/bpf/vipd"
 
-// Default bounds of the tables. Counters take 256 bytes per group and 128 per VIP on each CPU; everything else takes
-// about 4 KiB per group.
+// The smallest sizes of new tables. Counters take about 350 bytes per group and 128 per VIP on each CPU; everything
+// else takes about 6 KiB per group and 100 bytes per VIP.
 const (
-	DefaultMaxGroups = 4096
-	DefaultMaxVIPs   = 16384
+	leastGroups = 256
+	leastVIPs   = 1024
 )
 
 // Options for the data plane. The zero value is usable.
@@ -37,7 +37,10 @@ type Options struct {
 	Evacuate func([]tables.LeftVIP)
 	// ForceClsact uses clsact for egress, as on kernels before 6.6.
 	ForceClsact bool
-	// MaxGroups and MaxVIPs bound the tables. 0 means the default.
+	// Groups and VIPs are how many the config has. New tables have room for more, so that a reload can add some. Those of
+	// an earlier vipd are adopted if they have room for as many.
+	Groups, VIPs int
+	// MaxGroups and MaxVIPs are the exact sizes of new tables, for tests. 0 means what Groups and VIPs need.
 	MaxGroups, MaxVIPs int
 	// SlotRest is how long an XDP slot that another program used must be free before vipd takes it. 0 means ten seconds.
 	SlotRest time.Duration
@@ -56,16 +59,19 @@ func (o Options) withDefaults() Options {
 		o.Evacuate = func([]tables.LeftVIP) {}
 	}
 	if o.MaxGroups <= 0 {
-		o.MaxGroups = DefaultMaxGroups
+		o.MaxGroups = room(o.Groups, leastGroups)
 	}
 	if o.MaxVIPs <= 0 {
-		o.MaxVIPs = DefaultMaxVIPs
+		o.MaxVIPs = room(o.VIPs, leastVIPs)
 	}
 	return o
 }
 
 func (o Options) set() object.Options {
-	return object.Options{Log: o.Log, MaxGroups: o.MaxGroups, MaxVIPs: o.MaxVIPs, SingleBuffer: o.SingleBuffer}
+	return object.Options{
+		Log: o.Log, MaxGroups: o.MaxGroups, MaxVIPs: o.MaxVIPs, Groups: o.Groups, VIPs: o.VIPs,
+		SingleBuffer: o.SingleBuffer,
+	}
 }
 
 func (o Options) hooks() attach.Options {
@@ -73,5 +79,11 @@ func (o Options) hooks() attach.Options {
 }
 
 func (o Options) tables() tables.Options {
-	return tables.Options{Log: o.Log, MaxGroups: o.MaxGroups, MaxVIPs: o.MaxVIPs}
+	return tables.Options{Log: o.Log}
+}
+
+// room returns the size of a new table for n entries: a quarter more, in steps of 64.
+func room(n, least int) int {
+	const step = 64
+	return max(least, (n+n/4+step-1)/step*step)
 }

@@ -2,22 +2,20 @@
 
 package loader
 
-import (
-	"testing"
+import "testing"
 
-	"vipd/loader/object"
-)
-
-// TestDefaultBounds holds the bounds of both sides together.
-func TestDefaultBounds(t *testing.T) {
-	s, err := object.LoadBPF()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := s.Maps[object.BPFMapGroups].MaxEntries; n != DefaultMaxGroups {
-		t.Errorf("%d groups in C", n)
-	}
-	if n := s.Maps[object.BPFMapVips].MaxEntries; n != DefaultMaxVIPs {
-		t.Errorf("%d vips in C", n)
+// TestRoom: new tables follow the config, and a reload can add some groups.
+func TestRoom(t *testing.T) {
+	for _, tc := range []struct{ groups, vips, maxGroups, maxVIPs int }{
+		{0, 0, 256, 1024},
+		{200, 800, 256, 1024},
+		{1020, 1020, 1280, 1280},
+		{16384, 32768, 20480, 40960},
+	} {
+		o := Options{Groups: tc.groups, VIPs: tc.vips}.withDefaults()
+		if o.MaxGroups != tc.maxGroups || o.MaxVIPs != tc.maxVIPs {
+			t.Errorf("%d groups, %d VIPs: room for %d and %d, want %d and %d", tc.groups, tc.vips, o.MaxGroups, o.MaxVIPs,
+				tc.maxGroups, tc.maxVIPs)
+		}
 	}
 }

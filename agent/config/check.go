@@ -27,9 +27,9 @@ const (
 	maxInterface = 15
 	// maxSocketPath is sun_path less its NUL.
 	maxSocketPath = 107
-	// maxGroups and maxVIPs are the sizes of the kernel's maps.
-	maxGroups = 4096
-	maxVIPs   = 16384
+	// maxGroups and maxVIPs are tested limits; the kernel's maps have the size that the config needs.
+	maxGroups = 16384
+	maxVIPs   = 32768
 	// maxContexts is the number of contexts per group that the kernel tries, its own included.
 	maxContexts = 8
 	maxAccept   = maxContexts - 1

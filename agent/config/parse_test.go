@@ -793,8 +793,8 @@ func TestTooMany(t *testing.T) {
 	r := &report{file: "f.toml"}
 	checkTogether(r, drafts)
 	want := []string{
-		"f.toml: vip: 4097 groups are configured, allowed are 4096",
-		"f.toml: addresses: 16388 addresses are configured in total, allowed are 16384",
+		"f.toml: vip: 16385 groups are configured, allowed are 16384",
+		"f.toml: addresses: 65540 addresses are configured in total, allowed are 32768",
 	}
 	if diff := cmp.Diff(want, Strings(r.problems)); diff != "" {
 		t.Errorf("problems (-want +got):\n%s", diff)

@@ -176,7 +176,7 @@ func operations() []operation {
 			toml:     true,
 			optional: true,
 			answer:   api.Plan{},
-			refusals: []string{api.CodeInvalidConfig},
+			refusals: []string{api.CodeInvalidConfig, api.CodeNoRoom},
 			params: []parameter{
 				{"name", "string", "The file name in reported problems."},
 				{
@@ -191,7 +191,7 @@ func operations() []operation {
 			path:     "/v1/reload",
 			summary:  "Read the config again and apply what changed",
 			answer:   api.Reload{},
-			refusals: []string{api.CodeInvalidConfig, api.CodeNoGroups},
+			refusals: []string{api.CodeInvalidConfig, api.CodeNoGroups, api.CodeNoRoom},
 			params: []parameter{
 				{"force", "boolean", "Apply a config without groups while groups run; every virtual IP is released."},
 			},

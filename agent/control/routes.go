@@ -288,7 +288,7 @@ func statusOf(code string) int {
 		return http.StatusForbidden
 	case api.CodeNotFound, api.CodeNoSuchGroup:
 		return http.StatusNotFound
-	case api.CodeReserved, api.CodeNoSuccessor, api.CodeNotMaster, api.CodeNoGroups, api.CodeWithdrawn:
+	case api.CodeReserved, api.CodeNoSuccessor, api.CodeNotMaster, api.CodeNoGroups, api.CodeNoRoom, api.CodeWithdrawn:
 		return http.StatusConflict
 	case api.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed

@@ -110,5 +110,8 @@ func (c Commands) SwitchTo(next *config.Config, warnings []config.Problem, force
 	if err := c.l.mayDrop(next, force); err != nil {
 		return api.Reload{}, err
 	}
+	if err := c.l.hasRoom(next); err != nil {
+		return api.Reload{}, err
+	}
 	return c.l.switchTo(next, warnings)
 }

@@ -3,6 +3,7 @@
 package loop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,6 +51,7 @@ type bench struct {
 	t    *testing.T
 	now  int64
 	boot func() int64
+	room config.Size   // of the data plane; the zero value is enough for every test
 	set  time.Duration // how far the wall clock was set since the start
 	log  []string
 	ring []loader.Event
@@ -343,6 +345,10 @@ func (f fakePlane) FallBack(ifindex int) (map[int]loader.Attachment, error) {
 }
 
 func (f fakePlane) Resetting(int) bool { return f.b.resetting }
+
+func (f fakePlane) Room() config.Size {
+	return cmp.Or(f.b.room, config.Size{Groups: 1000, Addresses: 1000})
+}
 
 func (f fakePlane) AddGroup(spec loader.GroupSpec) (PlaneGroup, error) {
 	g := &fakeGroup{b: f.b, name: fmt.Sprintf("%d@%d", spec.IfIndex, spec.VHID)}

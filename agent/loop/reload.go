@@ -32,6 +32,15 @@ func (l *Loop) mayDrop(next *config.Config, force bool) error {
 	return nil
 }
 
+// hasRoom refuses a config that the tables of the data plane cannot hold: they got their size at the start.
+func (l *Loop) hasRoom(next *config.Config) error {
+	need, room := l.cfg.DuringReload(next), l.plane.Room()
+	if need.Within(room) {
+		return nil
+	}
+	return view.NoRoom(next.Source, need, room)
+}
+
 // switchTo moves from the running config to next. Groups that did not change are not touched: no timer,
 // counter or lease of theirs moves.
 func (l *Loop) switchTo(next *config.Config, warnings []config.Problem) (api.Reload, error) {

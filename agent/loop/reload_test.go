@@ -278,3 +278,34 @@ func TestReloadOfAnEmptyFileIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A config that the tables of the data plane cannot hold is refused as a whole, by a reload and by its plan.
+func TestReloadThatNeedsMoreRoomIsRefused(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.master()
+	next := *b.cfg
+	next.Source = "/etc/vipd/vipd.toml"
+	next.Groups = append(slices.Clone(next.Groups), testGroup("eth0", 2, "192.0.2.101/24"))
+	commands := Commands{b.Loop}
+	for _, room := range []config.Size{{Groups: 1, Addresses: 2}, {Groups: 2, Addresses: 1}} {
+		b.room = room
+		_, err := commands.SwitchTo(&next, nil, false)
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != api.CodeNoRoom ||
+			!strings.Contains(e.Message, "restart vipd") {
+			t.Errorf("room for %+v: refused with %v", room, err)
+		}
+		if len(b.cfg.Groups) != 1 || b.groups.byName["eth0@2"] != nil {
+			t.Fatal("half of a refused reload was carried out")
+		}
+	}
+	b.source.Load = func() (*config.Config, []config.Problem, error) { return &next, nil, nil }
+	_, err := b.operator.Plan(t.Context(), nil)
+	if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != api.CodeNoRoom {
+		t.Errorf("planned: %v", err)
+	}
+	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+	b.room = config.Size{Groups: 2, Addresses: 2}
+	if _, err := commands.SwitchTo(&next, nil, false); err != nil || len(b.cfg.Groups) != 2 {
+		t.Errorf("with room: %v", err)
+	}
+}

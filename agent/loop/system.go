@@ -5,6 +5,7 @@ package loop
 import (
 	"net/netip"
 
+	"vipd/agent/config"
 	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
 	"vipd/agent/state/sequence"
@@ -46,6 +47,7 @@ type Plane interface {
 	Attended(ifindex int) (interrupted uint64, ok bool)
 	Resetting(ifindex int) bool
 	FallBack(ifindex int) (map[int]loader.Attachment, error)
+	Room() config.Size
 	AddGroup(spec loader.GroupSpec) (PlaneGroup, error)
 	Wake() <-chan struct{}
 	Drain(dst []loader.Event) ([]loader.Event, error)

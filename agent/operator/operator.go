@@ -75,6 +75,8 @@ type Plane interface {
 	// Readings reads all groups at once. The function returns nil for a group that is not
 	// among them.
 	Readings(now int64) (func(view.Plane) *loader.Reading, error)
+	// Room is how many groups and addresses the tables hold.
+	Room() config.Size
 }
 
 // Host reads the interfaces, addresses and routes of this host.

@@ -27,8 +27,12 @@ func (o *Operator) Plan(_ context.Context, file *api.ConfigFile) (api.Plan, erro
 	if err != nil {
 		return api.Plan{}, notPlanned(err)
 	}
+	n := o.loop.View()
+	if need, room := n.Config.DuringReload(next), o.opts.Plane.Room(); !need.Within(room) {
+		return api.Plan{}, view.NoRoom(next.Source, need, room)
+	}
 	p := &planner{
-		n: o.loop.View(), next: next, now: o.clock.Now(), views: map[string]*view.Group{},
+		n: n, next: next, now: o.clock.Now(), views: map[string]*view.Group{},
 		link:     o.opts.Host.Link,
 		ordinary: o.ordinaryNow(),
 	}

@@ -38,11 +38,7 @@ func openPlane(t testing.TB, o planeOptions) *plane {
 		t.Fatal(err)
 	}
 	d := &plane{Objects: objs, dir: kerneltest.TestDir()}
-	d.Tables, err = tables.Open(
-		&objs.BPFMaps,
-		objs.TapEpoch,
-		tables.Options{Log: log, MaxGroups: o.MaxGroups, MaxVIPs: o.MaxVIPs},
-	)
+	d.Tables, err = tables.Open(&objs.BPFMaps, objs.TapEpoch, tables.Options{Log: log})
 	if err != nil {
 		t.Fatal(errors.Join(err, objs.Close()))
 	}

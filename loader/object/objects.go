@@ -23,8 +23,10 @@ var ErrClosed = errors.New("data plane closed")
 // Options say how the collection is loaded.
 type Options struct {
 	Log *slog.Logger
-	// MaxGroups and MaxVIPs bound the tables.
+	// MaxGroups and MaxVIPs are the sizes of new maps.
 	MaxGroups, MaxVIPs int
+	// Groups and VIPs are what pinned maps must have room for.
+	Groups, VIPs int
 	// SingleBuffer loads programs as on a kernel before 5.18, for tests.
 	SingleBuffer bool
 }
@@ -65,6 +67,9 @@ func OpenPinned(dir string, o Options) (_ *Set, err error) {
 	dir = PinDir(dir)
 	if _, err := os.Lstat(dir); err != nil { // the usual first start
 		return nil, fmt.Errorf("open the pinned maps in %s: %w", dir, fs.ErrNotExist)
+	}
+	if o, err = o.sizedAsPinned(dir); err != nil {
+		return nil, err
 	}
 	spec, err := o.mapSpec()
 	if err != nil {

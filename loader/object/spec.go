@@ -47,22 +47,7 @@ func (o Options) mapSpec() (*ebpf.CollectionSpec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
-	groups, vips := uint32(o.MaxGroups), uint32(o.MaxVIPs)
-	for name, n := range map[string]uint32{
-		BPFMapAuth:       2 * groups,
-		BPFMapBudget:     groups,
-		BPFMapGroupStats: groups,
-		BPFMapGroups:     groups,
-		BPFMapHeard:      2 * groups,
-		BPFMapRoles:      groups,
-		BPFMapSeen:       groups,
-		BPFMapTapCapture: groups,
-		BPFMapTapUsed:    groups,
-		BPFMapVipStats:   vips,
-		BPFMapVips:       vips,
-	} {
-		s.Maps[name].MaxEntries = n
-	}
+	o.resize(s)
 	return s, nil
 }
 

@@ -125,7 +125,7 @@ func (t *Tables) AddGroup(s GroupSpec) (*Group, error) {
 	}
 	slot, ok := t.slots.take()
 	if !ok {
-		return nil, fmt.Errorf("add %s: %w: more than %d groups", g.name, ErrFull, t.opts.MaxGroups)
+		return nil, fmt.Errorf("add %s: %w: more than %d groups", g.name, ErrFull, t.slots.bound)
 	}
 	g.slot = slot
 	t.groups[g.key] = g
@@ -291,7 +291,7 @@ func (g *Group) putVIP(a netip.Addr) error {
 	if !kept {
 		var ok bool
 		if slot, ok = g.t.vipSlots.take(); !ok {
-			return fmt.Errorf("add %s: %w: more than %d addresses", a, ErrFull, g.t.opts.MaxVIPs)
+			return fmt.Errorf("add %s: %w: more than %d addresses", a, ErrFull, g.t.vipSlots.bound)
 		}
 	}
 	err := g.writeVIP(a, slot, kept)

@@ -125,7 +125,7 @@ func (g *Group) claim(p *pinnedGroup, s GroupSpec) error {
 		return fmt.Errorf("read its keys: %w", err)
 	}
 	n := min(a.N, MaxContexts)
-	g.contexts = contextCounts{ctxs: a.Ctx[:n], carried: make([]uint64, n), base: make([]uint64, n)}
+	g.contexts = contextCounts{ctxs: slices.Clone(a.Ctx[:n]), carried: make([]uint64, n), base: make([]uint64, n)}
 	if err := g.apply(s); err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (t *Tables) Adopt() (groups int, err error) {
 	var val object.BPFGroupVal
 	it := t.maps.Groups.Iterate()
 	for it.Next(&key, &val) {
-		if val.Slot >= uint32(t.opts.MaxGroups) || used[val.Slot] {
+		if val.Slot >= t.slots.bound || used[val.Slot] {
 			return 0, fmt.Errorf(
 				"vhid %d on interface %d has slot %d, which is impossible or another's",
 				key.Vhid,
@@ -164,7 +164,7 @@ func (t *Tables) Adopt() (groups int, err error) {
 	for vips.Next(&vipKey, &vip) {
 		addr := netip.AddrFrom16(vipKey.Addr).Unmap()
 		owner, ok := bySlot[vip.Group]
-		if !ok || owner.Ifindex != vipKey.Ifindex || vip.Vip >= uint32(t.opts.MaxVIPs) || vipSlots[vip.Vip] {
+		if !ok || owner.Ifindex != vipKey.Ifindex || vip.Vip >= t.vipSlots.bound || vipSlots[vip.Vip] {
 			return 0, fmt.Errorf(
 				"address %s on interface %d belongs to no group, or its slot %d is another's",
 				addr,

@@ -74,4 +74,4 @@ func (t *placeTable) keep(there func(key uint64) bool) {
 }
 
 // maxPlaces is MAX_PLACES of bpf/vipd_types.h.
-const maxPlaces = 8192
+const maxPlaces = 32768

@@ -42,7 +42,7 @@ func TestPlacesOfAnEarlierVipdAreCleared(t *testing.T) {
 	if err := h.Plane.Tables.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o := tables.Options{Log: slog.New(slog.DiscardHandler), MaxGroups: 16, MaxVIPs: 64}
+	o := tables.Options{Log: slog.New(slog.DiscardHandler)}
 	next, err := tables.Open(&h.Plane.Objects.BPFMaps, h.Plane.Objects.TapEpoch, o)
 	if err != nil {
 		t.Fatal(err)

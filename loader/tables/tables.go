@@ -24,10 +24,9 @@ var (
 	ErrRemoved = errors.New("group removed")
 )
 
-// Options bound the tables.
+// Options for the tables.
 type Options struct {
-	Log                *slog.Logger
-	MaxGroups, MaxVIPs int
+	Log *slog.Logger
 }
 
 // Tables are the maps of the data plane.
@@ -56,8 +55,8 @@ func Open(maps *object.BPFMaps, tapEpoch *ebpf.Variable, o Options) (_ *Tables, 
 		opts:     o,
 		maps:     maps,
 		groups:   make(map[object.BPFGroupKey]*Group),
-		slots:    slots{bound: uint32(o.MaxGroups)},
-		vipSlots: slots{bound: uint32(o.MaxVIPs)},
+		slots:    slots{bound: maps.Groups.MaxEntries()},
+		vipSlots: slots{bound: maps.Vips.MaxEntries()},
 	}
 	defer func() {
 		if err != nil {
@@ -84,6 +83,9 @@ func Open(maps *object.BPFMaps, tapEpoch *ebpf.Variable, o Options) (_ *Tables, 
 	}
 	return t, nil
 }
+
+// Room returns how many groups and addresses the tables can hold, those that they hold included.
+func (t *Tables) Room() (groups, vips int) { return int(t.slots.bound), int(t.vipSlots.bound) }
 
 // UseTap sets the variable of programs that were loaded since.
 func (t *Tables) UseTap(epoch *ebpf.Variable) { t.tap.use(epoch) }

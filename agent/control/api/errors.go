@@ -25,6 +25,7 @@ const (
 	CodeNoSuccessor      = "no_successor"
 	CodeNotMaster        = "not_master"
 	CodeNoGroups         = "no_groups"
+	CodeNoRoom           = "no_room"
 	CodeWithdrawn        = "withdrawn"
 	CodeInternal         = "internal"
 )
