@@ -83,7 +83,7 @@ func (h *Hooks) xdpWays(a *attachment, ifindex int) ([]way, error) {
 		return nil, err
 	}
 	if ways = h.withTags(a, ifindex, ways); ways[0].mode == ModeTC {
-		a.stays, a.Note = true, ways[0].why
+		a.stays, a.Note, a.FellBack = true, ways[0].why, ways[0].fellBack
 		return nil, nil
 	}
 	return slices.DeleteFunc(ways, func(w way) bool { return w.mode == ModeTC }), nil
