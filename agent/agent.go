@@ -212,8 +212,10 @@ func (a *Agent) wire(p parts) {
 	followers := &events.Stream{}
 	a.loop = loop.New(loop.Options{
 		Config: a.opts.Config, Log: a.log, Clock: a.clock, Host: p.host, Plane: p.plane,
-		Senders:  func(ifindex int) (loop.Sender, error) { return p.sender.On(ifindex), nil },
-		SendAll:  p.sender.SendAll,
+		Outlets: loop.Outlets{
+			On:      func(ifindex int) (loop.Sender, error) { return p.sender.On(ifindex), nil },
+			SendAll: p.sender.SendAll,
+		},
 		Sequence: p.numbers, Checks: a.checks, History: a.history, Recorder: a.recorder, Events: followers,
 		Hooks: a.hooks, Metrics: a.metrics, Notify: a.opts.Notify, Before: p.before,
 	})

@@ -172,8 +172,10 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 		Config: cfg, Log: slog.New(slog.DiscardHandler),
 		Clock: clock.Of(func() int64 { return b.boot() }, day),
 		Host:  fakeHost{b}, Plane: fakePlane{b}, Sequence: numbers,
-		Senders: func(int) (Sender, error) { return fakeSender{b}, nil },
-		SendAll: b.sendAll,
+		Outlets: Outlets{
+			On:      func(int) (Sender, error) { return fakeSender{b}, nil },
+			SendAll: b.sendAll,
+		},
 		Checks:  checks.New(checks.Options{Verdicts: Verdicts(was.kept)}),
 		History: state.NewHistory(slog.New(slog.DiscardHandler), was.past...),
 		Events:  &events.Stream{},

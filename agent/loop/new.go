@@ -34,8 +34,7 @@ type Options struct {
 	Clock    *clock.Clock
 	Host     Host
 	Plane    Plane
-	Senders  func(ifindex int) (Sender, error)
-	SendAll  func([]netio.Frame)
+	Outlets  Outlets
 	Sequence *sequence.Numbers // of sealed advertisements
 	Checks   *checks.Runner
 	History  *state.History
@@ -45,6 +44,12 @@ type Options struct {
 	Metrics  *metrics.Metrics
 	Notify   *sdnotify.Notifier // nil without a supervisor
 	Before   Before
+}
+
+// Outlets is how frames leave: one by one on an interface, or many on any interfaces at once (netio.Sender).
+type Outlets struct {
+	On      func(ifindex int) (Sender, error)
+	SendAll func([]netio.Frame)
 }
 
 // Before is what the operator and earlier processes left to hold the node back.
@@ -64,7 +69,7 @@ func New(o Options) *Loop {
 			cfg:   o.Config,
 			clock: o.Clock,
 			system: system{
-				host: o.Host, plane: o.Plane, openSender: o.Senders, sendAll: o.SendAll, sequence: o.Sequence,
+				host: o.Host, plane: o.Plane, openSender: o.Outlets.On, sendAll: o.Outlets.SendAll, sequence: o.Sequence,
 				links: netio.NewLinks(nil), addresses: hostcheck.NewTable(nil), inheriting: o.Plane.Pending(),
 			},
 			journal: journal{
