@@ -44,7 +44,7 @@ PARALLEL ?= $(shell echo $$((2 * $$(nproc))))
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood bench-scale man demo setup clean FORCE
+.PHONY: help build install packages test-packages generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood bench-scale man demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -132,5 +132,11 @@ demo: build ## show a failover between two nodes in namespaces, and the gap that
 install: build ## install everything; DESTDIR= for packages, PREFIX=/usr/local by default
 	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" packaging/install.sh bin
 
-clean: ## remove bin/
-	rm -rf bin
+test-packages: ## install, upgrade and remove the packages in minimal Debian systems under systemd; needs root, some minutes
+	TAGS=$(TAGS) $(SUDO) tests/packages.sh
+
+packages: ## build a .deb and a .rpm for amd64 and arm64 into dist/
+	TAGS=$(TAGS) packaging/package.sh dist
+
+clean: ## remove bin/ and dist/
+	rm -rf bin dist

@@ -27,7 +27,11 @@ func TestHooksPassShellcheck(t *testing.T) {
 			t.Errorf("%s is not executable: %v", f, err)
 		}
 	}
-	files = append(files, "install.sh", "../tests/setup.sh")
+	scripts, err := filepath.Glob("scripts/*.sh")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("%v, %v", scripts, err)
+	}
+	files = append(append(files, scripts...), "install.sh", "package.sh", "../tests/setup.sh", "../tests/packages.sh")
 	if out, err := exec.CommandContext(t.Context(), check, files...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

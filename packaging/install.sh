@@ -5,6 +5,8 @@
 set -euo pipefail
 
 bin=${1:?the directory with vipd and vipctl}
+# Prints the completion scripts; another one when bin/ is for another architecture.
+vipctl=${VIPCTL:-$bin/vipctl}
 here=$(dirname "$0")
 root=${DESTDIR-}
 prefix=${PREFIX:-/usr/local}
@@ -39,9 +41,9 @@ done
 # vipctl prints its own completion scripts.
 install -d -m 755 "$root$prefix/share/bash-completion/completions" \
   "$root$prefix/share/fish/vendor_completions.d" "$root$prefix/share/zsh/site-functions"
-"$bin/vipctl" completion bash >"$root$prefix/share/bash-completion/completions/vipctl"
-"$bin/vipctl" completion zsh >"$root$prefix/share/zsh/site-functions/_vipctl"
-"$bin/vipctl" completion fish >"$root$prefix/share/fish/vendor_completions.d/vipctl.fish"
+"$vipctl" completion bash >"$root$prefix/share/bash-completion/completions/vipctl"
+"$vipctl" completion zsh >"$root$prefix/share/zsh/site-functions/_vipctl"
+"$vipctl" completion fish >"$root$prefix/share/fish/vendor_completions.d/vipctl.fish"
 for page in "$here"/man/*.[1-9]; do
   [ -e "$page" ] && put 644 "$page" "$prefix/share/man/man${page##*.}/${page##*/}"
 done

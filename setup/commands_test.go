@@ -25,7 +25,10 @@ var elsewhere = map[string]string{
 	"demo":                   "built by make demo and by its test",
 	"conntrackd":             "packaging/hooks_test.go puts a stub into PATH",
 	"cpio":                   "tests/vm.sh installs it, with qemu",
-	"debootstrap":            "tests/fresh.sh installs it",
+	"debootstrap":            "tests/fresh.sh and tests/packages.sh install it",
+	"lintian":                "tests/packages.sh installs it",
+	"rpm":                    "tests/packages.sh installs it",
+	"systemd-sysusers":       "of systemd, which vipd's packages are for",
 	"no-such-program":        "tests/needs: a need that is not met",
 }
 
