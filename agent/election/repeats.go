@@ -50,6 +50,3 @@ func (r *Repeats) Settle(m *Machine) (of [2]Instant) {
 	}
 	return of
 }
-
-// Told returns the advert of a family whose repeats the kernel may have withheld; its At is 0 if there is none.
-func (r *Repeats) Told(f Family) Advert { return r.families[f-IPv4].told }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"vipd/agent/election"
+	"vipd/agent/view"
 	"vipd/loader"
 )
 
@@ -84,8 +85,7 @@ func (g *group) withheld(upTo election.Instant) (adverts [2]election.Advert, n i
 	}
 	h := &g.hearing
 	heard := g.entry.plane.Heard()
-	at := [2]election.Instant{election.Instant(heard[0].At), election.Instant(heard[1].At)}
-	adverts, n = h.repeats.Withheld(at, upTo)
+	adverts, n = h.repeats.Withheld(view.HeardAt(heard), upTo)
 	for _, a := range adverts[:n] {
 		f := election.FamilyOf(a.Src) - election.IPv4
 		counter := heard[f].Counter

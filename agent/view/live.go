@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"vipd/agent/election"
+	"vipd/loader"
 )
 
 // Live is a group as long as it exists: its newest view, and counters that outlive the
@@ -28,9 +29,8 @@ func (l *Live) Now() *Group {
 	if g == nil || g.Plane == nil || g.Machine.State != election.Backup {
 		return g
 	}
-	repeats, heard := g.Repeats, g.Plane.Heard()
-	at := [2]election.Instant{election.Instant(heard[0].At), election.Instant(heard[1].At)}
-	adverts, n := repeats.Withheld(at, election.Never)
+	repeats := g.Repeats
+	adverts, n := repeats.Withheld(HeardAt(g.Plane.Heard()), election.Never)
 	if n == 0 {
 		return g
 	}
@@ -80,4 +80,9 @@ func (p *Publisher) CountFailed() { p.live.failed.Add(1) }
 func (p *Publisher) CountRestored(n int, now election.Instant) {
 	p.live.restored.Add(uint64(n))
 	p.live.restoredAt.Store(int64(now))
+}
+
+// HeardAt returns when the kernel heard the advertisements that it withheld last, by family.
+func HeardAt(heard [2]loader.Heard) [2]election.Instant {
+	return [2]election.Instant{election.Instant(heard[0].At), election.Instant(heard[1].At)}
 }

@@ -14,7 +14,7 @@ func NoRoom(source string, need, room config.Size) error {
 		"a reload to %s needs room for %d groups and %d addresses at once, and the tables that this vipd made at its "+
 			"start hold %d and %d; the running config stays. Remove groups in a reload of their own, or restart vipd: "+
 			"a start makes tables for the new config, and gives up the addresses of this node for that "+
-			"(`vipctl maintenance on` first hands them over)",
+			"(`vipctl maintenance enter` first hands them over)",
 		source, need.Groups, need.Addresses, room.Groups, room.Addresses,
 	)
 }
