@@ -46,8 +46,8 @@ type machine12 struct {
 }
 
 // bootDebian unpacks the base system and boots it on a host.
-func bootDebian(l *lab.Lab, host *lab.Host) *machine12 {
-	l.Helper()
+func bootDebian(t *testing.T, l *lab.Lab, host *lab.Host) *machine12 {
+	t.Helper()
 	m := &machine12{Lab: l, host: host, root: filepath.Join(l.Dir(), "root-"+host.Name)}
 	if err := os.Mkdir(m.root, 0o755); err != nil {
 		l.Fatalf("%v", err)
@@ -60,11 +60,11 @@ func bootDebian(l *lab.Lab, host *lab.Host) *machine12 {
 		l.Fatalf("%v", err)
 	}
 	name := l.Name() + "-" + host.Name
+	t.Cleanup(func() { removeGroups(t, name) })
 	m.proc = host.Spawn("systemd", script, m.root, name)
-	l.Cleanup(func() { m.proc.Kill9() })
+	t.Cleanup(func() { m.proc.Kill9() }) // and with it, by --kill-child, all that it runs
 	l.Eventually(30*time.Second, 50*time.Millisecond, func() (bool, string) {
-		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", m.proc.PID(), m.proc.PID()))
-		if m.pid = strings.TrimSpace(string(children)); err != nil || m.pid == "" {
+		if m.pid = processOne(m.proc); m.pid == "" {
 			return false, "systemd is process 1: " + m.proc.Output()
 		}
 		_, out := m.run("systemctl", "is-system-running")
@@ -130,7 +130,7 @@ func twoMachines(t *testing.T, dir string) (a, b *machine12, client *lab.Host) {
 		host := l.NewHost(name)
 		lan.Join(host, "eth0", addr.String()+"/24")
 		host.SetUp("lo")
-		return bootDebian(l, host)
+		return bootDebian(t, l, host)
 	}
 	a, b = boot("a", addrA), boot("b", addrB)
 	for i, m := range []*machine12{a, b} {

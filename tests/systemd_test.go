@@ -102,14 +102,23 @@ StandardError=append:/run/vipd.log
 		s.proc.Kill9() // and with it, by --kill-child, all that it runs
 	})
 	s.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
-		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", s.proc.PID(), s.proc.PID()))
-		if s.pid = strings.TrimSpace(string(children)); err != nil || s.pid == "" {
+		if s.pid = processOne(s.proc); s.pid == "" {
 			return false, "systemd is process 1: " + s.proc.Output()
 		}
 		code, out := s.inside("systemctl", "is-system-running")
 		return code == 0, "systemd runs: " + out
 	})
 	return s
+}
+
+// processOne returns the process, seen from here, that is process 1 in the namespace that proc made; "" until it is
+// there.
+func processOne(proc *lab.Proc) string {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", proc.PID(), proc.PID()))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(children))
 }
 
 // removeGroups removes the control groups that the script made.

@@ -5,35 +5,16 @@
 set -eu
 root=$1 name=$2
 
-if [ "${INSIDE:-}" != yes ]; then
-  # The control group that it manages: v2, or v1 next to v2 on some machines.
-  for groups in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
-    case $(stat -f -c %T "$groups" 2>/dev/null || true) in
-    cgroup2fs | cgroupfs)
-      mkdir -p "$groups/$name"
-      echo $$ >"$groups/$name/cgroup.procs"
-      ;;
-    esac
-  done
-  INSIDE=yes exec unshare --pid --fork --kill-child --mount --cgroup --ipc --uts "$0" "$@"
-fi
+groups=${0%/*}/groups.sh
+[ "${INSIDE:-}" = yes ] || exec "$groups" enter "$name" "$0" "$@"
 
-v1=no
-[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || v1=yes
+v1=$("$groups" v1)
 mount --make-rprivate /
 mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount -t sysfs sysfs "$root/sys"
 mount -t bpf bpf "$root/sys/fs/bpf"
-groups=$root/sys/fs/cgroup
-if [ $v1 = yes ]; then
-  mount -t tmpfs -o mode=755 cgroup "$groups"
-  mkdir "$groups/unified" "$groups/systemd"
-  mount -t cgroup2 cgroup2 "$groups/unified"
-  mount -t cgroup -o none,name=systemd cgroup "$groups/systemd"
-else
-  mount -t cgroup2 cgroup2 "$groups"
-fi
+"$groups" mount "$v1" "$root/sys/fs/cgroup"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 mount -t tmpfs -o mode=755 tmpfs "$root/dev"
 for node in null:3 zero:5 full:7 random:8 urandom:9; do

@@ -6,32 +6,14 @@
 set -eu
 stage=$1 etc=$2 name=$3
 
-if [ "${INSIDE:-}" != yes ]; then
-  # The control group that it manages: v2, or v1 next to v2 on some machines.
-  for root in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
-    case $(stat -f -c %T "$root" 2>/dev/null || true) in
-    cgroup2fs | cgroupfs)
-      mkdir -p "$root/$name"
-      echo $$ >"$root/$name/cgroup.procs"
-      ;;
-    esac
-  done
-  INSIDE=yes exec unshare --pid --fork --kill-child --mount --cgroup --ipc --uts "$0" "$@"
-fi
+groups=${0%/*}/groups.sh
+[ "${INSIDE:-}" = yes ] || exec "$groups" enter "$name" "$0" "$@"
 
 mount --make-rprivate /
 mount -t proc proc /proc
-v1=no
-[ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ] || v1=yes
+v1=$("$groups" v1)
 umount -R /sys/fs/cgroup
-if [ $v1 = yes ]; then
-  mount -t tmpfs -o mode=755 cgroup /sys/fs/cgroup
-  mkdir /sys/fs/cgroup/unified /sys/fs/cgroup/systemd
-  mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified
-  mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
-else
-  mount -t cgroup2 cgroup2 /sys/fs/cgroup
-fi
+"$groups" mount "$v1" /sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/lock /run/etc
 cp -a /etc/. /run/etc/
