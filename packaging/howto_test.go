@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,6 +64,43 @@ func TestHowtoConfigs(t *testing.T) {
 	}
 	if parsed < 5 {
 		t.Errorf("only %d configs found", parsed)
+	}
+}
+
+// TestExamplesAreThoseOfTheHowtos proves that `vipctl config example` and the pages show the same config.
+func TestExamplesAreThoseOfTheHowtos(t *testing.T) {
+	t.Parallel()
+	for example, page := range map[string]string{
+		"pfsense": "../docs/howto/pfsense.md", "two-nodes": "../README.md", "active-active": "../docs/howto/active-active.md",
+	} {
+		first := func(path string, texts func(string) []string) *config.Config {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range texts(string(data)) {
+				if text = strings.Join(toml.FindAllString(text, -1), "\n"); text != "" {
+					cfg, _, err := config.Parse("", []byte(text), config.Options{
+						ReadFile: func(string) ([]byte, fs.FileMode, error) { return []byte("secret\n"), 0o600, nil },
+					})
+					if err != nil {
+						t.Fatalf("%s: %v", path, err)
+					}
+					return cfg
+				}
+			}
+			t.Fatalf("%s shows no config", path)
+			return nil
+		}
+		shown := first(page, blocks)
+		// Comments and empty lines end a table for the regular expression.
+		got := first("../vipctl/examples/"+example+".toml", func(text string) []string {
+			return []string{regexp.MustCompile(`(?m)^(#.*)?\n`).ReplaceAllString(text, "")}
+		})
+		if !reflect.DeepEqual(got.Carp, shown.Carp) || !reflect.DeepEqual(got.Groups, shown.Groups) {
+			t.Errorf("%s: `vipctl config example %s` is\n%+v %+v\nand the page shows\n%+v %+v",
+				page, example, got.Carp, got.Groups, shown.Carp, shown.Groups)
+		}
 	}
 }
 

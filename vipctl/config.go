@@ -18,8 +18,8 @@ import (
 func (p *program) configCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "config",
-		Usage:       "check a configuration",
-		UsageText:   "vipctl config check FILE",
+		Usage:       "check a configuration, or print an example",
+		UsageText:   "vipctl config check FILE\nvipctl config example [NAME]",
 		Description: example("The running configuration is not touched.", "vipctl config check /etc/vipd/vipd.toml"),
 		Subcommands: []*cli.Command{
 			{
@@ -34,6 +34,7 @@ func (p *program) configCommand() *cli.Command {
 				),
 				Action: withArguments(p.configCheck),
 			},
+			p.configExampleCommand(),
 		},
 	}
 }

@@ -38,7 +38,7 @@ func TestConfigCheck(t *testing.T) {
 		},
 		{"config check good", vipd + ".none", ExitFailure, "", "vipctl: cannot run " + vipd + ".none: "},
 		{"config check", vipd, ExitUsage, "", "vipctl: FILE is missing: `vipctl config check [flags] FILE`"},
-		{"config", vipd, ExitUsage, "", "vipctl: which command? There are check, help"},
+		{"config", vipd, ExitUsage, "", "vipctl: which command? There are check, example, help"},
 	} {
 		code, out, errs := run(t, Env{Daemon: tt.daemon}, strings.Fields(tt.args)...)
 		if code != tt.code || out != tt.out || !strings.HasPrefix(errs, tt.errs) || tt.errs == "" && errs != "" {
