@@ -12,8 +12,6 @@ SHELL := /bin/bash
 export PATH := $(PATH):/usr/sbin:/sbin
 
 GO ?= go
-# urfave_cli_no_docs leaves the libraries for manual pages out of the binaries; see vipctl/manpage.
-TAGS := urfave_cli_no_docs
 # Namespaces and BPF need root; everything else runs as the user who called make.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env PATH="$$PATH")
 EXEC := $(if $(SUDO),-exec "$(SUDO)",)
@@ -51,8 +49,8 @@ help: ## list every target
 
 build: bin/vipd bin/vipctl ## build static bin/vipd and bin/vipctl; needs only Go
 
-bin/vipd bin/vipctl: bin/%: FORCE
-	CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -o $@ ./cmd/$*
+bin/vipd bin/vipctl &: FORCE
+	GO=$(GO) packaging/build.sh bin
 
 FORCE:
 
@@ -133,10 +131,10 @@ install: build ## install everything; DESTDIR= for packages, PREFIX=/usr/local b
 	DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" SYSCONFDIR="$(SYSCONFDIR)" packaging/install.sh bin
 
 test-packages: ## install, upgrade and remove the packages in minimal Debian systems under systemd; needs root, some minutes
-	TAGS=$(TAGS) $(SUDO) tests/packages.sh
+	$(SUDO) tests/packages.sh
 
 packages: ## build a .deb and a .rpm for amd64 and arm64 into dist/
-	TAGS=$(TAGS) packaging/package.sh dist
+	GO=$(GO) packaging/package.sh dist
 
 clean: ## remove bin/ and dist/
 	rm -rf bin dist

@@ -25,7 +25,8 @@ func (o *Operator) status() api.Status {
 	n := o.loop.View()
 	now, at := o.clock.Now(), o.clock.Calendar()
 	out := api.Status{
-		Version: api.Version, Node: n.Config.Node.Name, Enabled: n.Enabled, Maintenance: n.Maintenance,
+		Version: api.Version, Build: api.ReadBuild(), Node: n.Config.Node.Name,
+		Enabled: n.Enabled, Maintenance: n.Maintenance,
 		Preempt: n.Config.Carp.Preempt, Demotion: n.Demotions.Total(), Demotions: n.Demotions.Shown(at),
 		Groups:   make([]api.Group, 0, len(n.Groups)),
 		Warnings: slices.Concat(n.Warnings, o.opts.Programs.Warnings()),

@@ -146,8 +146,12 @@ func TestErrorTexts(t *testing.T) {
 	if e.Error() != "refused:\n  f:1: a\n  f:2: b" {
 		t.Errorf("%q", e.Error())
 	}
-	b := api.Build{Version: "1", GoVersion: "go1", Revision: "abc", Modified: true}.String()
-	if b != "1 (go1, abc, modified)" {
+	b := api.Build{Version: "1", Commit: "abc-modified", Time: "2026-11-29T13:49:59Z", GoVersion: "go1"}
+	if b.String() != "1 (abc-modified of 2026-11-29T13:49:59Z, go1)" {
+		t.Errorf("%q", b)
+	}
+	b.Commit = ""
+	if b.String() != "1 (go1)" {
 		t.Errorf("%q", b)
 	}
 	if api.ReadBuild().Version != api.Version {

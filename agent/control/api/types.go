@@ -23,7 +23,9 @@ const ReasonDisabled = "disabled"
 // Status is the answer to GET /v1/status. Field names are a contract; fields are
 // only ever added.
 type Status struct {
-	Version     string `json:"version"`
+	Version string `json:"version"`
+	// Build is absent from a vipd before 0.2.0.
+	Build       Build  `json:"build,omitzero"`
 	Node        string `json:"node"`
 	Enabled     bool   `json:"enabled"`
 	Maintenance bool   `json:"maintenance"`
