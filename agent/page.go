@@ -34,7 +34,8 @@ func (a *Agent) newPage() *page {
 		opts: web.Options{
 			Controls: h.Controls, Token: h.Token.Bytes(), Hosts: h.Hosts, WidgetOrigins: w.WidgetOrigins, Nodes: w.Nodes,
 			Metrics: a.metrics.Handler(), Refused: a.metrics.ObserveHTTPRefused, Pressed: a.metrics.ObserveHTTPControl,
-			Gate: ordinary.NewGate(ordinary.PageShare), Alive: a.operator.Alive, Log: a.log,
+			Gate: ordinary.NewGate(ordinary.PageShare), Alive: a.operator.Alive, Unready: a.operator.Unready,
+			Log: a.log,
 		},
 	}
 }

@@ -245,6 +245,7 @@ func (l *Loop) dueAt(now election.Instant) []*group {
 // releaseAll begins the graceful stop of every group.
 func (l *Loop) releaseAll() {
 	l.stopping = true
+	l.ending.Store(true)
 	l.log.Info("stopping", "groups", len(l.groups.order))
 	l.groups.tell(election.Release{Reason: election.ReasonStop})
 }

@@ -309,7 +309,13 @@ func TestInterfaceComesAndGoes(t *testing.T) {
 func TestStopHandsOver(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
 	b.master()
+	if b.Ending() {
+		t.Error("ending before the stop")
+	}
 	b.releaseAll()
+	if !b.Ending() {
+		t.Error("not ending after the stop began")
+	}
 	b.expect("priority 10@1 255/255", "record sent 10@1", "advert 255/255 from 192.0.2.11")
 	if b.stopped(b.time(5 * time.Second)) {
 		t.Fatal("stopped before anybody took over")

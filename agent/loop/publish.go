@@ -16,7 +16,8 @@ import (
 type published struct {
 	beat     atomic.Int64 // CLOCK_BOOTTIME at the loop's last round
 	node     atomic.Pointer[view.Node]
-	warnings []string // about what works, but perhaps not as intended
+	ending   atomic.Bool // a graceful stop has begun
+	warnings []string    // about what works, but perhaps not as intended
 }
 
 // View returns the node as it was published last.
@@ -24,6 +25,9 @@ func (l *Loop) View() *view.Node { return l.node.Load() }
 
 // LastRound returns when the last round began.
 func (l *Loop) LastRound() election.Instant { return election.Instant(l.beat.Load()) }
+
+// Ending reports whether a graceful stop has begun.
+func (l *Loop) Ending() bool { return l.ending.Load() }
 
 // Lag returns how often the loop was recently run too late, and the worst of it.
 func (l *Loop) Lag(now election.Instant) (count int, worst time.Duration, at election.Instant) {

@@ -7,7 +7,6 @@ package operator
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -41,6 +40,8 @@ type Loop interface {
 	Ended() <-chan struct{}
 	// LastRound is when the loop's last round began.
 	LastRound() election.Instant
+	// Ending reports whether a graceful stop has begun.
+	Ending() bool
 	// Lag returns how often the loop was recently run too late, and the worst of it.
 	Lag(now election.Instant) (count int, worst time.Duration, at election.Instant)
 }
@@ -154,18 +155,6 @@ func New(opts Options) *Operator {
 		opts: opts, loop: opts.Loop, clock: opts.Clock, log: opts.Log, doctor: make(chan struct{}, 1),
 		routes: lostRoutes{known: map[*view.Live]*routeMemory{}},
 	}
-}
-
-// loopDead is the age of the loop's last round from which it hangs: it begins one every second at least.
-const loopDead = 2 * time.Second
-
-// Alive returns an error while the loop does not run. The loop has answered when it has run something; one that is
-// known to hang is not waited for, because the caller would keep other requests from their turn.
-func (o *Operator) Alive(ctx context.Context) error {
-	if age := o.clock.Now().Sub(o.loop.LastRound()); age > loopDead {
-		return fmt.Errorf("its last round began %v ago", age.Round(100*time.Millisecond))
-	}
-	return o.loop.Do(ctx, func(Commands) {})
 }
 
 func noSuchGroup(name string) error {

@@ -3,7 +3,6 @@
 package web
 
 import (
-	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ import (
 // master was heard since the last one.
 func BenchmarkRead4096(b *testing.B) {
 	n := newNode(4096)
-	h := newHub(n, func(context.Context) error { return nil }, nil, slog.New(slog.DiscardHandler))
+	h := newHub(n, func() error { return nil }, nil, slog.New(slog.DiscardHandler))
 	heard := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {

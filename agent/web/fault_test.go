@@ -3,7 +3,6 @@
 package web
 
 import (
-	"context"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -13,8 +12,6 @@ import (
 
 	"vipd/agent/control/api"
 )
-
-type ctx = context.Context
 
 func newHTTPServer(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()

@@ -28,8 +28,6 @@ const (
 	readWait = 10 * time.Second
 	// gatherTime collects the transitions of one event into one reading.
 	gatherTime = 50 * time.Millisecond
-	// aliveTimeout is how long the election loop may take to answer.
-	aliveTimeout = 2 * time.Second
 	// shownTransitions is how many transitions the status page lists.
 	shownTransitions = 20
 )
@@ -48,7 +46,7 @@ type snapshot struct {
 // hub reads the node for all viewers.
 type hub struct {
 	backend Backend
-	alive   func(context.Context) error
+	alive   func() error
 	thread  *ordinary.Thread // of run
 	log     *slog.Logger
 
@@ -62,7 +60,7 @@ type hub struct {
 	come    chan struct{}              // notified of each new viewer
 }
 
-func newHub(b Backend, alive func(context.Context) error, thread *ordinary.Thread, log *slog.Logger) *hub {
+func newHub(b Backend, alive func() error, thread *ordinary.Thread, log *slog.Logger) *hub {
 	return &hub{
 		backend: b, alive: alive, thread: thread, log: log, memory: newMemory(),
 		viewers: map[chan struct{}]struct{}{}, come: make(chan struct{}, 1),
@@ -196,9 +194,7 @@ func (h *hub) read(ctx context.Context) (*snapshot, error) {
 	}
 	s.rows = makeRows(s, h.memory, was)
 	h.took.Store(int64(moment().Sub(began)))
-	probe, cancel := context.WithTimeout(ctx, aliveTimeout)
-	defer cancel()
-	s.dead = h.alive(probe)
+	s.dead = h.alive()
 	h.snap.Store(s)
 	h.mu.Lock()
 	defer h.mu.Unlock()

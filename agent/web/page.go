@@ -5,7 +5,6 @@ package web
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -337,49 +336,6 @@ func (s *Server) apiStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = send(w, r, http.StatusOK, append(body, '\n')) // an error means that the client has gone
-}
-
-// healthz answers 200 while every group takes part, else 503 with the reason.
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	snap, err := s.hub.current(r.Context())
-	if err == nil {
-		err = errors.Join(inability(snap)...)
-	}
-	if err != nil {
-		s.plain(w, http.StatusServiceUnavailable, err.Error())
-		return
-	}
-	text := "ok"
-	if snap.status.Maintenance {
-		text += ", in maintenance mode: other nodes are preferred"
-	}
-	s.plain(w, http.StatusOK, text)
-}
-
-// inability returns the reasons why the node cannot serve its groups. Maintenance mode is not
-// one: the node still takes over when no other is left.
-func inability(snap *snapshot) []error {
-	if snap.dead != nil {
-		return []error{errors.New("the election loop does not answer: " + snap.dead.Error())}
-	}
-	if !snap.status.Enabled {
-		return []error{errors.New("disabled by the operator; run `vipctl enable` to enable it again")}
-	}
-	var out []error
-	for i := range snap.status.Groups {
-		g := &snap.status.Groups[i]
-		switch {
-		case g.State == api.StateInit && g.Detail != "":
-			out = append(out, errors.New(g.Name+" is INIT ("+g.Reason+"): "+g.Detail))
-		case g.State == api.StateInit:
-			out = append(out, errors.New(g.Name+" is INIT: "+g.Reason))
-		case g.State == api.StateMaster && !g.Dataplane.Answering:
-			out = append(out, errors.New(g.Name+" is MASTER and does not answer"))
-		}
-	}
-	return out
 }
 
 func groupOf(snap *snapshot, name string) (*api.Group, bool) {

@@ -5,6 +5,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -142,7 +143,7 @@ func TestPanicWhileReadingDoesNotStopThePage(t *testing.T) {
 	broken := true
 	var mu sync.Mutex
 	s := serve(t, newNode(1), func(o *Options) {
-		o.Alive = func(ctx) error {
+		o.Alive = func() error {
 			mu.Lock()
 			defer mu.Unlock()
 			if broken {
@@ -163,7 +164,7 @@ func TestPanicWhileReadingDoesNotStopThePage(t *testing.T) {
 func TestHungElectionIsShown(t *testing.T) {
 	t.Parallel()
 	hung := errors.New("no answer")
-	s := serve(t, newNode(1), func(o *Options) { o.Alive = func(ctx) error { return hung } })
+	s := serve(t, newNode(1), func(o *Options) { o.Alive = func() error { return hung } })
 	m := openStream(t, s, "view=status").until("dead", func(m message) bool { return m.At != 0 })
 	if m.Dead == "" || !strings.Contains(m.Set["head"], "does not answer") {
 		t.Errorf("%+v", m)
@@ -206,6 +207,48 @@ func TestHealthzFailsUnlessAllGroupsServe(t *testing.T) {
 		n.change(tt.change)
 		if a := serve(t, n, nil).browser().get("/healthz"); a.status != tt.status || !strings.Contains(a.body, tt.says) {
 			t.Errorf("%s: %d %s", tt.name, a.status, a.body)
+		}
+	}
+}
+
+// The probes need no status: they answer at once, whatever the node does, also to HEAD and whatever the Host is.
+func TestProbes(t *testing.T) {
+	t.Parallel()
+	hung := errors.New("its last round began 3s ago")
+	many := slices.Repeat([]string{"not attached"}, maxReasons+5)
+	for _, tt := range []struct {
+		path    string
+		alive   error
+		unready []string
+		status  int
+		body    string
+	}{
+		{"/livez", nil, nil, 200, "ok\n"},
+		{"/livez", nil, []string{"stopping"}, 200, "ok\n"},
+		{"/livez", hung, []string{"stopping"}, 503, "the election loop does not answer: its last round began 3s ago\n"},
+		{"/readyz", nil, nil, 200, "ok\n"},
+		{
+			"/readyz", hung,
+			[]string{"stopping", "not attached"},
+			503,
+			"the election loop does not answer: its last round began 3s ago\nstopping\nnot attached\n",
+		},
+		{"/readyz", nil, many, 503, strings.Repeat("not attached\n", maxReasons) + "and 5 more\n"},
+	} {
+		s := serve(t, newNode(1), func(o *Options) {
+			o.Alive, o.Unready = func() error { return tt.alive }, func() []string { return tt.unready }
+		})
+		a := s.browser().get(tt.path, "Host", "anything")
+		if a.status != tt.status || a.body != tt.body || a.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %q, want %d %q", tt.path, a.status, a.body, tt.status, tt.body)
+		}
+		resp, err := http.Head(s.base + tt.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != tt.status {
+			t.Errorf("HEAD %s: %d, want %d", tt.path, resp.StatusCode, tt.status)
 		}
 	}
 }

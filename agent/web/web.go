@@ -57,7 +57,9 @@ type Options struct {
 	// Metrics serves /metrics; nil leaves it out.
 	Metrics http.Handler
 	// Alive returns an error while the election does not run. Nil means always alive.
-	Alive func(ctx context.Context) error
+	Alive func() error
+	// Unready returns why the node is not ready, see /readyz. Nil means always ready.
+	Unready func() []string
 	// Refused counts a refused request by one of [RefusedReasons]; Pressed counts a control by
 	// one of [Actions] and its outcome, ok or failed. Both may be nil.
 	Refused func(reason string)
@@ -118,7 +120,10 @@ func New(b Backend, opts Options) *Server {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.Alive == nil {
-		opts.Alive = func(context.Context) error { return nil }
+		opts.Alive = func() error { return nil }
+	}
+	if opts.Unready == nil {
+		opts.Unready = func() []string { return nil }
 	}
 	if opts.Refused == nil {
 		opts.Refused = func(string) {}
@@ -185,6 +190,8 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("GET /metrics", s.opts.Metrics)
 	}
 	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("GET /livez", s.livez)
+	mux.HandleFunc("GET /readyz", s.readyz)
 	page := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, s.guard(h)) }
 	page("GET /{$}", s.statusPage)
 	page("GET /group", s.groupPage)
