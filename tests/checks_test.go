@@ -3,8 +3,14 @@
 package tests
 
 import (
+	"encoding/pem"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +79,54 @@ func TestFailingCheckMovesTheVIPAndBack(t *testing.T) {
 	}
 	r := pinger.Stop()
 	assertGap(t, r, time.Now(), 300*time.Millisecond)
+}
+
+// A VIP follows a local server over HTTPS, such as the API server of a Kubernetes control plane: it leaves a node whose
+// server answers with an error, and one whose server accepts no connection.
+func TestHTTPCheckMovesTheVIPAndBack(t *testing.T) {
+	t.Parallel()
+	const target = "127.0.0.1:6443"
+	var status atomic.Int32
+	status.Store(http.StatusOK)
+	serve := func(p *pair) *httptest.Server {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(int(status.Load()))
+		}))
+		s.Listener = listen(t, p.a.Host, target)
+		s.StartTLS()
+		t.Cleanup(s.Close)
+		return s
+	}
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	checked := oneVIP(0)
+	checked.Extra = "[[check]]\nname = \"api\"\ntype = \"http\"\ntarget = \"https://" + target + "/livez\"\n" +
+		"ca_file = \"" + ca + "\"\nstatus = \"200\"\ninterval = \"200ms\"\ntimeout = \"200ms\"\n"
+	p := newPair(t, checked, oneVIP(100))
+	server := serve(p)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(ca, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.start()
+	awaitMoved := func(reason string) {
+		t.Helper()
+		p.b.WaitAnswering(group, patience)
+		p.a.WaitState(group, lab.Backup, patience)
+		if s := p.a.Status(); len(s.Demotions) != 1 || !strings.Contains(s.Demotions[0].Reason, reason) {
+			t.Errorf("demoted by %+v, want %q", s.Demotions, reason)
+		}
+	}
+	status.Store(http.StatusInternalServerError)
+	awaitMoved("status 500, expected 200")
+	status.Store(http.StatusOK)
+	p.a.WaitAnswering(group, patience)
+	if code, out := p.a.CTL("check", "run", "api"); code != 0 {
+		t.Errorf("vipctl check run: exit %d, %s", code, out)
+	}
+	server.Close()
+	awaitMoved("connection refused")
+	serve(p)
+	p.a.WaitAnswering(group, patience)
 }
 
 // A check that hangs does not delay the election: the period of the adverts stays.

@@ -15,6 +15,7 @@ import (
 
 	"vipd/agent/command"
 	"vipd/agent/config"
+	"vipd/agent/ordinary"
 )
 
 // closeTimeout is how long Close waits for probes that ignore their context.
@@ -117,7 +118,8 @@ func New(opts Options) *Runner {
 		opts.Commands = command.Local{}
 	}
 	if opts.probe == nil {
-		opts.probe = func(c config.Check) Probe { return newProbe(c, opts.Commands) }
+		gate := ordinary.NewGate(ordinary.CheckShare)
+		opts.probe = func(c config.Check) Probe { return newProbe(c, opts.Commands, gate) }
 	}
 	return &Runner{
 		opts: opts, tasks: map[string]*task{}, byHand: make(chan struct{}, maxOnce),

@@ -84,7 +84,7 @@ func probe(t *testing.T, c config.Check) string {
 	t.Helper()
 	ctx, cancel := contextFor(t, 300*time.Millisecond)
 	defer cancel()
-	if err := newProbe(c, command.Local{})(ctx); err != nil {
+	if err := newProbe(c, command.Local{}, nil)(ctx); err != nil {
 		return err.Error()
 	}
 	return ""

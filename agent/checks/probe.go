@@ -12,10 +12,11 @@ import (
 
 	"vipd/agent/command"
 	"vipd/agent/config"
+	"vipd/agent/ordinary"
 )
 
 // newProbe returns the probe of a check that the config package has validated.
-func newProbe(c config.Check, commands command.Runner) Probe {
+func newProbe(c config.Check, commands command.Runner, gate *ordinary.Gate) Probe {
 	switch c.Type {
 	case config.CheckInterface:
 		return linkProbe(c.Target)
@@ -29,6 +30,8 @@ func newProbe(c config.Check, commands command.Runner) Probe {
 		return icmpProbe(c.Target, c.Interface)
 	case config.CheckARP:
 		return arpProbe(c.Target, c.Interface)
+	case config.CheckHTTP:
+		return httpProbe(c, gate)
 	}
 	return func(context.Context) error { return fmt.Errorf("unknown check type %q", c.Type) }
 }

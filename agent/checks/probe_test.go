@@ -226,6 +226,7 @@ func TestSubject(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]config.Check{
 		"tcp 192.0.2.1:80":        {Type: config.CheckTCP, Target: "192.0.2.1:80"},
+		"http http://h/x":         {Type: config.CheckHTTP, Target: "http://h/x"},
 		"arp 192.0.2.1 on eth0":   {Type: config.CheckARP, Target: "192.0.2.1", Interface: "eth0"},
 		"command /usr/bin/thing":  {Type: config.CheckCommand, Command: []string{"/usr/bin/thing", "--password=x"}},
 		"route 0.0.0.0/0":         {Type: config.CheckRoute, Target: "0.0.0.0/0"},

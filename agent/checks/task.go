@@ -206,7 +206,11 @@ func (h *hysteresis) add(ok bool) bool {
 // demotion. It is a digest, since arguments of commands may be secret.
 func Subject(c config.Check) string {
 	var text []byte
-	for _, part := range append([]string{c.Type, c.Target, c.Interface}, c.Command...) {
+	parts := append([]string{c.Type, c.Target, c.Interface}, c.Command...)
+	if c.Type == config.CheckHTTP {
+		parts = append(parts, c.HTTP.StatusText(), c.HTTP.CAFile, strconv.FormatBool(c.HTTP.Insecure))
+	}
+	for _, part := range parts {
 		text = strconv.AppendQuote(text, part)
 	}
 	sum := sha256.Sum256(text)

@@ -20,6 +20,7 @@ const (
 	CheckTCP       = "tcp"
 	CheckICMP      = "icmp"
 	CheckARP       = "arp"
+	CheckHTTP      = "http"
 )
 
 // Check is one [[check]]: its target and the demotion while it fails.
@@ -27,9 +28,11 @@ type Check struct {
 	// Name is unique, of a-z, 0-9 and -, at most 63 bytes.
 	Name string
 	// Type defines what Target is: a name for interface, a prefix for route, HOST:PORT for
-	// tcp, an address for icmp and arp, unused for command.
+	// tcp, an address for icmp and arp, a URL for http, unused for command.
 	Type   string
 	Target string
+	// HTTP is for type http.
+	HTTP HTTPCheck
 	// Command is the absolute path of the program and its arguments; it runs without a shell.
 	Command []string
 	// Interface is where icmp and arp send; empty means the one that the routes select.
@@ -44,7 +47,7 @@ type Check struct {
 
 // Equal compares all fields.
 func (c Check) Equal(other Check) bool {
-	return slices.Equal(c.Command, other.Command) &&
+	return slices.Equal(c.Command, other.Command) && c.HTTP.equal(&other.HTTP) &&
 		c.Name == other.Name && c.Type == other.Type && c.Target == other.Target && c.Interface == other.Interface &&
 		c.Interval == other.Interval && c.Timeout == other.Timeout &&
 		c.Rise == other.Rise && c.Fall == other.Fall && c.Demotion == other.Demotion
@@ -60,7 +63,7 @@ const (
 )
 
 func checkTypes() []string {
-	return []string{CheckInterface, CheckRoute, CheckCommand, CheckTCP, CheckICMP, CheckARP}
+	return []string{CheckInterface, CheckRoute, CheckCommand, CheckTCP, CheckICMP, CheckARP, CheckHTTP}
 }
 
 func decodeChecks(top *section, drafts []*draft, opts Options) []Check {
@@ -95,6 +98,7 @@ func decodeCheck(s *section, opts Options) Check {
 		s.problem("type", "missing in this [[check]]; allowed are %s", quotedList(checkTypes()))
 	}
 	hasTarget := s.str("target", &c.Target)
+	decodeHTTPCheck(s, &c, hasType)
 	for _, it := range s.list("command", "strings, such as [\"/usr/local/bin/check\", \"argument\"]") {
 		c.Command = append(c.Command, it.text)
 	}
@@ -167,6 +171,8 @@ func targetAllowed(kind string) string {
 		return "allowed is a prefix of the main routing table, such as \"0.0.0.0/0\" or \"2001:db8::/32\""
 	case CheckTCP:
 		return "allowed is HOST:PORT, such as \"192.0.2.1:443\" or \"[2001:db8::1]:443\""
+	case CheckHTTP:
+		return "allowed is a URL, such as \"https://127.0.0.1:6443/livez\""
 	case CheckARP:
 		return "allowed is an IPv4 address, such as \"192.0.2.1\""
 	default:
@@ -196,6 +202,8 @@ func targetFault(c *Check, read bool) string {
 		return ""
 	case CheckTCP:
 		return hostPortFault(c.Target)
+	case CheckHTTP:
+		return urlFault(c.Target)
 	}
 	a, err := netip.ParseAddr(c.Target)
 	switch {

@@ -16,10 +16,11 @@ func TestCheckProblems(t *testing.T) {
 		return check("name = \"a\"\ntype = \"" + kind + "\"\n" + lines + "\n")
 	}
 	const (
-		types      = `allowed are "interface", "route", "command", "tcp", "icmp" and "arp"`
+		types      = `allowed are "interface", "route", "command", "tcp", "icmp", "arp" and "http"`
 		anIface    = `; allowed is the name of a network interface, 1..15 bytes without blanks, / and :`
 		aRoute     = `; allowed is a prefix of the main routing table, such as "0.0.0.0/0" or "2001:db8::/32"`
 		aHostPort  = `; allowed is HOST:PORT, such as "192.0.2.1:443" or "[2001:db8::1]:443"`
+		aURL       = `; allowed is a URL, such as "https://127.0.0.1:6443/livez"`
 		anIPv4     = `; allowed is an IPv4 address, such as "192.0.2.1"`
 		aUnicast   = `; allowed is a unicast address, such as "192.0.2.1"`
 		theCommand = `; set the program and its arguments, such as ["/usr/local/bin/check", "argument"]`
@@ -40,8 +41,8 @@ func TestCheckProblems(t *testing.T) {
 		{
 			"unknown key",
 			check(good + "intervall = \"1s\"\n"),
-			"f.toml:10: intervall: unknown key in [[check]]; did you mean interval? allowed are name, type, target, command, " +
-				"interface, interval, timeout, rise, fall, demotion",
+			"f.toml:10: intervall: unknown key in [[check]]; did you mean interval? allowed are name, type, target, " +
+				"status, ca_file, insecure, command, interface, interval, timeout, rise, fall, demotion",
 		},
 		{
 			"name",
@@ -93,6 +94,64 @@ func TestCheckProblems(t *testing.T) {
 			"tcp host with blank",
 			of("tcp", `target = "a b:80"`),
 			`f.toml:9: target: "a b:80" has no host before the port` + aHostPort,
+		},
+		{
+			"http without scheme",
+			of("http", `target = "127.0.0.1:80/x"`),
+			`f.toml:9: target: "127.0.0.1:80/x" is not a URL` + aURL,
+		},
+		{
+			"http scheme",
+			of("http", `target = "ftp://127.0.0.1/"`),
+			`f.toml:9: target: "ftp://127.0.0.1/" does not begin with http:// or https://` + aURL,
+		},
+		{"http host", of("http", `target = "https:///x"`), `f.toml:9: target: "https:///x" has no host` + aURL},
+		{
+			"http odd host",
+			of("http", `target = "http://a%20b/"`),
+			`f.toml:9: target: "http://a%20b/" is not a URL` + aURL,
+		},
+		{
+			"http port",
+			of("http", `target = "http://[::1]:0/"`),
+			`f.toml:9: target: "http://[::1]:0/" has no port in 1..65535` + aURL,
+		},
+		{
+			"http user",
+			of("http", `target = "http://u:p@h/"`),
+			`f.toml:9: target: "http://u:p@h/" has a user name, which the check would not send` + aURL,
+		},
+		{
+			"http status",
+			of("http", "target = \"http://h/\"\nstatus = \"200-\""),
+			`f.toml:10: status: "200-" is not a status; allowed are numbers and ranges in 200..599, such as "200", ` +
+				`"200-399" or "200,401-403"`,
+		},
+		{
+			"http status type",
+			of("http", "target = \"http://h/\"\nstatus = 200"),
+			"f.toml:10: status: must be a string in quotes, not an integer",
+		},
+		{
+			"http TLS keys",
+			of("http", "target = \"http://h/\"\nca_file = \"/ca\""),
+			"f.toml:10: ca_file: is for https:// targets only; leave it out",
+		},
+		{
+			"http insecure and ca_file",
+			of("http", "target = \"https://h/\"\nca_file = \"/ca\"\ninsecure = true"),
+			"f.toml:11: insecure: is set together with ca_file; keep one of the two",
+		},
+		{
+			"http relative ca_file",
+			of("http", "target = \"https://h/\"\nca_file = \"ca\""),
+			`f.toml:10: ca_file: "ca" is not allowed; use an absolute path, one that begins with /`,
+		},
+		{
+			"http keys for tcp",
+			of("tcp", "target = \"192.0.2.1:80\"\nstatus = \"200\"\ninsecure = false"),
+			"f.toml:10: status: is for type \"http\" only; leave it out\n" +
+				"f.toml:11: insecure: is for type \"http\" only; leave it out",
 		},
 		{"icmp name", of("icmp", `target = "gateway"`), `f.toml:9: target: "gateway" is not an address` + aUnicast},
 		{

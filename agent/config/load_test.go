@@ -5,6 +5,8 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -129,9 +131,10 @@ func TestReferenceTables(t *testing.T) {
 	}
 	_, tail, _ := strings.Cut(string(data), "\n# [[vip.accept]]\n")
 	text := vip + "[[vip.accept]]\n"
+	others := regexp.MustCompile(`^(command|status|ca_file|insecure) = `) // of other types
 	for line := range strings.Lines(tail) {
 		key := strings.TrimPrefix(line, "# ")
-		if strings.Contains(key, " = ") && !strings.HasPrefix(key, "command") || strings.HasPrefix(key, "[[") {
+		if strings.Contains(key, " = ") && !others.MatchString(key) || strings.HasPrefix(key, "[[") {
 			text += key
 		}
 	}
@@ -145,6 +148,13 @@ func TestReferenceTables(t *testing.T) {
 	want.Name, want.Type, want.Target, want.Interface = c.Name, c.Type, c.Target, c.Interface
 	if !c.Equal(want) {
 		t.Errorf("the reference does not show the defaults of a check: %+v", c)
+	}
+	for key, value := range map[string]string{
+		"status": strconv.Quote((&HTTPCheck{Status: defaultStatus()}).StatusText()), "insecure": "false",
+	} {
+		if !strings.Contains(tail, "\n# "+key+" = "+value+"\n") {
+			t.Errorf("the reference does not show the default of %s, %s", key, value)
+		}
 	}
 }
 
@@ -184,10 +194,10 @@ func everyKey() []string {
 
 func TestEveryKeyIsKnown(t *testing.T) {
 	t.Parallel()
-	if got := len(everyKey()); got != 24+3+8+3+10+5 {
+	if got := len(everyKey()); got != 24+3+8+3+13+5 {
 		t.Errorf(
 			"%d keys are known; the contract has 23 and password, 3 later ones in [carp] and 8 in [[vip]], 3 in "+
-				"[[vip.accept]], 10 in [[check]], 3 in [http], 2 in [web]",
+				"[[vip.accept]], 13 in [[check]], 3 in [http], 2 in [web]",
 			got,
 		)
 	}

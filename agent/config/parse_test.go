@@ -181,7 +181,10 @@ interval = "300ms"
 				{g.Password, []netip.Prefix{netip.MustParsePrefix("192.0.2.101/24"), netip.MustParsePrefix("192.0.2.100/24")}},
 			}
 			c.Checks = []Check{
-				{"uplink-1", CheckARP, "192.0.2.1", nil, "eth0", 500 * time.Millisecond, 250 * time.Millisecond, 1, 255, 1},
+				{
+					Name: "uplink-1", Type: CheckARP, Target: "192.0.2.1", Interface: "eth0",
+					Interval: 500 * time.Millisecond, Timeout: 250 * time.Millisecond, Rise: 1, Fall: 255, Demotion: 1,
+				},
 				{
 					Name: "app", Type: CheckCommand, Command: []string{"/usr/bin/true", "-x", ""},
 					Interval: 300 * time.Millisecond, Timeout: 300 * time.Millisecond,

@@ -72,15 +72,19 @@ func checkRouteSubject(s *section, c *Check, drafts []*draft) {
 	}
 }
 
-// targets returns the addresses of an icmp, arp or tcp check that are known without a name
+// targets returns the addresses of an icmp, arp, tcp or http check that are known without a name
 // server.
 func (c *Check) targets(opts Options) []netip.Addr {
 	host := c.Target
 	switch c.Type {
 	case CheckICMP, CheckARP:
-	case CheckTCP:
+	case CheckTCP, CheckHTTP:
+		where := c.Target
+		if c.Type == CheckHTTP {
+			where = c.HostPort()
+		}
 		var err error
-		if host, _, err = net.SplitHostPort(c.Target); err != nil {
+		if host, _, err = net.SplitHostPort(where); err != nil {
 			return nil
 		}
 	default:
@@ -111,7 +115,7 @@ func ownerOf(drafts []*draft, a netip.Addr, c *Check) *draft {
 	return nil
 }
 
-// ownTarget returns why a check of this host's own address is useless. For tcp it is the usual
+// ownTarget returns why a check of this host's own address is useless. For tcp and http it is the usual
 // way to check a local service.
 func ownTarget(kind string, a netip.Addr, opts Options) string {
 	if kind != CheckARP && kind != CheckICMP || !slices.Contains(opts.Addresses(), a.WithZone("")) {

@@ -11,11 +11,14 @@ import (
 	"time"
 )
 
-// Shares of one core. The rest of a quarter core is for work that the runtime does on its own threads:
+// Shares of one core. The first two leave a part of a quarter core for work that the runtime does on its own threads:
 // garbage collection and waiting for the network.
 const (
 	PageShare    = 0.09 // the HTTP listener: page, metrics, health
 	ControlShare = 0.06 // readers on the control socket
+	// CheckShare is for health checks over HTTP. It is apart from the quarter core: the operator decides how many there
+	// are. About 50 runs per second with TLS fit into it.
+	CheckShare = 0.25
 )
 
 const (
@@ -28,7 +31,7 @@ const (
 	// slots is how many threads of a gate run at once.
 	slots = 1
 	// gates is the number of gates in a process.
-	gates = 2
+	gates = 3
 )
 
 // ErrBusy means that a request got no turn in time.

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package checks
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"vipd/agent/config"
+	"vipd/agent/ordinary"
+)
+
+const (
+	// maxAnswer limits what is read of an answer: its header, and the beginning of its body for the reason.
+	maxAnswer = 64 << 10
+	// bodyWait is how long the beginning of a body is waited for.
+	bodyWait = 50 * time.Millisecond
+)
+
+// httpProbe passes if the URL answers with an accepted status. Each run makes a connection of its own, since one that
+// is kept hides a server that accepts no new ones, and follows no redirect, since the target is what is checked.
+//
+// The client of net/http works in goroutines of its own, which would have the real-time priority of the daemon. Here
+// the calling goroutine does the work, on a thread of ordinary priority.
+func httpProbe(c config.Check, gate *ordinary.Gate) Probe {
+	dialer := &net.Dialer{KeepAlive: -1}
+	return func(ctx context.Context) error {
+		u, err := url.Parse(c.Target)
+		if err != nil {
+			return err // config has parsed it
+		}
+		dialed, err := dialer.DialContext(ctx, "tcp", c.HostPort())
+		if err != nil {
+			return bare(err)
+		}
+		defer dialed.Close()
+		stop := context.AfterFunc(ctx, func() {
+			_ = dialed.SetDeadline(time.Unix(1, 0)) // fails only if it is closed
+		})
+		defer stop()
+		turn := turns{ctx: ctx, thread: gate.NewThread(), patience: c.Timeout / 2}
+		if err := turn.take(); err != nil {
+			return err
+		}
+		defer turn.thread.Done()
+		var conn net.Conn = &politeConn{dialed, turn}
+		if u.Scheme == "https" {
+			if conn, err = secure(conn, u.Hostname(), &c.HTTP); err != nil {
+				return bare(err)
+			}
+		}
+		return ask(conn, dialed, u, &c.HTTP)
+	}
+}
+
+// turns are the turns of a probe at the processor.
+type turns struct {
+	ctx      context.Context
+	thread   *ordinary.Thread
+	patience time.Duration
+}
+
+func (t *turns) take() error {
+	err := t.thread.Turn(t.ctx, t.patience)
+	if errors.Is(err, ordinary.ErrBusy) {
+		return errors.New("vipd has no processor time left for it; configure fewer http checks or longer intervals")
+	}
+	return err
+}
+
+// politeConn gives up its turn while it waits for the network, so that a server that hangs delays no other check.
+type politeConn struct {
+	net.Conn
+	turns turns
+}
+
+// Read implements net.Conn.
+func (c *politeConn) Read(b []byte) (int, error) {
+	c.turns.thread.Done()
+	n, err := c.Conn.Read(b)
+	if turnErr := c.turns.take(); err == nil {
+		err = turnErr
+	}
+	return n, err
+}
+
+// secure makes the TLS handshake. The file of CAs is read for each run: the service that it belongs to may replace it.
+func secure(conn net.Conn, host string, h *config.HTTPCheck) (net.Conn, error) {
+	host, _, _ = strings.Cut(host, "%") // of a link-local address
+	settings := &tls.Config{
+		ServerName: host, InsecureSkipVerify: h.Insecure, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	}
+	if h.CAFile != "" {
+		pool, err := config.ReadCAs(h.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("ca_file %w", err)
+		}
+		settings.RootCAs = pool
+	}
+	secured := tls.Client(conn, settings)
+	err := secured.Handshake()
+	if err == nil {
+		return secured, nil
+	}
+	if bad, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		err = bad.Err
+	}
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+		if h.CAFile != "" {
+			return nil, errors.New("no certificate in ca_file has signed the server's")
+		}
+		return nil, errors.New("no CA that this host knows has signed the server's certificate; set ca_file")
+	}
+	return nil, err
+}
+
+// ask makes the request and returns why the answer is not accepted. It reads from conn, over dialed.
+func ask(conn, dialed net.Conn, u *url.URL, h *config.HTTPCheck) error {
+	req := &http.Request{
+		Method: http.MethodGet, URL: u, Host: u.Host, Close: true, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: http.Header{"User-Agent": {"vipd"}, "Accept": {"*/*"}},
+	}
+	if err := req.Write(conn); err != nil {
+		return bare(err)
+	}
+	answer := bufio.NewReader(io.LimitReader(conn, maxAnswer))
+	resp, err := http.ReadResponse(answer, req)
+	for err == nil && resp.StatusCode < 200 && resp.StatusCode != http.StatusSwitchingProtocols { // interim
+		resp, err = http.ReadResponse(answer, req)
+	}
+	if err != nil {
+		return fmt.Errorf("no complete HTTP answer: %w", bare(err))
+	}
+	// The body is not closed: that would read it to its end. The connection is.
+	if h.Accepts(resp.StatusCode) {
+		return nil
+	}
+	why := fmt.Errorf("status %d, expected %s", resp.StatusCode, h.StatusText())
+	if dialed.SetReadDeadline(time.Now().Add(bodyWait)) != nil {
+		return why
+	}
+	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxSaid)) // as much as came in time
+	if said := firstLine(body); said != "" {
+		return fmt.Errorf("%w: %s", why, said)
+	}
+	return why
+}
