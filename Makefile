@@ -42,7 +42,7 @@ PARALLEL ?= $(shell echo $$((2 * $$(nproc))))
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install packages test-packages generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood bench-scale man demo setup clean FORCE
+.PHONY: help build install packages image dist check-dist test-packages generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood bench-scale man demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -64,6 +64,7 @@ check-generate: ## fail if the committed BPF objects differ from what generate m
 
 lint: $(GOLANGCI) ## run the pinned golangci-lint over the whole tree
 	$(GOLANGCI) run ./...
+	cd packaging/tools && $(GOLANGCI) run ./...
 
 fmt: $(GOLANGCI) ## format the Go code
 	$(GOLANGCI) fmt ./...
@@ -133,8 +134,18 @@ install: build ## install everything; DESTDIR= for packages, PREFIX=/usr/local b
 test-packages: ## install, upgrade and remove the packages in minimal Debian systems under systemd; needs root, some minutes
 	$(SUDO) tests/packages.sh
 
+check-dist: ## build the release twice, here and elsewhere, and compare every byte; needs Go and git, ten minutes
+	tests/reproducible.sh
+
 packages: ## build a .deb and a .rpm for amd64 and arm64 into dist/
 	GO=$(GO) packaging/package.sh dist
+
+image: ## write the OCI image for amd64 and arm64 into dist/, without a container engine
+	GO=$(GO) packaging/image.sh dist
+
+dist: ## write a release into dist/: packages, image, archives, SBOMs, licences, SHA256SUMS
+	rm -rf dist
+	GO=$(GO) packaging/dist.sh dist
 
 clean: ## remove bin/ and dist/
 	rm -rf bin dist

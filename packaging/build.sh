@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds vipd and vipctl into a directory, stamped with version, commit and time of the commit; `make build`, the
 # packages and the image all use it. The same commit gives the same bytes, in whatever directory.
-# --env prints the stamp as assignments for a shell. VERSION and SOURCE_DATE_EPOCH of the environment take precedence.
+# --env prints the stamp and the build tags as assignments for a shell. VERSION and SOURCE_DATE_EPOCH of the environment take precedence.
 set -euo pipefail
 
 go=${GO:-go}
@@ -46,9 +46,10 @@ stamp() {
 
 usage="usage: build.sh --env | build.sh DIRECTORY [ARCHITECTURE] [LINKER FLAG ...]"
 if [ "${1:?$usage}" = --env ]; then
-  printf 'VERSION=%q COMMIT=%q SOURCE_DATE_EPOCH=%q\n' "$VERSION" "$COMMIT" "$SOURCE_DATE_EPOCH"
+  printf 'VERSION=%q COMMIT=%q SOURCE_DATE_EPOCH=%q TAGS=%q\n' "$VERSION" "$COMMIT" "$SOURCE_DATE_EPOCH" "$tags"
   exit
 fi
+umask 022
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 arch=${2:-$("$go" env GOARCH)}

@@ -54,7 +54,7 @@ func TestVersionOfBuild(t *testing.T) {
 		}
 	}
 
-	stamp("VERSION=1.2.3 COMMIT='' SOURCE_DATE_EPOCH=''\n")
+	stamp("VERSION=1.2.3 COMMIT='' SOURCE_DATE_EPOCH='' ")
 	inRepo("init", "-q")
 	inRepo("add", ".")
 	inRepo("commit", "-q", "-m", "a")

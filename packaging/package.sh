@@ -3,6 +3,7 @@
 # Builds a .deb and a .rpm for each architecture into a directory; run by `make packages`. Two runs on one commit give
 # the same bytes: every time is that of the commit.
 set -euo pipefail
+umask 022
 
 usage="usage: package.sh DIRECTORY [ARCHITECTURE ...]"
 out=${1:?$usage}
@@ -17,9 +18,10 @@ export VERSION SOURCE_DATE_EPOCH
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-nfpm=$work/nfpm
-echo "building nfpm $("$go" list -modfile=packaging/tools/go.mod -m -f '{{.Version}}' github.com/goreleaser/nfpm/v2)"
-GOFLAGS=-mod=mod "$go" build -modfile=packaging/tools/go.mod -o "$nfpm" github.com/goreleaser/nfpm/v2/cmd/nfpm
+GOFLAGS='' "$go" -C packaging/tools build -trimpath -buildvcs=false -o "$work/" \
+  ./licences github.com/goreleaser/nfpm/v2/cmd/nfpm
+export LICENCES=$work/THIRD-PARTY-LICENSES
+GOFLAGS=-tags=$TAGS "$work/licences" . ./cmd/vipd ./cmd/vipctl >"$LICENCES"
 
 # Debian wants a changelog of the package beside vipd's own.
 export CHANGES=$work/changelog.Debian.gz
@@ -39,6 +41,6 @@ for ARCH in "$@"; do
   find "$STAGE/usr/share/man" -type f -exec gzip -n -9 {} +
   find "$STAGE" -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
   for packager in deb rpm; do
-    "$nfpm" package --config packaging/nfpm.yaml --packager "$packager" --target "$out/"
+    "$work/nfpm" package --config packaging/nfpm.yaml --packager "$packager" --target "$out/"
   done
 done
