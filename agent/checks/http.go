@@ -44,9 +44,10 @@ func httpProbe(c config.Check, gate *ordinary.Gate) Probe {
 			return bare(err)
 		}
 		defer dialed.Close()
-		stop := context.AfterFunc(ctx, func() {
+		cut := func() {
 			_ = dialed.SetDeadline(time.Unix(1, 0)) // fails only if it is closed
-		})
+		}
+		stop := context.AfterFunc(ctx, cut)
 		defer stop()
 		turn := turns{ctx: ctx, thread: gate.NewThread(), patience: c.Timeout / 2}
 		if err := turn.take(); err != nil {
@@ -59,7 +60,7 @@ func httpProbe(c config.Check, gate *ordinary.Gate) Probe {
 				return bare(err)
 			}
 		}
-		return ask(conn, dialed, u, &c.HTTP)
+		return ask(conn, cut, u, &c.HTTP)
 	}
 }
 
@@ -124,8 +125,8 @@ func secure(conn net.Conn, host string, h *config.HTTPCheck) (net.Conn, error) {
 	return nil, err
 }
 
-// ask makes the request and returns why the answer is not accepted. It reads from conn, over dialed.
-func ask(conn, dialed net.Conn, u *url.URL, h *config.HTTPCheck) error {
+// ask makes the request and returns why the answer is not accepted. cut ends what waits for the connection.
+func ask(conn net.Conn, cut func(), u *url.URL, h *config.HTTPCheck) error {
 	req := &http.Request{
 		Method: http.MethodGet, URL: u, Host: u.Host, Close: true, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: http.Header{"User-Agent": {"vipd"}, "Accept": {"*/*"}},
@@ -146,9 +147,7 @@ func ask(conn, dialed net.Conn, u *url.URL, h *config.HTTPCheck) error {
 		return nil
 	}
 	why := fmt.Errorf("status %d, expected %s", resp.StatusCode, h.StatusText())
-	if dialed.SetReadDeadline(time.Now().Add(bodyWait)) != nil {
-		return why
-	}
+	defer time.AfterFunc(bodyWait, cut).Stop()
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, maxSaid)) // as much as came in time
 	if said := firstLine(body); said != "" {
 		return fmt.Errorf("%w: %s", why, said)
