@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds the packages and an older version of them, builds them again, and tests them (make test-packages): in minimal
-# Debian 12 systems with systemd as process 1, which are made once and kept in ~/.cache/vipd-packages.
+# Builds the packages, an older version of them and the image, and tests them (make test-packages): the packages in
+# minimal Debian 12 systems with systemd as process 1, which are made once and kept in ~/.cache/vipd-packages, the image
+# by podman. tests/reproducible.sh compares two builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -14,7 +15,7 @@ base=$cache/bookworm-systemd.tar
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 missing=()
-for program in debootstrap lintian rpm; do command -v $program >/dev/null || missing+=("$program"); done
+for program in debootstrap lintian rpm podman; do command -v $program >/dev/null || missing+=("$program"); done
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   timeout 600 env DEBIAN_FRONTEND=noninteractive \
@@ -33,11 +34,38 @@ if [ -z "$(find "$base" -mtime -30 2>/dev/null)" ]; then
   mv "$base.new" "$base"
 fi
 
+# Debian 12's podman has no quadlet yet. That of Debian 13 needs nothing but libc.
+quadlet=$cache/quadlet-trixie
+if [ ! -e "$quadlet" ]; then
+  say "downloading podman of Debian 13 for its quadlet, kept in $quadlet"
+  apt=$work/apt
+  mkdir -p "$apt"/{state/lists/partial,cache/archives/partial,deb}
+  : >"$apt/status"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main" \
+    >"$apt/sources.list"
+  cat >"$apt/apt.conf" <<CONF
+Acquire::Languages "none";
+APT::Sandbox::User "root";
+Dir::State "$apt/state";
+Dir::State::status "$apt/status";
+Dir::Cache "$apt/cache";
+Dir::Etc::sourcelist "$apt/sources.list";
+Dir::Etc::sourceparts "/nonexistent";
+CONF
+  APT_CONFIG=$apt/apt.conf timeout 300 apt-get update -q </dev/null
+  (cd "$apt/deb" && APT_CONFIG=$apt/apt.conf timeout 300 apt-get download -q podman </dev/null)
+  dpkg -x "$apt"/deb/podman_*.deb "$apt/root"
+  mv "$apt/root/usr/libexec/podman/quadlet" "$quadlet"
+fi
+say "checking the manifests"
+(cd packaging/tools && go test -count=1 ./...)
+mkdir "$work/units"
+QUADLET_UNIT_DIRS=$PWD/packaging/container "$quadlet" "$work/units"
+systemd-analyze verify "$work/units/vipd.service"
+
 arch=$(go env GOHOSTARCH)
 VERSION=0.0.9 packaging/package.sh "$work/old" "$arch"
 packaging/package.sh "$work/new"
-say "building again, to compare"
-packaging/package.sh "$work/again"
-for package in "$work"/new/*; do cmp "$package" "$work/again/${package##*/}"; done
-say "two builds are the same"
-VIPD_PACKAGES=$work VIPD_PACKAGES_ROOT=$base go test ./tests -run '^TestPackage' -count=1 -v -timeout 20m
+packaging/image.sh "$work/image"
+VIPD_PACKAGES=$work VIPD_PACKAGES_ROOT=$base VIPD_IMAGE=$(echo "$work"/image/*.oci.tar) \
+  go test ./tests -run '^Test(Package|Rpm|Container)' -count=1 -v -timeout 20m
