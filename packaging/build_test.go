@@ -6,9 +6,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"vipd/agent/control/api"
 	"vipd/tests/needs"
 )
 
@@ -65,4 +67,35 @@ func TestVersionOfBuild(t *testing.T) {
 	inRepo("tag", "-d", "v1.2.4")
 	inRepo("tag", "v1.2.3")
 	stamp("VERSION=1.2.3 COMMIT=")
+}
+
+// TestVersionInFiles proves that CHANGELOG.md begins with the version of the source, and that the examples for
+// containers name its image.
+func TestVersionInFiles(t *testing.T) {
+	t.Parallel()
+	image := regexp.MustCompile(`\b(localhost|registry\.example)/vipd:([0-9.]+)`)
+	for _, name := range []string{"container/vipd.container", "container/vipd-pod.yaml", "../docs/howto/container.md"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := image.FindAllStringSubmatch(string(text), -1)
+		for _, m := range found {
+			if m[2] != api.Version {
+				t.Errorf("%s has %s, the version is %s", name, m[0], api.Version)
+			}
+		}
+		if len(found) == 0 {
+			t.Errorf("%s names no image", name)
+		}
+	}
+	log, err := os.ReadFile("../CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, entry, _ := strings.Cut(string(log), "\n## ")
+	first, _, _ := strings.Cut(entry, "\n")
+	if !strings.HasPrefix(first, "["+api.Version+"]") {
+		t.Errorf("CHANGELOG.md begins with %q, the version is %s", first, api.Version)
+	}
 }

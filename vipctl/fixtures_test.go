@@ -65,7 +65,7 @@ func troubled() api.Status {
 		{Name: "link:eth1", Value: 240, Reason: "eth1 has no carrier", Since: testNow().Add(-30 * time.Second)},
 	}
 	st.Warnings = []string{"group \"vipd\" does not exist"}
-	st.Version = "0.2.0"
+	st.Version = "0.3.0"
 	st.Groups[0].State, st.Groups[0].Reason, st.Groups[0].Master = api.StateInit, "link_down", nil
 	st.Groups[0].Detail = "eth10 has no carrier: check the cable"
 	st.Groups[1].State = api.StateMaster

@@ -13,10 +13,10 @@ import (
 
 func TestRestart(t *testing.T) {
 	n := &node{status: healthy(), restart: api.Restart{PID: 1}} // not the process that answers
-	n.status.Version = "0.2.0"
+	n.status.Version = "0.3.0"
 	socket := n.serve(t)
 	code, out, errs := run(t, Env{}, "--socket", socket, "restart")
-	want := fmt.Sprintf("restarted: vipd 0.2.0 answers (process %d), %s\n", os.Getpid(), summary(&n.status))
+	want := fmt.Sprintf("restarted: vipd 0.3.0 answers (process %d), %s\n", os.Getpid(), summary(&n.status))
 	if code != ExitOK || out != want || errs != "" {
 		t.Errorf("exit %d, %q, %q, want %q", code, out, errs, want)
 	}

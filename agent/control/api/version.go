@@ -11,10 +11,10 @@ import (
 )
 
 // Version of vipd and vipctl, and of the control API they speak. A build of anything but a release has a longer one,
-// such as 0.1.0~git20261129134959.0123456789ab, which sorts before it.
+// such as 0.2.0~git20261129134959.0123456789ab, which sorts before it.
 //
 // packaging/build.sh sets it, commit and built by the linker's -X, which needs variables. Nothing else writes to them.
-var Version = "0.1.0"
+var Version = "0.2.0"
 
 var commit, built string
 
@@ -55,7 +55,7 @@ func (b *Build) complete(settings []debug.BuildSetting) {
 	b.Time = cmp.Or(b.Time, noted["vcs.time"])
 }
 
-// String returns one line, such as "0.1.0 (0123456789ab of 2026-11-29T13:49:59Z, go1.26.8)".
+// String returns one line, such as "0.2.0 (0123456789ab of 2026-11-29T13:49:59Z, go1.26.8)".
 func (b Build) String() string {
 	from := b.Commit
 	if b.Commit != "" && b.Time != "" {
