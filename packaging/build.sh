@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Builds vipd and vipctl into a directory, stamped with version, commit and time of the commit; `make build`, the
 # packages and the image all use it. The same commit gives the same bytes, in whatever directory.
-# --env prints the stamp and the build tags as assignments for a shell. VERSION and SOURCE_DATE_EPOCH of the environment take precedence.
+# --env prints the stamp and the build tags as assignments for a shell. VERSION and SOURCE_DATE_EPOCH of the environment
+# take precedence.
 set -euo pipefail
 
 go=${GO:-go}

@@ -22,7 +22,7 @@ packaging/image.sh "$out"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-GOFLAGS='' "$go" -C packaging/tools build -trimpath -buildvcs=false -o "$work/" ./licences \
+packaging/tools/build.sh "$work" ./licences \
   github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
 GOFLAGS=-tags=$TAGS "$work/licences" . ./cmd/vipd ./cmd/vipctl >"$out/vipd-$VERSION-third-party-licenses.txt"
 packaging/build.sh "$work/host" "$("$go" env GOHOSTARCH)"

@@ -31,7 +31,9 @@ func TestHooksPassShellcheck(t *testing.T) {
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("%v, %v", scripts, err)
 	}
-	files = append(append(files, scripts...), "install.sh", "package.sh", "../tests/setup.sh", "../tests/packages.sh")
+	files = append(append(files, scripts...), "build.sh", "dist.sh", "image.sh", "install.sh", "package.sh",
+		"tools/build.sh", "../tests/setup.sh", "../tests/packages.sh", "../tests/reproducible.sh",
+		"../tests/testdata/container.sh")
 	if out, err := exec.CommandContext(t.Context(), check, files...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -7,7 +7,6 @@ umask 022
 
 out=$(realpath -m "${1:?usage: image.sh DIRECTORY}")
 cd "$(dirname "$0")/.."
-go=${GO:-go}
 stamp=$(packaging/build.sh --env)
 eval "$stamp"
 export VERSION SOURCE_DATE_EPOCH
@@ -15,7 +14,7 @@ export VERSION SOURCE_DATE_EPOCH
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-GOFLAGS='' "$go" -C packaging/tools build -trimpath -buildvcs=false -o "$work/" ./image ./licences
+packaging/tools/build.sh "$work" ./image ./licences
 
 roots=()
 for arch in amd64 arm64; do
@@ -25,7 +24,8 @@ for arch in amd64 arm64; do
   install -D "$work/bin-$arch/vipctl" "$root/usr/bin/vipctl"
   install -D -m 644 packaging/vipd.toml "$root/usr/share/doc/vipd/vipd.toml"
   install -m 644 LICENSE "$root/usr/share/doc/vipd/LICENSE"
-  GOARCH=$arch GOFLAGS=-tags=$TAGS "$work/licences" . ./cmd/vipd ./cmd/vipctl >"$root/usr/share/doc/vipd/THIRD-PARTY-LICENSES"
+  GOARCH=$arch GOFLAGS=-tags=$TAGS "$work/licences" . ./cmd/vipd ./cmd/vipctl \
+    >"$root/usr/share/doc/vipd/THIRD-PARTY-LICENSES"
   # A user without root, whose group may read the control socket.
   mkdir "$root/etc"
   printf '%s\n' root:x:0:0::/:/none vipd:x:65532:65532::/:/none >"$root/etc/passwd"
@@ -35,4 +35,5 @@ for arch in amd64 arm64; do
   roots+=("$arch=$root")
 done
 mkdir -p "$out"
-"$work/image" -version "$VERSION" -commit "$COMMIT" -epoch "$SOURCE_DATE_EPOCH" "$out/vipd-$VERSION.oci.tar" "${roots[@]}"
+"$work/image" -version "$VERSION" -commit "$COMMIT" -epoch "$SOURCE_DATE_EPOCH" \
+  "$out/vipd-$VERSION.oci.tar" "${roots[@]}"

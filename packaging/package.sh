@@ -18,7 +18,7 @@ export VERSION SOURCE_DATE_EPOCH
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-GOFLAGS='' "$go" -C packaging/tools build -trimpath -buildvcs=false -o "$work/" \
+packaging/tools/build.sh "$work" \
   ./licences github.com/goreleaser/nfpm/v2/cmd/nfpm
 export LICENCES=$work/THIRD-PARTY-LICENSES
 GOFLAGS=-tags=$TAGS "$work/licences" . ./cmd/vipd ./cmd/vipctl >"$LICENCES"
