@@ -137,7 +137,7 @@ func twoMachines(t *testing.T, dir string) (a, b *machine12, client *lab.Host) {
 		m.put(one(t, dir, "old", "*.deb"), "root/old.deb")
 		m.put(one(t, dir, "new", "*_"+runtime.GOARCH+".deb"), "root/new.deb")
 		out := m.mustRun("dpkg", "-i", "/root/old.deb")
-		if !strings.Contains(out, "not started") || !strings.Contains(out, "vipctl config check") {
+		if !strings.Contains(out, "not started") || !strings.Contains(out, "vipctl init") {
 			t.Errorf("the package does not say what to do next:\n%s", out)
 		}
 		if code, out := m.run("systemctl", "is-active", "vipd"); code == 0 {

@@ -40,30 +40,39 @@ func (p *program) configCommand() *cli.Command {
 }
 
 func (p *program) configCheck(c *cli.Context, args []string) error {
+	out, problems, err := p.runDaemon(c.Context, "--config", args[0], "--check")
+	if err == nil && problems != "" {
+		err = fmt.Errorf("%s is not usable:\n%s", args[0], problems)
+	}
+	p.printf("%s", out)
+	return err
+}
+
+// runDaemon runs vipd, and prints the warnings of its log. problems is its stderr if it failed.
+func (p *program) runDaemon(ctx context.Context, args ...string) (out []byte, problems string, err error) {
 	vipd, err := p.daemonBinary()
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(c.Context, vipd, "--config", args[0], "--check")
-	cmd.Stdout, cmd.Stderr = &out, &problems
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, vipd, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
-	if err == nil {
-		p.printf("%s", out.String())
-		for line := range strings.Lines(problems.String()) { // warnings of its log
-			p.warn("%s", strings.TrimSpace(line))
-		}
-		return nil
+	exit, failed := errors.AsType[*exec.ExitError](err)
+	switch {
+	case ctx.Err() != nil:
+		return nil, "", context.Canceled
+	case failed && exit.ExitCode() > 0:
+		return nil, strings.TrimPrefix(strings.TrimSpace(stderr.String()), "vipd: "), nil
+	case err != nil:
+		// Not wrapped: an exec.ExitError looks like an error of the flag library.
+		return nil, "", fmt.Errorf("cannot run %s: %s; do the vipctl and vipd versions match? (`%s --version`)",
+			vipd, err.Error(), vipd)
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() > 0 {
-		return fmt.Errorf("%s is not usable:\n%s", args[0], strings.TrimSpace(problems.String()))
+	for line := range strings.Lines(stderr.String()) { // warnings of its log
+		p.warn("%s", strings.TrimSpace(line))
 	}
-	if c.Err() != nil {
-		return context.Canceled
-	}
-	// Not wrapped: an exec.ExitError looks like an error of the flag library.
-	return fmt.Errorf("cannot run %s: %s; do the vipctl and vipd versions match? (`%s --version`)",
-		vipd, err.Error(), vipd)
+	return stdout.Bytes(), "", nil
 }
 
 // daemonBinary returns the vipd next to this vipctl, or the one in PATH.

@@ -24,7 +24,7 @@ func (p *program) configExampleCommand() *cli.Command {
 		UsageText: "vipctl config example [NAME]",
 		ArgsUsage: "[NAME]",
 		Description: example(
-			"Without NAME it lists the examples.",
+			"Without NAME it lists the examples. `vipctl init` writes a config for this node instead.",
 			"vipctl config example",
 			"vipctl config example two-nodes > /etc/vipd/vipd.toml",
 		),

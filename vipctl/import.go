@@ -164,10 +164,7 @@ func includeFiles(from, pattern string) ([]convert.File, error) {
 // writeKeys never replaces a file: another daemon may use it.
 func (p *program) writeKeys(keys []convert.Key) error {
 	for _, key := range keys {
-		if err := os.MkdirAll(filepath.Dir(key.Path), 0o755); err != nil {
-			return fmt.Errorf("cannot create the directory of the password files: %w", err)
-		}
-		f, err := os.OpenFile(key.Path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		err := writeNew(key.Path, 0o600, key.Password+"\n")
 		if errors.Is(err, fs.ErrExist) {
 			there, readErr := os.ReadFile(key.Path)
 			if readErr == nil && string(there) == key.Password+"\n" {
@@ -178,10 +175,6 @@ func (p *program) writeKeys(keys []convert.Key) error {
 		}
 		if err != nil {
 			return fmt.Errorf("cannot write a password file: %w", err)
-		}
-		_, err = f.WriteString(key.Password + "\n")
-		if err = errors.Join(err, f.Close()); err != nil {
-			return fmt.Errorf("cannot write a password file: %w", errors.Join(err, os.Remove(key.Path)))
 		}
 		p.warn("wrote %s", key.Path)
 	}

@@ -35,9 +35,10 @@ type Env struct {
 	Getenv         func(string) string
 	// Now is the clock for ages; nil means the host's.
 	Now func() time.Time
-	// Terminal treats Stdout as a terminal; otherwise Stdout is asked.
+	// Terminal treats Stdin and Stdout as a terminal; otherwise they are asked.
 	Terminal bool
-	// Daemon is the vipd binary that checks a config; empty means the one next to vipctl or in PATH.
+	// Daemon is the vipd binary that checks a config and looks at a segment; empty means the one next to vipctl or in
+	// PATH.
 	Daemon string
 
 	every time.Duration // refresh interval of --watch, for tests; 0 means watchInterval
@@ -124,6 +125,7 @@ func (p *program) app() *cli.App {
 			p.planCommand(),
 			p.reloadCommand(),
 			p.restartCommand(),
+			p.initCommand(),
 			p.configCommand(),
 			p.importCommand(),
 			p.versionCommand(),

@@ -72,7 +72,7 @@ func Load(path string, opts Options) (*Config, []Problem, error) {
 	if err != nil {
 		msg := err.Error()
 		if errors.Is(err, fs.ErrNotExist) {
-			msg += "; create it (packaging/vipd.toml shows every key), select another file with --config, " +
+			msg += "; create it with `vipctl init`, select another file with --config, " +
 				"or configure one group with --interface, --vhid and --address"
 		}
 		return nil, nil, &Error{Problems: []Problem{{File: path, Message: msg}}}

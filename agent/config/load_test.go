@@ -72,7 +72,7 @@ func TestLoadUnreadable(t *testing.T) {
 		{
 			"missing",
 			dir + "/none",
-			dir + "/none: cannot be read: no such file or directory; create it (packaging/vipd.toml shows every key), select " +
+			dir + "/none: cannot be read: no such file or directory; create it with `vipctl init`, select " +
 				"another file with --config, or configure one group with --interface, --vhid and --address",
 		},
 		{"directory", dir, dir + ": cannot be read: it is not a regular file"},

@@ -92,6 +92,11 @@ func newApp(ctx context.Context, stdout, stderr io.Writer) *cli.App {
 				Name:  "run-commands",
 				Usage: "run the programs of checks and hooks for a vipd in a sandbox; started by vipd-commands.socket",
 			},
+			&cli.StringFlag{
+				Name: "survey",
+				Usage: "look at the segment of `INTERFACE` for a few seconds and print as JSON which VHIDs are in use and who " +
+					"answers for each --address; changes nothing; vipctl init runs it",
+			},
 			&cli.BoolFlag{Name: "version", Usage: "print the version and exit"},
 			&cli.StringFlag{Name: "interface", Usage: "one group without a file: its `INTERFACE`"},
 			&cli.IntFlag{Name: "vhid", Usage: "its virtual host ID, 1..255"},
@@ -122,6 +127,9 @@ func action(ctx context.Context, c *cli.Context, stdout, stderr io.Writer) error
 	}
 	if c.Bool("run-commands") {
 		return runCommands(ctx, configPath(c), log)
+	}
+	if c.IsSet("survey") {
+		return printSurvey(ctx, c, stdout)
 	}
 	host := operatorPrograms(log)
 	load := loadFile(c, host.Examine)

@@ -23,6 +23,5 @@ if systemctl -q is-active vipd.service; then
   systemctl try-restart vipd-commands.service || true
 elif [ ! -e /etc/vipd/vipd.toml ]; then
   echo "vipd is installed, and not started. /etc/vipd/vipd.toml.example describes every key. Next:"
-  echo "  write /etc/vipd/vipd.toml"
-  echo "  vipctl config check /etc/vipd/vipd.toml && systemctl enable --now vipd"
+  echo "  vipctl init && systemctl enable --now vipd"
 fi
