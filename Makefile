@@ -30,7 +30,7 @@ GOLANGCI := $(TOOLS)/golangci-lint
 # `make test` must not skip tests that need these. The unit tests run as the user who called make,
 # and only root has ROOT_NEEDS there.
 ROOT_NEEDS := root,bpf,netns,loop,
-NEEDS := go,bash,zsh,fish,groff,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark,chromium,axe,ping,killall,curl
+NEEDS := go,bash,zsh,fish,groff,ucarp,keepalived,tcpdump,promtool,shellcheck,systemd-analyze,setpriv,strace,systemd,tshark,chromium,axe,ping,killall,curl,git
 REQUIRE := $(ROOT_NEEDS)$(NEEDS)
 # Packages whose tests need nothing but Go; loader and tests need root.
 UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')

@@ -33,6 +33,7 @@ import (
 	"vipd/agent/state"
 	"vipd/agent/state/durable"
 	"vipd/agent/state/keep"
+	"vipd/agent/state/peers"
 	"vipd/agent/state/sequence"
 	"vipd/agent/web"
 	"vipd/loader"
@@ -68,6 +69,7 @@ type Agent struct {
 	hooks    *hooks.Runner
 	history  *state.History
 	recorder *record.Recorder
+	peers    *peers.Store
 	programs *programs.Watch
 	reload   chan struct{}
 	leave    chan struct{}
@@ -125,7 +127,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	numbers := sequence.Open(sequence.Options{
 		Note:        filepath.Join(cfg.Node.RuntimeDir, "sequence"),
 		Reservation: filepath.Join(cfg.Node.StateDir, "sequence"),
-		Now:         a.clock.TimeOfDay(), Log: a.log,
+		Now:         a.clock.TimeOfDay(), Boot: netio.BootNow, Log: a.log,
 	})
 	defer numbers.Close()
 	a.history.Open(filepath.Join(cfg.Node.StateDir, "history"))
@@ -160,21 +162,40 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		}
 		err = errors.Join(err, plane.Remove())
 	}()
+	a.peers = a.openPeers(plane)
+	before.Peers, intent.Peers = a.peers, a.peers
 	a.wire(parts{intent, before, numbers, host, sender, plane})
 	defer func() {
-		if !keep {
-			a.checks.Close()
+		if keep {
+			a.peers.Leave()
+			return
 		}
+		a.peers.Close(stopPatience)
+		a.checks.Close()
 	}()
 	keep, err = a.serve(ctx, plane)
 	return err
+}
+
+// openPeers reads which vipd nodes were heard before this start.
+func (a *Agent) openPeers(plane dataplane) *peers.Store {
+	boot, err := keep.BootID()
+	if err != nil {
+		a.log.Warn("when vipd nodes were heard before this start is not known: this boot cannot be told from others",
+			"err", err)
+	}
+	return peers.Open(peers.Options{
+		Path: filepath.Join(a.opts.Config.Node.StateDir, "peers"), Boot: boot, Log: a.log, Now: a.clock.TimeOfDay,
+		Memory: func() time.Duration { return a.loop.View().Config.Carp.PeerMemory },
+		Read:   func() ([]peers.Peer, error) { return a.peersOf(plane) },
+	})
 }
 
 // sweep removes what a killed vipd was writing.
 func (a *Agent) sweep() {
 	node := &a.opts.Config.Node
 	if err := errors.Join(
-		durable.Sweep(node.StateDir, "maintenance", "sequence", "history"),
+		durable.Sweep(node.StateDir, "maintenance", "sequence", "history", "peers"),
 		durable.Sweep(node.RuntimeDir, "disabled", memoryFile, state.LockName),
 	); err != nil {
 		a.log.Warn("cannot remove temporary files left by a killed vipd", "err", err)

@@ -4,7 +4,9 @@ package agent
 
 import (
 	"vipd/agent/config"
+	"vipd/agent/election"
 	"vipd/agent/loop"
+	"vipd/agent/state/peers"
 	"vipd/agent/view"
 	"vipd/loader"
 )
@@ -25,6 +27,30 @@ func (p dataplane) AddGroup(spec loader.GroupSpec) (loop.PlaneGroup, error) {
 		return nil, err // not the typed nil inside g
 	}
 	return g, nil
+}
+
+// peersOf reads which sources have proven themselves, for state/peers.
+func (a *Agent) peersOf(p dataplane) ([]peers.Peer, error) {
+	all, err := p.Peers()
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	dayOf := a.clock.Calendar()
+	var out []peers.Peer
+	for _, live := range a.loop.View().Groups {
+		now := live.Now()
+		if now == nil {
+			continue
+		}
+		of, _ := now.Plane.(*loader.Group)
+		for _, p := range all[of] {
+			out = append(out, peers.Peer{
+				Interface: now.Config.Interface, VHID: now.Config.VHID, Address: p.Addr, Number: p.Number, At: p.At,
+				Heard: dayOf(election.Instant(p.At)),
+			})
+		}
+	}
+	return out, nil
 }
 
 // Readings implements operator.Plane.

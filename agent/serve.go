@@ -45,6 +45,7 @@ func (a *Agent) serve(ctx context.Context, plane dataplane) (keep bool, err erro
 		return false, err
 	}
 	a.loop.Publish(server.Warnings())
+	a.peers.Start()
 	// The helpers outlive ctx: during a graceful stop status still answers.
 	around, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
@@ -100,6 +101,7 @@ func (a *Agent) serve(ctx context.Context, plane dataplane) (keep bool, err erro
 		return true, nil
 	}
 	end()
+	a.peers.Refresh() // TakeDown has the kernel forget them
 	a.loop.TakeDown()
 	<-ended
 	a.hooks.Close(hookStop)

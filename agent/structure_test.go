@@ -17,20 +17,24 @@ import (
 // mayImport lists what the packages around the loop may import of vipd. Package agent wires them
 // together and may import any of them.
 var mayImport = map[string][]string{
-	"view":           {"config", "conflict", "control/api", "election", "loader"},
+	"view":           {"config", "conflict", "control/api", "election", "loader", "wire"},
+	"peers":          {"config", "control/api", "election", "view", "wire"},
 	"clock":          {"election", "netio"},
 	"events":         {"control/api"},
 	"state":          {"control/api", "state/durable"},
 	"state/durable":  {},
 	"state/keep":     {"state/durable"},
-	"state/sequence": {"state/durable", "wire"},
+	"state/peers":    {"state/durable"},
+	"state/sequence": {"state/durable"},
 	"loop": {
 		"checks", "clock", "config", "conflict", "control/api", "election", "events", "hooks", "hostcheck", "loader",
-		"metrics", "netio", "reach", "record", "sdnotify", "state", "state/keep", "state/sequence", "view", "wire",
+		"metrics", "netio", "peers", "reach", "record", "sdnotify", "state", "state/keep", "state/peers",
+		"state/sequence", "view", "wire",
 	},
 	"operator": {
 		"checks", "clock", "config", "conflict", "control/api", "doctor", "election", "events", "hostcheck",
-		"loader", "metrics", "netio", "programs", "record", "state", "state/keep", "view", "wire",
+		"loader", "metrics", "netio", "peers", "programs", "record", "state", "state/keep", "state/peers", "view",
+		"wire",
 	},
 }
 

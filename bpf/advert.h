@@ -4,6 +4,7 @@
 #define VIPD_ADVERT_H
 
 #include "accept.h"
+#include "hello.h"
 #include "parse.h"
 #include "place.h"
 #include "stats.h"
@@ -118,6 +119,7 @@ static __always_inline enum tap_class tap_class_of(const struct advert *a, enum 
 	case REJECT_BAD_HMAC:
 	case REJECT_LOOP:
 	case REJECT_REPLAY:
+	case REJECT_BAD_TRAILER:
 		return TAP_CLASS_DIGEST;
 	default:
 		return TAP_CLASS_CHEAP;
@@ -148,7 +150,55 @@ static __always_inline int unread(const struct group_val *g)
 	return VERDICT_NEXT;
 }
 
-/* Handles an advert on a VHID of ours. The caller has filled in its source. */
+/* The checks of an advert that is in order otherwise, up to its effects. */
+static __always_inline int judge(struct advert *a)
+{
+	int why;
+
+	if (a->proof == PROOF_CLAIMED) {
+		why = prove(a);
+		if (why == REJECT_NONE)
+			return accept_advert(a);
+		if (why != REJECT_BAD_TRAILER)
+			return why;
+	} else if (a->rules & GROUP_REQUIRE_TRAILER) {
+		return REJECT_BAD_TRAILER;
+	}
+	if (!worth_a_digest(a))
+		return REJECT_RATE_LIMITED;
+	if (a->proof == PROOF_NONE && lacks_trailer(a))
+		return REJECT_BAD_TRAILER;
+	why = authenticate(a);
+	if (why != REJECT_NONE)
+		return why;
+	return a->proof == PROOF_CLAIMED ? REJECT_BAD_TRAILER : accept_advert(a);
+}
+
+/* Handles a hello on a VHID of ours. One that is not certainly to us is in transit. */
+static __always_inline int hello(PACKET *ctx, const struct envelope *env, const struct group_val *g, struct advert *a)
+{
+	struct group_stats *st;
+	int why = REJECT_BAD_LENGTH;
+
+	if (env->to != TO_US)
+		return VERDICT_NEXT;
+	if (!ttl_ok(env, g))
+		why = REJECT_BAD_TTL;
+	else if (env->whole)
+		why = judge_hello(ctx, a, env->off, env->plen);
+	if (why == REJECT_NONE) {
+		st = group_counters(g->slot);
+		if (st)
+			st->hellos++;
+		count_drop(g->slot, DROP_UNICAST_ADVERT);
+		return XDP_DROP;
+	}
+	count_reject(g->slot, why);
+	tap_advert(ctx, a, why);
+	return XDP_DROP;
+}
+
+/* Handles an advert or a hello on a VHID of ours. The caller has filled in its source. */
 static __always_inline int own_vhid(PACKET *ctx, const __u8 *p, const struct envelope *env,
 				    const struct group_val *g, struct advert *a)
 {
@@ -166,13 +216,16 @@ static __always_inline int own_vhid(PACKET *ctx, const __u8 *p, const struct env
 	a->ev.slot = g->slot;
 	a->ev.vhid = p[1];
 	a->rules = g->flags;
+	a->memory_s = g->memory_s;
 	a->ev.ttl = env->ttl;
+	if (p[0] == HELLO_FIRST && env->to != TO_GROUP)
+		return hello(ctx, env, g, a);
 	why = check_cheap(ctx, p, env, g);
 	if (why == REJECT_NONE && (void *)(p + CARP_SIZE) <= frame_end(ctx)) {
 		fill(a, (const struct carp_hdr *)p);
-		why = worth_a_digest(a) ? authenticate(a) : REJECT_RATE_LIMITED;
-		if (why == REJECT_NONE)
-			why = accept_advert(a);
+		if (env->plen == PROVEN_SIZE && (void *)(p + PROVEN_SIZE) <= frame_end(ctx))
+			read_trailer(a, (const struct trailer *)(p + CARP_SIZE));
+		why = judge(a);
 	}
 	if (why != REJECT_NONE) {
 		count_reject(g->slot, why);

@@ -2,8 +2,8 @@
 /*
  * Limits how often a sender can make us compute a digest. Token buckets per CPU, kept as the time up to which
  * tokens are spent. Class 1 is for what looks like the next advert of the last good source: a flood of anything
- * else cannot touch its reserve. Class 2 is for everything else. If class 1 is used up by a sender that follows
- * the counters on the wire, a sealed advert needs no token: see vouched() in accept.h.
+ * else cannot touch its reserve. Class 2 is for everything else. An advert with a valid trailer needs no token, see
+ * prove.h.
  */
 #ifndef VIPD_BUDGET_H
 #define VIPD_BUDGET_H
@@ -18,14 +18,12 @@
 #define CLASS2_BURST_NS 1000000000ull /* 50 at once */
 #define CLAIMS_COST_NS 250000ull      /* 4,000 claims a second, see claim.h */
 #define CLAIMS_BURST_NS 1050000000ull /* 4,200 at once: a host may claim all addresses of a group */
+#define HELLOS_COST_NS 1000000ull    /* 1,000 hellos a second */
+#define HELLOS_BURST_NS 256000000ull /* 256 at once */
 #define LIMITED_GRAIN_NS 1000000ull /* or a tick, if that is longer */
 
-/*
- * How far ahead of the last counter the next adverts of a source may be. The sequence of a sealed one is in the
- * upper half, and rises with every advert of the node, of any group.
- */
+/* How far ahead of the last counter the next adverts of a source may be. */
 #define COUNTER_WINDOW 8
-#define SEQUENCE_WINDOW 65536
 
 /* Where the next token begins: at most a burst is saved up. */
 static __always_inline __u64 next_token(__u64 spent, __u64 now, __u64 burst)
@@ -52,12 +50,7 @@ static __always_inline int take(__u64 *spent, __u64 now, __u64 cost, __u64 burst
  */
 static __always_inline int in_class1(const struct seen *s, const __u8 *src, __u64 counter)
 {
-	__u32 seq = counter >> 32, last = s->counter >> 32;
-
-	if (!s->at || !same_addr(s->src, src))
-		return 0;
-	return counter - s->counter <= COUNTER_WINDOW ||
-	       (s->flags & EVENT_SEALED && seq - last <= SEQUENCE_WINDOW);
+	return s->at && same_addr(s->src, src) && counter - s->counter <= COUNTER_WINDOW;
 }
 
 /* Whether the last good source missed its interval or said goodbye, or there was none. */

@@ -31,16 +31,22 @@ static __always_inline struct vip_val *vip_of(__u32 ifindex, __be32 addr_be)
 	return vip_at(&key);
 }
 
+/* An advert of ours is one of these. */
+static __always_inline int is_advert_size(__u32 plen)
+{
+	return plen == PROVEN_SIZE || plen == CARP_SIZE;
+}
+
 /*
  * Judges an advert of our group that only this host can have made. Returns TC_ACT_OK if it may leave,
  * TC_ACT_UNSPEC if it is not such an advert: a VRRP router on this host has adverts of the same length, with
  * five addresses.
  */
-static __always_inline int judge_own_advert(struct __sk_buff *skb, const struct carp_hdr *c, int v6)
+static __always_inline int judge_own_advert(struct __sk_buff *skb, const struct carp_hdr *c, __u32 plen, int v6)
 {
 	struct group_val *g;
 
-	if (c->version_type >> 4 != CARP_VERSION || may_be_vrrp((const __u8 *)c, CARP_SIZE, v6))
+	if (c->version_type >> 4 != CARP_VERSION || may_be_vrrp((const __u8 *)c, plen, v6))
 		return TC_ACT_UNSPEC;
 	g = group_at(skb->ifindex, c->vhid);
 	if (!g)
@@ -114,7 +120,7 @@ static __noinline int egress_advert(struct __sk_buff *skb)
 {
 	struct iphdr *ip;
 	struct carp_hdr *c;
-	__u32 hl;
+	__u32 hl, plen;
 
 	if (!pull(skb, EGRESS_IP_LEN))
 		return TC_ACT_UNSPEC;
@@ -122,15 +128,15 @@ static __noinline int egress_advert(struct __sk_buff *skb)
 	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
 	hl = ip->ihl * 4;
-	if (hl < sizeof(*ip) || ip->ttl != CARP_TTL ||
-	    bpf_ntohs(ip->tot_len) != hl + CARP_SIZE ||
+	plen = bpf_ntohs(ip->tot_len) - hl;
+	if (hl < sizeof(*ip) || ip->ttl != CARP_TTL || !is_advert_size(plen) ||
 	    (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK)) ||
 	    !pull(skb, ETH_HLEN + hl + CARP_SIZE))
 		return TC_ACT_UNSPEC;
 	c = (void *)(long)skb->data + ETH_HLEN + hl;
 	if ((void *)(c + 1) > (void *)(long)skb->data_end)
 		return TC_ACT_UNSPEC;
-	return judge_own_advert(skb, c, 0);
+	return judge_own_advert(skb, c, plen, 0);
 }
 
 static __always_inline int egress_from4(struct __sk_buff *skb)

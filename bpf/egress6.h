@@ -22,15 +22,16 @@ static __noinline int egress_advert6(struct __sk_buff *skb)
 {
 	struct ipv6hdr *ip;
 	struct carp_hdr *c;
+	__u32 plen;
 
 	if (!pull(skb, ND_OFF + CARP_SIZE))
 		return TC_ACT_UNSPEC;
 	ip = (void *)(long)skb->data + ETH_HLEN;
 	c = (void *)(ip + 1);
-	if ((void *)(c + 1) > (void *)(long)skb->data_end || ip->hop_limit != CARP_TTL ||
-	    ip->payload_len != bpf_htons(CARP_SIZE))
+	if ((void *)(c + 1) > (void *)(long)skb->data_end || ip->hop_limit != CARP_TTL)
 		return TC_ACT_UNSPEC;
-	return judge_own_advert(skb, c, 1);
+	plen = bpf_ntohs(ip->payload_len);
+	return is_advert_size(plen) ? judge_own_advert(skb, c, plen, 1) : TC_ACT_UNSPEC;
 }
 
 /* Global, so that the verifier checks the loop once. */

@@ -86,13 +86,24 @@ struct {
 	__uint(max_entries, MAX_GROUPS * 2);
 } heard SEC(".maps");
 
-/* Writer: XDP. Only authentic senders, so that a flood of forged addresses evicts none. */
+/* Writer: XDP. Only authentic senders without trailers, so that a flood of forged addresses evicts none. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__type(key, struct source_key);
 	__type(value, struct source_val);
 	__uint(max_entries, MAX_SOURCES);
 } sources SEC(".maps");
+
+/*
+ * Writer: XDP; the agent, too, brings back what it stored and removes what is to be forgotten. Only with the key can an
+ * entry be made, and none is ever evicted: forgotten peers could be imitated without a trailer.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__type(key, struct source_key);
+	__type(value, struct peer_val);
+	__uint(max_entries, MAX_SOURCES);
+} peers SEC(".maps");
 
 /* Writer: BPF. By group slot. */
 struct {

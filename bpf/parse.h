@@ -27,6 +27,7 @@
 #define IP_FRAGMENT_MASK 0x3fff /* more-fragments flag and offset */
 #define VLAN_ID_MASK 0x0fff
 #define CARP_SIZE 36
+#define PROVEN_SIZE 56 /* with a trailer */
 #define CARP_VERSION 2
 #define CARP_TTL 255
 #define CARP_GROUP_V4 0xe0000012 /* 224.0.0.18 */

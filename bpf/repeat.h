@@ -44,7 +44,7 @@ static __always_inline __u32 said_of(const struct event *ev)
 /* Call this and note_told() under the lock of the seen entry. */
 static __always_inline int repeats(const struct heard *h, const struct event *ev, __u64 of)
 {
-	return of && of == h->told_at && h->said == said_of(ev) && same_addr(h->src, ev->src);
+	return of && of == h->told_at && h->said == said_of(ev) && h->beat == ev->beat && same_addr(h->src, ev->src);
 }
 
 static __always_inline void note_repeated(struct heard *h, const struct event *ev)
@@ -60,6 +60,7 @@ static __always_inline void note_told(struct heard *h, const struct event *ev)
 	/* An advert that another CPU received earlier but processes later cannot be named by its time. */
 	h->told_at = ev->at > h->told_at ? ev->at : 0;
 	h->said = said_of(ev);
+	h->beat = ev->beat;
 	__builtin_memcpy(h->src, ev->src, sizeof(h->src));
 }
 

@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Recognises authentic adverts that were already received.
- *
- * Sealed adverts: the seal vouches for source and priority, and the sequence has to rise for that source.
- * The first advert of a source is accepted as it is. So is every one without an address (0.0.0.0, ::):
- * many nodes may send from there.
- *
- * Other adverts, if the group is strict: CARP has no rule for its counter. FreeBSD, NetBSD and ucarp add one
- * per advert, continue from whatever they hear from a peer, and draw a fresh random number for each advert
- * until they have heard one; OpenBSD's is constant until it boots. So a source has to prove that it
- * counts (REPLAY_PROVEN small steps up) before a jump counts against it, and then
+ * Recognises authentic adverts without trailers that were already received, if the group is strict. CARP has no rule
+ * for its counter. FreeBSD, NetBSD and ucarp add one per advert, continue from whatever they hear from a peer, and draw
+ * a fresh random number for each advert until they have heard one; OpenBSD's is constant until it boots. So a source
+ * has to prove that it counts (REPLAY_PROVEN small steps up) before a jump counts against it, and then
  * - the next 2^32 counters are new,
  * - a counter just above the group's last advert or one of ours was adopted,
  * - the same counter is a replay, unless the source never proved that it counts (OpenBSD),
@@ -17,7 +11,7 @@
  * - any other counter is a replay, until REPLAY_JUMPS of them came one interval apart with no step up in
  *   between: the source booted, or draws at random.
  * What this cannot detect: counters of one source replayed from another address, known or unknown, and
- * OpenBSD's counter, which is always the same. Priorities are not bound to the counter. Only seals close
+ * OpenBSD's counter, which is always the same. Priorities are not bound to the counter. Only trailers close
  * these gaps. Two CPUs that receive adverts of one source at once may lose a step: at worst one more copy
  * of the same advert is accepted.
  */
@@ -25,36 +19,11 @@
 #define VIPD_REPLAY_H
 
 #include "role.h"
-#include "seal.h"
 
 #define REPLAY_SPAN (1ull << 32)
 #define REPLAY_PROVEN 3
 #define REPLAY_JUMPS 3
 #define REPLAY_ADOPT 64 /* adverts that may have been lost since */
-
-/* role.own_seq: the sequence below it, valid with this bit. */
-#define OWN_SEQ_KNOWN (1ull << 32)
-
-static __always_inline int has_no_address(const __u8 *src)
-{
-	const __u32 *w = (const __u32 *)src;
-
-	return !w[0] && !w[1] && (!w[2] || w[2] == bpf_htonl(0xffff)) && !w[3];
-}
-
-/* own: from one of our addresses; anything not newer than what we sent last is ours. */
-static __always_inline int sealed_replay(const struct event *ev, const struct source_val *src,
-					 const struct role *r, int own)
-{
-	__u64 mine = READ_ONCE(r->own_seq);
-	__u32 seq = ev->counter >> 32;
-
-	if (has_no_address(ev->src))
-		return 0;
-	if (own && mine & OWN_SEQ_KNOWN && !sequence_rises(mine, seq))
-		return 1;
-	return src && src->flags & SOURCE_SEALED && !sequence_rises(src->seq, seq);
-}
 
 /* Whether a counter continues from what the group heard last. */
 static __always_inline int follows(__u64 counter, const struct seen *s)

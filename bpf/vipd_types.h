@@ -24,7 +24,7 @@
 #define EVENTS_BYTES (1 << 20)
 
 /* Raised with every incompatible change of a pinned layout; the loader compares it. */
-#define LAYOUT_VERSION 8
+#define LAYOUT_VERSION 9
 
 #define ROLE_INIT 1
 #define ROLE_BACKUP 2
@@ -44,14 +44,15 @@ enum reject {
 	REJECT_REPLAY,
 	REJECT_RATE_LIMITED,
 	REJECT_WRONG_FAMILY,
+	REJECT_BAD_TRAILER,
 	REJECT_SIZE = 16,
 };
 
-/* What seal.h finds in a counter. */
-enum seal {
-	SEAL_NONE,   /* an ordinary one */
-	SEAL_VALID,  /* a vipd node sent exactly this */
-	SEAL_BROKEN, /* a vipd node's counter on another advert */
+/* What proves that a vipd node sent exactly this advert, see trailer.h. */
+enum proof {
+	PROOF_NONE,    /* it has no trailer */
+	PROOF_CLAIMED, /* it has one, whose tag was not found right */
+	PROOF_VALID,
 };
 
 /* Why a frame other than a rejected advert was dropped: index into group_stats.dropped. */
@@ -100,14 +101,15 @@ _Static_assert(sizeof(struct vlan_key) == 12, "vlan_key");
 #define GROUP_V4 1 /* has IPv4 addresses, so that IPv4 adverts are expected */
 #define GROUP_V6 2
 #define GROUP_TTL_ANY 4 /* adverts of unicast peers may have passed a router */
-#define GROUP_REQUIRE_SEAL 8
+#define GROUP_REQUIRE_TRAILER 8
 #define GROUP_STRICT_REPLAY 16
+#define GROUP_TRAILERS 32 /* we send them under every context */
 
 struct group_val {
 	__u32 slot;
 	__u8 nic_mac[6];
-	__u16 flags; /* GROUP_* */
-	__u8 pad[4];
+	__u16 flags;	/* GROUP_* */
+	__u32 memory_s; /* how long a silent peer has to prove itself; 0: for ever */
 };
 _Static_assert(sizeof(struct group_val) == 16, "group_val");
 
@@ -165,9 +167,10 @@ struct role {
 	__u64 n_src;
 	__u8 src[MAX_OWN_SOURCES][16];
 	struct sent sent[MAX_SENT];
-	__u64 own_seq; /* OWN_SEQ_KNOWN | sequence of our newest sealed advert; 0: none */
+	__u64 own_number; /* no advert from our addresses with this number or a lower one is new */
+	__u64 own_sent;	  /* the last number that we sent for the group; 0: none */
 	__u64 settled[2]; /* IPv4, IPv6: time of the advert whose repetitions are withheld (repeat.h); 0: none */
-	__u64 pad[7];  /* whole cache lines: a renewal disturbs no other group */
+	__u64 pad[6];	  /* whole cache lines: a renewal disturbs no other group */
 };
 _Static_assert(sizeof(struct role) == 448, "role");
 
@@ -182,19 +185,18 @@ struct auth_context {
 	__u32 tmpl[32] __attribute__((aligned(8))); /* copied in 8-byte steps */
 	__u32 off;     /* 0..63 */
 	__u32 nblocks; /* 1 or 2 */
-	__u64 recognise[2]; /* SipHash keys of sealed adverts, see seal.h */
-	__u64 bind[2];
-	__u32 sealed; /* recognise and bind are set */
+	__u64 trailer_key[2]; /* of SipHash, see trailer.h */
+	__u32 trailers;	      /* trailer_key is set */
 	__u32 pad;
 };
-_Static_assert(sizeof(struct auth_context) == 216, "auth_context");
+_Static_assert(sizeof(struct auth_context) == 200, "auth_context");
 
 struct auth {
 	__u32 n;
 	__u32 pad;
 	struct auth_context ctx[MAX_CONTEXTS];
 };
-_Static_assert(sizeof(struct auth) == 1736, "auth");
+_Static_assert(sizeof(struct auth) == 1608, "auth");
 
 /* seen: the last authentic foreign advert, and the generation that has yielded to one. */
 struct seen {
@@ -213,7 +215,8 @@ struct seen {
 	__u8 ttl;
 	__u8 ctx;
 	__u8 flags; /* EVENT_* */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 beat; /* like event.beat */
 	__u64 yielded_gen; /* only ever rises */
 	__u64 limited_at;  /* when a budget last ran out, to within LIMITED_GRAIN_NS */
 	__u64 claimed;	   /* send_until of the claim whose advert left; only egress writes it */
@@ -221,8 +224,9 @@ struct seen {
 	__u32 told_said;   /* and what the last one said */
 	__u16 told_gen;
 	__u16 told_n;
+	__u64 highest; /* number that a vipd node proved; 0: none */
 };
-_Static_assert(sizeof(struct seen) == 112, "seen");
+_Static_assert(sizeof(struct seen) == 120, "seen");
 
 /* heard: the adverts of a group and family that were withheld from the agent (repeat.h). */
 struct heard {
@@ -231,11 +235,11 @@ struct heard {
 	__u64 told_at; /* the last advert that the agent was told: when, */
 	__u8 src[16];  /* by whom */
 	__u32 said;    /* and what */
-	__u32 pad;
+	__u32 beat;
 };
 _Static_assert(sizeof(struct heard) == 48, "heard");
 
-/* sources: what is known about one sender of a group. */
+/* sources and peers: one sender of a group. */
 struct source_key {
 	__u32 slot;
 	__u8 src[16];
@@ -244,30 +248,42 @@ _Static_assert(sizeof(struct source_key) == 20, "source_key");
 
 #define SOURCE_DEMOTE_EVER 1
 #define SOURCE_COUNTER_VARIES 2
-#define SOURCE_SEALED 4 /* seq is set */
-#define SOURCE_COUNTER_STAYS 8
+#define SOURCE_COUNTER_STAYS 4
 
 #define SOURCE_TICK 26 /* since counts in 2^26 ns, 67 ms */
 
+/* sources: what is known about one that sends no trailers. */
 struct source_val {
 	__u64 counter;
 	__u64 jump_at;	   /* for this and the rest see replay.h */
 	__u32 flags;
-	__u32 seq;	   /* of the last sealed advert */
 	__u32 interval_us; /* as last stated, except in goodbyes */
 	__u8 rises;
 	__u8 jumps;
 	__u16 since; /* when the counter last changed, in ticks that wrap after 73 minutes */
+	__u32 pad;
 };
 _Static_assert(sizeof(struct source_val) == 32, "source_val");
+
+/* peers: what is known about one that has proven itself to be a vipd node. */
+struct peer_val {
+	__u64 number;	   /* of its last advert */
+	__u64 at;	   /* when that was received */
+	__u32 flags;	   /* SOURCE_DEMOTE_EVER */
+	__u32 interval_us; /* as last stated, except in goodbyes */
+	__u64 hello;	   /* number of its last hello; 0: none */
+	__u64 hello_at;
+	__u64 pace;	   /* the number that was expected at that time, if the last one was late */
+};
+_Static_assert(sizeof(struct peer_val) == 48, "peer_val");
 
 /* scratch: a block of SHA-1 and the advert in progress, more than fits on the stack. */
 struct scratch {
 	__u64 w[10]; /* a block and what follows it */
-	__u64 advert[12]; /* struct advert of accept.h */
+	__u64 advert[14]; /* struct advert of accept.h */
 	__u64 busy;	  /* a program on this CPU is using it */
 };
-_Static_assert(sizeof(struct scratch) == 184, "scratch");
+_Static_assert(sizeof(struct scratch) == 200, "scratch");
 
 /* clock: this CPU's last reading of the clock, see clock.h. */
 struct clock {
@@ -284,7 +300,7 @@ struct group_stats {
 	__u64 yields;
 	__u64 own_counter;  /* authentic adverts of others with a counter that we sent */
 	__u64 foreign_vrrp; /* on our VHID */
-	__u64 pad;
+	__u64 hellos;	    /* accepted */
 	__u64 rejected[REJECT_SIZE];
 	__u64 dropped[DROP_SIZE];
 	__u64 contexts[MAX_CONTEXTS]; /* received, by matching context */
@@ -324,19 +340,20 @@ struct if_stats {
 };
 _Static_assert(sizeof(struct if_stats) == 64, "if_stats");
 
-/* budget: when the next digest of each class and the next claim may come (budget.h). */
+/* budget: when the next digest of each class, the next claim and the next hello may come (budget.h). */
 struct budget {
 	__u64 class1;
 	__u64 class2;
 	__u64 claims;
+	__u64 hellos;
 };
-_Static_assert(sizeof(struct budget) == 24, "budget");
+_Static_assert(sizeof(struct budget) == 32, "budget");
 
 #define EVENT_YIELDED 1
 #define EVENT_DEMOTE_AWARE 2
 #define EVENT_DEMOTE_EVER 4
 #define EVENT_OWN_COUNTER 8
-#define EVENT_SEALED 16
+#define EVENT_PROVEN 16
 
 /* events: one authentic advert of another node. */
 struct event {
@@ -354,7 +371,8 @@ struct event {
 	__u8 ttl;
 	__u8 ctx;
 	__u8 flags;
-	__u8 pad[3];
+	__u8 pad;
+	__u16 beat; /* the next advert comes within so many microseconds; 0: within the interval */
 };
 _Static_assert(sizeof(struct event) == 64, "event");
 
@@ -373,6 +391,24 @@ struct claim {
 	__u8 pad[7];
 };
 _Static_assert(sizeof(struct claim) == 56, "claim");
+
+#define HELLO_MAX 512
+
+/* events: also a hello of another vipd node, see hello.h. Its length distinguishes it, too. */
+struct hello {
+	__u64 at;
+	__u32 ifindex;
+	__u32 slot;
+	__u8 src[16];
+	__u8 src_mac[6];
+	__u8 vhid;
+	__u8 ctx;
+	__u16 len; /* of data */
+	__u16 pad;
+	__u32 pad2;
+	__u8 data[HELLO_MAX] __attribute__((aligned(8)));
+};
+_Static_assert(sizeof(struct hello) == 560, "hello");
 
 /* tap: a frame that was consumed, judged or sent for a group (tap.h). What happened to it: */
 enum tap_what {

@@ -55,7 +55,8 @@ type (
 	Role        = tables.Role
 	Sample      = tables.Sample
 	SampleKind  = tables.SampleKind
-	SealKey     = tables.SealKey
+	HelloEvent  = tables.HelloEvent
+	Peer        = tables.Peer
 	Seen        = tables.Seen
 	TapStats    = tables.TapStats
 	VIPStats    = tables.VIPStats

@@ -54,7 +54,7 @@ func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 		vrrp = 1 + iota
 		ttl
 		loop
-		replay
+		untrailed
 		twice
 		damage
 		flooded
@@ -67,8 +67,8 @@ func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 	for v := vrrp; v <= healthy; v++ {
 		g := lab.Group{VHID: v, Addresses: []string{address(v) + "/24"}}
 		switch v {
-		case replay:
-			g.Extra = "require_seal = true"
+		case untrailed:
+			g.Extra = "require_trailer = true"
 		case forgedMaster:
 			g.AdvSkew = 100
 		}
@@ -100,7 +100,7 @@ func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 		ad, ok := f.Advert()
 		return ok && f.FromHost && ad.VHID == loop && !ad.Goodbye()
 	})
-	routed, unsealed, broken := from(rogue, ttl), from(rogue, replay), from(rogue, damage)
+	routed, ordinary, broken := from(rogue, ttl), from(rogue, untrailed), from(rogue, damage)
 	first, second := foreignKey(from(rogue, twice)), foreignKey(from(rogue2, twice))
 	forger, openbsd := foreignKey(from(addrClient, forgedMaster)), from(rogue, lladdr)
 	openbsd.prefix = wire.DigestPrefix(lladdr, []netip.Addr{netip.MustParseAddr(address(lladdr))}, &s.clientPort.MAC)
@@ -110,7 +110,7 @@ func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 		func() { routed.injector.Send(vrrp3Frame(s.clientPort.MAC, rogue, vip)) },
 		func() { routed.injector.Send(routed.build(func(f *wire.AdvertFrame) { f.TTL = 254 })) },
 		func() { routed.injector.Send(own.Data) },
-		func() { unsealed.injector.Send(unsealed.build(nil)) },
+		func() { ordinary.injector.Send(ordinary.build(nil)) },
 		func() { first.injector.Send(first.build(nil)); second.injector.Send(second.build(nil)) },
 		func() {
 			b := broken.build(nil)
@@ -136,8 +136,8 @@ func TestDoctorNamesWhatIsWrongOnTheWire(t *testing.T) {
 	t.Logf("took %v", time.Since(start))
 	want := map[string]bool{"forged of " + name(flooded): true}
 	for code, vhid := range map[string]int{
-		"foreign_vrrp": vrrp, "ttl_changed": ttl, "reflected": loop, "replay": replay, "vhid_twice": twice, "damaged": damage,
-		"flood": flooded, "segments_joined": joined, "forged": forgedMaster, "lladdr_differs": lladdr,
+		"foreign_vrrp": vrrp, "ttl_changed": ttl, "reflected": loop, "bad_trailer": untrailed, "vhid_twice": twice,
+		"damaged": damage, "flood": flooded, "segments_joined": joined, "forged": forgedMaster, "lladdr_differs": lladdr,
 	} {
 		want[code+" of "+name(vhid)] = true
 	}

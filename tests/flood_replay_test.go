@@ -10,9 +10,9 @@ import (
 	"vipd/tests/lab"
 )
 
-// Copies of unsealed adverts, which a node that checks no counter has to accept, cost its agent nothing, move nothing,
-// and leave the true master's timer alone: when that one falls silent, and the flood with it, the node takes over in
-// time.
+// Copies of adverts without trailers, which a node that checks no counter has to accept, cost its agent nothing, move
+// nothing, and leave the true master's timer alone: when that one falls silent, and the flood with it, the node takes
+// over in time.
 func TestFloodOfReplayedAdvertsCostsTheAgentNothing(t *testing.T) {
 	s := newSingle(t, oneVIP(100))
 	master := newPeer(s.clientPort, addrClient)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -21,41 +22,69 @@ const (
 	floodCap   = 400 << 20 // in all, whatever the time
 )
 
-// forger makes a forged advert of the master's last one, in place; the digest is made worthless afterwards.
+// forger makes a forged advert of the master's last one.
 type forger struct {
 	name  string
 	forge func(ip, carp []byte)
+	// needs is true of what only a group that requires trailers refuses.
+	needs bool
+	size  int // of the payload; 0: as it was
 }
 
-// forgers returns what an attacker on the segment may try. Only the last fits the master so well that a digest has to
-// tell: the counters that come next, which its adverts give away.
+// forgers returns what an attacker on the segment may try, who has captured adverts but not the password. Each would be
+// a reason to yield or to take over, if it were believed.
 func forgers() []forger {
-	stranger := netip.MustParseAddr("192.0.2.66").As4()
-	anyCounter := func(carp []byte) { binary.BigEndian.PutUint64(carp[8:], rand.Uint64()) }
+	stranger, nobody := netip.MustParseAddr("192.0.2.66").As4(), [4]byte{}
+	from := func(src [4]byte, forge func(ip, carp []byte)) func(ip, carp []byte) {
+		return func(ip, carp []byte) { copy(ip[12:], src[:]); forge(ip, carp) }
+	}
+	junk := func(carp []byte) {
+		for o := 16; o < 36; o += 4 {
+			binary.BigEndian.PutUint32(carp[o:], rand.Uint32())
+		}
+	}
+	anyDigest := func(_, carp []byte) { binary.BigEndian.PutUint64(carp[8:], rand.Uint64()); junk(carp) }
+	anyTag := func(_, carp []byte) { binary.BigEndian.PutUint64(carp[44:], rand.Uint64()) }
+	next := func(_, carp []byte) {
+		binary.BigEndian.PutUint64(carp[8:], binary.BigEndian.Uint64(carp[8:])+1+rand.Uint64N(1e6))
+		junk(carp)
+	}
+	keep := func(_, _ []byte) {}
 	return []forger{
-		{"from a stranger's address", func(ip, carp []byte) { copy(ip[12:], stranger[:]); anyCounter(carp) }},
-		{"from the master's address", func(_, carp []byte) { anyCounter(carp) }},
-		{"from the master's address with its next counters", func(_, carp []byte) {
-			next := binary.BigEndian.Uint32(carp[8:]) + 1 + rand.Uint32N(4)
-			binary.BigEndian.PutUint32(carp[8:], next)
-			binary.BigEndian.PutUint32(carp[12:], rand.Uint32())
-		}},
+		{name: "from a stranger's address", forge: from(stranger, anyDigest)},
+		{name: "from the master's address", forge: anyDigest},
+		{name: "a captured advert from the master's address, its tag guessed", forge: anyTag},
+		{name: "a captured advert from no address, its tag guessed", forge: from(nobody, anyTag)},
+		{name: "a captured advert from a stranger's address, its tag guessed", forge: from(stranger, anyTag)},
+		{name: "a captured advert from the master's address without its trailer", forge: keep, size: 36},
+		{
+			name: "a captured advert from a stranger's address without its trailer", forge: from(stranger, keep),
+			size: 36, needs: true,
+		},
+		{name: "from the master's address with its next counters and without a trailer", forge: next, size: 36},
+		{name: "from the master's address with its next counters", forge: next},
 	}
 }
 
-// forgeAll makes frames of all forgers in turn. Each would be a reason to yield or to take over, if it were believed.
+// forgeAll makes frames of all forgers in turn, and the captured advert as it was.
 func forgeAll(last lab.Frame, forgers []forger) [][]byte {
 	frames := make([][]byte, 256)
 	for i := range frames {
-		frames[i] = rewrite(append([]byte(nil), last.Data...), func(ip, carp []byte) {
-			forgers[i%len(forgers)].forge(ip, carp)
+		f := forgers[i%len(forgers)]
+		frame := append([]byte(nil), last.Data...)
+		if i%16 == 15 {
+			frames[i] = frame
+			continue
+		}
+		if f.size > 0 {
+			frame = cut(frame, f.size)
+		}
+		frames[i] = rewrite(frame, func(ip, carp []byte) {
 			carp[5], carp[2] = 1, 0 // advbase and advskew
 			if i%8 == 0 {
 				carp[5], carp[2] = 255, 255 // a goodbye
 			}
-			for o := 16; o < 36; o += 4 {
-				binary.BigEndian.PutUint32(carp[o:], rand.Uint32())
-			}
+			f.forge(ip, carp)
 		})
 	}
 	return frames
@@ -104,6 +133,9 @@ func TestFloodOfForgedAdvertsChangesNothing(t *testing.T) {
 func (tc floodCase) run(t *testing.T, duration time.Duration) {
 	victim := oneVIP(100)
 	victim.Mode = tc.mode
+	if slices.ContainsFunc(tc.who, func(f forger) bool { return f.needs }) {
+		victim = withExtra(victim, "require_trailer = true\n")
+	}
 	p := newPair(t, oneVIP(0), victim)
 	adverts := p.clientPort.Sniff()
 	if err := p.b.Within(func() error { return livetest.Accept("eth0") }); err != nil {
@@ -164,7 +196,7 @@ type tally struct {
 	transitions            float64
 	arrived, dropped       uint64 // frames for b
 	said, received         uint64 // true adverts
-	digests, unread, other uint64 // adverts that b refused
+	refused, unread, other uint64 // adverts that b refused
 }
 
 // count reads everything between two adverts: when one has come, and both nodes' counts have then stood still for a
@@ -188,8 +220,8 @@ func count(p *pair) (n tally) {
 	n.transitions = transitions(p.a) + transitions(p.b)
 	for reason, rejected := range n.b.Counters.Rejected {
 		switch reason {
-		case "bad_hmac":
-			n.digests = rejected
+		case "bad_hmac", "bad_trailer", "replay":
+			n.refused += rejected
 		case "rate_limited":
 			n.unread = rejected
 		default:
@@ -203,15 +235,15 @@ func (n tally) since(old tally) tally {
 	n.transitions -= old.transitions
 	n.arrived, n.dropped = n.arrived-old.arrived, n.dropped-old.dropped
 	n.said, n.received = n.said-old.said, n.received-old.received
-	n.digests, n.unread, n.other = n.digests-old.digests, n.unread-old.unread, n.other-old.other
+	n.refused, n.unread, n.other = n.refused-old.refused, n.unread-old.unread, n.other-old.other
 	return n
 }
 
 func (n tally) judge(t *testing.T, forged uint64) {
 	t.Helper()
-	t.Logf("of %d forged adverts %d met a full ring, %d were refused by their digest, %d unread; "+
+	t.Logf("of %d forged adverts %d met a full ring, %d were refused for what they are, %d unread; "+
 		"of %d true ones %d were received",
-		forged, n.dropped, n.digests, n.unread, n.said, n.received)
+		forged, n.dropped, n.refused, n.unread, n.said, n.received)
 	if n.transitions != 0 || n.a.State != lab.Master || n.b.State != lab.Backup {
 		t.Errorf("%v transitions; a is %s (%s), b is %s (%s)", n.transitions, n.a.State, n.a.Reason, n.b.State, n.b.Reason)
 	}
@@ -220,11 +252,11 @@ func (n tally) judge(t *testing.T, forged uint64) {
 		t.Errorf("%d of the master's %d adverts were received", n.received, n.said)
 	}
 	// What else arrived are the true adverts and a little of IPv6.
-	if refused := n.digests + n.unread; n.other != 0 || refused > forged || refused+n.received > n.arrived ||
+	if refused := n.refused + n.unread; n.other != 0 || refused > forged || refused+n.received > n.arrived ||
 		refused+n.received+200 < n.arrived {
 		t.Errorf("%d frames arrived, %d counted as refused, %d more for other reasons", n.arrived, refused, n.other)
 	}
-	if n.digests+n.unread < forged/2 {
+	if n.refused+n.unread < forged/2 {
 		t.Errorf("of %d forged adverts %d arrived: the test proves nothing", forged, n.arrived)
 	}
 }

@@ -34,6 +34,10 @@ func rewrite(frame []byte, change func(ip, carp []byte)) []byte {
 		carp[6], carp[7] = 0, 0
 		binary.BigEndian.PutUint16(carp[6:], lab.Checksum(carp[:36]))
 	}
+	if len(carp) == 36+wire.TrailerSize {
+		carp[54], carp[55] = 0, 0
+		binary.BigEndian.PutUint16(carp[54:], lab.Checksum(carp[36:]))
+	}
 	return frame
 }
 

@@ -65,7 +65,7 @@ func TestRecorderHasTheAdvertThatCausedTheTransition(t *testing.T) {
 			continue
 		}
 		if causes++; f[1] != addrB.String() || !strings.Contains(f[3], "advbase 1, advskew 0") ||
-			!strings.Contains(f[3], "sealed counter") {
+			!strings.Contains(f[3], "trailer") {
 			t.Errorf("the cause is %q", f)
 		}
 	}

@@ -323,7 +323,7 @@ func TestControlsActInABrowser(t *testing.T) {
 	b.until("MASTER", stateIs("MASTER"), patience)
 
 	at = time.Now()
-	press("b:enter", "perhaps 192.0.2.12", "Maintenance mode is on")
+	press("b:enter", "b (192.0.2.12, 1/100) takes over", "Maintenance mode is on")
 	sent("skew 240", at, func(ad lab.Advert) bool { return ad.AdvSkew == 240 })
 	p.b.WaitAnswering(group, patience)
 	if !p.a.Status().Maintenance {

@@ -17,7 +17,9 @@ func healthy() api.Status {
 			{
 				Name: "eth10@1", Interface: "eth10", VHID: 1, State: api.StateBackup, Reason: "startup", Since: since,
 				Addresses: []string{"198.51.100.1/24"}, AdvBase: 1, AdvSkew: 100, EffectiveAdvSkew: 100,
-				Master:    &api.Master{Address: "198.51.100.12", AdvBase: 1, LastSeen: testNow().Add(-400 * time.Millisecond)},
+				Master: &api.Master{
+					Address: "198.51.100.12", AdvBase: 1, LastSeen: testNow().Add(-400 * time.Millisecond), Proven: true,
+				},
 				Dataplane: api.Dataplane{Mode: "native", Egress: "tcx"},
 			},
 			{
@@ -42,6 +44,7 @@ func healthy() api.Status {
 					AdvSkew:  100,
 					LastSeen: testNow().Add(-2 * time.Hour),
 				},
+				Standbys:              []api.Standby{standby("fw2", "192.0.2.12", 100)},
 				Generation:            4,
 				LeaseRemainingSeconds: 2.9,
 				Counters: api.Counters{
@@ -53,6 +56,13 @@ func healthy() api.Status {
 				VIPs: []api.VIP{{Address: "192.0.2.100", ARPRequests: 10, ARPReplies: 9}, {Address: "192.0.2.101"}},
 			},
 		},
+	}
+}
+
+func standby(node, address string, skew int) api.Standby {
+	return api.Standby{
+		Node: node, Address: address, State: api.StateBackup, AdvBase: 1, AdvSkew: skew, EffectiveAdvSkew: skew,
+		Preempt: true, Version: api.Version, LastSeen: testNow().Add(-time.Second), TakesOverIn: 3.390625,
 	}
 }
 
@@ -69,6 +79,13 @@ func troubled() api.Status {
 	st.Groups[0].State, st.Groups[0].Reason, st.Groups[0].Master = api.StateInit, "link_down", nil
 	st.Groups[0].Detail = "eth10 has no carrier: check the cable"
 	st.Groups[1].State = api.StateMaster
+	st.Groups[2].Standbys = append(st.Groups[2].Standbys, standby("fw3", "192.0.2.13", 200))
+	const versions = "fw2 runs vipd 0.1.0, fw1 0.2.0"
+	st.Groups[2].Differences = []api.Difference{
+		{Code: api.DiffersVersion, Text: versions},
+		{Code: api.DiffersAddresses, Text: "fw2 lacks 192.0.2.101"},
+	}
+	st.Groups[1].Differences = []api.Difference{{Code: api.DiffersVersion, Text: versions}}
 	for i := range st.Groups {
 		st.Groups[i].EffectiveAdvSkew = 240
 	}
@@ -102,6 +119,8 @@ func rotating() api.Status {
 		{Family: api.FamilyIPv6, LastSeen: testNow().Add(-time.Minute), Silent: true},
 	}
 	g.SilentFamily = api.FamilyIPv6
+	g.Standbys = nil
+	st.Groups[0].StandbysUnknown = "the master is no vipd"
 	g.Contexts = []api.Context{{Name: "own", Received: 100}, {Name: "accept 1", Received: 3}}
 	g.Counters.LoopsSuspected = 2
 	g.Dataplane.AnswersUnseen = true

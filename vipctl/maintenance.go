@@ -27,9 +27,9 @@ func (p *program) maintenanceCommand() *cli.Command {
 				Usage:     "ask the other nodes to take over",
 				UsageText: "vipctl maintenance enter [--wait [--force]] [-o table|json]",
 				Description: example(
-					"The mode is on disk when the command returns. With --wait it returns once another node is MASTER of every\n"+
-						"group that was MASTER here; nodes that do not preempt are asked by a goodbye. A group that no peer takes over\n"+
-						"stays here, and the exit code is 1.",
+					"It first shows which node will take over. The mode is on disk when the command returns. With --wait it returns\n"+
+						"once another node is MASTER of every group that was MASTER here; nodes that do not preempt are asked by a\n"+
+						"goodbye. A group that no peer takes over stays here, and the exit code is 1.",
 					"vipctl maintenance enter",
 					"vipctl maintenance enter --wait && reboot",
 				),
@@ -72,10 +72,14 @@ func (p *program) maintenanceEnter(c *cli.Context) error {
 	case force && !wait:
 		return usagef("--force without --wait has no effect: nothing is given up then; add --wait, or leave --force out")
 	case !wait:
-		return p.change((*api.Client).EnterMaintenance,
+		before := func(c *cli.Context) {
+			p.foretell(c, "", false, func(st *api.Status) bool { return st.Maintenance || !st.Enabled })
+		}
+		return p.changeAfter(before, (*api.Client).EnterMaintenance,
 			entered+": the other nodes are asked to take over (`vipctl status` shows it)", already)(c)
 	}
-	return p.change(func(client *api.Client, ctx context.Context) (api.Change, error) {
+	before := func(c *cli.Context) { p.foretell(c, "", true, func(st *api.Status) bool { return !st.Enabled }) }
+	return p.changeAfter(before, func(client *api.Client, ctx context.Context) (api.Change, error) {
 		return client.EnterMaintenanceAndWait(ctx, force)
 	}, entered, already)(c)
 }

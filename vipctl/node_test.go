@@ -29,6 +29,7 @@ type node struct {
 	restart  api.Restart
 	examined api.Doctor
 	why      map[string]api.Why
+	peers    api.Peers
 	err      error
 	asked    []string
 
@@ -39,6 +40,8 @@ type node struct {
 
 	checks   api.Checks
 	checkRun api.CheckRun
+
+	forgotten api.PeerForgotten
 }
 
 func (n *node) Checks(context.Context) (api.Checks, error) { return n.checks, n.err }
@@ -108,6 +111,8 @@ func (n *node) Why(_ context.Context, name string) (api.Why, error) {
 	}
 	return w, n.err
 }
+
+func (n *node) Peers(context.Context) (api.Peers, error) { return n.peers, n.err }
 
 func (n *node) History(_ context.Context, group string, count int) (api.History, error) {
 	_, err := n.did("history " + group + " " + strconv.Itoa(count))
@@ -187,6 +192,11 @@ func (n *node) RemoveDemotion(_ context.Context, name string) (api.DemotionChang
 func (n *node) ResetDemotions(context.Context) (api.DemotionChange, error) {
 	_, err := n.did("reset")
 	return n.demote, err
+}
+
+func (n *node) ForgetPeer(_ context.Context, f api.ForgetPeer) (api.PeerForgotten, error) {
+	_, err := n.did(fmt.Sprintf("forget %s %q", f.Address, f.Group))
+	return n.forgotten, err
 }
 
 func (n *node) serve(t *testing.T) (socket string) {

@@ -55,6 +55,7 @@ func (p *program) groupView(g *api.Group) string {
 	}
 	line("Interval", "advbase %d s, advskew %d/256 s%s", g.AdvBase, g.AdvSkew, effective)
 	p.heardLines(&t, g)
+	p.standbyLines(&t, g)
 	t.add("Data plane", dataplaneText(&g.Dataplane))
 	line("Answering", "%s, lease %.1f s, generation %d",
 		yesNo(g.Dataplane.Answering), g.LeaseRemainingSeconds, g.Generation)

@@ -18,20 +18,31 @@ func (p *program) statusView(st *api.Status, wide bool) string {
 	} else {
 		text = p.statusTable(st, wide)
 	}
-	if notes := p.notes(st); len(notes) > 0 {
+	if notes := p.notes(st, wide); len(notes) > 0 {
 		text += "\n" + strings.Join(notes, "\n") + "\n"
 	}
 	return text
 }
 
+// statusTable leaves out how long ago the masters were heard if the lines would wrap.
 func (p *program) statusTable(st *api.Status, wide bool) string {
-	var t table
+	t := p.statusRows(st, wide, (*program).masterHeard)
+	if p.tty && !wide && t.width() > p.columns() {
+		t = p.statusRows(st, wide, func(_ *program, g *api.Group) string { return masterName(g) })
+	}
+	return t.String()
+}
+
+func (p *program) statusRows(st *api.Status, wide bool, master func(*program, *api.Group) string) *table {
+	t := &table{}
 	header := []string{"INTERFACE", "VIRTUAL IP", "STATUS"}
 	switch {
 	case wide:
-		header = append(header, "SINCE", "BASE/SKEW", "MASTER", "LAST HEARD", "ANSWERING", "MODE", "DESCRIPTION")
+		header = append(header, "SINCE", "BASE/SKEW", "MASTER", "LAST HEARD", "ANSWERING", "STANDBY", "MODE", "DESCRIPTION")
 	case p.tty: // scripts have wide and json
-		header = append(header, "BASE/SKEW", "MASTER")
+		header = append(header, "BASE/SKEW", "MASTER", "STANDBY")
+	default:
+		header = append(header, "STANDBY")
 	}
 	t.add(header...)
 	for i := range st.Groups {
@@ -45,14 +56,16 @@ func (p *program) statusTable(st *api.Status, wide bool) string {
 			switch {
 			case wide:
 				row = append(row, p.clock(g.Since, toSeconds), skew(g), masterName(g), p.lastHeard(g),
-					yesNo(g.Dataplane.Answering), orDash(g.Dataplane.Mode), g.Description)
+					yesNo(g.Dataplane.Answering), p.standby(g, wide), orDash(g.Dataplane.Mode), g.Description)
 			case p.tty:
-				row = append(row, skew(g), p.masterHeard(g))
+				row = append(row, skew(g), master(p, g), p.standby(g, wide))
+			default:
+				row = append(row, p.standby(g, wide))
 			}
 			t.add(row...)
 		}
 	}
-	return t.String()
+	return t
 }
 
 // lastHeard is the time of the last advertisement of another node.
@@ -77,7 +90,7 @@ func (p *program) masterHeard(g *api.Group) string {
 }
 
 // notes are the sentences below the table.
-func (p *program) notes(st *api.Status) []string {
+func (p *program) notes(st *api.Status, wide bool) []string {
 	var out []string
 	note := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	if !st.Enabled {
@@ -122,6 +135,7 @@ func (p *program) notes(st *api.Status) []string {
 				"that drops its advertisements.", g.Name, familyText(g.SilentFamily))
 		}
 	}
+	out = append(out, p.standbyNotes(st.Groups, wide)...)
 	if hint := doctorHint(st.Groups); hint != "" {
 		note("%s", hint)
 	}

@@ -16,12 +16,14 @@ func (p *program) disableCommand() *cli.Command {
 		Usage:     "release all virtual IPs until enable or a reboot",
 		UsageText: "vipctl disable [-o table|json]",
 		Description: example(
-			"Sends a goodbye, so that another node takes over at once, and removes the addresses. It survives a restart of\n"+
-				"vipd but not a reboot; for work that includes a reboot use `vipctl maintenance enter`.",
+			"Shows which node will take over, sends a goodbye, so that it does so at once, and removes the addresses. It\n"+
+				"survives a restart of vipd but not a reboot; for work that includes a reboot use `vipctl maintenance enter`.",
 			"vipctl disable",
 		),
 		Flags: []cli.Flag{tableOrJSON()},
-		Action: p.change((*api.Client).Disable,
+		Action: p.changeAfter(
+			func(c *cli.Context) { p.foretell(c, "", true, func(st *api.Status) bool { return !st.Enabled }) },
+			(*api.Client).Disable,
 			"disabled: this node gives up its virtual IPs until `vipctl enable` or a reboot",
 			"already disabled"),
 	}
@@ -45,7 +47,17 @@ func (p *program) change(
 	do func(*api.Client, context.Context) (api.Change, error),
 	done, already string,
 ) cli.ActionFunc {
+	return p.changeAfter(func(*cli.Context) {}, do, done, already)
+}
+
+// changeAfter is change, and runs before when the command line is known to be right.
+func (p *program) changeAfter(
+	before func(*cli.Context),
+	do func(*api.Client, context.Context) (api.Change, error),
+	done, already string,
+) cli.ActionFunc {
 	return withArguments(func(c *cli.Context, _ []string) error {
+		before(c)
 		change, err := do(p.client(c), c.Context)
 		switch {
 		case err != nil:

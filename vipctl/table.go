@@ -42,6 +42,15 @@ type table struct{ rows [][]string }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
+// width is the length of the longest line.
+func (t *table) width() int {
+	longest := 0
+	for line := range strings.Lines(unpaint(t.String())) {
+		longest = max(longest, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+	}
+	return longest
+}
+
 // String puts two blanks between columns and none at the ends of lines.
 func (t *table) String() string {
 	width := func(cell string) int { return utf8.RuneCountInString(unpaint(cell)) }

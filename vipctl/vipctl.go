@@ -110,6 +110,7 @@ func (p *program) app() *cli.App {
 		Commands: []*cli.Command{
 			p.statusCommand(),
 			p.showCommand(),
+			p.peersCommand(),
 			p.whyCommand(),
 			p.doctorCommand(),
 			p.disableCommand(),
@@ -117,6 +118,7 @@ func (p *program) app() *cli.App {
 			p.maintenanceCommand(),
 			p.demotionCommand(),
 			p.checkCommand(),
+			p.peerCommand(),
 			p.yieldCommand(),
 			p.historyCommand(),
 			p.eventsCommand(),
@@ -175,6 +177,16 @@ func (p *program) client(c *cli.Context) *api.Client {
 		}
 	}
 	return &api.Client{}
+}
+
+// columns is the width of the terminal, 80 if that cannot be read.
+func (p *program) columns() int {
+	if f, ok := p.env.Stdout.(*os.File); ok {
+		if size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ); err == nil && size.Col > 0 {
+			return int(size.Col)
+		}
+	}
+	return 80
 }
 
 func isTerminal(w io.Writer) bool {

@@ -19,9 +19,10 @@ func (p *program) yieldCommand() *cli.Command {
 		UsageText: "vipctl yield [--force] [-o table|json] GROUP",
 		ArgsUsage: "GROUP",
 		Description: example(
-			"Returns once the other node is MASTER; this node answers until then. If no peer takes over, the group stays\n"+
-				"here and the exit code is 1. Afterwards this node does not take the group back by preemption for 10 minutes, or\n"+
-				"until the other node falls silent. For all groups, or across a reboot, use `vipctl maintenance enter --wait`.",
+			"Shows which node will take over, and returns once that one is MASTER; this node answers until then. If no peer\n"+
+				"takes over, the group stays here and the exit code is 1. Afterwards this node does not take the group back by\n"+
+				"preemption for 10 minutes, or until the other node falls silent. For all groups, or across a reboot, use\n"+
+				"`vipctl maintenance enter --wait`.",
 			"vipctl yield eth0@1",
 		),
 		Flags: []cli.Flag{
@@ -34,6 +35,7 @@ func (p *program) yieldCommand() *cli.Command {
 }
 
 func (p *program) yield(c *cli.Context, args []string) error {
+	p.foretell(c, args[0], true, func(st *api.Status) bool { return !st.Enabled })
 	h, err := p.client(c).Yield(c.Context, args[0], c.Bool("force"))
 	switch {
 	case err != nil:

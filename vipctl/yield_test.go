@@ -11,6 +11,7 @@ import (
 
 func TestHandover(t *testing.T) {
 	n := &node{status: rotating()}
+	n.status.Groups = nil // TestForetell has what is said before
 	socket := n.serve(t)
 	taken := api.Handover{
 		Group:       "eth0@1",

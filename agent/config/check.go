@@ -37,6 +37,9 @@ const (
 	maxPreemptDelay = time.Hour
 	// maxClaimDelay is longer than any spanning tree takes to converge.
 	maxClaimDelay = time.Hour
+	// minPeerMemory is longer than a reload takes anywhere, maxPeerMemory than a node is out of service.
+	minPeerMemory = time.Minute
+	maxPeerMemory = 366 * 24 * time.Hour
 	// minHookTimeout is enough for a small script, maxHookTimeout for the commit of a large
 	// connection table.
 	minHookTimeout = 100 * time.Millisecond

@@ -65,6 +65,9 @@ type Carp struct {
 	PreemptDelay time.Duration
 	// ClaimDelay is the time after start or link up without claims, 0..1 h.
 	ClaimDelay time.Duration
+	// PeerMemory is for how long a vipd node that went silent is not believed without a trailer, 1 min to 1 year;
+	// 0: for ever.
+	PeerMemory time.Duration
 }
 
 // Rules of [Carp.MasterDown], with b for advbase and s for advskew of the master.
@@ -131,8 +134,8 @@ type Group struct {
 	PeerTTL string
 	// Broadcast sends to the Ethernet broadcast address, as ucarp --nomcast does.
 	Broadcast bool
-	// RequireSeal refuses adverts without the seal of a vipd.
-	RequireSeal bool
+	// RequireTrailer refuses adverts without the trailer of a vipd node.
+	RequireTrailer bool
 	// Replay is off or strict: whether counters of BSD peers must rise.
 	Replay string
 	// Accept has at most 7 further contexts for received adverts. They are never used to sign.

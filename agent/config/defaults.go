@@ -25,6 +25,7 @@ func Default() *Config {
 			SenderrDemotion: 240,
 			DSCP:            56,
 			MasterDown:      MasterDownFreeBSD,
+			PeerMemory:      24 * time.Hour,
 		},
 		XDP:    XDP{Mode: ModeAuto},
 		Record: Record{Memory: 64, Incidents: 64, Save: true},

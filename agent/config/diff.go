@@ -92,7 +92,7 @@ func groupDiff(a, b Group) []string {
 		{"lladdr", !samePointed(a.LLAddr, b.LLAddr)},
 		{"peer_ttl", a.PeerTTL != b.PeerTTL},
 		{"broadcast", a.Broadcast != b.Broadcast},
-		{"require_seal", a.RequireSeal != b.RequireSeal},
+		{"require_trailer", a.RequireTrailer != b.RequireTrailer},
 		{"replay", a.Replay != b.Replay},
 		// In order: counters name a context by its number.
 		{"accept", !slices.EqualFunc(a.Accept, b.Accept, func(x, y Accept) bool {
@@ -119,6 +119,7 @@ func globalDiff(a, b *Config) (live, restart []string) {
 		{"carp.master_down", a.Carp.MasterDown != b.Carp.MasterDown},
 		{"carp.preempt_delay", a.Carp.PreemptDelay != b.Carp.PreemptDelay},
 		{"carp.claim_delay", a.Carp.ClaimDelay != b.Carp.ClaimDelay},
+		{"carp.peer_memory", a.Carp.PeerMemory != b.Carp.PeerMemory},
 	})
 	live = append(live, checksDiff(a.Checks, b.Checks)...)
 	restart = changedKeys([]field{

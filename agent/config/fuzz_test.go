@@ -67,6 +67,9 @@ func FuzzParse(f *testing.F) {
 		if d := cfg.Carp.ClaimDelay; d < 0 || d > maxClaimDelay {
 			t.Fatalf("claim_delay %v passed", d)
 		}
+		if d := cfg.Carp.PeerMemory; d != 0 && d < minPeerMemory || d > maxPeerMemory {
+			t.Errorf("accepted a memory of %v", d)
+		}
 		if d := cfg.Carp.PreemptDelay; d < 0 || d > maxPreemptDelay {
 			t.Errorf("accepted a delay of %v", d)
 		}

@@ -107,7 +107,22 @@ func decodeCarp(top *section, cfg *Config) {
 	s.oneOf("master_down", &c.MasterDown, MasterDownFreeBSD, MasterDownOpenBSD)
 	s.duration("preempt_delay", 0, maxPreemptDelay, &c.PreemptDelay)
 	s.duration("claim_delay", 0, maxClaimDelay, &c.ClaimDelay)
+	decodePeerMemory(s, c)
 	s.done()
+}
+
+func decodePeerMemory(s *section, c *Carp) {
+	const key = "peer_memory"
+	d := c.PeerMemory
+	if !s.duration(key, 0, maxPeerMemory, &d) {
+		return
+	}
+	if d != 0 && d < minPeerMemory {
+		s.problem(key, "%q is out of range, allowed are \"0\" (for ever) and \"%s\" to \"%s\"", s.n.fields[key].str,
+			durationText(minPeerMemory), durationText(maxPeerMemory))
+		return
+	}
+	c.PeerMemory = d
 }
 
 func decodeXDP(top *section, cfg *Config) {

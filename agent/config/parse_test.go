@@ -125,6 +125,7 @@ dscp = 0
 master_down = "openbsd"
 preempt_delay = "1m30s"
 claim_delay = "30s"
+peer_memory = "1h"
 [xdp]
 mode = "generic"
 ` + vip + `advbase = 2
@@ -137,7 +138,7 @@ digest = "no-link-local"
 lladdr = "02:11:22:33:44:5F"
 peer_ttl = "any"
 broadcast = true
-require_seal = true
+require_trailer = true
 replay = "strict"
 [[vip.accept]]
 password = "newer"
@@ -168,13 +169,14 @@ interval = "300ms"
 				MasterDown:      MasterDownOpenBSD,
 				PreemptDelay:    90 * time.Second,
 				ClaimDelay:      30 * time.Second,
+				PeerMemory:      time.Hour,
 			}
 			c.XDP.Mode = ModeGeneric
 			c.Groups[0].AdvBase, c.Groups[0].AdvSkew = 2, 240
 			c.Groups[0].Description = "LAN gateway, Büro"
 			g := &c.Groups[0]
 			g.Hook, g.HookTimeout = "/h/good", 90*time.Second
-			g.Digest, g.Broadcast, g.RequireSeal, g.Replay = DigestNoLinkLocal, true, true, ReplayStrict
+			g.Digest, g.Broadcast, g.RequireTrailer, g.Replay = DigestNoLinkLocal, true, true, ReplayStrict
 			g.LLAddr = &[6]byte{0x02, 0x11, 0x22, 0x33, 0x44, 0x5f}
 			g.Accept = []Accept{
 				{NewSecret([]byte("newer")), g.Addresses},
@@ -261,7 +263,7 @@ colour = "red"
 		`f.toml:2: preempt: must be true or false, not a string`,
 		`f.toml:3: dead_ratio: 4 is out of range, allowed is 1 to 3`,
 		`f.toml:4: dcsp: unknown key in [carp]; did you mean dscp? allowed are preempt, dead_ratio, send_demote, ` +
-			`ifdown_demotion, senderr_demotion, dscp, master_down, preempt_delay, claim_delay`,
+			`ifdown_demotion, senderr_demotion, dscp, master_down, preempt_delay, claim_delay, peer_memory`,
 		`f.toml:7: mode: "fast" is unknown, allowed are "auto", "native", "tc" and "generic"`,
 		`f.toml:10: vhid: 300 is out of range, allowed is 1..255`,
 		`f.toml:13: addresses: "224.0.0.18/4" is a multicast address; allowed is a unicast address with the prefix length ` +
@@ -270,7 +272,7 @@ colour = "red"
 		`f.toml:16: advskew: 255 is out of range, allowed is 0..254`,
 		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, ` +
 			`description, password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, ` +
-			`require_seal, replay, accept`,
+			`require_trailer, replay, accept`,
 	}
 	cfg, _, err := parseText(text)
 	if cfg != nil {
@@ -691,8 +693,8 @@ func TestProblems(t *testing.T) {
 			"unknown key, nothing near",
 			add("foo = 1\n"),
 			"f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, " +
-				"password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, require_seal, replay, " +
-				"accept",
+				"password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, require_trailer, " +
+				"replay, accept",
 		},
 		{"unknown key, escapes", add("\"\\u001b[2J\" = 1\n"), "f.toml:6: \\x1b[2J: unknown key in [[vip]]; "},
 	}

@@ -20,7 +20,8 @@ func decodeProtocol(d *draft) {
 		d.r.problem(max(d.line("broadcast"), d.line("peers")), "broadcast", "is set together with peers; "+
 			"keep one of the two: broadcast is for ucarp --nomcast, peers get unicast")
 	}
-	d.boolean("require_seal", &g.RequireSeal)
+	d.boolean("require_trailer", &g.RequireTrailer)
+	d.renamed("require_seal", "require_trailer")
 	d.oneOf("replay", &g.Replay, ReplayOff, ReplayStrict)
 }
 

@@ -41,6 +41,16 @@ func TestProtocolProblems(t *testing.T) {
 			`f.toml:2: claim_delay: "61m" is out of range, allowed is "0s" to "1h"`,
 		},
 		{
+			"peer_memory short",
+			carp(`peer_memory = "59s"`),
+			`f.toml:2: peer_memory: "59s" is out of range, allowed are "0" (for ever) and "1m" to "8784h"`,
+		},
+		{
+			"peer_memory long",
+			carp(`peer_memory = "8785h"`),
+			`f.toml:2: peer_memory: "8785h" is out of range, allowed is "0s" to "8784h"`,
+		},
+		{
 			"claim_delay negative",
 			carp(`claim_delay = "-1s"`),
 			`f.toml:2: claim_delay: "-1s" is out of range, allowed is "0s" to "1h"`,
@@ -107,7 +117,11 @@ func TestProtocolProblems(t *testing.T) {
 				`get unicast`,
 		},
 		{"broadcast type", add(`broadcast = 1`), `f.toml:6: broadcast: must be true or false, not an integer`},
-		{"require_seal type", add(`require_seal = "yes"`), `f.toml:6: require_seal: must be true or false, not a string`},
+		{
+			"require_trailer type", add(`require_trailer = "yes"`),
+			`f.toml:6: require_trailer: must be true or false, not a string`,
+		},
+		{"require_seal", add(`require_seal = true`), `f.toml:6: require_seal: is called require_trailer now; rename it`},
 		{"replay", add(`replay = "on"`), `f.toml:6: replay: "on" is unknown, allowed are "off" and "strict"`},
 
 		{
@@ -262,9 +276,10 @@ func TestContexts(t *testing.T) {
 func TestDiffFindsEveryKey(t *testing.T) {
 	t.Parallel()
 	const check = "[[check]]\nname = \"a\"\ntype = \"interface\"\ntarget = \"eth1\"\n"
-	const full = "[carp]\nmaster_down = \"openbsd\"\npreempt_delay = \"1s\"\nclaim_delay = \"2s\"\n" + vip +
+	const full = "[carp]\nmaster_down = \"openbsd\"\npreempt_delay = \"1s\"\nclaim_delay = \"2s\"\n" +
+		"peer_memory = \"2h\"\n" + vip +
 		"digest = \"no-link-local\"\nlladdr = \"02:11:22:33:44:55\"\npeer_ttl = \"strict\"\npeers = []\n" +
-		"broadcast = true\nrequire_seal = true\nreplay = \"strict\"\n" +
+		"broadcast = true\nrequire_trailer = true\nreplay = \"strict\"\n" +
 		"[[vip.accept]]\npassword = \"x\"\n" + check
 	parse := func(text string) *Config {
 		cfg, _, err := parseText(text)
@@ -281,12 +296,13 @@ func TestDiffFindsEveryKey(t *testing.T) {
 		{`"openbsd"`, `"freebsd"`, nil, []string{"carp.master_down"}},
 		{`"1s"`, `"1001ms"`, nil, []string{"carp.preempt_delay"}},
 		{`"2s"`, `"0s"`, nil, []string{"carp.claim_delay"}},
+		{`"2h"`, `"0"`, nil, []string{"carp.peer_memory"}},
 		{`"no-link-local"`, `"all"`, []string{"digest"}, nil},
 		{`:55"`, `:56"`, []string{"lladdr"}, nil},
 		{"lladdr = \"02:11:22:33:44:55\"\n", "", []string{"lladdr"}, nil},
 		{`peer_ttl = "strict"`, `peer_ttl = "any"`, []string{"peer_ttl"}, nil},
 		{`broadcast = true`, `broadcast = false`, []string{"broadcast"}, nil},
-		{`require_seal = true`, ``, []string{"require_seal"}, nil},
+		{`require_trailer = true`, ``, []string{"require_trailer"}, nil},
 		{`replay = "strict"`, `replay = "off"`, []string{"replay"}, nil},
 		{`password = "x"`, `password = "y"`, []string{"accept"}, nil},
 		{`password = "x"`, `addresses = ["192.0.2.101/24"]`, []string{"accept"}, nil},

@@ -46,6 +46,14 @@ func (s *section) problem(key, format string, args ...any) {
 	s.r.problem(s.line(key), key, format, args...)
 }
 
+// renamed reports a key that has another name now.
+func (s *section) renamed(old, key string) {
+	if s.tried(old) {
+		s.bad[old] = true
+		s.problem(old, "is called %s now; rename it", key)
+	}
+}
+
 func (s *section) warn(key, format string, args ...any) {
 	s.r.warn(s.line(key), key, format, args...)
 }
@@ -258,7 +266,7 @@ func (s *section) tables(key string) []*section {
 // done reports the keys that were never read.
 func (s *section) done() {
 	for _, key := range s.n.keys {
-		if slices.Contains(s.known, key) {
+		if slices.Contains(s.known, key) || s.bad[key] {
 			continue
 		}
 		where := "in " + s.title

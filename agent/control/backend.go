@@ -46,6 +46,8 @@ type Backend interface {
 		ctx context.Context,
 		group string,
 	) (first api.CaptureBegin, lines <-chan api.CaptureLine, forget func(), err error)
+	// Peers lists the other nodes that were heard, with what they said.
+	Peers(ctx context.Context) (api.Peers, error)
 	// Why explains a group's state, with the same error as Group.
 	Why(ctx context.Context, name string) (api.Why, error)
 	// Doctor looks for causes of faults, and watches the wire for some seconds; with 0 the agent
@@ -72,6 +74,9 @@ type Backend interface {
 	// RemoveDemotion removes one whose name passed [api.CheckRemoval]. It is not an error if there
 	// is none.
 	RemoveDemotion(ctx context.Context, name string) (api.DemotionChange, error)
+	// ForgetPeer has advertisements of an address believed without a trailer again. An address that is not
+	// remembered as that of a vipd node has [api.CodeNotFound].
+	ForgetPeer(ctx context.Context, f api.ForgetPeer) (api.PeerForgotten, error)
 	// ResetDemotions removes all that are [api.Demotion.Resettable].
 	ResetDemotions(ctx context.Context) (api.DemotionChange, error)
 }

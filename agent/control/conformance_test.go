@@ -101,15 +101,19 @@ func put(tree any, key string, value any) {
 }
 
 func (c canned) Status(context.Context) (api.Status, error) {
-	return inWords(full[api.Status](), "state", "MASTER", "family", "ipv4"), c.err
+	return inWords(full[api.Status](), "state", "MASTER", "family", "ipv4", "code", "addresses"), c.err
 }
 
 func (c canned) Group(context.Context, string) (api.Group, error) {
-	return inWords(full[api.Group](), "state", "BACKUP", "family", "ipv6"), c.err
+	return inWords(full[api.Group](), "state", "BACKUP", "family", "ipv6", "code", "version"), c.err
 }
 
 func (c canned) Why(context.Context, string) (api.Why, error) {
 	return inWords(full[api.Why](), "state", "INIT"), c.err
+}
+
+func (c canned) Peers(context.Context) (api.Peers, error) {
+	return inWords(full[api.Peers](), "state", "BACKUP", "code", "password"), c.err
 }
 
 func (c canned) History(context.Context, string, int) (api.History, error) {
@@ -175,6 +179,10 @@ func (c canned) ResetDemotions(context.Context) (api.DemotionChange, error) {
 	return full[api.DemotionChange](), c.err
 }
 
+func (c canned) ForgetPeer(context.Context, api.ForgetPeer) (api.PeerForgotten, error) {
+	return full[api.PeerForgotten](), c.err
+}
+
 func (c canned) Plan(context.Context, *api.ConfigFile) (api.Plan, error) {
 	return inWords(full[api.Plan](), "action", "change", "effect", "deaf"), c.err
 }
@@ -205,7 +213,9 @@ func TestAnswersConform(t *testing.T) {
 		t.Fatal(err)
 	}
 	root, reader := withCaller(t.Context(), Caller{UID: 0}), withCaller(t.Context(), nobody())
-	bodies := map[string]string{"/v1/demotions": `{"name":"a","value":1}`}
+	bodies := map[string]string{
+		"/v1/demotions": `{"name":"a","value":1}`, "/v1/peers/forget": `{"address":"192.0.2.12"}`,
+	}
 	for _, op := range file.Operations() {
 		path := strings.NewReplacer("{name}", "a", "{id}", "1").Replace(op.Path)
 		for _, tt := range []struct {

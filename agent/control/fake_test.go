@@ -99,6 +99,10 @@ func (f *fake) Why(_ context.Context, name string) (api.Why, error) {
 	return api.Why{Group: name}, f.err
 }
 
+func (f *fake) Peers(context.Context) (api.Peers, error) {
+	return api.Peers{Node: "fw1", Peers: []api.Peer{}}, f.err
+}
+
 func (f *fake) History(_ context.Context, group string, n int) (api.History, error) {
 	if f.err != nil {
 		return api.History{}, f.err
@@ -156,6 +160,11 @@ func (f *fake) RemoveDemotion(ctx context.Context, name string) (api.DemotionCha
 
 func (f *fake) ResetDemotions(ctx context.Context) (api.DemotionChange, error) {
 	return f.demotion(ctx, "reset")
+}
+
+func (f *fake) ForgetPeer(ctx context.Context, p api.ForgetPeer) (api.PeerForgotten, error) {
+	_, err := f.change(ctx, fmt.Sprintf("forget %s %q", p.Address, p.Group))
+	return api.PeerForgotten{Groups: []string{"eth0@1"}}, err
 }
 
 func (f *fake) done() []string {

@@ -64,6 +64,12 @@ func operations() []operation {
 			refusals: group,
 		},
 		{
+			method:  get,
+			path:    "/v1/peers",
+			summary: "The other nodes that were heard, with what they reported about themselves",
+			answer:  api.Peers{},
+		},
+		{
 			method:   get,
 			path:     "/v1/history",
 			summary:  "Past transitions, oldest first",
@@ -117,6 +123,14 @@ func operations() []operation {
 			answer:  api.Change{},
 		},
 		{method: post, path: "/v1/enable", summary: "Enable CARP again on this node", answer: api.Change{}},
+		{
+			method:   post,
+			path:     "/v1/peers/forget",
+			summary:  "Believe advertisements of an address without a trailer again",
+			request:  api.ForgetPeer{},
+			answer:   api.PeerForgotten{},
+			refusals: []string{api.CodeNotFound, api.CodeNoSuchGroup},
+		},
 		{method: get, path: "/v1/maintenance", summary: "The operator's switches", answer: api.Change{}},
 		{
 			method:   post,

@@ -214,6 +214,9 @@ func enumeration(field string) string {
 		"Handover.Outcome":  "Outcome",
 		"Group.State":       "State",
 		"Why.State":         "State",
+		"Standby.State":     "State",
+		"PeerGroup.State":   "State",
+		"Difference.Code":   "Differs",
 		"Transition.From":   "State",
 		"Transition.To":     "State",
 		"Event.Event":       "Event",
@@ -319,7 +322,9 @@ func (s source) constant(tok token.Token, v *ast.ValueSpec) {
 	if err != nil {
 		return
 	}
-	for _, prefix := range []string{"Code", "Outcome", "State", "Event", "Plan", "Effect", "Severity", "Family"} {
+	for _, prefix := range []string{
+		"Code", "Outcome", "State", "Event", "Plan", "Effect", "Severity", "Family", "Differs",
+	} {
 		if rest, ok := strings.CutPrefix(v.Names[0].Name, prefix); ok && rest != "" {
 			s.constants[prefix] = append(s.constants[prefix], value)
 		}

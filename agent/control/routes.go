@@ -77,8 +77,13 @@ func (s *Server) routes() []route {
 		{path: "/v1/disable", verb: enabled(false)},
 		{path: "/v1/enable", verb: enabled(true)},
 		{path: "/v1/why/{name}", get: func(ctx context.Context, r *http.Request) (any, error) {
-			return s.backend.Why(ctx, r.PathValue("name"))
+			w, err := s.backend.Why(ctx, r.PathValue("name"))
+			if w.Standbys == nil {
+				w.Standbys = []api.Standby{}
+			}
+			return w, err
 		}},
+		{path: "/v1/peers", get: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Peers(ctx) }},
 		{path: "/v1/history", get: s.history, query: []string{"group", "n"}},
 		{path: "/v1/doctor", get: s.doctor, query: []string{"seconds"}},
 		{
@@ -103,6 +108,7 @@ func (s *Server) routes() []route {
 				return s.backend.RemoveDemotion(ctx, "reset")
 			},
 		},
+		{path: "/v1/peers/forget", body: s.forgetPeer},
 		{
 			path: "/v1/restart",
 			verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Restart(ctx) },
@@ -173,6 +179,9 @@ func fillStatus(st *api.Status) {
 func fillGroup(g *api.Group) {
 	if g.Addresses == nil {
 		g.Addresses = []string{}
+	}
+	if g.Standbys == nil {
+		g.Standbys = []api.Standby{}
 	}
 	if g.Counters.AdvertisementsRejected == nil {
 		g.Counters.AdvertisementsRejected = map[string]uint64{}

@@ -39,6 +39,8 @@ type Question struct {
 	Own []Signature
 	// Others are those of other groups of this node, of the same VHID or not.
 	Others []Signature
+	// Reported are whole lists that the sender itself stated before, in its hellos.
+	Reported [][]netip.Addr
 	// Keys are further passwords.
 	Keys []NamedKey
 	// Near are addresses that one of the lists may lack, the likeliest first: those seen with
@@ -119,6 +121,7 @@ func (t *trial) fits(a attempt) bool {
 func (t *trial) all() iter.Seq[attempt] {
 	return func(yield func(attempt) bool) {
 		for _, part := range []func(func(attempt) bool) bool{
+			t.reported,
 			t.otherGroups,
 			t.otherKeys,
 			t.linkLayer,
@@ -150,6 +153,23 @@ func (t *trial) eachOwn(do func(s Signature) bool) bool {
 // own is an attempt with a changed signature of the group.
 func own(s Signature, list []netip.Addr, missing, extra []netip.Addr) attempt {
 	return attempt{Explanation: Explanation{Missing: missing, Extra: extra}, key: s.Key, list: list, ll: s.LLAddr}
+}
+
+// reported tries what the sender stated: the list may have changed here or there since.
+func (t *trial) reported(yield func(attempt) bool) bool {
+	return t.eachOwn(func(s Signature) bool {
+		for _, list := range t.q.Reported {
+			has := func(in []netip.Addr) func(netip.Addr) bool {
+				return func(a netip.Addr) bool { return slices.Contains(in, a) }
+			}
+			_, missing := split(s.Addresses, has(list))
+			_, extra := split(list, has(s.Addresses))
+			if len(missing)+len(extra) > 0 && !yield(own(s, list, missing, extra)) {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func (t *trial) otherGroups(yield func(attempt) bool) bool {

@@ -83,6 +83,15 @@ func TestExplain(t *testing.T) {
 		change func(*doctor.Question)
 		want   doctor.Explanation
 	}{
+		"as reported": { // too different to be guessed
+			advert: signed(t, "secret", addrs("192.0.2.1", "203.0.113.50", "203.0.113.51", "203.0.113.52"), nil),
+			change: func(q *doctor.Question) {
+				q.Reported = [][]netip.Addr{list, addrs("192.0.2.1", "203.0.113.50", "203.0.113.51", "203.0.113.52")}
+			},
+			want: doctor.Explanation{
+				Missing: without("192.0.2.1"), Extra: addrs("203.0.113.50", "203.0.113.51", "203.0.113.52"),
+			},
+		},
 		"less one": {
 			advert: signed(t, "secret", without("192.0.2.7"), nil),
 			want:   doctor.Explanation{Missing: addrs("192.0.2.7")},

@@ -49,6 +49,8 @@ type Group struct {
 	// LLAddr is the link-layer address that OpenBSD peers use instead of the virtual MAC;
 	// nil if they use that.
 	LLAddr *[6]byte
+	// RequireTrailer is as in the config.
+	RequireTrailer bool
 
 	Condition
 	Hearing
@@ -78,6 +80,13 @@ type Hearing struct {
 	// Master is the last other speaker; nil if none was ever heard.
 	Master       *Speaker
 	SilentFamily string
+	// HasPeer is true if another vipd node was ever heard; Standbys counts those that would take over now, StandbysUnknown
+	// is as in [api.Group].
+	HasPeer         bool
+	Standbys        int
+	StandbysUnknown string
+	// Reports are the last hellos of other vipd nodes.
+	Reports []Report
 	// Rise is by how much the reject counters, foreign_vrrp among them, rose in RiseTime:
 	// while the wire was watched, or else in the last minute or so.
 	Rise     map[string]uint64
@@ -142,6 +151,31 @@ func (s *Speaker) Interval() time.Duration {
 	return time.Duration(s.AdvBase)*time.Second + time.Duration(s.AdvSkew)*time.Second/256
 }
 
+// Report is what another vipd node reported in its last hello.
+type Report struct {
+	Node    string
+	Address netip.Addr
+	At      time.Time
+	// Current is true if the node still reports.
+	Current bool
+	// Addresses are the node's; Complete is true if that is the whole list.
+	Addresses []netip.Addr
+	Complete  bool
+	// Differences are those between its config and this node's.
+	Differences []api.Difference
+}
+
+// Reported returns the whole lists of addresses that a node stated.
+func (g *Group) Reported(by netip.Addr) [][]netip.Addr {
+	var out [][]netip.Addr
+	for i := range g.Reports {
+		if r := &g.Reports[i]; r.Address == by && r.Complete {
+			out = append(out, r.Addresses)
+		}
+	}
+	return out
+}
+
 // Reject is one refused advert.
 type Reject struct {
 	At     time.Time
@@ -149,6 +183,8 @@ type Reject struct {
 	Src    netip.Addr
 	SrcMAC [6]byte
 	TTL    uint8
+	// Own means that Src is an address of this node.
+	Own bool
 	// Payload is the CARP advert as received, from its first byte; possibly truncated.
 	Payload []byte
 }

@@ -82,6 +82,12 @@ func FlowFromFrame(frame []byte) (flow string, ok bool) {
 	return src.String() + " to " + dst.String(), true
 }
 
+// hasTrailer reports whether a vipd node sent the advert, or somebody who says so.
+func (r *Reject) hasTrailer() bool {
+	_, ok := wire.ParseTrailer(r.Payload)
+	return ok
+}
+
 // VHID returns the VHID of a refused advert, or the VRID of a VRRP advert; 0 if the frame is truncated.
 func (r Reject) VHID() uint8 {
 	if len(r.Payload) < 2 {

@@ -33,7 +33,9 @@ func fromGroup(g *api.Group) Group {
 			Configured:       (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.AdvSkew}).Interval(),
 			Unreachable:      g.Unreachable, SkippedPeers: g.SkippedPeers,
 		},
-		Hearing: Hearing{SilentFamily: g.SilentFamily},
+		Hearing: Hearing{
+			SilentFamily: g.SilentFamily, Standbys: len(g.Standbys), StandbysUnknown: g.StandbysUnknown,
+		},
 		Host: Host{
 			Restored: g.Counters.AddressesRestored, RestoredAt: g.AddressesRestoredAt, LostRoutes: g.LostRoutes,
 		},

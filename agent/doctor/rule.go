@@ -25,6 +25,7 @@ const (
 	CodeForeignVRRP      = "foreign_vrrp"
 	CodeTTLChanged       = "ttl_changed"
 	CodeReplay           = "replay"
+	CodeBadTrailer       = "bad_trailer"
 	CodeFlood            = "flood"
 	CodeDamaged          = "damaged"
 	CodeAdvertsLost      = "adverts_lost"
@@ -42,6 +43,8 @@ const (
 	CodeGroupDown        = "group_down"
 	CodeAllInMaintenance = "all_in_maintenance"
 	CodeNoOwner          = "no_owner"
+	CodeNoStandby        = "no_standby"
+	CodeConfigDiffers    = "config_differs"
 	CodeSendFailing      = "send_failing"
 	CodeStarved          = "starved"
 	CodeCommands         = "commands"
@@ -57,6 +60,7 @@ const (
 	refusedTTL     = "bad_ttl"
 	refusedLoop    = "loop"
 	refusedReplay  = "replay"
+	refusedTrailer = "bad_trailer"
 	refusedLimited = "rate_limited"
 	refusedVRRP    = "foreign_vrrp"
 )
@@ -81,7 +85,7 @@ type outcome struct {
 
 // Rules returns all rules in the order of the report.
 func Rules() []Rule {
-	return slices.Concat(digestRules(), wireRules(), addressRules(), hostRules(), stateRules())
+	return slices.Concat(digestRules(), wireRules(), addressRules(), hostRules(), stateRules(), reportRules())
 }
 
 // Diagnose applies every rule. A rule whose code is in [Facts.Skipped] and that finds nothing
@@ -168,6 +172,11 @@ func fault(cause, advice string, evidence ...string) outcome {
 	return outcome{
 		findings: []api.Finding{{Severity: api.SeverityFault, Cause: cause, Advice: advice, Evidence: evidence}},
 	}
+}
+
+// and joins what two searches of one rule found.
+func (o outcome) and(more outcome) outcome {
+	return outcome{slices.Concat(o.findings, more.findings), cmp.Or(o.note, more.note)}
 }
 
 func warning(cause, advice string, evidence ...string) outcome {

@@ -93,6 +93,24 @@ func faulty() map[string]struct {
 		quiet  []change
 	}
 	return map[string]row{
+		doctor.CodeNoStandby: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.HasPeer = true
+			g.Reports = []doctor.Report{{Node: "fw2", Address: peerAddr, At: at(-60)}}
+		}, []string{"Redundancy is lost"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.HasPeer = false },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Standbys = 1 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.StandbysUnknown = "no node has reported yet" },
+			func(_ *doctor.Facts, g *doctor.Group) { g.State = api.StateBackup },
+		}},
+		doctor.CodeConfigDiffers: {master, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Reports = []doctor.Report{{
+				Node: "fw2", Address: peerAddr, At: at(-1), Current: true,
+				Differences: []api.Difference{{Code: api.DiffersPreempt, Text: "preempt is true here and false on fw2"}},
+			}}
+		}, []string{"Preempt is true here and false on fw2"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.Reports[0].Current = false },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Reports[0].Differences[0].Code = api.DiffersVersion },
+		}},
 		doctor.CodeCommands: {master, func(f *doctor.Facts, _ *doctor.Group) {
 			f.Commands = []string{"check web: /usr/local/bin/web cannot be run now: no such file or directory"}
 		}, []string{"cannot be run"}, nil},
@@ -179,6 +197,7 @@ func faulty() map[string]struct {
 		doctor.CodeForeignVRRP: {master, rose("foreign_vrrp"), []string{"VRID 1"}, nil},
 		doctor.CodeTTLChanged:  {master, rose("bad_ttl"), []string{"TTL", "router"}, nil},
 		doctor.CodeReplay:      {master, rose("replay"), []string{"heard before"}, nil},
+		doctor.CodeBadTrailer:  {master, rose("bad_trailer"), []string{"without a trailer"}, nil},
 		doctor.CodeFlood:       {master, rose("rate_limited"), []string{"More adverts"}, nil},
 		doctor.CodeDamaged:     {master, rose("bad_checksum"), []string{"damaged"}, nil},
 		doctor.CodeAddressConflict: {master, func(_ *doctor.Facts, g *doctor.Group) {

@@ -146,13 +146,14 @@ func evidence(f *Facts, g *Group, s *Suspect) []string {
 const twoMasters = "this node is MASTER, and so is the sender of these adverts: there are two"
 
 func addressesDiffer(f *Facts, g *Group) outcome {
-	return eachSuspect(f, g, CodeAddressesDiffer, func(s *Suspect) outcome {
+	o := reportedDifference(f, g, api.DiffersAddresses)
+	return o.and(eachSuspect(f, g, CodeAddressesDiffer, func(s *Suspect) outcome {
 		e := &s.Explanation
 		return fault(
 			fmt.Sprintf("%s has another address list for VHID %d: %s.", s.Src, g.VHID, e.lists()),
 			e.fixLists(s.Src)+"; until then both can be accepted with [[vip.accept]] addresses.",
 			fmt.Sprintf("its digest is correct for our password and that list (found after %d tries)", e.Tries))
-	})
+	}))
 }
 
 // lists describes how the peer's list differs.
@@ -182,7 +183,8 @@ func passwordDiffers(f *Facts, g *Group) outcome {
 	if twoClusters(f, g) != nil {
 		return outcome{} // see vhidTwice
 	}
-	return eachSuspect(f, g, CodePasswordDiffers, func(s *Suspect) outcome {
+	o := reportedDifference(f, g, api.DiffersPassword)
+	return o.and(eachSuspect(f, g, CodePasswordDiffers, func(s *Suspect) outcome {
 		e := &s.Explanation
 		const fix = "Set the same password on all nodes (at most 19 bytes; pfSense removes blanks from it) and reload"
 		switch {
@@ -204,7 +206,7 @@ func passwordDiffers(f *Facts, g *Group) outcome {
 			fix+fmt.Sprintf(". If %s is not one of your nodes, use another VHID: two clusters must not share one.", s.Src),
 			tried+")",
 		)
-	})
+	}))
 }
 
 func lladdrDiffers(f *Facts, g *Group) outcome {

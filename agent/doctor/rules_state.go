@@ -104,14 +104,14 @@ func groupDown(f *Facts, g *Group) outcome {
 	return o
 }
 
-// maintenanceSkew is the advskew that a node in maintenance advertises.
-const maintenanceSkew = 240
-
-// allInMaintenance uses the last advert of the peer, as a BACKUP is silent: after leaving
+// allInMaintenance uses what the peers report, else the last advert of the peer, as a BACKUP is silent: after leaving
 // maintenance it would have preempted.
 func allInMaintenance(f *Facts, g *Group) outcome {
+	if o := reportedDifference(f, g, api.DiffersMaintenance); o.findings != nil {
+		return o
+	}
 	m := g.Master
-	if !f.Maintenance || g.State == api.StateInit || m == nil || m.goodbye() || m.AdvSkew < maintenanceSkew {
+	if !f.Maintenance || g.State == api.StateInit || m == nil || m.goodbye() || m.AdvSkew < api.MaintenanceSkew {
 		return outcome{}
 	}
 	return warning(

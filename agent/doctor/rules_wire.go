@@ -83,6 +83,13 @@ func wireRules() []Rule {
 			group:   replayed,
 		},
 		{
+			Code:    CodeBadTrailer,
+			OK:      "no adverts lack a right trailer",
+			Found:   "adverts lack a right trailer",
+			Passive: true,
+			group:   badTrailer,
+		},
+		{
 			Code:    CodeFlood,
 			OK:      "no flood of adverts",
 			Found:   "a flood of adverts",
@@ -300,11 +307,58 @@ func replayed(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	return warning(
-		"Adverts arrive that were heard before, have the wrong seal, or have none although require_seal is set.",
-		"A loop or a mirror port in the network causes this, or an attacker who replays captures or guesses at a seal: many "+
-			"per second are an attack that can succeed (docs/sealed-adverts.md). If the sender is one of your nodes and its "+
-			"state_dir was lost or its clock was set back, restart vipd there once its clock is correct.",
+		"Adverts arrive that were heard before, or whose number is too low.",
+		"A loop or a mirror port in the network causes this, or an attacker who replays captures, in vain "+
+			"(docs/authentication.md). If the sender is one of your nodes, its state_dir was lost while its clock is "+
+			"behind: it is believed again as soon as it has heard this node.",
 		refused(f, g, refusedReplay)...)
+}
+
+// badTrailer tells causes apart, as far as the refused adverts are there to look at.
+func badTrailer(f *Facts, g *Group) outcome {
+	if f.rose(g, refusedTrailer) == 0 {
+		return outcome{}
+	}
+	seen := refused(f, g, refusedTrailer)
+	var wrong, without, own bool
+	example := "ADDRESS"
+	for i := range g.Rejects {
+		switch r := &g.Rejects[i]; {
+		case r.Reason != refusedTrailer:
+		case r.hasTrailer():
+			wrong = true
+		case r.Own:
+			own = true
+		case !without:
+			without, example = true, r.Src.String()
+		}
+	}
+	if wrong {
+		return warning(
+			"Adverts of a vipd node arrive with other contents than it sent: the digest is right, and the trailer is not.",
+			"Somebody on the segment forges adverts from captured ones, in vain. Find the sender by its MAC in the switch; "+
+				"`vipctl record` shows the frames.",
+			seen...)
+	}
+	if own && !without {
+		return warning(
+			"Adverts arrive without a trailer from an address of this node, which always sends one.",
+			"If another host has that address, too, remove it there: `ip neigh` and the switch show its MAC. Otherwise "+
+				"somebody replays captured adverts without their trailer, in vain.",
+			seen...)
+	}
+	if g.RequireTrailer {
+		return warning(
+			"Adverts arrive without a trailer, and the group has require_trailer = true.",
+			"If the sender is a node of this group that does not run vipd, remove require_trailer on all nodes. Otherwise "+
+				"somebody replays captured adverts without their trailer, in vain.",
+			seen...)
+	}
+	return warning(
+		"Adverts arrive without a trailer from the address of a vipd node.",
+		fmt.Sprintf("If that node was replaced by another implementation of CARP, run `vipctl peer forget %s` here. "+
+			"Otherwise somebody replays captured adverts without their trailer, in vain.", example),
+		seen...)
 }
 
 func flood(f *Facts, g *Group) outcome {

@@ -11,12 +11,13 @@ import (
 	"vipd/agent/election"
 )
 
-// agenda is the groups in the order of their machines' deadlines, as a heap: a round costs what is due, not what is
-// configured.
+// agenda is groups in the order of their deadlines, as a heap: a round costs what is due, not what is configured. The
+// machines have one, and the hellos another.
 type agenda struct{ byDeadline }
 
-// appointment is a group's place on the agenda.
+// appointment is a group's place on an agenda.
 type appointment struct {
+	of    *group
 	at    election.Instant
 	slice time.Duration // how much sooner it may be, together with others
 	no    int           // in the heap, counted from 1; 0: no deadline
@@ -24,24 +25,30 @@ type appointment struct {
 
 // set notes the deadline of the group's machine, or that it has none.
 func (a *agenda) set(g *group, at election.Instant, slice time.Duration, ok bool) {
-	p := &g.appointment
-	p.slice = slice
+	g.appointment.slice = slice
+	if ok {
+		a.put(&g.appointment, g, at)
+	} else {
+		a.drop(&g.appointment)
+	}
+}
+
+// put notes the deadline of an appointment of the group.
+func (a *agenda) put(p *appointment, g *group, at election.Instant) {
 	switch {
-	case !ok:
-		a.drop(g)
 	case p.no == 0:
-		p.at = at
-		heap.Push(&a.byDeadline, g)
+		p.of, p.at = g, at
+		heap.Push(&a.byDeadline, p)
 	case p.at != at:
 		p.at = at
 		heap.Fix(&a.byDeadline, p.no-1)
 	}
 }
 
-// drop takes the group off the agenda.
-func (a *agenda) drop(g *group) {
-	if g.appointment.no > 0 {
-		heap.Remove(&a.byDeadline, g.appointment.no-1)
+// drop takes an appointment off the agenda.
+func (a *agenda) drop(p *appointment) {
+	if p.no > 0 {
+		heap.Remove(&a.byDeadline, p.no-1)
 	}
 }
 
@@ -50,7 +57,7 @@ func (a *agenda) next() election.Instant {
 	if len(a.byDeadline) == 0 {
 		return 0
 	}
-	return a.byDeadline[0].appointment.at
+	return a.byDeadline[0].at
 }
 
 // due appends the groups whose machines want to decide to dst, the earliest deadline first, and with them those that
@@ -68,40 +75,43 @@ func (a *agenda) due(now election.Instant, dst []*group) []*group {
 }
 
 // byDeadline is the heap.
-type byDeadline []*group
+type byDeadline []*appointment
 
 // below appends what is due of the heap from entry i down.
 func (h byDeadline) below(i int, now election.Instant, dst []*group) []*group {
-	if i >= len(h) || h[i].appointment.at > now.Add(election.MaxSlice) {
+	if i >= len(h) || h[i].at > now.Add(election.MaxSlice) {
 		return dst
 	}
 	if h[i].due(now) {
-		dst = append(dst, h[i])
+		dst = append(dst, h[i].of)
 	}
 	return h.below(2*i+2, now, h.below(2*i+1, now, dst))
 }
 
+// due reports whether the time has come.
+func (p *appointment) due(now election.Instant) bool { return p.no > 0 && p.at.Add(-p.slice) <= now }
+
 // Len, Less, Swap, Push and Pop are for container/heap.
 func (h byDeadline) Len() int { return len(h) }
 
-func (h byDeadline) Less(i, j int) bool { return h[i].appointment.at < h[j].appointment.at }
+func (h byDeadline) Less(i, j int) bool { return h[i].at < h[j].at }
 
 func (h byDeadline) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].appointment.no, h[j].appointment.no = i+1, j+1
+	h[i].no, h[j].no = i+1, j+1
 }
 
 func (h *byDeadline) Push(x any) {
-	g := x.(*group)
-	*h = append(*h, g)
-	g.appointment.no = len(*h)
+	p := x.(*appointment)
+	*h = append(*h, p)
+	p.no = len(*h)
 }
 
 func (h *byDeadline) Pop() any {
 	last := len(*h) - 1
-	g := (*h)[last]
+	p := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	g.appointment.no = 0
-	return g
+	p.no = 0
+	return p
 }

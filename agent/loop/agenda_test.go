@@ -29,7 +29,7 @@ func TestAgenda(t *testing.T) {
 		at := election.Instant(1 + rng.IntN(50))
 		switch rng.IntN(4) {
 		case 0:
-			a.drop(g)
+			a.drop(&g.appointment)
 			delete(deadlines, g)
 		case 1:
 			a.set(g, at, 0, false)

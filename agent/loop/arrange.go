@@ -106,6 +106,7 @@ func (g *group) change(cfg config.Group) {
 	e := g.env
 	g.cfg, g.speaking.reach.looked = cfg, 0
 	g.keepConflicts()
+	g.greeting.said = saying{} // addresses or password may be others now
 	if cfg.Hook != "" {
 		e.metrics.PrepareHook(cfg.Interface, cfg.VHID)
 	}

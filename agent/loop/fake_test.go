@@ -32,6 +32,7 @@ import (
 	"vipd/agent/record"
 	"vipd/agent/state"
 	"vipd/agent/state/keep"
+	"vipd/agent/state/peers"
 	"vipd/agent/state/sequence"
 	"vipd/agent/view"
 	"vipd/agent/wire"
@@ -57,6 +58,8 @@ type bench struct {
 	ring []loader.Event
 
 	claims     []loader.Claim
+	hellos     []loader.HelloEvent // that the kernel has accepted
+	reports    []wire.HelloFrame   // that were sent
 	links      map[string]netio.Link
 	own        []netip.Prefix
 	hostRoutes []netio.Route
@@ -117,6 +120,7 @@ type earlier struct {
 	left      []loader.LeftVIP // addresses of groups that the config has no more
 	routes    []netip.Prefix
 	kept      keep.Memory
+	peers     *peers.Store
 	config    []config.Check // checks of the config now
 	inherited map[int]bool   // interfaces whose programs are still those of that one
 }
@@ -149,9 +153,11 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 		own:         []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")},
 	}
 	b.earlier = was
+	b.intent.Peers = was.peers
 	dir := looseDir(t)
 	numbers := sequence.Open(sequence.Options{
 		Note: filepath.Join(dir, "note"), Reservation: filepath.Join(dir, "sequence"), Now: time.Unix(1, 0),
+		Boot: func() int64 { return 0 }, // so that numbers rise by one
 	})
 	t.Cleanup(numbers.Close)
 	b.boot = func() int64 { return b.now }
@@ -181,7 +187,7 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 		Events:  &events.Stream{},
 		Hooks:   hooks.New(hooks.Options{Report: func(r hooks.Result) { b.HookEnded(r) }}),
 		Metrics: metrics.New(snapshots{b}, metrics.Options{}),
-		Before:  Before{Memory: was.kept},
+		Before:  Before{Memory: was.kept, Peers: was.peers},
 	}
 	o.Recorder = record.New(record.Options{
 		Log: o.Log, Node: cfg.Node.Name, Memory: cfg.Record.Memory << 20, Incidents: cfg.Record.Incidents,
@@ -380,6 +386,12 @@ func (f fakePlane) Claims(dst []loader.Claim) []loader.Claim {
 	return dst
 }
 
+func (f fakePlane) Hellos(dst []loader.HelloEvent) []loader.HelloEvent {
+	dst = append(dst, f.b.hellos...)
+	f.b.hellos = nil
+	return dst
+}
+
 func (fakePlane) DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error) { return dst, 0, nil }
 
 func (f fakePlane) InterfaceStats(int) (map[string]uint64, error) {
@@ -466,7 +478,7 @@ func (g *fakeGroup) Seen() (loader.Seen, error) {
 	return g.seen, nil
 }
 
-func (*fakeGroup) SetSequence(uint32)                  {}
+func (*fakeGroup) SetSequence(uint64)                  {}
 func (g *fakeGroup) SetSources([]netip.Addr) error     { return nil }
 func (g *fakeGroup) Withhold(repeatsOf [2]int64)       { g.withhold = repeatsOf }
 func (g *fakeGroup) Heard() [2]loader.Heard            { return g.heard }
@@ -478,6 +490,16 @@ func (g *fakeGroup) VIPStats() (loader.Addresses, error) {
 
 func (g *fakeGroup) Answering(now int64) (bool, error) {
 	return g.role.State == loader.RoleMaster && now < g.role.Lease && g.seen.YieldedGeneration < g.role.Generation, nil
+}
+
+func (g *fakeGroup) PutPeer(p loader.Peer) error {
+	g.b.note("put peer %s %s %d", g.name, p.Addr, p.Number)
+	return nil
+}
+
+func (g *fakeGroup) ForgetPeer(addr netip.Addr) (bool, error) {
+	g.b.note("forget peer %s %s", g.name, addr)
+	return true, nil
 }
 
 func (*fakeGroup) Slot() uint32                       { return 0 }
@@ -627,6 +649,10 @@ func (s fakeSender) Send(frame []byte) error {
 		if f.Src.Is6() && s.b.sendErr6 != nil {
 			return s.b.sendErr6
 		}
+		return s.b.sendErr
+	}
+	if f, err := wire.ParseHelloFrame(frame); err == nil {
+		s.b.reports = append(s.b.reports, f)
 		return s.b.sendErr
 	}
 	s.b.note("gratuitous arp")

@@ -14,6 +14,7 @@ import (
 	"vipd/agent/control/api"
 	"vipd/agent/election"
 	"vipd/agent/hostcheck"
+	"vipd/agent/peers"
 	"vipd/agent/view"
 	"vipd/loader"
 )
@@ -29,12 +30,12 @@ type group struct {
 	iface   *iface
 	trouble // why the group cannot leave INIT, its own or its interface's
 
-	entry     entry
-	signing   signing
-	hearing   hearing
-	speaking  speaking
-	onHost    onHost
-	conflicts conflicts
+	entry    entry
+	signing  signing
+	hearing  hearing
+	speaking speaking
+	onHost   onHost
+	others
 	lifecycle lifecycle
 	shown     *view.Publisher // what readers see
 }
@@ -44,6 +45,12 @@ type deciding struct {
 	appointment appointment
 	queue       []election.Action // reused by step
 	done        int               // of them
+}
+
+// others is what the group knows of other hosts, beside what its machine has heard.
+type others struct {
+	conflicts conflicts
+	greeting  greeting
 }
 
 // trouble is why a group or an interface cannot be used. There is none while fault is 0; detail is a sentence.
@@ -80,6 +87,7 @@ func newGroup(e *env, cfg config.Group) (*group, error) {
 		env: e, cfg: cfg, name: cfg.Name(),
 		onHost: onHost{addresses: map[netip.Addr]placed{}, routes: map[netip.Addr]netip.Prefix{}},
 		shown:  view.NewPublisher(cfg.Name()),
+		others: others{greeting: greeting{phase: peers.Phase(e.cfg.Node.Name, cfg.Name())}},
 	}
 	var err error
 	g.signing, err = newSigning(cfg)
@@ -100,15 +108,16 @@ func (g *group) planeSpec() loader.GroupSpec {
 		ttl = loader.TTLAny
 	}
 	return loader.GroupSpec{
-		IfIndex:      g.iface.link.Index,
-		VHID:         g.cfg.VHID,
-		NICMAC:       g.iface.link.MAC,
-		VIPs:         addrsOf(g.cfg),
-		Contexts:     g.signing.contexts,
-		Router:       g.iface.forwards,
-		TTL:          ttl,
-		RequireSeal:  g.cfg.RequireSeal,
-		StrictReplay: g.cfg.Replay == config.ReplayStrict,
+		IfIndex:        g.iface.link.Index,
+		VHID:           g.cfg.VHID,
+		NICMAC:         g.iface.link.MAC,
+		VIPs:           addrsOf(g.cfg),
+		Contexts:       g.signing.contexts,
+		Router:         g.iface.forwards,
+		TTL:            ttl,
+		RequireTrailer: g.cfg.RequireTrailer,
+		PeerMemory:     g.env.cfg.Carp.PeerMemory,
+		StrictReplay:   g.cfg.Replay == config.ReplayStrict,
 	}
 }
 
@@ -127,6 +136,7 @@ func (g *group) plug() error {
 		e.recorder.Bind(g.name, g.cfg.Interface, g.machine.View().State.String(), p.Slot(), p)
 		// Captures of our own adverts, of this life and the ones before, are replays.
 		p.SetSequence(e.sequence.Last())
+		g.restorePeers()
 	case reflect.DeepEqual(spec, in.spec) && slices.Equal(sources, in.sources):
 		return nil
 	default:
@@ -217,9 +227,7 @@ func upReason(init election.Reason) election.Reason {
 }
 
 // due reports whether the machine wants to decide, or may.
-func (g *group) due(now election.Instant) bool {
-	return g.appointment.no > 0 && g.appointment.at.Add(-g.appointment.slice) <= now
-}
+func (g *group) due(now election.Instant) bool { return g.appointment.due(now) }
 
 // publish makes the group's present state visible to readers.
 func (g *group) publish() {
@@ -235,6 +243,7 @@ func (g *group) publish() {
 		out.Attachment = g.iface.att
 		out.Detail, out.SlotTaken = g.detail, g.slotTaken
 	}
+	g.showPeers(out)
 	before := g.shown.Publish(out)
 	if before == nil || before.Machine.State != out.Machine.State {
 		g.env.metrics.Outdate()

@@ -16,7 +16,8 @@ type groupSet struct {
 	byName  map[string]*group
 	order   []*group         // as in the config, those on their way out at the end
 	byPlace map[place]*group // those in the data plane
-	agenda  agenda
+	agenda  agenda           // of the machines
+	reports agenda           // hellos that are due
 
 	placing  []*group      // groups whose addresses are not all on the host yet
 	renewals rota[renewal] // of addresses
@@ -63,7 +64,8 @@ func (s *groupSet) arrange(configured []config.Group) {
 // forget takes a group out of the set.
 func (s *groupSet) forget(g *group) {
 	delete(s.byName, g.name)
-	s.agenda.drop(g)
+	s.agenda.drop(&g.appointment)
+	s.reports.drop(&g.greeting.report)
 	s.vips = nil
 	s.order = slices.DeleteFunc(slices.Clone(s.order), func(other *group) bool { return other == g })
 	if g.iface.opened {

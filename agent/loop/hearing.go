@@ -3,6 +3,7 @@
 package loop
 
 import (
+	"net/netip"
 	"time"
 
 	"vipd/agent/election"
@@ -17,7 +18,8 @@ type hearing struct {
 	counter   uint64              // of the newest advert, never sent by us next
 	repeats   election.Repeats    // what the kernel may withhold
 	withheld  [2]election.Instant // as the kernel was told
-	context   [2]uint8            // of what it may withhold
+	proven    [2]bool             // whether what it may withhold has trailers
+	met       map[netip.Addr]bool // sources that have proven themselves
 	limitedAt int64               // when a digest budget last ran out, as far as known
 	blind     bool                // one has since the last tick: silence is no evidence
 	deaf      election.Instant    // the programs were last found not attached for a while since then: the same; 0: never
@@ -41,7 +43,7 @@ func (h *hearing) note(ev loader.Event) election.Advert {
 		Priority: election.Priority{AdvBase: ev.AdvBase, AdvSkew: ev.AdvSkew, Demote: ev.Demote},
 		Aware:    ev.DemoteAware, DemoteEver: ev.DemoteEver, Yielded: ev.Yielded, Generation: ev.Generation,
 	}
-	h.context[election.FamilyOf(a.Src)-election.IPv4] = ev.Context
+	h.proven[election.FamilyOf(a.Src)-election.IPv4] = ev.Proven
 	h.repeats.Note(a)
 	return a
 }
@@ -65,9 +67,20 @@ func (g *group) hear(ev loader.Event) {
 		return
 	}
 	g.env.recorder.Heard(g.name, ev.At, int64(g.env.clock.Now())-ev.At)
-	g.signing.raise(g.env.sequence, ev)
+	g.heed(ev.Src, ev.Counter, ev.Proven)
 	g.hearWithheld(election.Instant(ev.At))
 	g.step(g.hearing.note(ev))
+}
+
+// heed notes what a trailer proves. This node's next number is higher than that of a vipd node that was heard: a node
+// that lost its state while its clock is behind would be refused as a replay for as long as its peers run, but the peer
+// that owned the addresses meanwhile heard it, and speaks with higher numbers than it ever did (Lamport 1978).
+func (g *group) heed(src netip.Addr, number uint64, proven bool) {
+	if !proven {
+		return
+	}
+	g.env.sequence.Raise(number)
+	g.meet(src)
 }
 
 // hearWithheld gives the machine the adverts that the kernel withheld up to a time, if there are any. It makes no
@@ -89,9 +102,7 @@ func (g *group) withheld(upTo election.Instant) (adverts [2]election.Advert, n i
 	for _, a := range adverts[:n] {
 		f := election.FamilyOf(a.Src) - election.IPv4
 		counter := heard[f].Counter
-		g.signing.raise(g.env.sequence, loader.Event{
-			Src: a.Src, AdvBase: a.AdvBase, AdvSkew: a.AdvSkew, Demote: a.Demote, Counter: counter, Context: h.context[f],
-		})
+		g.heed(a.Src, counter, h.proven[f])
 		h.again(a, counter)
 	}
 	return adverts, n
@@ -142,7 +153,7 @@ func (g *group) heardMeanwhile() (news election.Event, yielded bool) {
 		return nil, false
 	}
 	if at := election.Instant(seen.At); at > max(g.hearing.last, g.hearing.repeated) {
-		g.signing.raise(g.env.sequence, seen.Event)
+		g.heed(seen.Src, seen.Counter, seen.Proven)
 		news = g.hearing.note(seen.Event)
 	}
 	return news, seen.YieldedGeneration >= g.machine.View().Generation

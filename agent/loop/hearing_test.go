@@ -9,7 +9,6 @@ import (
 
 	"vipd/agent/config"
 	"vipd/agent/election"
-	"vipd/agent/wire"
 	"vipd/loader"
 )
 
@@ -157,18 +156,23 @@ func TestGroupsAreLookedAtTogether(t *testing.T) {
 	}
 }
 
-// The sequence of sealed adverts rises above what was withheld, too, and its counter is not the next one of ours.
-func TestSequenceRisesWithRepetitions(t *testing.T) {
-	b := newSettled(t, testGroup("eth0", 1, "192.0.2.100/24"))
-	g := b.group("eth0@1")
-	said := wire.Sealed{Src: netip.MustParseAddr("192.0.2.12"), AdvBase: 1}
-	counter := g.signing.seal.Counter(b.sequence.Last()+1000, said)
-	before := b.sequence.Last()
-	b.now += second
-	b.repeat("eth0@1", counter)
-	b.pass(2 * time.Second)
-	if got := b.sequence.Last(); got != before+1000 || g.hearing.counter != counter {
-		t.Errorf("sequence %d, want %d; counter %#x, want %#x", got, before+1000, g.hearing.counter, counter)
+// Numbers rise above what was withheld, too, if what it repeats had a trailer.
+func TestNumbersRiseWithRepetitions(t *testing.T) {
+	for _, proven := range []bool{false, true} {
+		b := newSettled(t, testGroup("eth0", 1, "192.0.2.100/24"))
+		g := b.group("eth0@1")
+		ev := b.advert("eth0@1", 0)
+		ev.Proven, ev.Counter = proven, 1
+		b.ring = append(b.ring, ev)
+		b.pass(0)
+		before := b.sequence.Last()
+		counter := before + 1000
+		b.now += second
+		b.repeat("eth0@1", counter)
+		b.pass(2 * time.Second)
+		if got := b.sequence.Last(); (got == counter) != proven || !proven && got != before || g.hearing.counter != counter {
+			t.Errorf("proven %v: last number %d, before %d; heard %d, want %d", proven, got, before, g.hearing.counter, counter)
+		}
 	}
 }
 

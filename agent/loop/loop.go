@@ -36,6 +36,7 @@ type Loop struct {
 	exchange    exchange
 	upkeep      upkeep
 	defender    defender
+	greeter     greeter
 	supervision supervision
 	events      []loader.Event // reused by readRing
 	due         []*group       // reused by dueAt
@@ -149,7 +150,7 @@ func (l *Loop) nextWake(retryAt *election.Instant) (election.Instant, time.Durat
 	if at := l.groups.restoreAt; at > 0 {
 		nap = min(nap, max(0, at.Sub(now)))
 	}
-	for _, at := range []election.Instant{*retryAt, l.resync.next(), l.groups.hostDue(now)} {
+	for _, at := range []election.Instant{*retryAt, l.resync.next(), l.groups.hostDue(now), l.nextHello(now)} {
 		if at > 0 {
 			nap = min(nap, max(0, at.Sub(now)))
 		}
@@ -208,6 +209,7 @@ func (l *Loop) tick() {
 	l.together(func() { l.tickDue(now) })
 	l.groups.keepHost(now)
 	l.defend(now)
+	l.greet(now)
 	l.settleLedger()
 	l.expireDemotions(now)
 	l.giveUpOnChecks(now)

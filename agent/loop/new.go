@@ -23,6 +23,7 @@ import (
 	"vipd/agent/sdnotify"
 	"vipd/agent/state"
 	"vipd/agent/state/keep"
+	"vipd/agent/state/peers"
 	"vipd/agent/state/sequence"
 	"vipd/loader"
 )
@@ -35,7 +36,7 @@ type Options struct {
 	Host     Host
 	Plane    Plane
 	Outlets  Outlets
-	Sequence *sequence.Numbers // of sealed advertisements
+	Sequence *sequence.Numbers // of adverts
 	Checks   *checks.Runner
 	History  *state.History
 	Recorder *record.Recorder
@@ -58,7 +59,8 @@ type Before struct {
 	Maintenance      bool
 	MaintenanceSince time.Time
 	Memory           keep.Memory
-	Store            *keep.Store // for the next process; nil if there is none
+	Store            *keep.Store  // for the next process; nil if there is none
+	Peers            *peers.Store // that have proven themselves; nil: none are kept
 }
 
 // New makes a Loop without groups.
@@ -70,6 +72,7 @@ func New(o Options) *Loop {
 			clock: o.Clock,
 			system: system{
 				host: o.Host, plane: o.Plane, openSender: o.Outlets.On, sendAll: o.Outlets.SendAll, sequence: o.Sequence,
+				peers: o.Before.Peers,
 				links: netio.NewLinks(nil), addresses: hostcheck.NewTable(nil), inheriting: o.Plane.Pending(),
 			},
 			journal: journal{

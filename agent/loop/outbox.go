@@ -34,8 +34,9 @@ type outbox struct {
 
 // addressee is whose advert a frame is, and to which address it goes.
 type addressee struct {
-	g   *group
-	dst netip.Addr
+	g     *group
+	dst   netip.Addr
+	hello bool // the frame is one, and no machine waits for its outcome
 }
 
 // outgoing is an advert between its first frame and the moment when the machine hears how it went.
@@ -87,6 +88,10 @@ func (e *env) post() {
 	e.sendAll(o.frames)
 	for i := range o.frames {
 		to := &o.to[i]
+		if to.hello {
+			e.noteHelloSent(to, o.frames[i].Err)
+			continue
+		}
 		out := &to.g.speaking.out
 		if err := o.frames[i].Err; err != nil {
 			out.errs = append(out.errs, fmt.Errorf("advert to %s: %w", to.dst, err))
@@ -126,20 +131,18 @@ func (g *group) write(i int, t reach.Target, p election.Priority) error {
 	if err != nil {
 		return err
 	}
-	sign := &g.signing
-	advert := wire.Advert{
-		VHID: g.cfg.VHID, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote, AuthLen: wire.AuthLen,
-		Counter: sign.sealedCounter(g.env.sequence, p, t.Src, g.hearing.counter),
+	advert, trailer := g.advert(p, t.Src)
+	if l.frame, err = advert.AppendBinary(l.frame[:len(l.frame)-wire.AdvertSize-wire.TrailerSize]); err != nil {
+		return err
 	}
-	advert.Digest = sign.signer.Digest(advert.Counter)
-	if l.frame, err = advert.AppendBinary(l.frame[:len(l.frame)-wire.AdvertSize]); err != nil {
+	if l.frame, err = trailer.AppendBinary(l.frame); err != nil {
 		return err
 	}
 	// Recorded before it leaves: the loop check must know it when it comes back.
 	g.entry.plane.RecordSent(advert.Counter, advert.Digest, loader.Priority(p))
 	o := &g.env.outbox
 	o.frames = append(o.frames, netio.Frame{IfIndex: g.iface.link.Index, Data: l.frame})
-	o.to = append(o.to, addressee{g, t.Dst})
+	o.to = append(o.to, addressee{g: g, dst: t.Dst})
 	return nil
 }
 
@@ -156,6 +159,7 @@ func (g *group) letterTo(i int, t reach.Target) (*letter, error) {
 	frame, err := wire.AdvertFrame{
 		SrcMAC: wire.VirtualMAC(g.cfg.VHID), DstMAC: t.MAC, // in every mode, so that switches learn it
 		Src: t.Src, Dst: t.Dst, DSCP: dscp, TTL: 255,
+		Trailer: &wire.Trailer{}, // room for it
 	}.AppendBinary(nil)
 	if err != nil {
 		return nil, err

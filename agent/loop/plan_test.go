@@ -160,9 +160,9 @@ func TestPlan(t *testing.T) {
 			[]string{"change eth0@1[MASTER] may_move 192.0.2.100/24: advertises to others than now (peers)"},
 		},
 		{
-			"seal required", 100, backupOf(0),
-			first(func(g *config.Group) { g.RequireSeal = true }),
-			[]string{"change eth0@1[BACKUP] deaf 192.0.2.100/24: adverts that no vipd has sealed"},
+			"trailer required", 100, backupOf(0),
+			first(func(g *config.Group) { g.RequireTrailer = true }),
+			[]string{"change eth0@1[BACKUP] deaf 192.0.2.100/24: adverts without the trailer of a vipd node"},
 		},
 		{
 			"description", 0, master,

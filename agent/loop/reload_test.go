@@ -56,6 +56,22 @@ func TestReloadLeavesOthersAlone(t *testing.T) {
 	}
 }
 
+// The kernel goes by another peer_memory at once, and nothing else happens.
+func TestReloadOfPeerMemory(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.master()
+	next := *b.cfg
+	next.Carp.PeerMemory = time.Hour
+	out, err := b.switchTo(&next, nil)
+	if err != nil || !slices.Equal(out.Global, []string{"carp.peer_memory"}) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if got := b.group("eth0@1").entry.spec.PeerMemory; got != time.Hour {
+		t.Errorf("the data plane remembers for %v", got)
+	}
+	b.expect("update 10@1 1 addresses")
+}
+
 func TestReloadMovesAddressesOfAMaster(t *testing.T) {
 	g := testGroup("eth0", 1, "192.0.2.100/24", "192.0.2.101/24")
 	b := newBench(t, g)

@@ -8,18 +8,16 @@ import (
 
 	"vipd/agent/config"
 	"vipd/agent/election"
-	"vipd/agent/state/sequence"
 	"vipd/agent/wire"
 	"vipd/loader"
 )
 
 // signing is what a group's adverts are authenticated with. Several contexts may be accepted; the first one signs, and
-// signer and seal are its own.
+// signer and key are its own.
 type signing struct {
 	signer   *wire.Signer
-	seal     wire.SealKey
+	key      wire.TrailerKey
 	contexts []loader.AuthContext
-	seals    []wire.SealKey // of each of them
 }
 
 func newSigning(cfg config.Group) (signing, error) {
@@ -29,14 +27,11 @@ func newSigning(cfg config.Group) (signing, error) {
 		if err != nil {
 			return signing{}, fmt.Errorf("password of %s (%s): %w", cfg.Name(), c.Name, err)
 		}
-		prefix, seal := wire.DigestPrefix(cfg.VHID, c.Addresses, cfg.LLAddr), key.SealKey()
+		prefix, trailer := wire.DigestPrefix(cfg.VHID, c.Addresses, cfg.LLAddr), key.TrailerKey()
 		if i == 0 {
-			s.signer, s.seal = key.Signer(prefix), seal
+			s.signer, s.key = key.Signer(prefix), trailer
 		}
-		s.seals = append(s.seals, seal)
-		s.contexts = append(s.contexts, loader.AuthContext{
-			Key: c.Password.Bytes(), Prefix: prefix, SealKey: loader.SealKey(seal),
-		})
+		s.contexts = append(s.contexts, loader.AuthContext{Key: c.Password.Bytes(), Prefix: prefix, TrailerKey: trailer})
 	}
 	return s, nil
 }
@@ -47,29 +42,16 @@ func checkSecrets(cfg config.Group) error {
 	return err
 }
 
-// sealedCounter returns the counter of the next advert from src (docs/sealed-adverts.md). It is never the one that a
-// peer used last: an OpenBSD peer would take its own cookie for a loop.
-func (s *signing) sealedCounter(
-	numbers *sequence.Numbers, p election.Priority, src netip.Addr, heard uint64,
-) uint64 {
-	sealed := wire.Sealed{Src: src, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote}
-	for {
-		if c := s.seal.Counter(numbers.Next(), sealed); c != heard {
-			return c
-		}
+// advert returns the next advert to a target, and its trailer. Its number is never the counter that a peer used last:
+// an OpenBSD peer would take its own cookie for a loop.
+func (g *group) advert(p election.Priority, src netip.Addr) (wire.Advert, wire.Trailer) {
+	number := g.env.sequence.Next()
+	if number == g.hearing.counter {
+		number = g.env.sequence.Next()
 	}
-}
-
-// raise makes the next number of this node higher than the one of an advert that was heard. Otherwise a node that lost
-// its state while its clock is behind would be refused as a replay for as long as its peers run: the peer that owned
-// the addresses meanwhile heard this node, so it speaks with higher numbers than this node ever did (Lamport 1978). The
-// number cannot be forged without the password: it is inside the digest.
-func (s *signing) raise(numbers *sequence.Numbers, ev loader.Event) {
-	if int(ev.Context) >= len(s.seals) {
-		return
+	a := wire.Advert{
+		VHID: g.cfg.VHID, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote, AuthLen: wire.AuthLen,
+		Counter: number, Digest: g.signing.signer.Digest(number),
 	}
-	said := wire.Sealed{Src: ev.Src, AdvBase: ev.AdvBase, AdvSkew: ev.AdvSkew, Demote: ev.Demote}
-	if seq, verdict := s.seals[ev.Context].Open(ev.Counter, said); verdict == wire.SealValid {
-		numbers.Raise(seq)
-	}
+	return a, g.signing.key.Trailer(src, a, 0)
 }

@@ -8,6 +8,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
+	"vipd/agent/state/peers"
 	"vipd/agent/state/sequence"
 	"vipd/loader"
 )
@@ -20,7 +21,8 @@ type system struct {
 	sendAll    func([]netio.Frame)
 	links      *netio.Links      // of the host, as read last
 	addresses  *hostcheck.Table  // the same
-	sequence   *sequence.Numbers // of sealed advertisements
+	sequence   *sequence.Numbers // of adverts
+	peers      *peers.Store      // that have proven themselves
 	inheriting bool              // the programs of an earlier vipd are still attached (exchange.go)
 }
 
@@ -52,6 +54,7 @@ type Plane interface {
 	Wake() <-chan struct{}
 	Drain(dst []loader.Event) ([]loader.Event, error)
 	Claims(dst []loader.Claim) []loader.Claim
+	Hellos(dst []loader.HelloEvent) []loader.HelloEvent
 	Pinned() []loader.PinnedGroup
 	Unclaimed() []loader.LeftVIP
 	DropUnclaimed() ([]loader.LeftVIP, error)
@@ -64,7 +67,9 @@ type PlaneGroup interface {
 	SetSentPriority(p loader.Priority)
 	RecordSent(counter uint64, digest [20]byte, p loader.Priority)
 	SetSources(own []netip.Addr) error
-	SetSequence(seq uint32)
+	SetSequence(number uint64)
+	PutPeer(p loader.Peer) error
+	ForgetPeer(addr netip.Addr) (bool, error)
 	Seen() (loader.Seen, error)
 	Withhold(repeatsOf [2]int64)
 	Heard() [2]loader.Heard

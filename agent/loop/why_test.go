@@ -114,7 +114,7 @@ func TestWhy(t *testing.T) {
 			[]string{
 				"took over because no master was heard for the master-down time (3.000 s)", "no other node was ever heard",
 				"an advert of another node as good as 1/0, every 1.000 s or better",
-				"`vipctl yield eth0@1`", "who would take over cannot be known",
+				"`vipctl yield eth0@1`", "who would take over is unknown, since no node has reported yet",
 			},
 		},
 		{

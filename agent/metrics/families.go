@@ -158,6 +158,18 @@ func nodeFamilies() []family {
 			nameFallbacks, "Times that native mode was given up for tc ingress, by reason.", counter,
 			writeFallbacks,
 		},
+		{
+			namePeerInfo, "Always 1; the address and the version of each other vipd node that sent a hello.", gauge,
+			writePeerInfo,
+		},
+		{
+			namePeerLastSeen, "Time since the last hello of the other node in any group; absent after 10 minutes.", gauge,
+			func(p *page, v *view) {
+				for i := range v.Peers {
+					p.gauge(max(v.Peers[i].Age, 0).Seconds(), label("node", v.Peers[i].Node))
+				}
+			},
+		},
 		{nameXDPInfo, "Always 1; how the program is attached to the interface.", gauge, writeXDPInfo},
 	}
 }
@@ -224,6 +236,15 @@ func groupFamilies() []family {
 			nameLease, "How long the kernel answers for the group without another advertisement sent; 0 if it does not answer.",
 			gauge,
 			perGroup(func(p *page, g *groupView) { p.gauge(max(g.LeaseRemaining, 0).Seconds(), g.iface, g.vhid) }),
+		},
+		{
+			nameStandbys, "Nodes that would take the group over from this one; only while this node is MASTER, " +
+				"and absent as long as no other vipd node was heard.", gauge,
+			perGroup(func(p *page, g *groupView) {
+				if g.Watched {
+					p.count(uint64(max(g.Standbys, 0)), g.iface, g.vhid)
+				}
+			}),
 		},
 		{
 			nameHookWaiting, "Transitions that wait for the group's hook to end.", gauge,
@@ -343,6 +364,14 @@ func writeXDPInfo(p *page, v *view) {
 	for i := range v.Interfaces {
 		if f := &v.Interfaces[i]; f.Mode != "" {
 			p.truth(true, label("interface", f.Name), label("mode", f.Mode))
+		}
+	}
+}
+
+func writePeerInfo(p *page, v *view) {
+	for i := range v.Peers {
+		for _, h := range v.Peers[i].Homes {
+			p.truth(true, label("address", h.Address), label("node", v.Peers[i].Node), label("version", h.Version))
 		}
 	}
 }

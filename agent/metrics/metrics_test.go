@@ -57,7 +57,8 @@ func twoGroups() *fixed {
 				Dropped: []uint64{5},
 				Packets: 1000, Bytes: 64000, LeaseRemaining: 2970 * time.Millisecond,
 				Families: []Family{{Name: "ipv4"}, {Name: "ipv6", Silent: true}},
-				HasHook:  true, HookWaiting: 2,
+				Watched:  true, Standbys: 1,
+				HasHook: true, HookWaiting: 2,
 				Contexts: []Context{{Name: "own", Received: 5}, {Name: "accept 1", Received: 2}},
 				VIPs: []VIP{
 					{Address: "192.0.2.100", ARPRequests: 10, ARPReplies: 9},
@@ -78,6 +79,9 @@ func twoGroups() *fixed {
 			},
 			{Name: "eth1"},
 		},
+		Peers: []Peer{{
+			Node: "fw2", Age: 800 * time.Millisecond, Homes: []Home{{"192.0.2.12", "0.1.0"}, {"198.51.100.12", "0.1.0"}},
+		}},
 	}
 }
 
@@ -136,6 +140,7 @@ func TestEveryName(t *testing.T) {
 		nameBuildInfo, nameSlowRounds,
 		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
 		nameSamplesLost, nameSkipped, nameAnswersUnseen,
+		nameStandbys, namePeerLastSeen, namePeerInfo,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing, nameConflicts,
 	} {
 		want[n] = true

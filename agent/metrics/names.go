@@ -39,6 +39,9 @@ const (
 	nameLoopAge          = "vipd_agent_loop_age_seconds"
 	nameSamplesLost      = "vipd_record_samples_lost_total"
 	nameSkipped          = "vipd_record_incidents_skipped_total"
+	nameStandbys         = "vipd_group_standbys"
+	namePeerLastSeen     = "vipd_peer_last_seen_seconds"
+	namePeerInfo         = "vipd_peer_info"
 	nameHookRuns         = "vipd_hook_runs_total"
 	nameHookSkipped      = "vipd_hook_skipped_total"
 	nameHookWaiting      = "vipd_hook_waiting"
@@ -52,7 +55,7 @@ const (
 func groupReasons() []string {
 	return []string{
 		"bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac",
-		"loop", "replay", "rate_limited", "wrong_family",
+		"loop", "replay", "rate_limited", "wrong_family", "bad_trailer",
 	}
 }
 

@@ -32,6 +32,8 @@ type Snapshot struct {
 	RejectReasons, DropReasons []string
 	Groups                     []Group
 	Interfaces                 []Interface
+	// Peers are the nodes that sent hellos, each name once.
+	Peers []Peer
 	// Err fails the scrape: no numbers are better than wrong ones.
 	Err error
 }
@@ -53,6 +55,18 @@ type Check struct {
 	Age time.Duration
 }
 
+// Peer is another vipd node.
+type Peer struct {
+	Node string
+	// Age is the time since its last hello in any group.
+	Age time.Duration
+	// Homes are the addresses from which it sends hellos, with the version of vipd there.
+	Homes []Home
+}
+
+// Home is one address of a [Peer].
+type Home struct{ Address, Version string }
+
 // Group is one group in a [Snapshot].
 type Group struct {
 	Interface string
@@ -73,6 +87,9 @@ type Group struct {
 	// Contexts are the passwords and address lists with which adverts are accepted,
 	// each name once.
 	Contexts []Context
+	// Watched is true on the MASTER if another vipd node was ever heard; Standbys then counts those that would take over.
+	Watched  bool
+	Standbys int
 	// HasHook is true if the group has a hook; HookWaiting counts the transitions that wait for it.
 	HasHook     bool
 	HookWaiting int

@@ -119,7 +119,8 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 			if err == nil && f.Groups[i].State != api.StateInit {
 				f.Groups[i].HostNotes = host.Notes(g.Now().Config)
 			}
-			f.Groups[i].SlotTaken = g.Now().SlotTaken
+			f.Groups[i].SlotTaken, f.Groups[i].HasPeer = g.Now().SlotTaken, g.Now().HasPeer
+			f.Groups[i].Reports = reportsOf(e.n, g.Now(), now, at)
 			e.before.since(g, &st.Groups[i], now, &f.Groups[i])
 			f.Groups[i].Questions = e.questions(g, at)
 			e.examine(g, &f.Groups[i], e.rejects(g, at))
@@ -150,7 +151,7 @@ func (e *examination) lag(f *doctor.Facts, now election.Instant, at func(electio
 func (e *examination) examine(g *view.Live, f *doctor.Group, rejects []doctor.Reject) {
 	v := g.Now()
 	f.LLAddr, f.Interval = v.Config.LLAddr, v.Machine.Effective.Interval()
-	f.Rejects = rejects
+	f.Rejects, f.RequireTrailer = rejects, v.Config.RequireTrailer
 	f.FencedFlows = e.fencedFlows(g)
 	if r := e.reach[g.Name()]; r != nil {
 		f.Reach = &doctor.Reach{NIC: r.NIC, Virtual: r.Both}

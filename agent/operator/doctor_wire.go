@@ -46,6 +46,14 @@ func (e *examination) rejects(g *view.Live, at func(election.Instant) time.Time)
 			out = append(out, r)
 		}
 	}
+	if len(out) == 0 {
+		return nil
+	}
+	// On an error, no sender is known to be this node.
+	own, _ := e.host.Addresses(e.n.Interface(g.Now().Config.Interface).Index)
+	for i := range out {
+		out[i].Own = slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Addr() == out[i].Src })
+	}
 	return out
 }
 
@@ -170,7 +178,7 @@ func (e *examination) explain(ctx context.Context, f *doctor.Facts, views map[st
 			s := &g.Suspects[j]
 			if advert, ok := lastAdvert(g, s.Src); ok {
 				q := e.question(views, g.Name)
-				q.Advert, q.SrcMAC = advert, s.SrcMAC
+				q.Advert, q.SrcMAC, q.Reported = advert, s.SrcMAC, g.Reported(s.Src)
 				s.Explanation = doctor.Explain(ctx, q)
 			}
 		}

@@ -8,6 +8,7 @@ package operator
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"vipd/agent/record"
 	"vipd/agent/state"
 	"vipd/agent/state/keep"
+	"vipd/agent/state/peers"
 	"vipd/agent/view"
 	"vipd/loader"
 )
@@ -66,6 +68,8 @@ type Commands interface {
 	AddDemotion(d api.Demotion, end election.Instant) (api.DemotionChange, error)
 	// RemoveDemotions removes those that match.
 	RemoveDemotions(matches func(api.Demotion) bool) api.DemotionChange
+	// ForgetPeer has the kernel forget that a source is a vipd node, in the groups of these names.
+	ForgetPeer(addr netip.Addr, groups []string) error
 	// SwitchTo applies the difference between the running config and another one.
 	SwitchTo(next *config.Config, warnings []config.Problem, force bool) (api.Reload, error)
 }
@@ -94,6 +98,8 @@ type Intent struct {
 	Maintenance, Disable state.Switch
 	// Kept has what the next process restores.
 	Kept *keep.Store
+	// Peers have proven themselves to be vipd nodes.
+	Peers *peers.Store
 }
 
 // Source is where the config comes from.

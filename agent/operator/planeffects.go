@@ -234,8 +234,8 @@ func (p *planner) reachability(v *verdict, c config.GroupChange) {
 	}
 	stricter := ""
 	switch {
-	case c.New.RequireSeal && !c.Old.RequireSeal:
-		stricter = "adverts that no vipd has sealed are refused from then on (require_seal)"
+	case c.New.RequireTrailer && !c.Old.RequireTrailer:
+		stricter = "adverts without the trailer of a vipd node are refused from then on (require_trailer)"
 	case c.New.Replay == config.ReplayStrict && c.Old.Replay != config.ReplayStrict:
 		stricter = "adverts of BSD peers whose counter neither rises nor stands still are refused from then on (replay)"
 	case c.New.PeerTTL == config.PeerTTLStrict && c.Old.PeerTTL != config.PeerTTLStrict && len(c.New.Peers) > 0:

@@ -92,7 +92,7 @@ func fenced(dropped map[string]uint64) uint64 { return dropped[fencedIP] }
 func (o *Operator) nameFaults(st *api.Status, groups []*view.Live, now election.Instant) {
 	f := doctor.FromStatus(st, o.clock.At(now))
 	for i, g := range groups {
-		f.Groups[i].SlotTaken = g.Now().SlotTaken
+		f.Groups[i].SlotTaken, f.Groups[i].HasPeer = g.Now().SlotTaken, g.Now().HasPeer
 	}
 	if r := o.rises.older.Load(); r != nil {
 		for i, g := range groups {

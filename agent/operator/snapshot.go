@@ -47,6 +47,7 @@ func (o *Operator) Snapshot() metrics.Snapshot {
 		mg.HasHook, mg.HookWaiting = views[i].Config.Hook != "", waiting[g.Name()]
 		out.Groups = append(out.Groups, mg)
 	}
+	out.Peers = peersSeen(views, now)
 	for _, i := range n.Interfaces {
 		mi, err := o.snapshotOf(i)
 		if err != nil {
@@ -74,6 +75,7 @@ func snapshotOf(g *view.Live, v *view.Group, k *loader.Reading, now election.Ins
 	if k.Seen.Count > 0 {
 		out.Heard, out.LastAdvertAge = true, now.Sub(election.Instant(k.Seen.At))
 	}
+	out.Standbys, out.Watched = standbyCount(v, now)
 	families, _ := familiesOf(v, func(election.Instant) time.Time { return time.Time{} })
 	for _, f := range families {
 		out.Families = append(out.Families, metrics.Family{Name: f.Family, Silent: f.Silent})

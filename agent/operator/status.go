@@ -117,10 +117,13 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 	} else if r.view.HostFault != "" {
 		out.Detail = r.view.HostFault
 	}
+	out.Standbys, out.StandbysUnknown = standbysOf(r.view, r.now, r.at)
+	out.Differences = differencesOf(r.node, r.view, r.now)
 	if m.Heard {
 		out.Master = &api.Master{
 			Address: m.Master.Src.String(), AdvBase: int(m.Master.AdvBase), AdvSkew: int(m.Master.AdvSkew),
 			Demote: int(m.Master.Demote), LastSeen: r.at(m.Master.At),
+			Proven: heardFromVipd(r.view),
 		}
 	}
 	if r.view.Held(r.now) {

@@ -53,6 +53,7 @@ func (w *why) explain(name string) api.Why {
 	if v.Waiting != election.WaitNone {
 		out.WaitingSeconds = max(0, v.Next.Sub(w.now)).Seconds()
 	}
+	out.Standbys, out.StandbysUnknown = standbysOf(w.g, w.now, w.at)
 	switch v.State {
 	case election.Master:
 		out.LeaseRemainingSeconds = max(0, v.Lease.Sub(w.now)).Seconds()
@@ -182,9 +183,37 @@ func (w *why) master(name string) (because, changes []string, takeover string) {
 			said(v.Effective)),
 		fmt.Sprintf("`vipctl yield %s`, `vipctl maintenance enter` or `vipctl disable`", name),
 	)
-	return because, changes, "who would take over cannot be known, because a BACKUP is silent; " +
-		"a handover asks, and gives nothing up if no node answers"
+	return because, changes, w.successor()
 }
+
+// successor returns who would take a group over from this node, and when.
+func (w *why) successor() string {
+	list, unknown := standbysOf(w.g, w.now, w.at)
+	switch {
+	case unknown != "":
+		return "who would take over is unknown, since " + unknown +
+			"; a handover asks, and gives nothing up if no node answers"
+	case len(list) == 0:
+		return "no node would take over: none that is vipd reports, and a BACKUP of another kind is silent"
+	}
+	text := ""
+	for i := range list {
+		s := &list[i]
+		name := s.Title()
+		switch i {
+		case 0:
+			text = fmt.Sprintf("%s would take over %.3f s after this node's last advert, or at its goodbye", name, s.TakesOverIn)
+		case shownSuccessors:
+			return text + fmt.Sprintf(", and %d more", len(list)-i)
+		default:
+			text += fmt.Sprintf("; if that one fails, %s after %.3f s", name, s.TakesOverIn)
+		}
+	}
+	return text
+}
+
+// shownSuccessors is how many standbys a sentence names.
+const shownSuccessors = 3
 
 func (w *why) backup() (because, changes []string, takeover string) {
 	v := w.g.Machine

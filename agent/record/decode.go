@@ -36,6 +36,7 @@ type carp struct {
 	counter                   uint64
 	checksumRight, isGoodbye  bool
 	addressesOfVRRP, priority uint8 // of a VRRP advert
+	trailer                   *wire.Trailer
 }
 
 // neighbour is an ARP packet or a neighbour discovery message.
@@ -137,6 +138,9 @@ func decodeCARP(b []byte) *carp {
 	c.advSkew, c.demote, c.advBase = b[2], b[4], b[5]
 	c.counter = binary.BigEndian.Uint64(b[8:])
 	c.checksumRight = wire.Checksum(b[:wire.AdvertSize]) == 0
+	if t, ok := wire.ParseTrailer(b); ok {
+		c.trailer = &t
+	}
 	c.isGoodbye = c.advBase == wire.GoodbyeValue && c.advSkew == wire.GoodbyeValue
 	return c
 }

@@ -5,10 +5,12 @@ package record
 import (
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
 
+	"vipd/agent/wire"
 	"vipd/loader"
 )
 
@@ -48,6 +50,16 @@ func tagged(frame []byte) []byte {
 	return append(append(append([]byte(nil), frame[:12]...), 0x81, 0, 0, 100), frame[12:]...)
 }
 
+// withTrailer appends a trailer to an advert over IPv4.
+func withTrailer(frame []byte, beat uint16) []byte {
+	b, err := wire.Trailer{Beat: beat, Tag: 1}.AppendBinary(slices.Clone(frame))
+	if err != nil {
+		panic(err)
+	}
+	b[14+3] += wire.TrailerSize // of the IP header
+	return b
+}
+
 func TestText(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -55,9 +67,44 @@ func TestText(t *testing.T) {
 		want string
 	}{
 		{
-			"sealed",
-			entry{Kind: loader.SampleAuthentic, Sealed: true, Data: advertFrame(7)},
-			"advert of 192.0.2.12: advbase 1, advskew 7, demote 0, sealed counter 0000000000000abc",
+			"proven",
+			entry{Kind: loader.SampleAuthentic, Proven: true, Data: withTrailer(advertFrame(7), 0)},
+			"advert of 192.0.2.12: advbase 1, advskew 7, demote 0, number 2748, trailer right",
+		},
+		{
+			"beat",
+			entry{Kind: loader.SampleAuthentic, Proven: true, Yielded: true, Data: tagged(withTrailer(advertFrame(7), 1000))},
+			"advert of 192.0.2.12: advbase 1, advskew 7, demote 0, number 2748, beat 1000 us, trailer right; better than " +
+				"ours, so XDP stopped answering at once",
+		},
+		{
+			"bad trailer",
+			entry{Kind: loader.SampleRejected, Reason: "bad_trailer", Data: withTrailer(advertFrame(7), 0)},
+			"advert of 192.0.2.12 refused: bad_trailer (its trailer is wrong, or missing although the sender is a vipd node " +
+				"or trailers are required); version 2, TTL 255, advbase 1, advskew 7, demote 0, number 2748, trailer wrong",
+		},
+		{
+			"no trailer",
+			entry{Kind: loader.SampleRejected, Reason: "bad_trailer", Data: advertFrame(7)},
+			"advert of 192.0.2.12 refused: bad_trailer (its trailer is wrong, or missing although the sender is a vipd node " +
+				"or trailers are required); version 2, TTL 255, advbase 1, advskew 7, demote 0, plain counter 0000000000000abc",
+		},
+		{
+			"replay",
+			entry{Kind: loader.SampleRejected, Reason: "replay", Data: withTrailer(advertFrame(7), 0)},
+			"advert of 192.0.2.12 refused: replay (it was heard before, or its number is too low); version 2, TTL 255, " +
+				"advbase 1, advskew 7, demote 0, number 2748, trailer right",
+		},
+		{
+			"trailer not looked at",
+			entry{Kind: loader.SampleRejected, Reason: "bad_ttl", Data: withTrailer(advertFrame(7), 0)},
+			"advert of 192.0.2.12 refused: bad_ttl (its TTL is not 255, so it came through a router); version 2, TTL 255, " +
+				"advbase 1, advskew 7, demote 0, number 2748, trailer unchecked",
+		},
+		{
+			"sent with a trailer",
+			entry{Kind: loader.SampleAdvertSent, Out: true, Data: withTrailer(advertFrame(7), 1000)},
+			"our advert to 224.0.0.18: advbase 1, advskew 7, demote 0, number 2748, beat 1000 us",
 		},
 		{
 			"tagged",

@@ -26,7 +26,7 @@ type entry struct {
 	Out    bool              `json:"out,omitempty"`
 
 	Yielded    bool `json:"yielded,omitempty"`
-	Sealed     bool `json:"sealed,omitempty"`
+	Proven     bool `json:"proven,omitempty"`
 	OwnCounter bool `json:"own_counter,omitempty"`
 
 	VLAN   uint16 `json:"vlan,omitempty"`
@@ -42,7 +42,7 @@ type entry struct {
 func entryOf(s loader.Sample) entry {
 	return entry{
 		At: s.At, Lag: noLag, Kind: s.Kind, Reason: s.Reason, Out: s.Out,
-		Yielded: s.Yielded, Sealed: s.Sealed, OwnCounter: s.OwnCounter,
+		Yielded: s.Yielded, Proven: s.Proven, OwnCounter: s.OwnCounter,
 		VLAN: s.VLAN, Length: s.Length, Data: s.Data,
 	}
 }

@@ -33,15 +33,15 @@ type incident struct {
 	until int64
 	limit int // of Entries
 
-	// The counts of a sealed incident are kept: the status page reads the list every second.
-	sealed              bool
+	// The counts of a finished incident are kept: the status page reads the list every second.
+	finished            bool
 	frames, transitions int
 }
 
 func (in *incident) room() bool { return len(in.Entries) < in.limit }
 
-// seal ends the recording and sorts entries that came late.
-func (in *incident) seal(missed uint64) {
+// finish ends the recording and sorts entries that came late.
+func (in *incident) finish(missed uint64) {
 	in.until = 0
 	in.Missed = missed
 	sortEntries(in.Entries)
@@ -51,7 +51,7 @@ func (in *incident) seal(missed uint64) {
 // complete stores the counts of an incident to which nothing is added any more.
 func (in *incident) complete() {
 	in.frames, in.transitions = in.count()
-	in.sealed = true
+	in.finished = true
 }
 
 func (in *incident) count() (frames, transitions int) {
@@ -80,7 +80,7 @@ func (in *incident) summary() api.Incident {
 		From: in.First.From, To: in.First.To, Reason: in.First.Reason, Cause: in.First.Cause,
 		Missed: in.Missed, Open: in.until != 0, Frames: in.frames, Transitions: in.transitions,
 	}
-	if !in.sealed {
+	if !in.finished {
 		out.Frames, out.Transitions = in.count()
 	}
 	return out

@@ -53,7 +53,7 @@ func samplesOf(all []entry) []loader.Sample {
 		e := &all[i]
 		out = append(out, loader.Sample{
 			At: e.At, VLAN: e.VLAN, Kind: e.Kind, Reason: e.Reason, Out: e.Out, Yielded: e.Yielded,
-			Sealed: e.Sealed, OwnCounter: e.OwnCounter, Length: e.Length, Data: slices.Clone(e.Data),
+			Proven: e.Proven, OwnCounter: e.OwnCounter, Length: e.Length, Data: slices.Clone(e.Data),
 		})
 	}
 	return out

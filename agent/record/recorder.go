@@ -308,7 +308,7 @@ func (r *Recorder) closeDue(now int64) {
 func (r *Recorder) close(g *group) {
 	in := g.open
 	g.open = nil
-	in.seal(g.missed())
+	in.finish(g.missed())
 	oldest := uint64(0)
 	if len(r.incidents) > 0 {
 		oldest = r.incidents[0].ID

@@ -63,7 +63,7 @@ func (s *store) save(in *incident, oldest uint64) {
 		return
 	}
 	select {
-	case s.queue <- saving{in, oldest}: // it is sealed and no longer changes
+	case s.queue <- saving{in, oldest}: // it is finished and no longer changes
 	default:
 		s.note(errors.New("the disk is too slow"))
 	}

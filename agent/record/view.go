@@ -45,7 +45,10 @@ func (e *entry) advert(f *frame) *api.RecordAdvert {
 	}
 	if c.whole && e.Kind != loader.SampleForeignVRRP {
 		out.AdvBase, out.AdvSkew, out.Demote = int(c.advBase), int(c.advSkew), int(c.demote)
-		out.Counter, out.Sealed, out.Goodbye = fmt.Sprintf("%016x", c.counter), e.Sealed, c.isGoodbye
+		out.Counter, out.Proven, out.Goodbye = fmt.Sprintf("%016x", c.counter), e.Proven, c.isGoodbye
+		if t := c.trailer; t != nil {
+			out.Trailer = &api.RecordTrailer{Number: c.counter, BeatMicroseconds: int(t.Beat), Tag: e.tag()}
+		}
 	}
 	return out
 }

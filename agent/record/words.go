@@ -27,9 +27,11 @@ func rejectWords(reason string) string {
 	case "loop":
 		return "it is our own and came back"
 	case "replay":
-		return "it was heard before, or its seal does not fit"
+		return "it was heard before, or its number is too low"
 	case "rate_limited":
 		return "too many that could not be verified came at once"
+	case "bad_trailer":
+		return "its trailer is wrong, or missing although the sender is a vipd node or trailers are required"
 	case "wrong_family":
 		return "the group has no address of that family"
 	}
@@ -198,15 +200,34 @@ func (c *carp) words(e *entry) string {
 	if c == nil || !c.whole {
 		return "truncated"
 	}
-	kind := "plain"
-	if e.Sealed {
-		kind = "sealed"
+	said := fmt.Sprintf("advbase %d, advskew %d, demote %d", c.advBase, c.advSkew, c.demote)
+	switch {
+	case c.trailer == nil && e.Kind == loader.SampleAdvertSent:
+		return fmt.Sprintf("%s, our counter %016x", said, c.counter)
+	case c.trailer == nil:
+		return fmt.Sprintf("%s, plain counter %016x", said, c.counter)
 	}
-	if e.Kind == loader.SampleAdvertSent {
-		kind = "our" // a frame of ours does not show whether it is sealed
+	said += fmt.Sprintf(", number %d", c.counter)
+	if c.trailer.Beat > 0 {
+		said += fmt.Sprintf(", beat %d us", c.trailer.Beat)
 	}
-	return fmt.Sprintf("advbase %d, advskew %d, demote %d, %s counter %016x",
-		c.advBase, c.advSkew, c.demote, kind, c.counter)
+	if tag := e.tag(); tag != api.TagOurs {
+		said += ", trailer " + tag
+	}
+	return said
+}
+
+// tag returns what is known of the tag of a trailer. The data plane checks it before anything that needs the password.
+func (e *entry) tag() string {
+	switch {
+	case e.Proven, e.Reason == "replay", e.Reason == "loop":
+		return api.TagRight
+	case e.Reason == "bad_trailer":
+		return api.TagWrong
+	case e.Out:
+		return api.TagOurs
+	}
+	return api.TagUnchecked
 }
 
 // claim returns the content of a refused advert, which is not verified.

@@ -3,6 +3,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"vipd/agent/election"
@@ -32,6 +33,9 @@ func (w *World) decided(m *member, t election.Transition) {
 	}
 	if t.To == election.Master && t.Reason == election.ReasonMasterTimeout && t.Cause == nil {
 		w.fence(m)
+	}
+	if t.Cause != nil {
+		w.checkMoved(m, t.Cause.At, fmt.Sprintf("%v -> %v %v", t.From, t.To, t.Reason))
 	}
 	m.late, m.patience = 0, minDown(m.cfg)
 }

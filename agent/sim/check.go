@@ -69,6 +69,7 @@ func (w *World) lost(m *member, f *frame) {
 func (w *World) blame(m *member, f *frame) {
 	if f.from != nil {
 		w.missed(m, f.from)
+		w.captureMissing(f)
 	}
 }
 
@@ -201,7 +202,8 @@ func (w *World) judge(g *group, o *overlap, end time.Duration) {
 		w.fail(a, "overlap", "%s and %s both answer since %v, for %v, without a loss; the limit is %v",
 			a.host.name, b.host.name, o.since, end-o.since, w.crossing())
 	}
-	if a.host.failing+b.host.failing > 0 || !a.host.running() || !b.host.running() || a.releasing && b.releasing {
+	mute := w.speechless(a.host) || w.speechless(b.host)
+	if mute || a.host.failing+b.host.failing > 0 || !a.host.running() || !b.host.running() || a.releasing && b.releasing {
 		o.heard = w.now
 		return // no more adverts: their leases end this, which fence checks
 	}

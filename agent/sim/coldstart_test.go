@@ -19,6 +19,7 @@ func TestEqualNodesStartTogetherWithOneOwner(t *testing.T) {
 			for seed := range uint64(starts) {
 				w := newWorld(Scenario{
 					Seed: seed + 1, Hosts: hosts, Groups: 1, AdvBase: 1, Preempt: true, Latency: time.Millisecond,
+					Trailers: TrailersRequired,
 				}, false)
 				for _, h := range w.hosts {
 					w.at(w.clocks.between(0, 10*time.Millisecond), func() { w.boot(h) })

@@ -8,9 +8,12 @@
 //
 // The election machines and every byte on the wire are real: package wire builds, parses and authenticates the
 // adverts. Modelled are the data plane (role, lease, yield, last advert, ring, what is withheld from it, awareness of
-// sources, loop check; see bpf/role.h, bpf/accept.h and bpf/repeat.h), the agent's loop around the machine
-// (agent/loop/loop.go, agent/loop/step.go), the hosts' clocks and the network. Data plane and agent fail separately: an
-// agent can hang while its kernel continues.
+// sources and peers, loop check; see bpf/role.h, bpf/prove.h, bpf/accept.h and bpf/repeat.h), the agent's loop around
+// the machine (agent/loop/loop.go, agent/loop/step.go), its numbers, the hosts' clocks and the network. Data plane and
+// agent fail separately: an agent can hang while its kernel continues.
+//
+// An attacker has captured every frame and sends what he likes at any time, but does not have the password (attack.go,
+// docs/authentication.md).
 //
 // A run depends on its [Scenario] alone. Time is virtual. Events are ordered by (time, sequence of insertion),
 // deadlines of machines by (time, number of the machine). No map is iterated. Randomness comes from one stream
@@ -27,6 +30,10 @@
 //   - cause: every transition has the evidence that its reason names, and no decision is made on a clock that was
 //     not watched.
 //   - rate: the number of adverts per second is limited in every situation.
+//   - forgery: under the address of a vipd node, no advert of an attacker is accepted, except an unaltered one that
+//     its receiver has not accepted before. That is not older than the tolerance, and moves nothing if the receiver
+//     has heard or sent a newer one. Before a receiver has heard any, it may be of any age.
+//   - heard: a vipd node is heard again within one interval after it has heard the one that refuses it.
 //   - stable: after everything is repaired, exactly one node answers, the best one, and no transition follows.
 //
 // # Replaying

@@ -42,6 +42,7 @@ const (
 	faultForget              // a machine crashes, and its disk and clock are lost
 	faultSource              // a family has no source address; the agent knows it
 	faultRefuse              // the kernel refuses the frames of a family
+	faultTape                // an attacker plays what it recorded, at the speed of then
 	faultKinds
 )
 
@@ -55,7 +56,7 @@ func (k faultKind) String() string {
 	return [...]string{
 		"loss", "delay", "shuffle", "double", "cut", "partition", "link", "crash", "kill", "pause", "freeze",
 		"suspend", "starve", "ring", "send", "stall", "skew", "base", "secret", "demote", "storm", "release",
-		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "?",
+		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "tape", "?",
 	}[min(k, faultKinds)]
 }
 

@@ -9,12 +9,12 @@ import (
 	"vipd/agent/election"
 )
 
-// sealedPair returns two hosts that seal; the first is MASTER.
-func sealedPair(t *testing.T) *World {
+// provenPair returns two hosts that send and require trailers; the first is MASTER.
+func provenPair(t *testing.T) *World {
 	t.Helper()
 	w := newWorld(Scenario{
 		Seed: 1, Hosts: 2, Groups: 1, AdvBase: 1, Skews: SkewsSpread, Preempt: true, Latency: time.Millisecond,
-		Seals: SealsAll, Mixture: Mixture{Adopt: true},
+		Trailers: TrailersRequired, Mixture: Mixture{Adopt: true},
 	}, true)
 	w.at(0, w.audit)
 	for _, h := range w.hosts {
@@ -27,9 +27,9 @@ func sealedPair(t *testing.T) *World {
 	return w
 }
 
-// A node that lost its sequence, with a clock that is also behind, is accepted again within a master-down
+// A node that lost its number, with a clock that is also behind, is accepted again within a master-down
 // time: without intervention the better node is the only owner.
-func TestLostSequenceRecoversAutomatically(t *testing.T) {
+func TestLostNumberRecoversAutomatically(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(w *World, better, other *host){
 		"machine is away for long, the peer owns meanwhile": func(w *World, better, _ *host) {
@@ -80,6 +80,25 @@ func TestLostSequenceRecoversAutomatically(t *testing.T) {
 			w.net.update()
 			w.disturb(better.members[0])
 		},
+		"its clock alone is behind": func(w *World, better, _ *host) {
+			w.crash(better)
+			w.run(w.now + 20*time.Second)
+			better.reserved, better.slow = 0, maxSlow
+			w.boot(better)
+		},
+		"its clock is behind, and it owns in a partition": func(w *World, better, other *host) {
+			w.crash(better)
+			w.crash(other)
+			w.net.sides = []uint8{0, 1}
+			w.net.update()
+			better.forget()
+			w.boot(better)
+			w.boot(other)
+			w.run(w.now + 20*time.Second)
+			w.net.sides = nil
+			w.net.update()
+			w.disturb(better.members[0])
+		},
 		"the worse node": func(w *World, better, other *host) {
 			w.crash(better)
 			w.run(w.now + 10*time.Second)
@@ -94,7 +113,7 @@ func TestLostSequenceRecoversAutomatically(t *testing.T) {
 			w.boot(better)
 		},
 	} {
-		w := sealedPair(t)
+		w := provenPair(t)
 		for _, h := range w.hosts {
 			w.disturb(h.members[0])
 		}

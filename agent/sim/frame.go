@@ -13,20 +13,22 @@ import (
 // secret is a context for signing and checking digests, like an accept context of the data plane. A group has several,
 // numbered from 0.
 type secret struct {
-	key    wire.Key
-	prefix []byte
-	seal   wire.SealKey
+	key     wire.Key
+	prefix  []byte
+	trailer wire.TrailerKey
 }
 
 // frame is one frame on the wire. Receivers use only what was parsed and authenticated from its bytes,
 // which is done once and not per receiver.
 type frame struct {
-	nth   int // number of the send by its sender
-	bytes []byte
-	group *group  // of its virtual MAC and VHID
-	from  *member // nil: an attacker
-	at    time.Duration
-	src   netip.Addr // if it is of a member
+	nth    int // number of the send by its sender
+	bytes  []byte
+	group  *group  // of its virtual MAC and VHID
+	from   *member // nil: an attacker
+	copied *frame  // of an attacker: the frame that it repeats byte by byte, if any
+	takers uint64  // hosts, by number, that accepted it or a copy of it; only of small segments
+	at     time.Duration
+	src    netip.Addr // if it is of a member
 
 	parsed bool
 	reject reject
@@ -34,9 +36,8 @@ type frame struct {
 	prio   election.Priority
 	tried  uint64 // secrets, by number, that were tried
 	good   uint64 // and those that fit
-	opened bool
-	seal   wire.SealVerdict
-	seq    uint32
+	tested uint64 // secrets whose tags were compared
+	tagged uint64 // and those that fit
 }
 
 // reject is why a frame is ignored.
@@ -49,11 +50,12 @@ const (
 	rejectDigest
 	rejectLoop
 	rejectReplay
+	rejectTrailer
 	rejectEnd
 )
 
 func (r reject) String() string {
-	return [...]string{"", "malformed", "bad_ttl", "bad_hmac", "loop", "replay", "?"}[min(r, rejectEnd)]
+	return [...]string{"", "malformed", "bad_ttl", "bad_hmac", "loop", "replay", "bad_trailer", "?"}[min(r, rejectEnd)]
 }
 
 const ttl = 255
@@ -86,18 +88,17 @@ func (f *frame) authentic(secrets uint64) bool {
 	return f.good&secrets != 0
 }
 
-// open checks the seal of an authentic frame.
-func (f *frame) open() (uint32, wire.SealVerdict) {
-	if !f.opened {
-		f.opened = true
-		key := &f.group.secrets[trailing(f.good&-f.good)].seal
-		f.seq, f.seal = key.Open(f.advert.Advert.Counter, sealed(f.advert.Src, f.prio))
+// proven reports whether the tag of its trailer matches one of the secrets.
+func (f *frame) proven(secrets uint64, hooks *Hooks) bool {
+	for untried := secrets &^ f.tested; untried != 0; untried = secrets &^ f.tested {
+		bit := untried & -untried
+		f.tested |= bit
+		key := &f.group.secrets[trailing(bit)].trailer
+		if key.Tag(hooks.bound(f.advert.Src), f.advert.Advert, *f.advert.Trailer) == f.advert.Trailer.Tag {
+			f.tagged |= bit
+		}
 	}
-	return f.seq, f.seal
-}
-
-func sealed(src netip.Addr, p election.Priority) wire.Sealed {
-	return wire.Sealed{Src: src, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote}
+	return f.tagged&secrets != 0
 }
 
 func trailing(bit uint64) int {

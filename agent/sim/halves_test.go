@@ -37,7 +37,7 @@ func TestHealthyNodeReplacesOneWithABrokenFamily(t *testing.T) {
 				t.Parallel()
 				w := newWorld(Scenario{
 					Seed: 1, Hosts: 2, Groups: 1, AdvBase: 1, Skews: SkewsSpread, Preempt: preempt,
-					Latency: time.Millisecond, Mixture: Mixture{Families: FamilyDual}, Seals: SealsAll,
+					Latency: time.Millisecond, Mixture: Mixture{Families: FamilyDual}, Trailers: TrailersRequired,
 				}, true)
 				a, b := w.hosts[0], w.hosts[1]
 				if c.before {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"vipd/agent/election"
-	"vipd/agent/wire"
 )
 
 // group is one group on the segment.
@@ -43,6 +42,7 @@ type member struct {
 
 	agentMember
 	evidence
+	forgeries
 	sendLog
 	wakeLog
 
@@ -68,6 +68,7 @@ type agentMember struct {
 	reach     election.Reach // as the machine knows it
 	touched   bool           // received an advert in this iteration
 	repeats   election.Repeats
+	saved     []savedPeer // in state_dir
 }
 
 // evidence is what the invariants need to judge transitions.
@@ -124,7 +125,7 @@ type host struct {
 	power
 	scheduling
 	receiving
-	sealing
+	numbering
 	actions
 	hostFaults
 
@@ -156,13 +157,6 @@ type receiving struct {
 	spare   []ringEvent
 	ringCap int
 	backlog []*arrival // frames that wait while the machine is frozen
-}
-
-// sealing is the state of sealed adverts.
-type sealing struct {
-	seals    bool // sends sealed adverts, and refuses replays of them
-	sequence uint32
-	behind   bool // it lost its sequence and has not received an advert since
 }
 
 // actions are those that the agent carries out, and the demotion.
@@ -241,17 +235,20 @@ func (w *World) boot(h *host) {
 func (w *World) startAgent(h *host) {
 	h.agent, h.demotion, h.told, h.napUntil = true, 0, 0, 0
 
-	h.sequence += 1 << 16 // as reserved on disk
+	h.startNumbers(w.now)
 	highest := h.highest()
 	for _, m := range h.members {
 		adopts := w.Adopt && m.kernel.pinned && h.peer == PeerNone
 		if !adopts {
 			w.resetKernel(m)
+			w.recall(m)
 		}
+		h.remind(m)
 		m.errors, m.reach = election.SendErrors{}, election.Reach{}
 		m.wanted = true // a reboot, and in this model a restart, clears the disable switch
 		m.stamp, m.lastHeard, m.heardSeq, m.late = 0, 0, 0, 0
 		m.lastAgain = 0
+		m.inSecond = 0 // a new process has a burst of its own
 		m.repeats, m.kernel.settled = election.Repeats{}, [2]election.Instant{}
 		m.vips, m.releasing, m.patience = m.vips && adopts, false, 0
 		m.counter = w.clocks.uint64()
@@ -265,6 +262,9 @@ func (w *World) startAgent(h *host) {
 	}
 	if !w.Adopt {
 		h.ring = h.ring[:0]
+	}
+	for _, m := range h.members {
+		m.kernel.ownNumber = h.last
 	}
 	w.sync(h)
 	if w.Adopt {
@@ -292,24 +292,10 @@ func (w *World) crash(h *host) {
 
 func (w *World) resetKernel(m *member) {
 	w.forget(m)
-	m.kernel = kernel{role: election.SetRole{State: election.Init}, sources: m.kernel.sources[:0]}
+	k := &m.kernel
+	*k = kernel{role: election.SetRole{State: election.Init}, sources: k.sources[:0], peers: k.peers[:0]}
+	m.setUp, m.newest, m.copyAt = w.now, 0, 0
 }
-
-// raise makes the host use higher sequence numbers than any that it received: the owner after a node that lost
-// its sequence has used higher numbers than that node.
-func (h *host) raise(s *seen) {
-	if h.seals && s.sealed && wire.SequenceRises(h.sequence, s.seq) {
-		h.sequence, h.behind = s.seq, false
-	}
-}
-
-// forget loses the sequence on disk of a host whose clock is also behind.
-func (h *host) forget() { h.sequence, h.behind = lostSequence, true }
-
-const (
-	firstSequence = 1_700_000_000 // the time of day
-	lostSequence  = 1 << 17       // from a clock without a battery
-)
 
 // unwell restarts the time for which the members have been healthy.
 func (w *World) unwell(h *host) {

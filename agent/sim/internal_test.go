@@ -119,7 +119,10 @@ func TestAlarmsRingInOrder(t *testing.T) {
 func pair(t *testing.T) *World {
 	t.Helper()
 	w := newWorld(
-		Scenario{Seed: 1, Hosts: 2, Groups: 1, AdvBase: 1, Skews: SkewsSpread, Preempt: true, Latency: time.Millisecond},
+		Scenario{
+			Seed: 1, Hosts: 2, Groups: 1, AdvBase: 1, Skews: SkewsSpread, Preempt: true, Latency: time.Millisecond,
+			Trailers: TrailersRequired,
+		},
 		true,
 	)
 	w.at(0, w.audit)

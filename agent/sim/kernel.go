@@ -7,11 +7,10 @@ import (
 	"time"
 
 	"vipd/agent/election"
-	"vipd/agent/wire"
 )
 
-// kernel is the data plane of one group on one host, after bpf/role.h and bpf/accept.h. The agent writes role and
-// priority; frames change the rest.
+// kernel is the data plane of one group on one host, after bpf/role.h, bpf/prove.h and bpf/accept.h. The agent writes
+// role and priority; frames change the rest.
 type kernel struct {
 	role     election.SetRole
 	priority election.Priority // of the last advert sent
@@ -19,12 +18,15 @@ type kernel struct {
 	yielded uint64           // generation; only rises
 	claimed election.Instant // SendUntil of the claim whose advert was sent
 	record  seen
-	known   bool // record is valid
-	pinned  bool // written by an agent, and no reboot since
-	sources []source
+	known   bool            // record is valid
+	pinned  bool            // written by an agent, and no reboot since
+	sources []source        // that send no trailers
 	sent    *[sentSize]sent // entries of the loop check; nil before the first advert
 	nsent   int
-	ownSeq  uint32 // of the last sealed advert sent
+
+	peers     []peer // that have proven themselves by a trailer
+	ownNumber uint64 // no advert from an own address with this number or a lower one is new
+	highest   uint64 // of the numbers that were proven in the group, or sent
 
 	told    [2]told             // by family
 	heard   [2]seen             // the last advert that was withheld
@@ -34,7 +36,7 @@ type kernel struct {
 // told is the last advert of a family that was not withheld.
 type told struct {
 	election.Advert
-	sealed bool
+	proven bool
 }
 
 const (
@@ -48,8 +50,7 @@ const (
 type seen struct {
 	election.Advert
 	counter uint64
-	sealed  bool
-	seq     uint32 // of a sealed one
+	proven  bool // it has a valid trailer: counter is the number of a vipd node
 
 	withheld bool // from the ring
 }
@@ -61,8 +62,6 @@ type source struct {
 	varies     bool             // its counter has been seen to change
 	constant   bool             // its counter has been seen to stay
 	since      election.Instant // of counter
-	sealed     bool             // it has sent a sealed advert
-	seq        uint32           // of its last one
 }
 
 type sent struct {
@@ -107,7 +106,6 @@ func (k *kernel) recordSent(counter uint64, digest [20]byte, p election.Priority
 	}
 	k.sent[k.nsent%sentSize] = sent{counter, digest, p}
 	k.nsent++
-	k.ownSeq = uint32(counter >> 32)
 }
 
 // isLoop reports whether the frame is an own advert that came back unchanged.
@@ -146,8 +144,7 @@ func (k *kernel) newSource(f *frame, now election.Instant) *source {
 }
 
 // learn updates the source and reports whether it uses demote bytes: its counter stayed the same since its last change
-// (OpenBSD's cookie, unlike a sealed counter) or, unless twice is set, it has sent a demote byte other than 0 and its
-// counter has never changed.
+// (OpenBSD's cookie) or, unless twice is set, it has sent a demote byte other than 0 and its counter has never changed.
 func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) {
 	counter := f.advert.Advert.Counter
 	s.demoteEver = s.demoteEver || f.prio.Demote != 0
@@ -158,48 +155,25 @@ func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) 
 	return s.constant || s.demoteEver && !s.varies && !twice
 }
 
-// replayed reports whether the advert is of a vipd node but was altered or received before (bpf/replay.h). An advert
-// without a seal is that of an ordinary peer. src is nil for an unknown source.
-func (k *kernel) replayed(f *frame, src *source, own *host) bool {
-	seq, verdict := f.open()
-	switch {
-	case verdict == wire.SealNone:
-		return false
-	case verdict == wire.SealBroken:
-		return true
-	case own.owns(f.advert.Src) && k.nsent > 0 && !wire.SequenceRises(k.ownSeq, seq):
-		return true // an own advert that is older than the loop check
-	default:
-		return src != nil && src.sealed && !wire.SequenceRises(src.seq, seq)
-	}
-}
-
-// accept handles an authentic advert: it updates the seen entry, yields if necessary, and returns the ring's entry.
-// Hooks and known findings change it.
-func (k *kernel) accept(f *frame, own *host, now election.Instant, seals bool, w *World) (seen, reject) {
-	if k.isLoop(f, own) {
-		return seen{}, rejectLoop
-	}
-	src := k.source(f)
-	if seals && k.replayed(f, src, own) {
-		return seen{}, rejectReplay
-	}
-	if src == nil {
-		src = k.newSource(f, now)
-	}
-	seq, verdict := f.open()
-	sealed := seals && verdict == wire.SealValid
-	if sealed {
-		src.sealed, src.seq, src.varies = true, seq, true
-	}
-	aware := src.learn(f, now, w.Known&KnownAware != 0)
-	s := seen{counter: f.advert.Advert.Counter, sealed: sealed, seq: seq, Advert: election.Advert{
-		At: now, Src: f.advert.Src, Priority: f.prio, Aware: aware, DemoteEver: src.demoteEver,
-		Generation: k.role.Generation,
+// accept handles an advert that passed the checks: it updates the seen entry, yields if necessary, and returns the
+// ring's entry. Hooks and known findings change it.
+func (k *kernel) accept(f *frame, now election.Instant, w *World) seen {
+	s := seen{counter: f.advert.Advert.Counter, proven: w.trailed(f), Advert: election.Advert{
+		At: now, Src: f.advert.Src, Priority: f.prio, Generation: k.role.Generation,
 	}}
+	if s.proven {
+		s.DemoteEver = k.learnPeer(f, now, &w.hooks)
+	} else {
+		src := k.source(f)
+		if src == nil {
+			src = k.newSource(f, now)
+		}
+		s.Aware = src.learn(f, now, w.Known&KnownAware != 0)
+		s.DemoteEver = src.demoteEver
+	}
 	if k.role.State == election.Master && !w.hooks.NeverYield {
 		outlived := now >= k.role.Lease && now >= k.role.SendUntil
-		if outlived || election.Superior(f.prio, k.priority, aware) {
+		if outlived || election.Superior(f.prio, k.priority, s.Aware) {
 			s.Yielded = true
 			k.yielded = max(k.yielded, k.role.Generation)
 		}
@@ -208,7 +182,7 @@ func (k *kernel) accept(f *frame, own *host, now election.Instant, seals bool, w
 	if !k.known || now >= k.record.At {
 		k.record, k.known = s, true
 	}
-	return s, rejectNone
+	return s
 }
 
 // withhold reports whether the advert repeats what the agent permits to withhold, and notes it (bpf/repeat.h).
@@ -216,7 +190,7 @@ func (k *kernel) withhold(s *seen) bool {
 	f := election.FamilyOf(s.Src) - election.IPv4
 	t := &k.told[f]
 	same := t.Src == s.Src && t.Priority == s.Priority && t.Aware == s.Aware && t.DemoteEver == s.DemoteEver &&
-		t.sealed == s.sealed
+		t.proven == s.proven
 	if k.role.State == election.Backup && t.At > 0 && k.settled[f] == t.At && same {
 		if s.At >= k.heard[f].At {
 			k.heard[f] = *s
@@ -224,7 +198,7 @@ func (k *kernel) withhold(s *seen) bool {
 		return true
 	}
 	before := t.At
-	*t = told{s.Advert, s.sealed}
+	*t = told{s.Advert, s.proven}
 	if s.At <= before {
 		t.At = 0 // the time does not tell them apart
 	}
@@ -233,11 +207,14 @@ func (k *kernel) withhold(s *seen) bool {
 
 // heardLast reports whether the last advert received from one of these sources is the given one.
 func (k *kernel) heardLast(of [2]lastSent) bool {
-	for i := range k.sources {
-		for _, last := range of {
+	for _, last := range of {
+		for i := range k.sources {
 			if s := &k.sources[i]; s.addr == last.src && s.counter == last.counter {
 				return true
 			}
+		}
+		if p := k.peer(last.src); p != nil && p.number == last.counter {
+			return true
 		}
 	}
 	return false

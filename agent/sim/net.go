@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"vipd/agent/election"
 	"vipd/agent/wire"
 )
 
@@ -57,8 +58,8 @@ func (w *World) transmit(m *member, out wire.AdvertFrame) {
 }
 
 // inject sends an attacker's frame to the segment.
-func (w *World) inject(g *group, bytes []byte) {
-	f := &frame{bytes: bytes, group: g}
+func (w *World) inject(f *frame) {
+	g := f.group
 	for class := range g.classes {
 		w.queue.push(happening{at: w.now + w.net.latency[class], kind: kindArrival, frame: f, class: int32(class)})
 	}
@@ -150,29 +151,14 @@ func (w *World) receive(m *member, f *frame) {
 	if !f.parsed {
 		f.parse()
 	}
-	why := f.reject
-	if why == rejectNone && !f.authentic(m.accepts) {
-		why = rejectDigest
-	}
-	var s seen
-	if why == rejectNone {
-		switch {
-		case h.peer == PeerNone:
-			s, why = m.kernel.accept(f, h, now, h.seals, w)
-		case h.owns(f.advert.Src):
-			why = rejectLoop
-		}
-	}
+	why, s := w.verdict(m, f, now)
 	w.hash.add(hashReceive, uint64(m.id), f.advert.Advert.Counter, uint64(why)<<1|boolWord(s.Yielded))
 	if w.tracing {
 		w.noteReceived(m, f, why, s.Yielded)
 	}
 	if why != rejectNone {
 		w.stats.Rejected++
-		// An ordinary counter looks like a sealed one in 1 of 65536 cases.
-		if f.from != nil && why != rejectLoop && (why != rejectReplay || !f.from.host.seals || f.from.host.behind) {
-			w.lost(m, f)
-		}
+		w.refused(m, f, why)
 		return
 	}
 	if f.from == nil {
@@ -200,6 +186,49 @@ func (w *World) receive(m *member, f *frame) {
 	} else {
 		w.stats.RingFull++
 		m.untold, m.untoldAt = f.from, s.At
+	}
+}
+
+// verdict returns what the kernel of m makes of a frame.
+func (w *World) verdict(m *member, f *frame, now election.Instant) (reject, seen) {
+	k, h := &m.kernel, m.host
+	switch {
+	case f.reject != rejectNone:
+		return f.reject, seen{}
+	case h.peer != PeerNone && !f.authentic(m.accepts):
+		return rejectDigest, seen{}
+	case h.peer != PeerNone && h.owns(f.advert.Src):
+		return rejectLoop, seen{}
+	case h.peer != PeerNone:
+		return rejectNone, seen{}
+	}
+	if why := k.check(f, m, now, w); why != rejectNone {
+		return why, seen{}
+	}
+	if f.from == nil {
+		w.checkForged(m, f)
+	}
+	knew := k.peer(f.advert.Src) != nil
+	answered := k.answering(now)
+	s := k.accept(f, now, w)
+	w.took(m, f, knew)
+	if s.Yielded && answered {
+		w.checkMoved(m, now, "yields")
+	}
+	return rejectNone, s
+}
+
+// refused notes that m refused a frame, which counts as a loss unless it has accepted this or a later one.
+func (w *World) refused(m *member, f *frame, why reject) {
+	switch {
+	case f.from == nil || why == rejectLoop:
+	case why != rejectReplay:
+		w.lost(m, f)
+	case f.takers&m.host.bit() == 0: // not merely a double
+		w.lost(m, f)
+		if w.isNews(m, f) {
+			w.checkHeard(m, f)
+		}
 	}
 }
 

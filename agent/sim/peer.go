@@ -11,7 +11,7 @@ import (
 )
 
 // Peer is the kind of the last host of a mixed run. A peer other than vipd has no lease, no fence and no
-// seal: it answers while it is MASTER and reacts at once, in its kernel.
+// trailer: it answers while it is MASTER and reacts at once, in its kernel.
 type Peer uint8
 
 // The peers, after carp_proto_input_c of FreeBSD (ip_carp.c) and OpenBSD, and ucarp's carp.c.

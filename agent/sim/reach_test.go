@@ -13,7 +13,7 @@ import (
 func wide(hosts int, virtual time.Duration) sim.Scenario {
 	return sim.Scenario{
 		Seed: 1, Hosts: hosts, Groups: 1, AdvBase: 1, Skews: sim.SkewsSpread, Preempt: true,
-		Latency: time.Millisecond, Drift: 50, Course: sim.Course{Chaos: virtual},
+		Trailers: sim.TrailersRequired, Latency: time.Millisecond, Drift: 50, Course: sim.Course{Chaos: virtual},
 	}
 }
 

@@ -4,6 +4,7 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"vipd/agent/election"
@@ -20,8 +21,9 @@ type Scenario struct {
 	AdvBase    uint8
 	Skews      Skews
 	Preempt    bool
-	Seals      Seals
+	Trailers   Trailers
 	SendDemote bool
+	PeerMemory time.Duration // how long a silent peer has to prove itself again; 0: for ever
 
 	Latency time.Duration // maximum for a frame that no fault delays
 	Lag     time.Duration // maximum until an agent wakes up, drawn per host
@@ -57,8 +59,8 @@ type Known uint8
 // The open findings; testdata/open.txt has seeds of each.
 const (
 	// KnownAware: the first advert of a demoted vipd node looks like one of OpenBSD, since its counter has not
-	// changed yet. A seal shows the difference at once, and every release seals. To avoid it, a run requires two
-	// adverts with the same counter.
+	// changed yet. A trailer shows the difference at once, and every release sends them. To avoid it, a run requires
+	// two adverts with the same counter.
 	KnownAware Known = 1 << iota
 
 	// KnownAll contains all of them.
@@ -75,14 +77,14 @@ const (
 	SkewsRandom
 )
 
-// Seals selects the hosts that send and check sealed adverts.
-type Seals uint8
+// Trailers is what vipd nodes do about trailers.
+type Trailers uint8
 
-// Choices of Seals.
+// Choices of Trailers.
 const (
-	SealsNone Seals = iota
-	SealsSome       // every other host
-	SealsAll
+	TrailersOff      Trailers = iota // neither sent nor checked: CARP as the BSDs have it
+	TrailersSent                     // sent and checked; peers without one are heard, too
+	TrailersRequired                 // require_trailer
 )
 
 // Hooks break a node on purpose, to test that the bug is found. A normal run has none.
@@ -93,6 +95,36 @@ type Hooks struct {
 	NeverYield bool
 	// Lease replaces the end of a new lease.
 	Lease func(now, lease election.Instant) election.Instant
+
+	// Without removes checks of trailers.
+	Without Check
+	// NeverRaise makes nodes ignore the numbers that they hear.
+	NeverRaise bool
+}
+
+// Check is a set of checks of trailers, see docs/authentication.md.
+type Check uint8
+
+// Checks of trailers.
+const (
+	CheckRise     Check = 1 << iota // the numbers of a known peer rise
+	CheckPace                       // and as fast as time does
+	CheckPaceKept                   // what came late is no excuse for what comes later still
+	CheckHighest                    // they are not below the highest number of the group
+	CheckUnknown                    // nor is the first number of an unknown one
+	CheckStripped                   // a peer that has proven itself is not believed without a trailer
+	CheckOwn                        // nor is an own address
+	CheckSource                     // the tag covers the source
+)
+
+func (h *Hooks) checks(c Check) bool { return h.Without&c == 0 }
+
+// bound returns the source that a tag covers.
+func (h *Hooks) bound(src netip.Addr) netip.Addr {
+	if h.checks(CheckSource) {
+		return src
+	}
+	return netip.IPv6Unspecified()
 }
 
 // Result is the result of a run.
@@ -140,7 +172,9 @@ func Random(seed uint64) Scenario {
 			s.Faults |= 1 << kind
 		}
 	}
-	s.Seals = oneOf(newStream(seed, "seals"), SealsNone, SealsSome, SealsAll)
+	t := newStream(seed, "trailers")
+	s.Trailers = oneOf(t, TrailersOff, TrailersSent, TrailersSent, TrailersRequired, TrailersRequired)
+	s.PeerMemory = oneOf(t, 0, 24*time.Hour, 24*time.Hour, 10*time.Second)
 	if s.Faults == 0 {
 		s.Faults = 1<<faultCrash | 1<<faultPause
 	}
@@ -172,6 +206,9 @@ func (s Scenario) Mixed() Scenario {
 	s.Families = oneOf(c, FamilyIPv4, FamilyIPv6, FamilyDual)
 	s.MasterDown = oneOf(c, election.DownFreeBSD, election.DownOpenBSD)
 	s.Adopt, s.Slow = c.chance(600), c.chance(500)
+	if s.Peer != PeerNone && s.Trailers == TrailersRequired {
+		s.Trailers = TrailersSent // else it would not be heard
+	}
 	if s.Peer == PeerUCARP {
 		s.Families = FamilyIPv4 // ucarp has no IPv6
 	}
@@ -219,6 +256,7 @@ func (w *World) round() {
 	end := w.now + w.Chaos
 	w.strike(end)
 	w.strikeHalves(end)
+	w.strikeTapes(end)
 	w.run(end)
 	w.heal()
 	// The longest case: one or two ties of equals, each a down time and half an interval, the extension of a late
@@ -250,7 +288,7 @@ func (w *World) held() (end time.Duration) {
 		}
 		for _, m := range h.members {
 			v := m.machine.View()
-			if m.errors.Demoted() && v.State == election.Backup {
+			if m.errors.Demoted() {
 				end = max(end, h.clock.when(m.errors.Until(), w.now)+time.Second)
 			}
 			if v.Hold == election.HoldSendFailed {

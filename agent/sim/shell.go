@@ -131,7 +131,7 @@ func (w *World) hear(m *member, s *seen) {
 	if s.At <= m.lastHeard {
 		return
 	}
-	m.host.raise(s)
+	w.note(m, s)
 	w.step(m, s.Advert)
 	m.heardSeq = s.counter
 }
@@ -174,7 +174,7 @@ func (w *World) step(m *member, ev election.Event) {
 	adverts, n := m.repeats.Withheld([2]election.Instant{k.heard[0].At, k.heard[1].At}, upTo)
 	for _, a := range adverts[:n] {
 		s := &k.heard[election.FamilyOf(a.Src)-election.IPv4]
-		h.raise(s)
+		w.note(m, s)
 		m.heardSeq = s.counter
 		m.lastAgain, m.late = max(m.lastAgain, a.At), 0
 		w.feed(m, a)
@@ -283,7 +283,7 @@ func (w *World) send(m *member, act election.SendAdvert) {
 	if k.yielded >= k.role.Generation {
 		if k.known && k.record.At > max(m.lastHeard, m.lastAgain) {
 			m.lastHeard, m.heardSeq = k.record.At, k.record.counter
-			h.raise(&k.record)
+			w.note(m, &k.record)
 			m.repeats.Note(k.record.Advert)
 			w.feed(m, k.record.Advert)
 		}
@@ -386,6 +386,7 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 		m.went[f] = true
 		if !act.Goodbye {
 			m.sentAt = w.now
+			m.newer(frame.Advert.Counter, w.now)
 			m.lastSent[f] = lastSent{h.addrs[f], frame.Advert.Counter}
 		}
 		w.transmit(m, frame)
@@ -416,17 +417,26 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 func (w *World) sign(m *member, p election.Priority, src netip.Addr) wire.AdvertFrame {
 	h := m.host
 	secret := &m.group.secrets[m.signs]
-	for again := true; again; again = m.counter == m.heardSeq { // must differ from a peer's last one
-		m.counter++
-		if h.seals {
-			h.sequence++
-			m.counter = secret.seal.Counter(h.sequence, sealed(src, p))
+	if w.Trailers == TrailersOff {
+		if m.counter++; m.counter == m.heardSeq { // must differ from a peer's last one
+			m.counter++
 		}
+	} else {
+		if !w.hooks.NeverRaise {
+			h.last = max(h.last, m.kernel.highest) // a full ring may have lost it
+		}
+		m.counter = h.draw(h.clock.local(w.now))
+		m.kernel.ownNumber = m.counter
+		m.kernel.highest = max(m.kernel.highest, m.counter)
 	}
 	digest := secret.key.Digest(secret.prefix, m.counter)
 	out := build(m.group.vhid, src, p, m.counter, digest)
 	if w.hooks.Advert != nil {
 		out.Advert = w.hooks.Advert(out.Advert, m.cfg.AdvSkew, h.demotion)
+	}
+	if w.Trailers != TrailersOff {
+		trailer := secret.trailer.Trailer(w.hooks.bound(src), out.Advert, 0)
+		out.Trailer = &trailer
 	}
 	m.kernel.recordSent(m.counter, digest, p)
 	return out

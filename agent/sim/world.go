@@ -29,14 +29,15 @@ type World struct {
 	groups []*group
 
 	active      []*fault
-	captured    []*frame      // for the attackers
+	tape        []*frame      // what attackers have captured
+	missing     []*frame      // of these, some that a host did not receive
 	stableSince time.Duration // 0 while transitions are expected
 	scratch     []*member
 }
 
 // streams are the sources of randomness.
 type streams struct {
-	latencies, losses, faults, clocks, attacks, halves *stream
+	latencies, losses, faults, clocks, attacks, halves, tapes, numbers *stream
 }
 
 // findings are the results so far.
@@ -75,6 +76,9 @@ type Frames struct {
 	Deliveries int // frames that reached a kernel
 	Rejected   int // of these
 	Forged     int // accepted frames of an attacker
+	Delayed    int // of these, unaltered ones of a vipd node that came late
+	First      int // and those that came before their receiver had heard a genuine one
+	Moved      int // transitions and yields because of either
 	Lost       int
 	Partial    int // sends that reached one family of two
 	Withheld   int // adverts that woke no agent
@@ -90,6 +94,9 @@ func (s *Stats) Add(o Stats) {
 	s.Deliveries += o.Deliveries
 	s.Rejected += o.Rejected
 	s.Forged += o.Forged
+	s.Delayed += o.Delayed
+	s.First += o.First
+	s.Moved += o.Moved
 	s.Lost += o.Lost
 	s.Partial += o.Partial
 	s.RingFull += o.RingFull
@@ -121,6 +128,8 @@ func newWorld(s Scenario, tracing bool) *World {
 	w.clocks = newStream(s.Seed, "clocks")
 	w.attacks = newStream(s.Seed, "attacks")
 	w.halves = newStream(s.Seed, "halves")
+	w.tapes = newStream(s.Seed, "tapes")
+	w.numbers = newStream(s.Seed, "numbers")
 	config := newStream(s.Seed, "config")
 
 	longest := time.Duration(0)
@@ -151,11 +160,12 @@ func newGroup(i int, families Families) *group {
 	addrs := [2][]netip.Addr{families.addresses(byte(i + 1))}
 	addrs[1] = append(slices.Clone(addrs[0]), netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)}))
 	for n, pass := range []string{"", "drifted", "", "rotated"} {
-		key, err := wire.NewKey([]byte(fmt.Sprint("sim", i, pass)))
+		key, err := wire.NewKey([]byte("sim" + pass)) // all groups have one password, as most operators do
 		if err != nil {
 			panic(err) // the passphrases above are short
 		}
-		g.secrets = append(g.secrets, secret{key, wire.DigestPrefix(g.vhid, addrs[boolWord(n == 2)], nil), key.SealKey()})
+		prefix := wire.DigestPrefix(g.vhid, addrs[boolWord(n == 2)], nil)
+		g.secrets = append(g.secrets, secret{key, prefix, key.TrailerKey()})
 	}
 	return g
 }
@@ -168,16 +178,16 @@ func (w *World) addHost(i int, members []member, config *stream) {
 			netip.AddrFrom16([16]byte{0xfe, 0x80, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}),
 		},
 		scheduling: scheduling{lag: w.Lag}, receiving: receiving{ringCap: ringSize},
-		sealing: sealing{sequence: firstSequence},
 	}
-	h.seals = w.Seals == SealsAll || w.Seals == SealsSome && i%2 == 0
+	if w.numbers.chance(300) {
+		h.slow = w.numbers.between(0, maxSlow)
+	}
 	if i == w.Hosts-1 {
 		h.peer = w.Peer
 	}
 	if h.peer == PeerUCARP {
 		h.addrs[0] = netip.AddrFrom4([4]byte{9, 0, 0, 1}) // the lowest: it stays
 	}
-	h.seals = h.seals && h.peer == PeerNone
 	if w.Lag > 0 {
 		h.lag = config.between(0, w.Lag)
 	}

@@ -30,7 +30,7 @@ func looseDir(t *testing.T) string {
 var startDay = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
 // What is on the disk with a time in it survives a clock that was set back before the restart: maintenance mode stays,
-// the history keeps its order, and sealed adverts keep rising, so that no peer takes them for replays.
+// the history keeps its order, and the numbers of adverts keep rising, so that no peer takes them for replays.
 func TestClockSetBackBeforeARestart(t *testing.T) {
 	t.Parallel()
 	dir := looseDir(t)
@@ -44,10 +44,11 @@ func TestClockSetBackBeforeARestart(t *testing.T) {
 	open := func() *sequence.Numbers {
 		return sequence.Open(sequence.Options{
 			Note: filepath.Join(dir, "note"), Reservation: filepath.Join(dir, "sequence"), Now: now, Log: log,
+			Boot: func() int64 { return 1 },
 		})
 	}
 	s := open()
-	last := uint32(0)
+	last := uint64(0)
 	for range 100 {
 		last = s.Next()
 	}

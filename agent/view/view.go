@@ -78,6 +78,12 @@ type Group struct {
 	Conflicts *conflict.View // nil: none so far
 	// Unreachable and Skipped are as in [api.Group].
 	Unreachable, Skipped []string
+	// Peers are the other nodes as their hellos describe them, sorted by address.
+	Peers []Peer
+	// HasPeer: another vipd node was heard, perhaps before this start, and the operator has not had it forgotten.
+	HasPeer bool
+	// MasterProven: the present master sends trailers, so it is a vipd.
+	MasterProven bool
 }
 
 // Held reports whether the group still holds back from preempting.

@@ -149,9 +149,13 @@ func addressList(a []string) string {
 	return strings.Join(a[:few], ", ") + fmt.Sprintf(" and %d more", len(a)-few)
 }
 
-// successor describes which node would take over a group. Nodes named in the config can be
-// asked. Without them only a node that was heard earlier can be named, since a BACKUP is silent.
+// successor describes which node would take over a group. vipd nodes report that they would, and nodes named in the
+// config can be asked. Otherwise only a node that was heard earlier can be named, since a BACKUP of CARP is silent.
 func successor(g *api.Group, others []other) (who string, none bool) {
+	who, fate := g.Successor(true)
+	if fate == api.FateTaken {
+		return who, false
+	}
 	var down []string
 	for _, o := range others {
 		if o.status == nil {
@@ -160,6 +164,7 @@ func successor(g *api.Group, others []other) (who string, none bool) {
 		}
 		theirs, ok := o.match(g)
 		switch {
+		case !ok && o.reported: // it may have it nevertheless
 		case !ok:
 			down = append(down, o.name()+" does not have this group")
 		case theirs.State == api.StateBackup:
@@ -173,8 +178,10 @@ func successor(g *api.Group, others []other) (who string, none bool) {
 	switch {
 	case len(down) > 0:
 		return "no node: " + strings.Join(down, ", "), true
+	case fate == api.FateNone && g.Master != nil:
+		return who, true
 	case g.Master == nil:
-		return "no other node was ever heard for this group", true
+		return "no other node was ever heard for this group", fate == api.FateNone
 	default:
 		return fmt.Sprintf("perhaps %s (%d/%d), last heard at %s; a BACKUP does not advertise, so this is not certain",
 			g.Master.Address, g.Master.AdvBase, g.Master.AdvSkew, clock(g.Master.LastSeen)), false
@@ -187,7 +194,7 @@ func (s *Server) confirmPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, refusedControls, http.StatusForbidden, readOnly)
 		return
 	}
-	others := s.nodes.look(r.Context())
+	s.nodes.look(r.Context()) // may take seconds: not while others wait for their turn
 	done, ok := s.turn(w, r)
 	if !ok {
 		return
@@ -206,6 +213,7 @@ func (s *Server) confirmPage(w http.ResponseWriter, r *http.Request) {
 		s.unreadable(w, err)
 		return
 	}
+	others := s.otherNodes(r.Context(), snap)
 	q := questionOf(r.URL.Query().Get("action"), r.URL.Query().Get("name"), snap, others)
 	if q == nil {
 		s.plain(w, http.StatusNotFound, "There is no such control or no such group.")

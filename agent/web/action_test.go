@@ -74,6 +74,7 @@ func TestQuestionListsMovesAndWarnsWithoutSuccessor(t *testing.T) {
 			AdvSkew:  100,
 			LastSeen: time.Now().Add(-time.Hour),
 		}
+		st.Groups[0].StandbysUnknown = "192.0.2.12 is no vipd"
 	})
 	b := serve(t, n, nil).browser()
 	b.login()
@@ -103,6 +104,23 @@ func TestQuestionListsMovesAndWarnsWithoutSuccessor(t *testing.T) {
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("with another node the question lacks %q:\n%s", want, page)
+		}
+	}
+	n.change(func(st *api.Status) {
+		st.Groups[0].StandbysUnknown = ""
+		st.Groups[0].Standbys = []api.Standby{{
+			Node: "fw3", Address: "192.0.2.13", State: api.StateBackup, AdvBase: 1, AdvSkew: 100, EffectiveAdvSkew: 100,
+		}}
+		st.Groups[1].Master = &api.Master{Address: "192.0.2.13", Proven: true}
+	})
+	b = serve(t, n, nil).browser()
+	b.login()
+	_, page = b.confirm(actDisable, "")
+	for _, want := range []string{
+		"fw3 (192.0.2.13, 1/100) takes over", "no other node stands by", "No node is known to take over 1 group",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("with a standby the question lacks %q:\n%s", want, page)
 		}
 	}
 	n.change(func(st *api.Status) {

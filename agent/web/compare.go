@@ -25,7 +25,8 @@ type comparison struct {
 	More int
 }
 
-type column struct{ Name, URL string }
+// column is one node; Small says where its data come from if it has no URL.
+type column struct{ Name, URL, Small string }
 
 type line struct {
 	Name    string
@@ -43,7 +44,12 @@ func compare(snap *snapshot, others []other) comparison {
 	all := append([]other{newOther("", &snap.status)}, others...)
 	c := comparison{}
 	for i := range all {
-		c.Columns = append(c.Columns, column{all[i].name(), all[i].url})
+		col := column{Name: all[i].name(), URL: all[i].url, Small: "this node"}
+		if i > 0 {
+			col.Small = "by its reports"
+		}
+		c.Columns = append(c.Columns, col)
+		c.reports(&all[i])
 		if all[i].status == nil {
 			c.differ(critical, "not reachable", "Cannot read the status of "+all[i].name()+": "+all[i].problem)
 		}
@@ -171,15 +177,23 @@ func (c *comparison) group(all []other, g *api.Group) line {
 			l.Cells = append(l.Cells, cell{Text: "?"})
 			continue
 		}
-		asked++
+		if !all[i].reported {
+			asked++
+		}
 		x, ok := all[i].match(g)
+		if !ok && all[i].reported {
+			l.Cells = append(l.Cells, cell{Text: "no report"})
+			continue
+		}
 		if !ok {
 			missing = append(missing, all[i].name())
 			l.Cells = append(l.Cells, cell{Text: "not configured"})
 			continue
 		}
-		found = append(found, x)
-		names = append(names, all[i].name())
+		if !all[i].reported {
+			found = append(found, x)
+			names = append(names, all[i].name())
+		}
 		small := fmt.Sprintf("%d/%d", x.AdvBase, x.AdvSkew)
 		if x.EffectiveAdvSkew != x.AdvSkew {
 			small += fmt.Sprintf(" → %d/%d", x.AdvBase, x.EffectiveAdvSkew)

@@ -28,6 +28,7 @@ type node struct {
 	st   api.Status
 	past []api.Transition
 
+	peers     api.Peers
 	incidents []api.Incident
 	called    []string
 	failing   error
@@ -99,6 +100,12 @@ func (n *node) History(context.Context, string, int) (api.History, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return api.History{Transitions: slices.Clone(n.past)}, nil
+}
+
+func (n *node) Peers(context.Context) (api.Peers, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.peers, nil
 }
 
 func (n *node) Incidents(context.Context) (api.Incidents, error) {

@@ -80,6 +80,9 @@ func faultsOf(g *api.Group, rise map[string]uint64, at time.Time) []fault {
 		out = append(out, fault{warning, family + " silent", "The master is heard, but not over " + family +
 			": check multicast of that family on the switch (MLD or IGMP snooping)."})
 	}
+	for _, d := range g.Differences {
+		out = append(out, differing(d))
+	}
 	for reason, n := range rise {
 		k := risen(reason)
 		cause := fmt.Sprintf("%s %s in the last minutes. %s", number(n), k.Cause, k.advice)
@@ -127,6 +130,11 @@ func risen(reason string) kind {
 		"replay": {
 			fault{warning, "replay", "advertisements had been received before"},
 			"A host repeats old advertisements, or the segment has a loop.",
+		},
+		"bad_trailer": {
+			fault{warning, "bad trailer", "advertisements lacked the trailer of a vipd node, or had a wrong one"},
+			"Another implementation sends from the address of a vipd node (`vipctl peer forget ADDRESS`), or a host forges " +
+				"advertisements.",
 		},
 		"loop": {
 			fault{warning, "loop", "advertisements of this node came back to it"},
@@ -177,6 +185,7 @@ func named(code string) (fault, bool) {
 		doctor.CodeNothingHeard,
 		doctor.CodeForeignVRRP,
 		doctor.CodeReplay,
+		doctor.CodeBadTrailer,
 		doctor.CodeFlood,
 		doctor.CodeDamaged,
 		doctor.CodeTTLChanged,
@@ -188,6 +197,9 @@ func named(code string) (fault, bool) {
 	case doctor.CodePeerDeaf:
 		return fault{critical, "two masters", "Another node advertises as master although this one is better: " +
 			"it does not receive our advertisements. Run `vipctl doctor` for details."}, true
+	case doctor.CodeNoStandby:
+		return fault{warning, "no standby", "Redundancy is lost: no other vipd node reports that it would take over. " +
+			"Check the other nodes; `vipctl peers` shows what they reported last."}, true
 	case doctor.CodeAnswersUnseen:
 		return fault{warning, "answers unseen", "Clients repeat their ARP or ND requests although they are answered: " +
 			"the answers do not arrive. In native mode the driver may lose them: set [xdp] mode = \"tc\"; " +

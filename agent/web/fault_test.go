@@ -85,6 +85,7 @@ func TestEveryRejectHasACause(t *testing.T) {
 	g := masterGroup("eth0@1", "192.0.2.100/24")
 	for _, reason := range []string{
 		"bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "loop", "replay", "rate_limited", "wrong_family",
+		"bad_trailer",
 		"foreign_vrrp", "events_lost",
 	} {
 		fs := faultsOf(&g, map[string]uint64{reason: 1234}, time.Now())

@@ -33,6 +33,12 @@ type other struct {
 	// status is nil if there is no valid answer; problem then explains why.
 	status  *api.Status
 	problem string
+	// reported is true if the status is made of hellos: it has no groups of which the node did not report, and is some
+	// seconds old. differences are those that the hellos show.
+	reported    bool
+	differences []api.Difference
+	// node is the name of one that no longer reports.
+	node string
 	// byName and byAddress index its groups; the latter by VHID and address.
 	byName    map[string]*api.Group
 	byAddress map[place]*api.Group
@@ -58,6 +64,9 @@ func newOther(url string, st *api.Status) other {
 func (o *other) name() string {
 	if o.status != nil && o.status.Node != "" {
 		return o.status.Node
+	}
+	if o.node != "" {
+		return o.node
 	}
 	if u, err := url.Parse(o.url); err == nil {
 		return u.Host

@@ -48,6 +48,58 @@ func TestNodesPageListsDifferences(t *testing.T) {
 	}
 }
 
+// Nodes that report are compared without being configured; what they do not report is not a difference.
+func TestNodesPageShowsNodesThatReport(t *testing.T) {
+	t.Parallel()
+	n := newNode(2)
+	plain := serve(t, n, nil).browser()
+	if a := plain.get("/"); strings.Contains(a.body, `href="/nodes"`) {
+		t.Error("a node without others has a link to them")
+	}
+	no := false
+	report := api.PeerGroup{
+		Group: "eth0@1", Address: "192.0.2.12", State: api.StateBackup, AdvBase: 1, AdvSkew: 100, EffectiveAdvSkew: 240,
+		Demotion: 140, Demotions: []string{"link:eth7"}, Preempt: &no, Addresses: []string{"10.0.0.9"},
+		Hello: true, Current: true, LastSeen: time.Now(),
+		Differences: []api.Difference{{Code: api.DiffersAddresses, Text: "only fw2 has 10.0.0.9"}},
+	}
+	gone := report
+	gone.Current, gone.Differences = false, nil
+	n.change(func(st *api.Status) {
+		st.Groups[0].Standbys = []api.Standby{{Node: "fw2", Address: "192.0.2.12", AdvBase: 1, EffectiveAdvSkew: 240}}
+		n.peers = api.Peers{Node: "fw1", Peers: []api.Peer{
+			{Node: "fw2", Vipd: true, Version: "1.0.0", Groups: []api.PeerGroup{report}},
+			{Node: "fw3", Vipd: true, Version: "9.8.7", Groups: []api.PeerGroup{gone}, LastSeen: time.Now()},
+			{LastSeen: time.Now(), Groups: []api.PeerGroup{{Group: "eth0@2", Address: "192.0.2.77", State: api.StateMaster}}},
+		}}
+	})
+	plain = serve(t, n, nil).browser()
+	if a := plain.get("/"); !strings.Contains(a.body, `href="/nodes"`) || !strings.Contains(a.body, "fw2 1/240") {
+		t.Errorf("the status page has neither link nor standby:\n%s", a.body)
+	}
+	a := plain.get("/nodes")
+	for _, want := range []string{
+		"fw2", "by its reports", "different versions", "Preemption is on for one node", "Only fw2 has 10.0.0.9.",
+		"link:eth7", "no report", "Cannot read the status of fw3: it stopped reporting at",
+	} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	for _, not := range []string{"eth0@2 is not configured on", "has different addresses", "192.0.2.77", "two masters"} {
+		if strings.Contains(a.body, not) {
+			t.Errorf("the page says %q", not)
+		}
+	}
+	n.change(func(st *api.Status) { st.Groups[0].State = api.StateBackup })
+	if a := serve(t, n, nil).browser().get("/nodes"); strings.Contains(a.body, "fw3") {
+		t.Error("on a BACKUP a node that reports to the MASTER alone is shown as silent")
+	}
+	if t.Failed() {
+		t.Log(a.body)
+	}
+}
+
 func TestAnswersOfOtherNodesAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, h := range map[string]http.HandlerFunc{

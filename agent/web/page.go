@@ -114,7 +114,7 @@ func (s *Server) screenOf(ctx context.Context, a *ask, snap *snapshot) screen {
 		title := a.group + " on " + snap.status.Node
 		return screen{title: title, regions: []region{{"detail", s.detail(ctx, a, snap)}}}
 	case kindNodes:
-		html := s.pages.fragment("compare", compare(snap, s.nodes.look(ctx)))
+		html := s.pages.fragment("compare", compare(snap, s.otherNodes(ctx, snap)))
 		return screen{title: "Nodes – " + snap.status.Node, regions: []region{{"compare", html}}}
 	case kindWidget:
 		return screen{title: "CARP on " + snap.status.Node, regions: []region{{"widget", s.widget(snap)}}}
@@ -281,7 +281,7 @@ func (s *Server) base(kind string, snap *snapshot, a *ask) *pageData {
 		Version:  snap.status.Version,
 		liveData: liveData{At: snap.at},
 		access: access{
-			Nodes:    len(s.opts.Nodes) > 0,
+			Nodes:    len(s.opts.Nodes) > 0 || hasPeers(snap),
 			LoggedIn: a.loggedIn && len(s.opts.Token) > 0,
 			CanLogIn: a.canLogIn,
 			CSRF:     a.who.csrf,

@@ -90,9 +90,9 @@ func (p *pages) row(r *row) [2]string {
 // renderHeard renders when another node's last advert arrived.
 func renderHeard(r *row) string {
 	if r.heard.IsZero() {
-		return `<span class="dim">` + word(r.Own, "no other node heard", "never heard") + `</span>`
+		return `<span class="dim">` + word(r.Own, "no other master heard", "never heard") + `</span>`
 	}
-	return `<span class="dim">` + word(r.Own, "other node heard", "heard") +
+	return `<span class="dim">` + word(r.Own, "other master heard", "heard") +
 		` <time data-live datetime="` + stamp(r.heard) + `">` + clock(r.heard) + `</time></span>`
 }
 

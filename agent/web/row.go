@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/doctor"
 )
 
 // look is how a state is shown: by class, icon and word, never by colour alone.
@@ -48,6 +49,40 @@ type row struct {
 // skews is the advertisement interval of a group, as configured and in effect.
 type skews struct{ AdvBase, Skew, Effective int }
 
+// standby is the node that would take the group over.
+type standby struct {
+	// Standby is the best one; empty where that does not apply.
+	Standby string
+	// StandbyNote is more about it, or why it is unknown.
+	StandbyNote string
+	// Lost reports that redundancy is lost.
+	Lost bool
+}
+
+func standbyOf(g *api.Group) standby {
+	switch n := len(g.Standbys); {
+	case n == 1:
+		return standby{Standby: g.Standbys[0].Label(), StandbyNote: standbyNote(&g.Standbys[0])}
+	case n > 1:
+		return standby{Standby: g.Standbys[0].Label(), StandbyNote: fmt.Sprintf("and %d more", n-1)}
+	case g.StandbysUnknown != "":
+		return standby{Standby: "unknown", StandbyNote: g.StandbysUnknown}
+	case g.State == api.StateMaster:
+		return standby{Standby: "none", Lost: slices.Contains(g.Faults, doctor.CodeNoStandby)}
+	}
+	return standby{}
+}
+
+func standbyNote(s *api.Standby) string {
+	if s.Maintenance {
+		return "in maintenance mode"
+	}
+	if s.Demotion > 0 {
+		return fmt.Sprintf("demoted by %d", s.Demotion)
+	}
+	return ""
+}
+
 // rowData is the comparable part of a row.
 type rowData struct {
 	ID, Group, Address, Description string
@@ -58,8 +93,9 @@ type rowData struct {
 	Since  time.Time
 	skews
 	// Master is the node that answers for the address; Own is true if it is this node.
-	Master   string
-	Own      bool
+	Master string
+	Own    bool
+	standby
 	Families string
 	Chart    chart
 	// First is true for the first address of its group, which shows the chart.
@@ -139,6 +175,7 @@ func newRow(g *api.Group, address string, first bool, m *memory) *row {
 			r.Families = familyName(f.Family) + " silent"
 		}
 	}
+	r.standby = standbyOf(g)
 	r.Chart = m.chart(g)
 	return r
 }
@@ -212,7 +249,7 @@ func addressOf(r *row) netip.Addr {
 }
 
 func (r *row) matches(words []string) bool {
-	parts := []string{r.Group, r.Address, r.Description, r.Look.Word, r.Master, r.Note}
+	parts := []string{r.Group, r.Address, r.Description, r.Look.Word, r.Master, r.Note, r.Standby, r.StandbyNote}
 	for _, f := range r.Faults {
 		parts = append(parts, f.Badge)
 	}

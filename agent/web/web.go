@@ -26,6 +26,7 @@ type Backend interface {
 	Status(ctx context.Context) (api.Status, error)
 	History(ctx context.Context, group string, n int) (api.History, error)
 	Why(ctx context.Context, name string) (api.Why, error)
+	Peers(ctx context.Context) (api.Peers, error)
 	Incidents(ctx context.Context) (api.Incidents, error)
 	Incident(ctx context.Context, id uint64) (api.Incident, error)
 	Events(ctx context.Context) (first api.Event, events <-chan api.Event, forget func())

@@ -83,20 +83,28 @@ type AdvertFrame struct {
 	TTL            uint8      // IPv6: the hop limit
 	ID             uint16     // IPv4 only
 	Advert         Advert
+	Trailer        *Trailer // nil: an ordinary advertisement
 }
 
-// AppendBinary appends the frame to b: 70 bytes over IPv4 (DF set, no options), 90 over IPv6 (flow label 0).
-// Errors: ErrFamily, ErrRange.
+// AppendBinary appends the frame to b: 70 bytes over IPv4 (DF set, no options), 90 over IPv6 (flow label 0), 20 more
+// with a trailer. Errors: ErrFamily, ErrRange.
 func (f AdvertFrame) AppendBinary(b []byte) ([]byte, error) {
 	e := envelope{
 		srcMAC: f.SrcMAC, dstMAC: f.DstMAC, src: f.Src, dst: f.Dst,
 		dscp: f.DSCP, ttl: f.TTL, id: f.ID,
 	}
-	b, err := e.append(b, AdvertSize)
+	size := AdvertSize
+	if f.Trailer != nil {
+		size += TrailerSize
+	}
+	b, err := e.append(b, size)
 	if err != nil {
 		return b, err
 	}
-	return f.Advert.AppendBinary(b)
+	if b, err = f.Advert.AppendBinary(b); err != nil || f.Trailer == nil {
+		return b, err
+	}
+	return f.Trailer.AppendBinary(b)
 }
 
 // ParseAdvertFrame parses an untagged frame. IPv4 options and Ethernet padding are accepted, fragments are
@@ -110,8 +118,12 @@ func ParseAdvertFrame(b []byte) (AdvertFrame, error) {
 	if err != nil {
 		return AdvertFrame{}, err
 	}
-	return AdvertFrame{
+	f := AdvertFrame{
 		SrcMAC: e.srcMAC, DstMAC: e.dstMAC, Src: e.src, Dst: e.dst,
 		DSCP: e.dscp, TTL: e.ttl, ID: e.id, Advert: a,
-	}, nil
+	}
+	if t, ok := ParseTrailer(payload); ok {
+		f.Trailer = &t
+	}
+	return f, nil
 }

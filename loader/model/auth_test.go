@@ -132,7 +132,7 @@ func TestContextCounts(t *testing.T) {
 	check([]string{"c", "b"}, 1, 6)
 	check([]string{"a"}, 1) // was withdrawn meanwhile
 	check(nil)
-	s.StrictReplay, s.RequireSeal = true, false
+	s.StrictReplay, s.RequireTrailer = true, false
 	check([]string{"a", "c"}, 1, 2)
 	h.Fresh(s)
 	check([]string{"c"}, 1)

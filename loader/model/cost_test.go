@@ -114,6 +114,8 @@ func newCosts(t *testing.T) []*cost {
 		return plain(rewriting(t, p, frame), frame)
 	}
 	good := FrameOf(Advert(2, 0, 0, 7)) // worse than ours: the lease stays
+	frames := provenFrames(batch)
+	proven, unproven := sending(t, one.Plane.Objects.VipdXdp, frames), sending(t, pass, frames)
 	return []*cost{
 		{name: "empty XDP_PASS", run: plain(pass, udp)},
 		{name: "empty XDP_TX", run: plain(tx, udp)},
@@ -182,10 +184,27 @@ func newCosts(t *testing.T) []*cost {
 			target: 500,
 			bound:  32,
 		},
+		{name: "sent, empty XDP_PASS", run: func() float64 { return unproven.ns(t) }},
 		{
-			name:  "authentic advert, sealed",
-			run:   func() float64 { return one.nsAdvert(sealedSpec("192.0.2.1"), sealedFromNobody()) },
-			bound: 37,
+			name:   "authentic advert with a trailer",
+			base:   "sent, empty XDP_PASS",
+			run:    func() float64 { return one.nsProven(proven) },
+			target: 600,
+			bound:  40,
+		},
+		{
+			name:   "authentic advert, replayed",
+			base:   "empty XDP_PASS",
+			run:    func() float64 { return one.nsReplayed(provenFrames(1)[0], "replay") },
+			target: 200,
+			bound:  16,
+		},
+		{
+			name:   "forged trailer, bucket empty",
+			base:   "empty XDP_PASS",
+			run:    func() float64 { return one.nsReplayed(forgedTrailer(), "rate_limited") },
+			target: 200,
+			bound:  16,
 		},
 		{name: "authentic advert over IPv6", run: func() float64 {
 			return dual.nsAdvert(GoldenSpec(DualVIPs()...), frame6(DualAdvert(2, 0, 0, 7)))
@@ -213,11 +232,13 @@ func nsPerFrame(t testing.TB, p *ebpf.Program, frame []byte, n int) float64 {
 	return float64(d.Nanoseconds())
 }
 
+// batch is as many adverts as the budget of class 1 and the ring can bear.
+const batch = 5000
+
 // nsAdvert takes a batch that the budget of class 1 and the ring can bear: what is
 // measured is a verified, recorded and reported advert.
 func (h *Harness) nsAdvert(s tables.GroupSpec, frame []byte) float64 {
 	h.T.Helper()
-	const batch = 5000
 	h.Fresh(s)
 	h.Master(h.Group.Generation() + 1)
 	h.Group.SetSentPriority(tables.Priority{AdvBase: 1})
@@ -249,8 +270,50 @@ func (h *Harness) nsForged(s tables.GroupSpec) float64 {
 	return ns
 }
 
-// sealedFromNobody: the same frame again and again is a replay but for nodes without an address.
-func sealedFromNobody() []byte {
-	none := netip.IPv4Unspecified()
-	return Packet{Src: none, Payload: sealedAdvert(7, none, tables.Priority{AdvBase: 2}).bytes()}.Bytes()
+// provenFrames returns adverts of a vipd node with rising numbers, which make us not yield.
+func provenFrames(n int) [][]byte {
+	frames := make([][]byte, n)
+	for i := range frames {
+		frames[i] = FrameOf(provenAdvert(uint64(1+i), PeerAddr, tables.Priority{AdvBase: 2}))
+	}
+	return frames
+}
+
+func forgedTrailer() []byte {
+	c := provenAdvert(1e6, PeerAddr, tables.Priority{AdvBase: 2})
+	c.skew = 1
+	return FrameOf(c)
+}
+
+// nsProven returns what a verified, recorded and reported advert with a trailer takes.
+func (h *Harness) nsProven(s sender) float64 {
+	h.T.Helper()
+	h.Fresh(ProvenSpec("192.0.2.1"))
+	h.Master(h.Group.Generation() + 1)
+	h.Group.SetSentPriority(tables.Priority{AdvBase: 1})
+	before := h.counters()
+	ns := s.ns(h.T)
+	if got := since(before, h.counters()); got["received"] != uint64(s.n) || got["events_lost"] != 0 {
+		h.T.Fatalf("counted %v", got)
+	}
+	h.drain()
+	return ns
+}
+
+// nsReplayed returns what a frame takes that is refused after its tag was checked.
+func (h *Harness) nsReplayed(frame []byte, reason string) float64 {
+	h.T.Helper()
+	const times = 20_000
+	h.Fresh(ProvenSpec("192.0.2.1"))
+	h.Master(h.Group.Generation() + 1)
+	h.Group.SetSentPriority(tables.Priority{AdvBase: 1})
+	h.Run(provenFrames(1)[0])
+	h.spend()
+	before := h.counters()
+	ns := nsPerFrame(h.T, h.Plane.Objects.VipdXdp, frame, times)
+	if got := since(before, h.counters()); got[reason] != times {
+		h.T.Fatalf("counted %v", got)
+	}
+	h.drain()
+	return ns
 }

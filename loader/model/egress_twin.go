@@ -60,9 +60,13 @@ func (w *twinWorld) fenced(src netip.Addr, what string, c twinClock, o *outcome)
 // ownAdvert judges what only this host can have sent for a group, by the right to advertise: unlike the right to
 // answer, it begins before the lease, within send_until, and a goodbye may leave at any time. ok is false if the frame
 // is not such an advert.
-func (w *twinWorld) ownAdvert(p []byte, six bool, c twinClock, o *outcome) (ok bool) {
+func (w *twinWorld) ownAdvert(p []byte, n int, six bool, c twinClock, o *outcome) (ok bool) {
+	if n != 36 && n != 56 || len(p) < 36 { // without and with a trailer
+		return false
+	}
 	g := w.groups[p[1]]
-	if g == nil || p[0]>>4 != 2 || !six && p[3] == 5 { // VRRPv2 with five addresses and its authentication is as long
+	// VRRPv2 with five or ten addresses and its authentication is as long.
+	if g == nil || p[0]>>4 != 2 || !six && n == 16+4*int(p[3]) {
 		return false
 	}
 	switch {
@@ -83,8 +87,8 @@ func (w *twinWorld) egress4(f []byte, c twinClock, o *outcome) {
 		return
 	}
 	hl := 4 * int(f[14]&15)
-	whole := hl >= 20 && int(binary.BigEndian.Uint16(f[16:])) == hl+36 && binary.BigEndian.Uint16(f[20:])&0x3fff == 0
-	if f[23] == 112 && f[22] == 255 && whole && len(f) >= 14+hl+36 && w.ownAdvert(f[14+hl:], false, c, o) {
+	whole, n := hl >= 20 && binary.BigEndian.Uint16(f[20:])&0x3fff == 0, int(binary.BigEndian.Uint16(f[16:]))-hl
+	if f[23] == 112 && f[22] == 255 && whole && w.ownAdvert(f[min(14+hl, len(f)):], n, false, c, o) {
 		return
 	}
 	w.fenced(netip.AddrFrom4([4]byte(f[26:30])), "ip", c, o)
@@ -96,8 +100,7 @@ func (w *twinWorld) egress6(f []byte, c twinClock, o *outcome) {
 	}
 	src := netip.AddrFrom16([16]byte(f[22:38]))
 	switch {
-	case f[20] == 112 && len(f) >= 90 && f[21] == 255 && binary.BigEndian.Uint16(f[18:]) == 36 &&
-		w.ownAdvert(f[54:], true, c, o):
+	case f[20] == 112 && f[21] == 255 && w.ownAdvert(f[54:], int(binary.BigEndian.Uint16(f[18:])), true, c, o):
 		return
 	case f[20] == 58 && len(f) >= 62 && f[54] >= 133 && f[54] <= 136: // discovery; a redirect tells no address of ours
 		speaker := src

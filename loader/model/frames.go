@@ -162,11 +162,12 @@ func pseudo6(src, dst netip.Addr, next uint8, n int) []byte {
 	return append(b, 0, 0, 0, next)
 }
 
-// carp is the 36-byte header.
+// carp is the 36-byte header, with a trailer if there is one.
 type carp struct {
 	version, vhid, skew, authlen, demote, base uint8
 	counter                                    uint64
 	digest                                     [20]byte
+	trailer                                    []byte
 }
 
 func (c carp) bytes() []byte {
@@ -180,7 +181,7 @@ func (c carp) bytes() []byte {
 	b = binary.BigEndian.AppendUint64(b, c.counter)
 	b = append(b, c.digest[:]...)
 	binary.BigEndian.PutUint16(b[6:], sum16(b))
-	return b
+	return append(b, c.trailer...)
 }
 
 func digest(key, prefix []byte, counter uint64) (d [20]byte) {

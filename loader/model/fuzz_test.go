@@ -51,9 +51,9 @@ func twinSeeds() map[string][]byte {
 			TIP:    "192.0.2.2",
 		}.Bytes(),
 		"advert6":          frame6(c),
-		"sealed":           frame6(dualSealed(0)),
-		"broken seal":      frame6(dualSealed(1)),
-		"broken seal 4":    FrameOf(dualSealed(1)),
+		"proven":           frame6(dualProven(0)),
+		"bad trailer":      frame6(dualProven(1)),
+		"bad trailer 4":    FrameOf(dualProven(1)),
 		"trailer6":         Packet6{Payload: append(c.bytes(), 0, 0, 0)}.Bytes(),
 		"hops":             Packet6{Payload: c.bytes(), Hops: 3}.Bytes(),
 		"unicast6":         Packet6{Payload: c.bytes(), Dst: ownAddr6, DstMAC: NICMAC}.Bytes(),
@@ -73,9 +73,11 @@ func twinSeeds() map[string][]byte {
 	}
 }
 
-// dualSealed is sealed by peerAddr6 for advskew 0; any other breaks the seal.
-func dualSealed(skew uint8) carp {
-	return DualAdvert(1, skew, 0, sealed(sealKey(), 77, PeerAddr6, tables.Priority{AdvBase: 1}))
+// dualProven has a trailer of peerAddr6 for advskew 0; any other is forged.
+func dualProven(skew uint8) carp {
+	c := DualAdvert(1, 0, 0, 77).provenBy(trailerKey(), PeerAddr6)
+	c.skew = skew
+	return c
 }
 
 // fixedSpecs are a group of both families, and one of each.
@@ -89,7 +91,7 @@ func fixedSpecs() []tables.GroupSpec {
 			Contexts: []tables.AuthContext{{Key: goldenKey, Prefix: prefix(vhid, addrs)}},
 		}
 	}
-	return []tables.GroupSpec{sealedSpec(DualVIPs()...), of(2, VIPs4), of(3, vips6)}
+	return []tables.GroupSpec{ProvenSpec(DualVIPs()...), of(2, VIPs4), of(3, vips6)}
 }
 
 // fixed puts the first group into a state where what comes next is judged from its beginning.
@@ -102,7 +104,7 @@ func (x *twinned) fixed(master bool) {
 		g.role = tables.Role{State: tables.RoleMaster, Generation: g.role.Generation, Lease: BootNow() + 3600e9}
 		x.Group.SetRole(g.role)
 	}
-	if g.heard == 0 && g.limited == 0 && g.spent == [2]int64{} {
+	if g.heard == 0 && g.limited == 0 && g.spent == [3]int64{} {
 		return
 	}
 	g.twinMemory = twinMemory{claimed: g.claimed, yielded: g.yielded}

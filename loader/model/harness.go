@@ -164,6 +164,7 @@ func (h *Harness) counters() map[string]uint64 {
 	add("yields", st.Yields)
 	add("own_counter", st.OwnCounter)
 	add("group_foreign_vrrp", st.ForeignVRRP)
+	add("hellos", st.Hellos)
 	vips, err := h.Group.VIPStats()
 	if err != nil {
 		h.T.Fatal(err)

@@ -11,9 +11,10 @@ import (
 
 // advertFrom returns an advert of a group, mostly authentic, with a counter related to what was heard.
 func (s *randomWorld) advertFrom(g *twinGroup, src netip.Addr, p tables.Priority) []byte {
-	c := s.advertOf(g, src, p).bytes()
-	if s.IntN(16) == 0 { // the sum goes over all of it, up to a length
-		c = append(c, make([]byte, oneOf(s.Rand, 1, 2, 3, 4, 100, 1423, 1424, 1425))...)
+	a := s.advertOf(g, src, p)
+	c := a.bytes()
+	if a.trailer == nil && s.IntN(16) == 0 { // the sum goes over all of it, up to a length
+		c = append(c, make([]byte, oneOf(s.Rand, 1, 2, 3, 4, 20, 100, 1423, 1424, 1425))...)
 	}
 	mac := s.mac(g)
 	ttl := oneOf[uint8](s.Rand, 255, 255, 255, 255, 255, 64)
@@ -56,10 +57,11 @@ func (s *randomWorld) advertOf(g *twinGroup, src netip.Addr, p tables.Priority) 
 	}
 	ctx := oneOf(s.Rand, g.Contexts...)
 	if s.IntN(2) == 0 {
-		c.counter = s.sealedCounter(g, ctx, src, p)
-	} else {
-		c.counter = s.plainCounter(g, src)
+		c.counter = s.number(g, src)
+		copy(c.digest[:], digestOf(ctx, c.counter))
+		return s.trailed(c, ctx, src)
 	}
+	c.counter = s.plainCounter(g, src)
 	copy(c.digest[:], digestOf(ctx, c.counter))
 	if s.IntN(16) == 0 {
 		c = damaged(c)
@@ -67,33 +69,84 @@ func (s *randomWorld) advertOf(g *twinGroup, src netip.Addr, p tables.Priority) 
 	return c
 }
 
-// sequence returns one near what a source, or we, sent last.
-func (s *randomWorld) sequence(g *twinGroup) uint32 {
-	from := g.seq
-	for _, src := range slices.Concat(peers4[1:], peers6[1:]) {
-		if p, met := g.peers[src]; met && s.IntN(2) == 0 {
-			from = p.seq
-		}
+// trailed appends a trailer, mostly a right one.
+func (s *randomWorld) trailed(c carp, ctx tables.AuthContext, src netip.Addr) carp {
+	of, from := c, src
+	switch s.IntN(16) {
+	case 0:
+		of.skew++
+	case 1:
+		from = PeerAddr
+	case 2:
+		of.demote ^= 1
+	case 3:
+		of.counter++
+	case 4: // another list of addresses
+		c = damaged(c)
+		of = c
 	}
-	return from + oneOf[uint32](
-		s.Rand, 0, 1, 1, 1, 2, 3, 65535, 65536, 65537, 1<<31-1, 1<<31, 1<<31+1, ^uint32(0), s.Uint32(),
-	)
+	c.trailer = trailerFor(ctx.TrailerKey, from, of, uint16(max(0, s.IntN(4)-2)))
+	if s.IntN(16) == 0 { // of a later version
+		c.trailer[1]++
+		c.trailer[19]--
+	}
+	return c
 }
 
-func (s *randomWorld) sealedCounter(g *twinGroup, ctx tables.AuthContext, src netip.Addr, p tables.Priority) uint64 {
-	seq := s.sequence(g)
-	if peer, met := g.peers[src]; met && s.IntN(2) == 0 {
-		seq = peer.seq + oneOf[uint32](s.Rand, 0, 1, 1, 1, 2, ^uint32(0))
+// hello returns a hello, mostly a right one, to us or to another.
+func (s *randomWorld) hello(g *twinGroup, src netip.Addr) []byte {
+	own := oneOf(s.Rand, append([]netip.Addr{ownAddr, ownAddr6, PeerAddr, carpGroup}, slices.Repeat(g.sources, 3)...)...)
+	for own.Is4() != src.Is4() {
+		own = oneOf(s.Rand, ownAddr, ownAddr6)
+	}
+	if g.proven[src].hello != 0 && s.IntN(2) == 0 { // more than one may say in a moment
+		defer func() { s.next = s.hello(g, src) }()
+	}
+	key := trailerKey()
+	if len(g.Contexts) > 0 {
+		key = oneOf(s.Rand, g.Contexts...).TrailerKey
+	}
+	number := s.number(g, src)
+	if peer, met := g.proven[src]; met && s.IntN(2) == 0 {
+		number = max(peer.hello, peer.number) + uint64(s.IntN(3))
+	}
+	p := helloOf(key, g.VHID, number, 8*oneOf(s.Rand, 6, 7, 8, 20, 63, 64, 65), src, own)
+	switch s.IntN(12) {
+	case 0:
+		p[3] ^= 8
+	case 1:
+		p[24+s.IntN(8)]++
+	case 2:
+		p = p[:len(p)-4]
+	}
+	mac, from, ttl := oneOf(s.Rand, VMAC(g.VHID), g.NICMAC, PeerMAC), PeerMAC, oneOf[uint8](s.Rand, 255, 255, 255, 64)
+	if src.Is4() {
+		return Packet{Src: src, Dst: own, SrcMAC: from, DstMAC: mac, TTL: ttl, Payload: p}.Bytes()
+	}
+	return Packet6{Src: src, Dst: own, SrcMAC: from, DstMAC: mac, Hops: ttl, Payload: p}.Bytes()
+}
+
+// number returns one near what a source, the group or we sent last.
+func (s *randomWorld) number(g *twinGroup, src netip.Addr) uint64 {
+	from := g.number
+	if p, met := g.proven[src]; met && s.IntN(4) != 0 {
+		from = p.number
+	} else if s.IntN(2) == 0 {
+		from = g.highest
 	}
 	switch s.IntN(8) {
 	case 0:
-		p.AdvSkew++
+		return from
 	case 1:
-		src = PeerAddr
-	case 2:
-		p.Demote ^= 1
+		return from - 1
+	case 2: // as fast as time
+		return from + uint64(s.IntN(80e6))
+	case 4: // as far as adverts may cross
+		return from - uint64(99_998+s.IntN(4))
+	case 3:
+		return oneOf(s.Rand, s.Uint64(), s.Uint64()>>12, g.number, g.sentNow, g.highest)
 	}
-	return sealed(ctx.SealKey, seq, src, p)
+	return from + uint64(1+s.IntN(3))
 }
 
 // plainCounter: the usual ones and those at the edges of each rule.

@@ -13,6 +13,10 @@ import (
 
 func (s *randomWorld) frameFor() []byte {
 	s.outgoing = false
+	if f := s.next; f != nil {
+		s.next = nil
+		return f
+	}
 	if len(s.heard) > 0 && s.IntN(12) == 0 { // once more, as it was
 		return oneOf(s.Rand, s.heard...)
 	}
@@ -103,6 +107,9 @@ func (s *randomWorld) whole() []byte {
 	src := oneOf(s.Rand, peers4...)
 	if s.IntN(2) == 0 {
 		src = oneOf(s.Rand, peers6...)
+	}
+	if s.IntN(6) == 0 {
+		return s.hello(g, src)
 	}
 	return s.advertFrom(g, src, s.priority())
 }

@@ -23,7 +23,7 @@ const (
 	jumps          // as after several boots
 	pairs          // one repeats what follows the other's counter
 	adopts         // one continues from the other's counter
-	seals
+	proves
 	patternCount
 )
 
@@ -94,12 +94,12 @@ func (s *randomWorld) advertOfHistory() []byte {
 		} else if len(g.own) > 0 && s.IntN(2) == 0 {
 			counter = oneOf(s.Rand, g.own...).counter + oneOf[uint64](s.Rand, 1, 2, 64, 65)
 		}
-	case seals:
+	case proves:
 		ctx = g.Contexts[0]
 		if t.step == 4 { // a flood has the master's counter
 			s.spend(g, BootNow()+3600e9)
 		}
-		counter = sealed(ctx.SealKey, g.peers[firstPeer].seq+oneOf[uint32](s.Rand, 1, 1, 1, 0, 2), src, p)
+		counter = g.proven[firstPeer].number + oneOf[uint64](s.Rand, 1, 1, 1, 0, 2)
 	default:
 		if s.IntN(4) == 0 {
 			counter = of + oneOf[uint64](s.Rand, 0, 0, 1<<64-1, 1<<64-2, 1<<64-span+1, span-1)
@@ -107,5 +107,8 @@ func (s *randomWorld) advertOfHistory() []byte {
 	}
 	c := carp{vhid: 1, base: p.AdvBase, skew: p.AdvSkew, demote: p.Demote, counter: counter}
 	copy(c.digest[:], digestOf(ctx, counter))
+	if t.pattern == proves && s.IntN(8) != 0 {
+		c = c.provenBy(ctx.TrailerKey, src)
+	}
 	return Packet{Src: src, Payload: c.bytes()}.Bytes()
 }

@@ -87,7 +87,7 @@ func witnesses() (all []string) {
 		all = append(all, "verdict "+v)
 	}
 	for _, name := range slices.Concat(
-		groupWords[:7],
+		groupWords[:8],
 		tables.RejectReasons(),
 		contextNames[:4],
 		vipWords[:],
@@ -113,7 +113,10 @@ func witnesses() (all []string) {
 		all = append(all, fmt.Sprint("event ", flag.name, " true"), fmt.Sprint("event ", flag.name, " false"))
 	}
 	for _, rule := range []string{
-		"no seal", "broken seal", "vouched", "sealed by nobody", "sealed by us", "sealed, not newer", "sealed, newer",
+		"trailer required", "bad tag", "stripped", "stripped, remembered", "stripped, ours", "stripped, forgotten",
+		"old hello", "hello too soon", "number: ours", "number: nobody's, old", "number: nobody's, new",
+		"number: unknown, old", "number: known, far below the group's", "number: unknown, new",
+		"number: did not rise", "number: rose too slowly", "number: rose",
 		"the same again, goes on true", "the same again, goes on false", "the same again, as OpenBSD", "rises",
 		"behind, goes on true", "behind, goes on false", "far, never counted", "far, adopted", "far, in a burst",
 		"far, jump 1", "far, jump 2", "far, jump 3", "far, jump 4",
@@ -126,7 +129,7 @@ func witnesses() (all []string) {
 	for _, way := range []string{"over IPv4", "over IPv6", "tagged"} {
 		all = append(all, "counted claims "+way)
 	}
-	return append(all, "claimed", "ring full", "told of a claim", "no news")
+	return append(all, "claimed", "ring full", "told of a claim", "told of a hello", "no news")
 }
 
 type eventFlag struct {
@@ -140,7 +143,7 @@ func eventFlags(e *tables.Event) []eventFlag {
 		{"demote aware", e.DemoteAware},
 		{"demote ever", e.DemoteEver},
 		{"own counter", e.OwnCounter},
-		{"sealed", e.Sealed},
+		{"proven", e.Proven},
 		{"goodbye", isGoodbye(e.AdvBase, e.AdvSkew)},
 	}
 }
@@ -169,6 +172,9 @@ func note(hits map[string]uint64, on side, f []byte, o *outcome) {
 	}
 	if o.claim != nil {
 		hits["told of a claim"]++
+	}
+	if o.hello != nil {
+		hits["told of a hello"]++
 	}
 	if g := o.group; g != nil && o.event == nil &&
 		o.counts[twinCounter{g.named(), "received"}] > o.counts[twinCounter{g.named(), "events_lost"}] {

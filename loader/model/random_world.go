@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -22,6 +23,7 @@ type randomWorld struct {
 	acts     []string // the last few
 	outgoing bool     // the frame at hand is one that a host sends
 	heard    [][]byte // some of the frames so far
+	next     []byte   // the frame to come, if it is known
 	history  peerHistory
 }
 
@@ -35,8 +37,8 @@ var (
 )
 
 var (
-	otherNIC  = [6]byte{2, 0, 0, 0, 0, 0x0c}
-	otherSeal = tables.SealKey{Recognise: [16]byte{1}, Bind: [16]byte{2}}
+	otherNIC = [6]byte{2, 0, 0, 0, 0, 0x0c}
+	otherKey = [16]byte{1}
 	// VIPs4 are the addresses of the group with IPv4 only.
 	VIPs4  = []netip.Addr{netip.MustParseAddr("192.0.2.50"), netip.MustParseAddr("192.0.2.51")}
 	vips6  = []netip.Addr{SharesWith6, SharesWith4, netip.MustParseAddr("2001:db8::300")}
@@ -74,16 +76,17 @@ func (s *randomWorld) spec(vhid uint8) tables.GroupSpec {
 	g := tables.GroupSpec{IfIndex: LoIndex, VHID: vhid, NICMAC: oneOf(s.Rand, NICMAC, NICMAC, otherNIC), VIPs: vips}
 	g.Router, g.StrictReplay = s.IntN(2) == 0, s.IntN(2) == 0
 	g.TTL = oneOf(s.Rand, tables.TTLStrict, tables.TTLAny, "")
-	g.RequireSeal = s.IntN(5) == 0
+	g.RequireTrailer = s.IntN(5) == 0
+	g.PeerMemory = oneOf(s.Rand, 0, time.Second, 24*time.Hour)
 	keys := oneOf(s.Rand, 0, 1, 1, 2, 3, 4, 8)
 	if s.history.on && vhid == 1 {
-		g.StrictReplay, g.RequireSeal, keys = true, false, max(keys, 1)
+		g.StrictReplay, g.RequireTrailer, keys = true, false, max(keys, 1)
 	}
 	for i := range keys {
 		c := tables.AuthContext{
-			Key:     goldenKey,
-			Prefix:  prefix(vhid, vips),
-			SealKey: oneOf(s.Rand, sealKey(), sealKey(), otherSeal, tables.SealKey{}),
+			Key:        goldenKey,
+			Prefix:     prefix(vhid, vips),
+			TrailerKey: oneOf(s.Rand, trailerKey(), trailerKey(), otherKey, [16]byte{}),
 		}
 		if i > 0 { // the lengths decide in how many blocks a digest is made, and where the counter is
 			c.Key, c.Prefix = []byte(fmt.Sprint("key ", i)), c.Prefix[:3]
@@ -92,8 +95,8 @@ func (s *randomWorld) spec(vhid uint8) tables.GroupSpec {
 			}
 			c.Prefix = append(c.Prefix, make([]byte, s.IntN(4))...)
 		}
-		if (g.RequireSeal || s.history.on && i == 0) && c.SealKey == (tables.SealKey{}) {
-			c.SealKey = sealKey()
+		if (g.RequireTrailer || s.history.on && i == 0) && c.TrailerKey == [16]byte{} {
+			c.TrailerKey = trailerKey()
 		}
 		g.Contexts = append(g.Contexts, c)
 	}
@@ -132,9 +135,9 @@ func (s *randomWorld) act() error {
 	case 7, 8:
 		what = s.sends(g, kernel)
 	case 9:
-		g.seq, g.seqSet = s.sequence(g), true
-		kernel.SetSequence(g.seq)
-		what = fmt.Sprint("sequence ", g.seq)
+		g.number = s.number(g, PeerAddr)
+		kernel.SetSequence(g.number)
+		what = fmt.Sprint("sequence ", g.number)
 	case 10:
 		all := []netip.Addr{ownAddr, ownAddr6, netip.MustParseAddr("192.0.2.10"), netip.MustParseAddr("2001:db8::9")}
 		s.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
@@ -146,15 +149,16 @@ func (s *randomWorld) act() error {
 		err = kernel.Update(g.GroupSpec)
 		err = errors.Join(err, s.count())
 		what = fmt.Sprintf(
-			"%v, %d contexts, ttl %s, seal %v, strict %v",
+			"%v, %d contexts, ttl %s, trailer %v, memory %s, strict %v",
 			g.VIPs,
 			len(g.Contexts),
 			g.TTL,
-			g.RequireSeal,
+			g.RequireTrailer,
+			g.PeerMemory,
 			g.StrictReplay,
 		)
 	case 12:
-		g.spent = [2]int64{s.budget(class1Cost), s.budget(class2Cost)}
+		g.spent = [3]int64{s.budget(class1Cost), s.budget(class2Cost), s.budget(hellosCost)}
 		g.limited = oneOf(s.Rand, 0, BootNow()-int64(s.IntN(4e6)))
 		err = errors.Join(s.putBudget(g), s.putLimited(g))
 		what = fmt.Sprint("spent until ", g.spent)
@@ -170,7 +174,8 @@ func (s *randomWorld) act() error {
 		what = fmt.Sprint("withholds repetitions of ", g.settled)
 	case 15:
 		clear(g.peers)
-		err = s.forgetSources(kernel.Slot())
+		clear(g.proven)
+		err = errors.Join(s.forget(s.Plane.Objects.Sources, g.slot), s.forget(s.Plane.Objects.Peers, g.slot))
 		what = "sources are forgotten"
 	}
 	s.acts = append(s.acts, fmt.Sprintf("vhid %d: %s", g.VHID, what))
@@ -211,21 +216,18 @@ func (s *randomWorld) becomes(g *twinGroup, kernel *tables.Group) string {
 
 // sends records an advert of ours as the agent does before it leaves.
 func (s *randomWorld) sends(g *twinGroup, kernel *tables.Group) string {
-	sent := twinSent{counter: oneOf(s.Rand, s.Uint64(), g.last.Counter+1, g.last.Counter+1000), Priority: s.priority()}
+	sent := twinSent{
+		counter:  oneOf(s.Rand, s.Uint64(), g.last.Counter+1, g.last.Counter+1000, s.number(g, PeerAddr)),
+		Priority: s.priority(),
+	}
 	if len(g.Contexts) == 0 {
 		return "no key to send with"
 	}
-	ctx := g.Contexts[0]
-	if s.IntN(2) == 0 {
-		sent.counter = sealed(ctx.SealKey, g.seq+1, oneOf(s.Rand, ownAddr, ownAddr6), sent.Priority)
-	}
-	copy(sent.digest[:], digestOf(ctx, sent.counter))
+	copy(sent.digest[:], digestOf(g.Contexts[0], sent.counter))
 	kernel.RecordSent(sent.counter, sent.digest, sent.Priority)
 	g.own = append(g.own, sent)
 	g.own = g.own[max(0, len(g.own)-8):]
-	if slices.ContainsFunc(g.Contexts, func(c tables.AuthContext) bool { return c.SealKey != tables.SealKey{} }) {
-		g.seq, g.seqSet = uint32(sent.counter>>32), true
-	}
+	g.number, g.sentNow = sent.counter, sent.counter
 	return fmt.Sprintf("records %x %v", sent.counter, sent.Priority)
 }
 
@@ -237,25 +239,18 @@ func (s *randomWorld) budget(cost int64) int64 {
 
 func (s *randomWorld) putBudget(g *twinGroup) error {
 	cpus := make([]object.BPFBudget, ebpf.MustPossibleCPU())
-	cpus[s.cpu] = object.BPFBudget{Class1: uint64(g.spent[0]), Class2: uint64(g.spent[1])}
+	cpus[s.cpu] = object.BPFBudget{
+		Class1: uint64(g.spent[0]), Class2: uint64(g.spent[1]), Hellos: uint64(g.spent[2]),
+	}
 	return s.Plane.Objects.Budget.Put(g.slot, cpus)
 }
 
-// forgetSources forgets who was heard in a group.
-func (s *randomWorld) forgetSources(slot uint32) error {
-	var key object.BPFSourceKey
-	var val object.BPFSourceVal
-	var gone []object.BPFSourceKey
-	it := s.Plane.Objects.Sources.Iterate()
-	for it.Next(&key, &val) {
-		if key.Slot == slot {
-			gone = append(gone, key)
-		}
-	}
-	errs := []error{it.Err()}
-	for _, k := range gone {
-		if err := s.Plane.Objects.Sources.Delete(k); !errors.Is(err, ebpf.ErrKeyNotExist) {
-			errs = append(errs, err)
+// forget removes what a map has of a group.
+func (s *randomWorld) forget(m *ebpf.Map, slot uint32) error {
+	var errs []error
+	for _, k := range s.keys(m) {
+		if k.Slot == slot {
+			errs = append(errs, m.Delete(k))
 		}
 	}
 	return errors.Join(errs...)
@@ -288,6 +283,7 @@ func (s *randomWorld) elapse(ticks int64) error {
 		past(&g.limited)
 		past(&g.spent[0])
 		past(&g.spent[1])
+		past(&g.spent[2])
 		var seen object.BPFSeen
 		errs = append(errs, s.Plane.Objects.Seen.Lookup(g.slot, &seen))
 		if g.heard > 0 {
@@ -319,6 +315,16 @@ func (s *randomWorld) elapse(ticks int64) error {
 			v.JumpAt, v.Since = uint64(p.jumped), p.changed
 			g.peers[src] = p
 			errs = append(errs, s.Plane.Objects.Sources.Put(key, v))
+		}
+		for src, p := range g.proven {
+			var v object.BPFPeerVal
+			key := object.BPFSourceKey{Slot: g.slot, Src: src.As16()}
+			errs = append(errs, s.Plane.Objects.Peers.Lookup(key, &v))
+			past(&p.at)
+			past(&p.helloAt)
+			v.At, v.HelloAt = uint64(p.at), uint64(p.helloAt)
+			g.proven[src] = p
+			errs = append(errs, s.Plane.Objects.Peers.Put(key, v))
 		}
 	}
 	return errors.Join(errs...)

@@ -195,13 +195,13 @@ func TestTapAdvert(t *testing.T) {
 	if len(evs) != 1 || len(got) != 1 {
 		t.Fatalf("%d events, %d samples", len(evs), len(got))
 	}
-	if s := got[0]; s.At != evs[0].At || !s.Yielded || s.Sealed || s.DemoteAware {
+	if s := got[0]; s.At != evs[0].At || !s.Yielded || s.Proven || s.DemoteAware {
 		t.Errorf("sample %+v of event %+v", s, evs[0])
 	}
-	h.Fresh(sealedSpec("192.0.2.1"))
-	h.Run(Packet{Payload: sealedAdvert(7, PeerAddr, tables.Priority{AdvBase: 1}).bytes()}.Bytes())
-	if got := h.Samples(); len(got) != 1 || !got[0].Sealed || got[0].Yielded {
-		t.Errorf("sealed: %+v", got)
+	h.Fresh(ProvenSpec("192.0.2.1"))
+	h.Run(Packet{Payload: provenAdvert(7, PeerAddr, tables.Priority{AdvBase: 1}).bytes()}.Bytes())
+	if got := h.Samples(); len(got) != 1 || !got[0].Proven || got[0].Yielded {
+		t.Errorf("proven: %+v", got)
 	}
 }
 

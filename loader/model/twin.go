@@ -32,12 +32,13 @@ type twinGroup struct {
 	role    tables.Role
 	sent    tables.Priority // what we last sent
 	own     []twinSent
-	seq     uint32 // of our newest sealed advert
-	seqSet  bool
+	number  uint64 // of our newest advert
+	sentNow uint64 // of the newest one that we sent, 0 for none
 	sources []netip.Addr
 	settled [2]int64 // whose repetitions are withheld, by family
 	twinMemory
-	peers map[netip.Addr]twinPeer
+	peers  map[netip.Addr]twinPeer
+	proven map[netip.Addr]twinProven
 }
 
 // twinSent is an advert of ours.
@@ -56,7 +57,8 @@ type twinMemory struct {
 	claimed int64
 	told    twinTold
 	repeats [2]twinRepeats // by family
-	spent   [2]int64       // up to when the digests of each class are paid for
+	spent   [3]int64       // up to when the digests of each class are paid for, and hellos
+	highest uint64         // number that a vipd node has proved
 }
 
 // twinClock is when a frame is judged. recent may be a tick older; it is used where the design allows that.
@@ -72,10 +74,12 @@ type outcome struct {
 	counts  map[twinCounter]uint64
 	event   *tables.Event
 	claim   *tables.Claim
+	hello   *tables.HelloEvent
 	group   *twinGroup // whose memory changes, if any
 	after   twinMemory
-	src     netip.Addr // the source that peer is about, if it is not nil
+	src     netip.Addr // the source that peer and proven are about, if they are not nil
 	peer    *twinPeer
+	proven  *twinProven
 }
 
 // again means that no handler has decided yet.
@@ -102,6 +106,9 @@ func (o *outcome) commit() {
 	}
 	if o.peer != nil {
 		o.group.peers[o.src] = *o.peer
+	}
+	if o.proven != nil {
+		o.group.proven[o.src] = *o.proven
 	}
 }
 

@@ -75,7 +75,7 @@ func (a *twinAdvert) toUs() bool {
 
 // advert finds the group of an advert and whether it counts.
 func (w *twinWorld) advert(a twinAdvert, o *outcome) {
-	elsewhere := a.dst.IsMulticast() || a.dst.Is4() && a.dst.As4()[0] >= 224
+	elsewhere := isMulticast6(a.dst) || a.dst.Is4() && a.dst.As4()[0] >= 224
 	if elsewhere && !a.toGroup() {
 		return
 	}
@@ -102,6 +102,19 @@ func (w *twinWorld) advert(a twinAdvert, o *outcome) {
 	if vrrp {
 		o.count(a.g.named(), "foreign_vrrp", 1)
 		o.count(onInterface, "foreign_vrrp", 1)
+		return
+	}
+	if a.p[0] == 0xf1 && !a.toGroup() {
+		if !a.toUs() {
+			return
+		}
+		o.verdict = xdpDrop
+		what := a.hello(whole, o)
+		if what == "" {
+			what = "hellos"
+			o.count(a.g.named(), "drop_unicast_advert", 1)
+		}
+		o.count(a.g.named(), what, 1)
 		return
 	}
 	reason := a.cheap(whole)
@@ -163,56 +176,71 @@ func (a *twinAdvert) cheap(whole bool) string {
 	return ""
 }
 
-// authentic charges the digests and finds the context that matches. If one does, the advert is judged further.
+// authentic finds out whether a node with the key made the advert, and judges it further if so.
 func (a *twinAdvert) authentic(o *outcome) string {
 	g, m := a.g, a.g.twinMemory
 	o.group = g
 	defer func() { o.after = m }()
-	counter, n := binary.BigEndian.Uint64(a.p[8:]), len(g.Contexts)
+	trailed := a.trailed()
+	switch {
+	case trailed:
+		if reason, is := a.proven(&m, o); is {
+			return reason
+		}
+	case g.RequireTrailer:
+		a.w.rules["trailer required"]++
+		return "bad_trailer"
+	}
+	expected := !trailed && a.expected(&m)
+	limited := func(at int64) string {
+		if !trailed { // nobody misses what only looks like a vipd node's
+			m.noteLimited(at)
+		}
+		return "rate_limited"
+	}
+	switch {
+	case !expected && !m.covered(a.c.recent):
+		return limited(a.c.recent)
+	case !trailed && a.stripped():
+		return "bad_trailer"
+	}
+	k, paid := a.digested(&m, expected)
+	switch {
+	case k < 0 && !paid:
+		return limited(a.c.now)
+	case k < 0:
+		return "bad_hmac"
+	case trailed:
+		a.w.rules["bad tag"]++
+		return "bad_trailer"
+	}
+	return a.ordinary(&m, o, k)
+}
+
+// digested charges the digests and returns the context that fits, or a negative number.
+func (a *twinAdvert) digested(m *twinMemory, expected bool) (context int, paid bool) {
+	n := len(a.g.Contexts)
 	first := int(m.last.Context)
 	if first >= n {
 		first = 0
 	}
-	expected := a.expected(&m, counter)
-	if !expected && !m.covered(a.c.recent) {
-		m.noteLimited(a.c.recent)
-		return "rate_limited"
-	}
-	unpaid := false
 	for i := range n {
 		k := (first + i) % n
-		ctx := g.Contexts[k]
 		due := expected || i == 0 // a token for an unknown source pays for all contexts
 		if due && !m.pay(expected, a.c.now) {
-			if !expected {
-				unpaid = true
-				break
-			}
-			if !a.vouched(&m, ctx, counter) {
-				unpaid = true
-				continue
-			}
-			a.w.rules["vouched"]++
+			return -1, false
 		}
-		if bytes.Equal(digestOf(ctx, counter), a.p[16:36]) {
-			return a.known(&m, o, k, ctx, counter)
+		if a.signedBy(k) {
+			return k, true
 		}
 	}
-	if unpaid {
-		m.noteLimited(a.c.now)
-		return "rate_limited"
-	}
-	return "bad_hmac"
+	return -1, true
 }
 
-// vouched reports whether the seal makes a budget unnecessary, which it does while the sequence rises
-// (docs/sealed-adverts.md, Under a flood).
-func (a *twinAdvert) vouched(m *twinMemory, ctx tables.AuthContext, counter uint64) bool {
-	if !m.last.Sealed || ctx.SealKey == (tables.SealKey{}) || int32(uint32(counter>>32)-uint32(m.last.Counter>>32)) <= 0 {
-		return false
-	}
-	recognised, bound := isSealed(ctx.SealKey, counter, a.src, prio(a.p[5], a.p[2], a.p[4]))
-	return recognised && bound
+func (a *twinAdvert) counter() uint64 { return binary.BigEndian.Uint64(a.p[8:]) }
+
+func (a *twinAdvert) signedBy(k int) bool {
+	return bytes.Equal(digestOf(a.g.Contexts[k], a.counter()), a.p[16:36])
 }
 
 // digestOf returns HMAC-SHA1 over the constant prefix and the counter.
@@ -223,59 +251,45 @@ func digestOf(c tables.AuthContext, counter uint64) []byte {
 	return h.Sum(nil)
 }
 
-// known judges an advert whose sender has the key: only loops and replays are left.
-func (a *twinAdvert) known(m *twinMemory, o *outcome, k int, ctx tables.AuthContext, counter uint64) string {
-	g, ours := a.g, slices.Contains(a.g.sources, a.src)
-	e := tables.Event{
-		At:         a.c.now,
-		IfIndex:    LoIndex,
-		VHID:       g.VHID,
-		Slot:       g.slot,
-		Generation: g.role.Generation,
-		Src:        a.src,
-		SrcMAC: [6]byte(
-			a.frame[6:12],
-		),
-		AdvBase: a.p[5],
-		AdvSkew: a.p[2],
-		Demote:  a.p[4],
-		Counter: counter,
-		TTL:     a.ttl,
-		Context: uint8(k),
+// event is what is told of the advert.
+func (a *twinAdvert) event(k int) tables.Event {
+	return tables.Event{
+		At: a.c.now, IfIndex: LoIndex, VHID: a.g.VHID, Slot: a.g.slot, Generation: a.g.role.Generation,
+		Src: a.src, SrcMAC: [6]byte(a.frame[6:12]), AdvBase: a.p[5], AdvSkew: a.p[2], Demote: a.p[4],
+		Counter: a.counter(), TTL: a.ttl, Context: uint8(k),
 	}
-	said := prio(e.AdvBase, e.AdvSkew, e.Demote)
-	for _, s := range g.own {
-		if s.counter == counter && bytes.Equal(s.digest[:], a.p[16:36]) {
-			if ours && s.Priority == said {
-				return "loop"
-			}
-			e.OwnCounter = true
+}
+
+// cameBack reports whether we sent exactly this, and whether we sent its counter and digest.
+func (a *twinAdvert) cameBack() (whole, counter bool) {
+	said := prio(a.p[5], a.p[2], a.p[4])
+	for _, s := range a.g.own {
+		if s.counter == a.counter() && bytes.Equal(s.digest[:], a.p[16:36]) {
+			counter = true
+			whole = whole || a.ours() && s.Priority == said
 		}
 	}
-	recognised, bound := false, false
-	if ctx.SealKey != (tables.SealKey{}) {
-		recognised, bound = isSealed(ctx.SealKey, counter, a.src, said)
+	return whole, counter
+}
+
+func (a *twinAdvert) ours() bool { return slices.Contains(a.g.sources, a.src) }
+
+// ordinary judges an authentic advert without a trailer: only loops and, if the group is strict, replays are left.
+func (a *twinAdvert) ordinary(m *twinMemory, o *outcome, k int) string {
+	g, e := a.g, a.event(k)
+	loop, own := a.cameBack()
+	if loop {
+		return "loop"
 	}
-	e.Sealed = recognised && bound
+	e.OwnCounter = own
 	peer, met := g.peers[a.src]
-	replay := false
-	switch {
-	case recognised && !bound:
-		replay = true
-		a.w.rules["broken seal"]++
-	case e.Sealed:
-		replay = a.stale(peer, met, ours, uint32(counter>>32))
-	case g.RequireSeal:
-		replay = true
-		a.w.rules["no seal"]++
-	case g.StrictReplay && met:
-		rule := ""
-		replay, rule = peer.repeats(g, m, counter, a.c.now)
+	if g.StrictReplay && met {
+		replay, rule := peer.repeats(g, m, e.Counter, a.c.now)
 		a.w.rules[rule]++
 		o.src, o.peer = a.src, &peer // jumps are counted in any case
-	}
-	if replay {
-		return "replay"
+		if replay {
+			return "replay"
+		}
 	}
 	peer.learn(g, m, &e, met)
 	o.src, o.peer = a.src, &peer
@@ -302,6 +316,9 @@ func (a *twinAdvert) taken(m *twinMemory, o *outcome, e tables.Event) {
 		m.noteTold(&e)
 	}
 	m.last = e
+	if e.Proven {
+		m.highest = max(m.highest, e.Counter)
+	}
 	m.heard++
 	o.count(g.named(), "received", 1)
 	o.count(g.named(), contextNames[e.Context], 1)
@@ -344,6 +361,7 @@ type twinRepeats struct {
 	src      [16]byte
 	said     twinSaid
 	context  uint8
+	beat     uint16
 }
 
 var familyNames = [...]string{"IPv4", "IPv6"}
@@ -356,7 +374,7 @@ func familyOf(e *tables.Event) int {
 }
 
 func saidBy(e *tables.Event) twinSaid {
-	return twinSaid{prio(e.AdvBase, e.AdvSkew, e.Demote), e.Yielded, e.DemoteAware, e.DemoteEver, e.OwnCounter, e.Sealed}
+	return twinSaid{prio(e.AdvBase, e.AdvSkew, e.Demote), e.Yielded, e.DemoteAware, e.DemoteEver, e.OwnCounter, e.Proven}
 }
 
 // withholds reports whether the agent of a BACKUP knows all that an advert says and wants to hear no more of it. The
@@ -365,7 +383,7 @@ func (m *twinMemory) withholds(g *twinGroup, e *tables.Event) bool {
 	f := familyOf(e)
 	r := &m.repeats[f]
 	if g.role.State != tables.RoleBackup || g.settled[f] == 0 || g.settled[f] != r.told ||
-		r.src != e.Src.As16() || r.said != saidBy(e) || r.context != e.Context {
+		r.src != e.Src.As16() || r.said != saidBy(e) || r.context != e.Context || r.beat != e.Beat {
 		return false
 	}
 	r.at, r.counter = e.At, e.Counter
@@ -375,7 +393,7 @@ func (m *twinMemory) withholds(g *twinGroup, e *tables.Event) bool {
 func (m *twinMemory) noteTold(e *tables.Event) {
 	r := &m.repeats[familyOf(e)]
 	r.told = e.At // frames come one after the other here
-	r.src, r.said, r.context = e.Src.As16(), saidBy(e), e.Context
+	r.src, r.said, r.context, r.beat = e.Src.As16(), saidBy(e), e.Context, e.Beat
 }
 
 // twinTold is what the agent was told about one source in a span of time.
@@ -388,7 +406,7 @@ type twinTold struct {
 
 type twinSaid struct {
 	tables.Priority
-	yielded, aware, ever, own, sealed bool
+	yielded, aware, ever, own, proven bool
 }
 
 var contextNames = [tables.MaxContexts]string{

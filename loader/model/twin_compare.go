@@ -147,6 +147,11 @@ func (x *twinned) observe(on side, f []byte) (got observed, err error) {
 		if len(claims) == 1 {
 			got.claim = &claims[0]
 		}
+		if hellos := x.Plane.Hellos(nil); len(hellos) == 1 {
+			got.hello = &hellos[0]
+		} else if len(hellos) > 1 {
+			return got, fmt.Errorf("%d hellos: %+v", len(hellos), hellos)
+		}
 	}
 	for vhid, m := range got.memories { // an advert that counts tells the time
 		if was := x.w.groups[vhid]; m.heard != was.heard {
@@ -174,6 +179,9 @@ func (x *twinned) differs(o *outcome, got observed) string {
 	if d := x.claimDiffers(o, got); d != "" {
 		return d
 	}
+	if d := x.helloDiffers(o, got); d != "" {
+		return d
+	}
 	for vhid, g := range x.w.groups {
 		want := g.twinMemory
 		if o.group == g {
@@ -193,7 +201,8 @@ func (was twinMemory) differs(want, is twinMemory, from, to int64) string {
 	if want.limited != was.limited && is.limited >= from-staleness && is.limited <= to {
 		want.limited = is.limited
 	}
-	for class, cost := range []int64{class1Cost, class2Cost} {
+	for class := range costs {
+		cost := costs[class][0]
 		d := is.spent[class] - want.spent[class]
 		saved := want.spent[class]-cost > was.spent[class] // then it goes by the clock how much
 		if want.spent[class] != was.spent[class] && saved && d >= -slack && d <= slack {
@@ -228,19 +237,31 @@ func (x *twinned) claimDiffers(o *outcome, got observed) string {
 }
 
 func (x *twinned) peerDiffers(o *outcome, got observed) string {
-	if o.peer == nil {
-		return ""
+	if o.peer != nil {
+		is, known, err := x.peer(o.group, o.src)
+		if err != nil || !known {
+			return fmt.Sprintf("nothing is known of %s: %v", o.src, err)
+		}
+		want := *o.peer
+		if was := o.group.peers[o.src]; want.jumped != was.jumped && is.jumped >= got.from && is.jumped <= got.to {
+			want.jumped = is.jumped
+		}
+		if is != want {
+			return fmt.Sprintf("known of %s\n%+v, want\n%+v, was\n%+v", o.src, is, want, o.group.peers[o.src])
+		}
 	}
-	is, known, err := x.peer(o.group, o.src)
-	if err != nil || !known {
-		return fmt.Sprintf("nothing is known of %s: %v", o.src, err)
-	}
-	want := *o.peer
-	if was := o.group.peers[o.src]; want.jumped != was.jumped && is.jumped >= got.from && is.jumped <= got.to {
-		want.jumped = is.jumped
-	}
-	if is != want {
-		return fmt.Sprintf("known of %s\n%+v, want\n%+v, was\n%+v", o.src, is, want, o.group.peers[o.src])
+	if o.proven != nil {
+		is, known, err := x.provenPeer(o.group, o.src)
+		want, was := *o.proven, o.group.proven[o.src]
+		if want.helloAt != was.helloAt && is.helloAt >= got.from && is.helloAt <= got.to {
+			want.helloAt = is.helloAt
+			if want.at != was.at && want.number == want.hello { // it came with the hello
+				want.at = is.at
+			}
+		}
+		if err != nil || !known || is != want {
+			return fmt.Sprintf("proven by %s\n%+v, want\n%+v, was\n%+v (%v)", o.src, is, want, was, err)
+		}
 	}
 	return ""
 }
@@ -250,6 +271,11 @@ func (x *twinned) adopt(o outcome, got observed) outcome {
 	o.commit()
 	if got.claim != nil {
 		x.claimed[got.claim.Addr] = got.claim.At
+	}
+	if o.proven != nil {
+		if p, _, err := x.provenPeer(o.group, o.src); err == nil {
+			o.group.proven[o.src] = p
+		}
 	}
 	if o.group != nil {
 		o.group.twinMemory = got.memories[o.group.VHID]
@@ -264,13 +290,8 @@ func (x *twinned) adopt(o outcome, got observed) outcome {
 
 // sourcesDiffer compares everything that is known about sources with the twin: no more and no less.
 func (x *twinned) sourcesDiffer() string {
-	var key object.BPFSourceKey
-	var val object.BPFSourceVal
-	n := 0
-	it := x.Plane.Objects.Sources.Iterate()
-	for it.Next(&key, &val) {
-		n++
-	}
+	maps := x.Plane.Objects
+	n, m := len(x.keys(maps.Sources)), len(x.keys(maps.Peers))
 	for vhid, g := range x.w.groups {
 		n -= len(g.peers)
 		for src, want := range g.peers {
@@ -278,26 +299,48 @@ func (x *twinned) sourcesDiffer() string {
 				return fmt.Sprintf("vhid %d: known of %s: %+v, want %+v (%v)", vhid, src, is, want, err)
 			}
 		}
+		m -= len(g.proven)
+		for src, want := range g.proven {
+			if is, known, err := x.provenPeer(g, src); err != nil || !known || is != want {
+				return fmt.Sprintf("vhid %d: proven by %s: %+v, want %+v (%v)", vhid, src, is, want, err)
+			}
+		}
 	}
-	if err := it.Err(); err != nil || n != 0 {
-		return fmt.Sprintf("%d sources more than were heard: %v", n, err)
+	if n != 0 || m != 0 {
+		return fmt.Sprintf("%d sources and %d peers more than were heard", n, m)
 	}
 	return ""
+}
+
+// keys returns the senders in a map.
+func (x *twinned) keys(m *ebpf.Map) (keys []object.BPFSourceKey) {
+	x.T.Helper()
+	var key object.BPFSourceKey
+	val := make([]byte, m.ValueSize())
+	it := m.Iterate()
+	for it.Next(&key, &val) {
+		keys = append(keys, key)
+	}
+	if err := it.Err(); err != nil {
+		x.T.Fatal(err)
+	}
+	return keys
 }
 
 // told describes the state of the world.
 func (w *twinWorld) told() (s string) {
 	for vhid, g := range w.groups {
 		s += fmt.Sprintf(
-			"\nvhid %d: role %+v, sent %v, sequence %d %v, sources %v, %+v, peers %+v",
+			"\nvhid %d: role %+v, sent %v, numbers %d %d, sources %v, %+v, peers %+v, proven %+v",
 			vhid,
 			g.role,
 			g.sent,
-			g.seq,
-			g.seqSet,
+			g.number,
+			g.sentNow,
 			g.sources,
 			g.twinMemory,
 			g.peers,
+			g.proven,
 		)
 	}
 	return s

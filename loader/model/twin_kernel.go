@@ -23,7 +23,9 @@ import (
 // The counters of a VHID, an address and the interface, word for word.
 var (
 	groupWords = func() (names [unsafe.Sizeof(object.BPFGroupStats{}) / 8]string) {
-		copy(names[:], []string{"received", "packets", "bytes", "events_lost", "yields", "own_counter", "foreign_vrrp"})
+		copy(names[:], []string{
+			"received", "packets", "bytes", "events_lost", "yields", "own_counter", "foreign_vrrp", "hellos",
+		})
 		copy(names[9:], tables.RejectReasons())
 		for i, name := range tables.DropReasons() {
 			names[24+i] = "drop_" + name
@@ -169,6 +171,7 @@ func (x *twinned) populate(specs ...tables.GroupSpec) error {
 			role:      tables.Role{State: tables.RoleInit},
 			sent:      tables.Priority{AdvBase: 255, AdvSkew: 255},
 			peers:     make(map[netip.Addr]twinPeer),
+			proven:    make(map[netip.Addr]twinProven),
 		}
 	}
 	x.Group = x.groups[1]
@@ -281,11 +284,16 @@ func (x *twinned) memories() (map[uint8]twinMemory, error) {
 		s := seenWords(words, g.Slot())
 		out[vhid] = twinMemory{
 			last: lastOf(s, g.Slot()), heard: s.Count, yielded: s.YieldedGen, limited: int64(s.LimitedAt),
-			claimed: int64(s.Claimed), told: toldOf(s), repeats: repeatsOf(heard, g.Slot()),
-			spent: [2]int64{int64(spent[3*g.Slot()]), int64(spent[3*g.Slot()+1])}, // claims have the third
+			claimed: int64(s.Claimed), told: toldOf(s), highest: s.Highest, repeats: repeatsOf(heard, g.Slot()),
+			spent: spentOf(spent[4*g.Slot():]),
 		}
 	}
 	return out, nil
+}
+
+// spentOf returns the budgets of a group. The third of the four is for claims.
+func spentOf(words []uint64) [3]int64 {
+	return [3]int64{int64(words[0]), int64(words[1]), int64(words[3])}
 }
 
 // lastOf returns the last advert of a seen entry.
@@ -311,7 +319,8 @@ func lastOf(s *object.BPFSeen, slot uint32) tables.Event {
 		DemoteAware: s.Flags&flagDemoteAware != 0,
 		DemoteEver:  s.Flags&flagDemoteEver != 0,
 		OwnCounter:  s.Flags&flagOwnCounter != 0,
-		Sealed:      s.Flags&flagSealed != 0,
+		Proven:      s.Flags&flagProven != 0,
+		Beat:        s.Beat,
 	}
 }
 
@@ -321,7 +330,7 @@ const (
 	flagDemoteAware
 	flagDemoteEver
 	flagOwnCounter
-	flagSealed
+	flagProven
 )
 
 func toldOf(s *object.BPFSeen) twinTold {
@@ -333,7 +342,7 @@ func saidIn(word uint32) twinSaid {
 	f := uint8(word)
 	return twinSaid{
 		prio(uint8(word>>24), uint8(word>>16), uint8(word>>8)),
-		f&flagYielded != 0, f&flagDemoteAware != 0, f&flagDemoteEver != 0, f&flagOwnCounter != 0, f&flagSealed != 0,
+		f&flagYielded != 0, f&flagDemoteAware != 0, f&flagDemoteEver != 0, f&flagOwnCounter != 0, f&flagProven != 0,
 	}
 }
 
@@ -347,7 +356,7 @@ func repeatsOf(words []uint64, slot uint32) (out [2]twinRepeats) {
 	for f, h := range heardEntries(words, slot) {
 		out[f] = twinRepeats{
 			at: int64(h.At), told: int64(h.ToldAt), counter: h.Counter, src: h.Src,
-			said: saidIn(h.Said &^ (7 << 5)), context: uint8(h.Said) >> 5,
+			said: saidIn(h.Said &^ (7 << 5)), context: uint8(h.Said) >> 5, beat: uint16(h.Beat),
 		}
 	}
 	return out
@@ -367,18 +376,26 @@ func (x *twinned) peer(g *twinGroup, src netip.Addr) (p twinPeer, known bool, er
 const (
 	sourceDemoteEver = 1 << iota
 	sourceVaries
-	sourceSealed
 	sourceStays
 )
 
 func peerOf(v object.BPFSourceVal) twinPeer {
-	p := twinPeer{
-		counter: v.Counter, changed: v.Since, sealed: v.Flags&sourceSealed != 0, demoted: v.Flags&sourceDemoteEver != 0,
+	return twinPeer{
+		counter: v.Counter, changed: v.Since, demoted: v.Flags&sourceDemoteEver != 0,
 		varies: v.Flags&sourceVaries != 0, stays: v.Flags&sourceStays != 0,
 		rises: v.Rises, jumps: v.Jumps, jumped: int64(v.JumpAt), interval: int64(v.IntervalUs) * 1e3,
 	}
-	if p.sealed {
-		p.seq = v.Seq
+}
+
+// provenPeer returns what the kernel knows about a source that has proven itself.
+func (x *twinned) provenPeer(g *twinGroup, src netip.Addr) (p twinProven, known bool, err error) {
+	var v object.BPFPeerVal
+	err = x.Plane.Objects.Peers.Lookup(object.BPFSourceKey{Slot: g.slot, Src: src.As16()}, &v)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return twinProven{}, false, nil
 	}
-	return p
+	return twinProven{
+		number: v.Number, at: int64(v.At), demoted: v.Flags == sourceDemoteEver, interval: int64(v.IntervalUs) * 1e3,
+		pace: v.Pace, hello: v.Hello, helloAt: int64(v.HelloAt),
+	}, true, err
 }

@@ -4,7 +4,6 @@ package model
 
 import (
 	"fmt"
-	"net/netip"
 
 	"vipd/loader/tables"
 )
@@ -18,6 +17,9 @@ const (
 	class2Cost, class2Saved = 1e9 / 50, 1e9
 )
 
+// costs of each class of budgets, the third of which is for hellos, and what is saved up.
+var costs = [...][2]int64{{class1Cost, class1Saved}, {class2Cost, class2Saved}, {hellosCost, hellosSaved}}
+
 func interval(base, skew uint8) int64 {
 	return int64(base)*1e9 + int64(skew)*1e6/256*1e3
 }
@@ -25,13 +27,9 @@ func interval(base, skew uint8) int64 {
 func isGoodbye(base, skew uint8) bool { return base == 255 && skew == 255 }
 
 // expected reports whether the advert is from the last good source with a matching counter: the same or one of the next
-// eight; in a sealed sequence, which the node's other groups share, one of the next 65,536.
-func (a *twinAdvert) expected(m *twinMemory, counter uint64) bool {
-	l := &m.last
-	if m.heard == 0 || l.Src != a.src {
-		return false
-	}
-	return counter-l.Counter <= 8 || l.Sealed && uint32(counter>>32)-uint32(l.Counter>>32) <= 65536
+// eight.
+func (a *twinAdvert) expected(m *twinMemory) bool {
+	return m.heard > 0 && m.last.Src == a.src && a.counter()-m.last.Counter <= 8
 }
 
 // silent reports whether the last good source said goodbye or nothing for an interval, or there was none.
@@ -42,10 +40,7 @@ func (m *twinMemory) silent(now int64) bool {
 
 // paid returns up to when a class is spent after one more digest; ok is false if it has not saved enough.
 func (m *twinMemory) paid(class int, now int64) (spent int64, ok bool) {
-	cost, saved := int64(class1Cost), int64(class1Saved)
-	if class == 1 {
-		cost, saved = class2Cost, class2Saved
-	}
+	cost, saved := costs[class][0], costs[class][1]
 	spent = max(m.spent[class], now-saved) + cost
 	return spent, spent <= now
 }
@@ -83,34 +78,12 @@ func (m *twinMemory) noteLimited(now int64) {
 type twinPeer struct {
 	counter       uint64
 	changed       uint16 // when the counter did, in ticks of 2^26 ns
-	sealed        bool
-	seq           uint32
-	demoted       bool // has ever sent a demote byte
-	varies, stays bool // its counter
+	demoted       bool   // has ever sent a demote byte
+	varies, stays bool   // its counter
 	rises         uint8
 	jumps         uint8
 	jumped        int64
 	interval      int64
-}
-
-// nobody reports whether many nodes may send from an address.
-func nobody(a netip.Addr) bool { return a.Unmap().IsUnspecified() }
-
-// stale reports whether a sealed sequence did not rise, or, from our own addresses, is not beyond what we sent.
-func (a *twinAdvert) stale(p twinPeer, met, ours bool, seq uint32) bool {
-	switch {
-	case nobody(a.src):
-		a.w.rules["sealed by nobody"]++
-	case ours && a.g.seqSet && int32(seq-a.g.seq) <= 0:
-		a.w.rules["sealed by us"]++
-		return true
-	case met && p.sealed && int32(seq-p.seq) <= 0:
-		a.w.rules["sealed, not newer"]++
-		return true
-	case met && p.sealed:
-		a.w.rules["sealed, newer"]++
-	}
-	return false
 }
 
 // near reports whether a counter is one of the 64 after another.
@@ -175,9 +148,6 @@ func (p *twinPeer) learn(g *twinGroup, m *twinMemory, e *tables.Event, met bool)
 	}
 	p.counter = e.Counter
 	p.demoted = p.demoted || e.Demote != 0
-	if e.Sealed {
-		p.sealed, p.varies, p.stays, p.seq = true, true, false, uint32(e.Counter>>32) // not OpenBSD, even if it stays
-	}
 	if !isGoodbye(e.AdvBase, e.AdvSkew) {
 		p.interval = interval(e.AdvBase, e.AdvSkew)
 	}

@@ -108,7 +108,7 @@ func (w *twinWorld) solicitation(f []byte, c twinClock, o *outcome) {
 	}
 	src, dst := netip.AddrFrom16([16]byte(f[22:38])), netip.AddrFrom16([16]byte(f[38:54]))
 	plen := int(binary.BigEndian.Uint16(f[18:]))
-	if !dst.IsMulticast() && dst != target || src.IsMulticast() || src == target ||
+	if !isMulticast6(dst) && dst != target || isMulticast6(src) || src == target ||
 		f[21] != 255 || f[55] != 0 || plen < 24 || plen > maxSummed || 54+plen > len(f) || sum16(
 		pseudo6(src, dst, 58, plen),
 		f[54:54+plen],
@@ -183,3 +183,6 @@ func advertisement(g *twinGroup, target, asker netip.Addr, mac [6]byte) []byte {
 	b[14] = 0x60         // no traffic class
 	return b
 }
+
+// isMulticast6 reports whether it is ff00::/8. Go also takes a mapped IPv4 address for multicast, which no host sends.
+func isMulticast6(a netip.Addr) bool { return a.Is6() && a.As16()[0] == 0xff }

@@ -21,16 +21,15 @@ type BPFAuth struct {
 }
 
 type BPFAuthContext struct {
-	_         structs.HostLayout
-	Inner     [5]uint32
-	Outer     [5]uint32
-	Tmpl      [32]uint32
-	Off       uint32
-	Nblocks   uint32
-	Recognise [2]uint64
-	Bind      [2]uint64
-	Sealed    uint32
-	Pad       uint32
+	_          structs.HostLayout
+	Inner      [5]uint32
+	Outer      [5]uint32
+	Tmpl       [32]uint32
+	Off        uint32
+	Nblocks    uint32
+	TrailerKey [2]uint64
+	Trailers   uint32
+	Pad        uint32
 }
 
 type BPFBudget struct {
@@ -38,6 +37,7 @@ type BPFBudget struct {
 	Class1 uint64
 	Class2 uint64
 	Claims uint64
+	Hellos uint64
 }
 
 type BPFClaim struct {
@@ -75,7 +75,8 @@ type BPFEvent struct {
 	Ttl        uint8
 	Ctx        uint8
 	Flags      uint8
-	Pad        [3]uint8
+	Pad        uint8
+	Beat       uint16
 }
 
 type BPFGroupKey struct {
@@ -94,18 +95,18 @@ type BPFGroupStats struct {
 	Yields      uint64
 	OwnCounter  uint64
 	ForeignVrrp uint64
-	Pad         uint64
+	Hellos      uint64
 	Rejected    [16]uint64
 	Dropped     [8]uint64
 	Contexts    [8]uint64
 }
 
 type BPFGroupVal struct {
-	_      structs.HostLayout
-	Slot   uint32
-	NicMac [6]uint8
-	Flags  uint16
-	Pad    [4]uint8
+	_       structs.HostLayout
+	Slot    uint32
+	NicMac  [6]uint8
+	Flags   uint16
+	MemoryS uint32
 }
 
 type BPFHeard struct {
@@ -115,7 +116,22 @@ type BPFHeard struct {
 	ToldAt  uint64
 	Src     [16]uint8
 	Said    uint32
-	Pad     uint32
+	Beat    uint32
+}
+
+type BPFHello struct {
+	_       structs.HostLayout
+	At      uint64
+	Ifindex uint32
+	Slot    uint32
+	Src     [16]uint8
+	SrcMac  [6]uint8
+	Vhid    uint8
+	Ctx     uint8
+	Len     uint16
+	Pad     uint16
+	Pad2    uint32
+	Data    [512]uint8
 }
 
 type BPFIfStats struct {
@@ -133,6 +149,17 @@ type BPFMeta struct {
 	_      structs.HostLayout
 	Layout uint32
 	Pad    uint32
+}
+
+type BPFPeerVal struct {
+	_          structs.HostLayout
+	Number     uint64
+	At         uint64
+	Flags      uint32
+	IntervalUs uint32
+	Hello      uint64
+	HelloAt    uint64
+	Pace       uint64
 }
 
 type BPFPlace struct {
@@ -156,15 +183,16 @@ type BPFRole struct {
 		Digest  [5]uint32
 		Prio    uint32
 	}
-	OwnSeq  uint64
-	Settled [2]uint64
-	Pad     [7]uint64
+	OwnNumber uint64
+	OwnSent   uint64
+	Settled   [2]uint64
+	Pad       [6]uint64
 }
 
 type BPFScratch struct {
 	_      structs.HostLayout
 	W      [10]uint64
-	Advert [12]uint64
+	Advert [14]uint64
 	Busy   uint64
 }
 
@@ -188,7 +216,8 @@ type BPFSeen struct {
 	Ttl        uint8
 	Ctx        uint8
 	Flags      uint8
-	Pad        [3]uint8
+	Pad        uint8
+	Beat       uint16
 	YieldedGen uint64
 	LimitedAt  uint64
 	Claimed    uint64
@@ -196,6 +225,7 @@ type BPFSeen struct {
 	ToldSaid   uint32
 	ToldGen    uint16
 	ToldN      uint16
+	Highest    uint64
 }
 
 type BPFSourceKey struct {
@@ -209,11 +239,11 @@ type BPFSourceVal struct {
 	Counter    uint64
 	JumpAt     uint64
 	Flags      uint32
-	Seq        uint32
 	IntervalUs uint32
 	Rises      uint8
 	Jumps      uint8
 	Since      uint16
+	Pad        uint32
 }
 
 type BPFTapSample struct {
@@ -312,6 +342,7 @@ const (
 	BPFMapIfStats     = "if_stats"
 	BPFMapIfaces      = "ifaces"
 	BPFMapMeta        = "meta"
+	BPFMapPeers       = "peers"
 	BPFMapPlaces      = "places"
 	BPFMapRoles       = "roles"
 	BPFMapScratch     = "scratch"
@@ -391,6 +422,7 @@ type BPFMapSpecs struct {
 	IfStats    *ebpf.MapSpec `ebpf:"if_stats"`
 	Ifaces     *ebpf.MapSpec `ebpf:"ifaces"`
 	Meta       *ebpf.MapSpec `ebpf:"meta"`
+	Peers      *ebpf.MapSpec `ebpf:"peers"`
 	Places     *ebpf.MapSpec `ebpf:"places"`
 	Roles      *ebpf.MapSpec `ebpf:"roles"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
@@ -444,6 +476,7 @@ type BPFMaps struct {
 	IfStats    *ebpf.Map `ebpf:"if_stats"`
 	Ifaces     *ebpf.Map `ebpf:"ifaces"`
 	Meta       *ebpf.Map `ebpf:"meta"`
+	Peers      *ebpf.Map `ebpf:"peers"`
 	Places     *ebpf.Map `ebpf:"places"`
 	Roles      *ebpf.Map `ebpf:"roles"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
@@ -471,6 +504,7 @@ func (m *BPFMaps) Close() error {
 		m.IfStats,
 		m.Ifaces,
 		m.Meta,
+		m.Peers,
 		m.Places,
 		m.Roles,
 		m.Scratch,

@@ -26,6 +26,7 @@ const (
 	IngressMapIfStats      = "if_stats"
 	IngressMapIfaces       = "ifaces"
 	IngressMapMeta         = "meta"
+	IngressMapPeers        = "peers"
 	IngressMapPlaces       = "places"
 	IngressMapRoles        = "roles"
 	IngressMapScratch      = "scratch"
@@ -102,6 +103,7 @@ type IngressMapSpecs struct {
 	IfStats    *ebpf.MapSpec `ebpf:"if_stats"`
 	Ifaces     *ebpf.MapSpec `ebpf:"ifaces"`
 	Meta       *ebpf.MapSpec `ebpf:"meta"`
+	Peers      *ebpf.MapSpec `ebpf:"peers"`
 	Places     *ebpf.MapSpec `ebpf:"places"`
 	Roles      *ebpf.MapSpec `ebpf:"roles"`
 	Scratch    *ebpf.MapSpec `ebpf:"scratch"`
@@ -154,6 +156,7 @@ type IngressMaps struct {
 	IfStats    *ebpf.Map `ebpf:"if_stats"`
 	Ifaces     *ebpf.Map `ebpf:"ifaces"`
 	Meta       *ebpf.Map `ebpf:"meta"`
+	Peers      *ebpf.Map `ebpf:"peers"`
 	Places     *ebpf.Map `ebpf:"places"`
 	Roles      *ebpf.Map `ebpf:"roles"`
 	Scratch    *ebpf.Map `ebpf:"scratch"`
@@ -181,6 +184,7 @@ func (m *IngressMaps) Close() error {
 		m.IfStats,
 		m.Ifaces,
 		m.Meta,
+		m.Peers,
 		m.Places,
 		m.Roles,
 		m.Scratch,

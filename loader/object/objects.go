@@ -240,6 +240,7 @@ func (s *Set) mapFields() map[string]**ebpf.Map {
 		BPFMapIfStats:    &s.IfStats,
 		BPFMapIfaces:     &s.Ifaces,
 		BPFMapMeta:       &s.Meta,
+		BPFMapPeers:      &s.Peers,
 		BPFMapPlaces:     &s.Places,
 		BPFMapRoles:      &s.Roles,
 		BPFMapSeen:       &s.Seen,

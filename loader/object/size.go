@@ -26,6 +26,7 @@ func (o Options) resize(s *ebpf.CollectionSpec) {
 		BPFMapHeard:      2 * groups,
 		BPFMapRoles:      groups,
 		BPFMapSeen:       groups,
+		BPFMapPeers:      max(leastSources, sourcesPerGroup*groups),
 		BPFMapSources:    max(leastSources, sourcesPerGroup*groups),
 		BPFMapTapCapture: groups,
 		BPFMapTapUsed:    groups,

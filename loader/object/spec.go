@@ -13,12 +13,12 @@ import (
 )
 
 // layoutVersion names the directory of the pins: LAYOUT_VERSION of bpf/vipd_types.h.
-const layoutVersion = 8
+const layoutVersion = 9
 
 const (
 	bssName = ".bss"
 	// LayoutDir is the directory of the pins.
-	LayoutDir = "v8"
+	LayoutDir = "v9"
 	// TmpSuffix marks the directory while it is filled.
 	TmpSuffix = "-new" // bpffs refuses names with a dot
 )

@@ -24,15 +24,12 @@ type AuthContext struct {
 	// Prefix is the constant part of the hashed message: version and type (02 01),
 	// OpenBSD's link-layer address if any, VHID, addresses. The counter follows it.
 	Prefix []byte
-	// SealKey checks the seals of vipd nodes under this context. Zero: seals are not checked.
-	SealKey SealKey
+	// TrailerKey is the SipHash key of trailers under this context (docs/authentication.md). Zero: no trailer is right.
+	TrailerKey [16]byte
 }
 
-// SealKey is the pair of SipHash keys of sealed adverts (docs/sealed-adverts.md): one for the tag that identifies a
-// vipd counter, one for the tag that binds it to source and priority.
-type SealKey struct {
-	Recognise, Bind [16]byte
-}
+// keyless reports whether no trailer is right under the context.
+func (c AuthContext) keyless() bool { return c.TrailerKey == [16]byte{} }
 
 const counterSize = 8
 
@@ -102,8 +99,8 @@ func compileAuth(ctxs []AuthContext) (*object.BPFAuth, error) {
 		if e.Inner, e.Outer, e.Tmpl, e.Off, e.Nblocks, err = c.compile(); err != nil {
 			return nil, err
 		}
-		if c.SealKey != (SealKey{}) {
-			e.Recognise, e.Bind, e.Sealed = sipKey(c.SealKey.Recognise), sipKey(c.SealKey.Bind), 1
+		if !c.keyless() {
+			e.TrailerKey, e.Trailers = sipKey(c.TrailerKey), 1
 		}
 	}
 	return a, nil

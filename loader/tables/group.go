@@ -5,9 +5,10 @@ package tables
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
-	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -30,11 +31,14 @@ type GroupSpec struct {
 	Router bool
 	// TTL must be strict unless adverts of unicast peers may pass a router.
 	TTL TTLRule
-	// RequireSeal rejects an advert without a seal as replay. It is for groups of vipd nodes only, and every context needs
-	// a SealKey.
-	RequireSeal bool
-	// StrictReplay rejects, from sources that do not seal, a counter that does not rise; bpf/replay.h describes what it
-	// tolerates and what it cannot detect.
+	// RequireTrailer rejects an advert without a trailer as bad_trailer. It is for groups of vipd nodes only, and every
+	// context needs a TrailerKey.
+	RequireTrailer bool
+	// PeerMemory is for how long a source that has sent a trailer is not believed without one; whole seconds, 0: for
+	// ever.
+	PeerMemory time.Duration
+	// StrictReplay rejects, from sources that send no trailers, a counter that does not rise; bpf/replay.h describes what
+	// it tolerates and what it cannot detect.
 	StrictReplay bool
 }
 
@@ -50,11 +54,12 @@ const (
 
 // Bits of group_val.flags in bpf/vipd_types.h.
 const (
-	groupV4           = 1
-	groupV6           = 2
-	groupTTLAny       = 4
-	groupRequireSeal  = 8
-	groupStrictReplay = 16
+	groupV4             = 1
+	groupV6             = 2
+	groupTTLAny         = 4
+	groupRequireTrailer = 8
+	groupStrictReplay   = 16
+	groupTrailers       = 32
 )
 
 // vipRouter is VIP_ROUTER of vip_val.flags.
@@ -71,11 +76,14 @@ func (s GroupSpec) flags() (flags uint16) {
 	if s.TTL == TTLAny {
 		flags |= groupTTLAny
 	}
-	if s.RequireSeal {
-		flags |= groupRequireSeal
+	if s.RequireTrailer {
+		flags |= groupRequireTrailer
 	}
 	if s.StrictReplay {
 		flags |= groupStrictReplay
+	}
+	if !slices.ContainsFunc(s.Contexts, AuthContext.keyless) {
+		flags |= groupTrailers
 	}
 	return flags
 }
@@ -93,8 +101,6 @@ type Group struct {
 	router   bool
 	contexts contextCounts
 	vips     map[netip.Addr]uint32
-
-	seals atomic.Bool // some context has a SealKey
 
 	sent uint64 // adverts recorded so far; belongs to the goroutine that owns the setters
 }
@@ -195,8 +201,11 @@ func (g *Group) validate(s GroupSpec) error {
 	if s.TTL != "" && s.TTL != TTLStrict && s.TTL != TTLAny {
 		return fmt.Errorf("%s: ttl rule %q: want strict or any", g.name, s.TTL)
 	}
-	if s.RequireSeal && slices.ContainsFunc(s.Contexts, func(c AuthContext) bool { return c.SealKey == SealKey{} }) {
-		return fmt.Errorf("%s: seals are required, but not all accepted contexts have a key for them", g.name)
+	if s.RequireTrailer && slices.ContainsFunc(s.Contexts, AuthContext.keyless) {
+		return fmt.Errorf("%s: trailers are required, but not all accepted contexts have a key for them", g.name)
+	}
+	if s.PeerMemory < 0 || s.PeerMemory/time.Second > math.MaxUint32 {
+		return fmt.Errorf("%s: memory of peers %s: want 0 to 136 years", g.name, s.PeerMemory)
 	}
 	seen := make(map[netip.Addr]bool, len(s.VIPs))
 	for _, a := range s.VIPs {
@@ -223,28 +232,9 @@ func (g *Group) reset() error {
 		o.Budget.Put(g.slot, make([]object.BPFBudget, cpus)),
 		o.TapUsed.Put(g.slot, make([]object.BPFTapUsed, cpus)),
 		o.TapCapture.Put(g.slot, uint32(0)),
-		g.forgetSources(),
+		forgetSenders[object.BPFSourceVal](o.Sources, g.slot),
+		forgetSenders[object.BPFPeerVal](o.Peers, g.slot),
 	)
-}
-
-// forgetSources removes what the kernel learnt about senders for the slot.
-func (g *Group) forgetSources() error {
-	var key object.BPFSourceKey
-	var val object.BPFSourceVal
-	var gone []object.BPFSourceKey
-	it := g.t.maps.Sources.Iterate()
-	for it.Next(&key, &val) {
-		if key.Slot == g.slot {
-			gone = append(gone, key)
-		}
-	}
-	errs := []error{it.Err()}
-	for _, k := range gone {
-		if err := g.t.maps.Sources.Delete(k); !errors.Is(err, ebpf.ErrKeyNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // apply writes keys before addresses, so that no advert is rejected that both the old and the new settings accept.
@@ -252,7 +242,9 @@ func (g *Group) apply(s GroupSpec) error {
 	if err := g.setContexts(s.Contexts); err != nil {
 		return err
 	}
-	val := object.BPFGroupVal{Slot: g.slot, NicMac: s.NICMAC, Flags: s.flags()}
+	val := object.BPFGroupVal{
+		Slot: g.slot, NicMac: s.NICMAC, Flags: s.flags(), MemoryS: uint32(s.PeerMemory / time.Second),
+	}
 	if err := g.t.maps.Groups.Put(g.key, val); err != nil {
 		return fmt.Errorf("write the group: %w", err)
 	}

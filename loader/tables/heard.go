@@ -61,7 +61,7 @@ func (t *heardTable) clear(slot uint32) {
 		atomic.StoreUint64(&h.ToldAt, 0)
 		atomic.StoreUint64(&h.At, 0)
 		atomic.StoreUint64(&h.Counter, 0)
-		h.Src, h.Said = [16]uint8{}, 0
+		h.Src, h.Said, h.Beat = [16]uint8{}, 0, 0
 	}
 	runtime.KeepAlive(t)
 }

@@ -31,7 +31,8 @@ type ring struct {
 	mu     sync.Mutex
 	closed bool
 	rec    ringbuf.Record
-	claims []Claim // drained and not yet taken
+	claims []Claim // drained and not yet taken, like hellos
+	hellos []HelloEvent
 }
 
 func openRing(m *ebpf.Map) (*ring, error) {
@@ -121,27 +122,34 @@ func (t *Tables) Drain(dst []Event) ([]Event, error) {
 // ringHeader precedes each sample in the ring.
 const ringHeader = 8
 
-// decode appends the record to dst, or to the claims: their lengths differ.
+// decode appends the record to dst, to the claims or to the hellos: their lengths differ.
 func (r *ring) decode(dst *[]Event) error {
 	b := r.rec.RawSample
 	var e object.BPFEvent
 	var c object.BPFClaim
+	var h object.BPFHello
 	switch len(b) {
 	case int(unsafe.Sizeof(e)):
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&e)), unsafe.Sizeof(e)), b)
+		fill(&e, b)
 		*dst = append(*dst, eventOf(&e))
 	case int(unsafe.Sizeof(c)):
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&c)), unsafe.Sizeof(c)), b)
+		fill(&c, b)
 		if len(r.claims) < maxClaims {
 			r.claims = append(r.claims, claimOf(&c))
 		}
+	case int(unsafe.Sizeof(h)):
+		fill(&h, b)
+		if len(r.hellos) < maxHellos {
+			r.hellos = append(r.hellos, helloOf(&h))
+		}
 	default:
-		return fmt.Errorf(
-			"event of %d bytes, want %d or %d: programs and daemon differ",
-			len(b),
-			unsafe.Sizeof(e),
-			unsafe.Sizeof(c),
-		)
+		return fmt.Errorf("event of %d bytes, want %d, %d or %d: programs and daemon differ",
+			len(b), unsafe.Sizeof(e), unsafe.Sizeof(c), unsafe.Sizeof(h))
 	}
 	return nil
+}
+
+// fill copies a record into its type.
+func fill[T any](v *T, b []byte) {
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(v)), unsafe.Sizeof(*v)), b)
 }

@@ -128,23 +128,18 @@ func (g *Group) RecordSent(counter uint64, digest [20]byte, p Priority) {
 	}
 	atomic.StoreUint32(&s.Prio, p.word())
 	atomic.StoreUint64(&s.Counter, counter)
-	if g.seals.Load() {
-		g.SetSequence(uint32(counter >> 32))
-	}
-	runtime.KeepAlive(roles)
+	atomic.StoreUint64(&roles.at(g.slot).OwnSent, counter)
+	g.SetSequence(counter)
 }
 
-// SetSequence records the sequence number of this node's newest sealed advert. Sealed adverts from its own addresses up
-// to that number are rejected as replay. RecordSent does the same for groups with a SealKey; call SetSequence once
-// before, so that adverts of an earlier run are known too.
-func (g *Group) SetSequence(seq uint32) {
+// SetSequence records the number of this node's newest advert. Adverts from its own addresses up to that number are
+// rejected as replay. RecordSent does the same; call SetSequence once before, so that adverts of an earlier run are
+// known too.
+func (g *Group) SetSequence(number uint64) {
 	roles := g.t.roles
-	atomic.StoreUint64(&roles.at(g.slot).OwnSeq, ownSeqKnown|uint64(seq))
+	atomic.StoreUint64(&roles.at(g.slot).OwnNumber, number)
 	runtime.KeepAlive(roles)
 }
-
-// ownSeqKnown is OWN_SEQ_KNOWN of bpf/replay.h.
-const ownSeqKnown = 1 << 32
 
 // SetSources stores the addresses from which this node sends on the interface, at most [MaxSources]. Adverts sent to
 // them are not passed to the stack.
@@ -182,7 +177,6 @@ func (g *Group) setContexts(ctxs []AuthContext) error {
 		return fmt.Errorf("write the keys of %s: %w", g.name, err)
 	}
 	atomic.StoreUint64(&k.AuthIndex, next)
-	g.seals.Store(slices.ContainsFunc(ctxs, func(c AuthContext) bool { return c.SealKey != SealKey{} }))
 	runtime.KeepAlive(roles)
 	return g.switchCounts(a)
 }

@@ -37,7 +37,8 @@ func (t *roleTable) clear(slot uint32) {
 	atomic.StoreUint64(&r.SentPrio, uint64(Priority{AdvBase: 255, AdvSkew: 255}.word()))
 	atomic.StoreUint64(&r.AuthIndex, 0)
 	atomic.StoreUint64(&r.N_src, 0)
-	atomic.StoreUint64(&r.OwnSeq, 0)
+	atomic.StoreUint64(&r.OwnNumber, 0)
+	atomic.StoreUint64(&r.OwnSent, 0)
 	t.permit(slot, [2]int64{})
 	r.Src = [4][16]uint8{}
 	for i := range r.Sent {

@@ -40,8 +40,10 @@ type Event struct {
 	// OwnCounter means that another node sent a counter and digest of ours. That is suspect, but FreeBSD, NetBSD and ucarp
 	// adopt a peer's counter.
 	OwnCounter bool
-	// Sealed means that a vipd node vouches for priority and source.
-	Sealed bool
+	// Proven means that a trailer proves that a vipd node sent exactly this. Counter is then its number.
+	Proven bool
+	// Beat is within how many microseconds the next advert comes; 0: within the interval that AdvBase and AdvSkew state.
+	Beat uint16
 }
 
 // Bits of event.flags in bpf/vipd_types.h.
@@ -50,7 +52,7 @@ const (
 	eventDemoteAware = 2
 	eventDemoteEver  = 4
 	eventOwnCounter  = 8
-	eventSealed      = 16
+	eventProven      = 16
 )
 
 func eventOf(e *object.BPFEvent) Event {
@@ -63,7 +65,8 @@ func eventOf(e *object.BPFEvent) Event {
 		DemoteAware: e.Flags&eventDemoteAware != 0,
 		DemoteEver:  e.Flags&eventDemoteEver != 0,
 		OwnCounter:  e.Flags&eventOwnCounter != 0,
-		Sealed:      e.Flags&eventSealed != 0,
+		Proven:      e.Flags&eventProven != 0,
+		Beat:        e.Beat,
 	}
 }
 
@@ -110,7 +113,7 @@ func seenOf(s *object.BPFSeen, slot uint32) Seen {
 		e := object.BPFEvent{
 			At: s.At, Generation: s.Generation, Counter: s.Counter, Ifindex: s.Ifindex, Slot: slot,
 			Src: s.Src, SrcMac: s.SrcMac, Vhid: s.Vhid, Advbase: s.Advbase, Advskew: s.Advskew,
-			Demote: s.Demote, Ttl: s.Ttl, Ctx: s.Ctx, Flags: s.Flags,
+			Demote: s.Demote, Ttl: s.Ttl, Ctx: s.Ctx, Flags: s.Flags, Beat: s.Beat,
 		}
 		out.Event = eventOf(&e)
 	}

@@ -16,7 +16,7 @@ import (
 // rejectNames by enum reject of bpf/vipd_types.h.
 var rejectNames = [...]string{
 	"", "bad_ttl", "bad_version", "bad_length", "bad_checksum", "bad_hmac", "loop", "replay",
-	"rate_limited", "wrong_family",
+	"rate_limited", "wrong_family", "bad_trailer",
 }
 
 // droppedNames by enum dropped of bpf/vipd_types.h.
@@ -56,6 +56,8 @@ type GroupStats struct {
 	OwnCounter uint64
 	// ForeignVRRP counts well-formed VRRP adverts on the group's VHID.
 	ForeignVRRP uint64
+	// Hellos counts those of other vipd nodes that were accepted. Refused ones are in Rejected.
+	Hellos uint64
 	// Contexts splits Received by the index of the [AuthContext] that matched. A context that an update keeps takes its
 	// count along to its new index; adverts that arrive during the update may be counted for its neighbour.
 	Contexts []uint64
@@ -102,6 +104,7 @@ func sumGroup(cpus []object.BPFGroupStats) (st GroupStats) {
 		st.Yields += c.Yields
 		st.OwnCounter += c.OwnCounter
 		st.ForeignVRRP += c.ForeignVrrp
+		st.Hellos += c.Hellos
 		for r := range st.Rejected {
 			st.Rejected[r] += c.Rejected[r+1]
 		}

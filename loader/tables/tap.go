@@ -71,8 +71,8 @@ type Sample struct {
 	Reason string
 	// Out means that the frame was on its way out.
 	Out bool
-	// Yielded, DemoteAware, OwnCounter and Sealed are as in [Event].
-	Yielded, DemoteAware, OwnCounter, Sealed bool
+	// Yielded, DemoteAware, OwnCounter and Proven are as in [Event].
+	Yielded, DemoteAware, OwnCounter, Proven bool
 	// Length is that of the whole frame, Data its beginning, at most [MaxSampleBytes].
 	Length int
 	Data   []byte
@@ -189,7 +189,7 @@ func decodeSample(b []byte) (Sample, error) {
 		Yielded:     s.Flags&eventYielded != 0,
 		DemoteAware: s.Flags&eventDemoteAware != 0,
 		OwnCounter:  s.Flags&eventOwnCounter != 0,
-		Sealed:      s.Flags&eventSealed != 0,
+		Proven:      s.Flags&eventProven != 0,
 		Length:      int(s.Len), Data: slices.Clone(s.Data[:min(int(s.Caplen), MaxSampleBytes)]),
 	}
 	if out.Kind == SampleRejected {

@@ -148,10 +148,10 @@ type Advert struct {
 // Goodbye reports whether the advert is a goodbye.
 func (a Advert) Goodbye() bool { return a.AdvBase == 255 && a.AdvSkew == 255 }
 
-// Advert decodes a CARP advert of 36 bytes; it checks nothing.
+// Advert decodes a CARP advert, with a trailer or without one; it checks nothing.
 func (f Frame) Advert() (Advert, bool) {
 	src, dst, proto, ttl, b, ok := f.IP()
-	if !ok || proto != ProtoCARP || len(b) != 36 || b[0] != 0x21 {
+	if !ok || proto != ProtoCARP || len(b) != 36 && len(b) != 56 || b[0] != 0x21 {
 		return Advert{}, false
 	}
 	return Advert{

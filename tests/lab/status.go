@@ -56,6 +56,7 @@ type GroupStatus struct {
 		AdvSkew  int       `json:"advskew"`
 		LastSeen time.Time `json:"last_seen"`
 	} `json:"master"`
+	Standbys  []Standby `json:"standbys"`
 	Dataplane struct {
 		Mode          string `json:"mode"`
 		Egress        string `json:"egress"`
@@ -78,6 +79,21 @@ type GroupStatus struct {
 		NDSolicitations  uint64 `json:"nd_solicitations"`
 		NDAdvertisements uint64 `json:"nd_advertisements"`
 	} `json:"vips"`
+}
+
+// Standby is a node that would take a group over, as the MASTER knows it.
+type Standby struct {
+	Node             string    `json:"node"`
+	Address          string    `json:"address"`
+	State            string    `json:"state"`
+	AdvBase          int       `json:"advbase"`
+	AdvSkew          int       `json:"advskew"`
+	EffectiveAdvSkew int       `json:"effective_advskew"`
+	Demotion         int       `json:"demotion"`
+	Maintenance      bool      `json:"maintenance"`
+	Version          string    `json:"version"`
+	LastSeen         time.Time `json:"last_seen"`
+	TakesOverIn      float64   `json:"takes_over_in"` // seconds
 }
 
 // Counters of one group.

@@ -23,6 +23,8 @@ const contract = `{"version":"0.1.0","node":"fw1","enabled":true,"maintenance":f
    "since":"2026-11-22T14:00:00Z","addresses":["192.0.2.100/24"],"virtual_mac":"00:00:5e:00:01:01",
    "advbase":1,"advskew":2,"effective_advskew":3,
    "master":{"address":"192.0.2.11","advbase":1,"advskew":4,"last_seen":"2026-11-22T14:00:00Z"},
+   "standbys":[{"node":"fw2","address":"192.0.2.11","state":"BACKUP","advbase":1,"advskew":100,"effective_advskew":240,
+     "demotion":140,"maintenance":false,"version":"0.1.0","last_seen":"2026-11-22T14:00:00Z","takes_over_in":3.5}],
    "dataplane":{"mode":"generic","answering":true},
    "counters":{"advertisements_sent":1,"advertisements_received":5,"advertisements_rejected":{"bad_hmac":6},
                "arp_requests":7,"arp_replies":8,"packets":9,"bytes":10}}]}`
@@ -36,7 +38,11 @@ func TestContract(t *testing.T) {
 		Groups: []api.Group{{
 			Name: "eth0@1", Interface: "eth0", VHID: 1, State: api.StateMaster, Reason: "startup", Since: at,
 			Addresses: []string{"192.0.2.100/24"}, VirtualMAC: "00:00:5e:00:01:01", AdvBase: 1, AdvSkew: 2, EffectiveAdvSkew: 3,
-			Master:    &api.Master{Address: "192.0.2.11", AdvBase: 1, AdvSkew: 4, LastSeen: at},
+			Master: &api.Master{Address: "192.0.2.11", AdvBase: 1, AdvSkew: 4, LastSeen: at},
+			Standbys: []api.Standby{{
+				Node: "fw2", Address: "192.0.2.11", State: api.StateBackup, AdvBase: 1, AdvSkew: 100, EffectiveAdvSkew: 240,
+				Demotion: 140, Version: "0.1.0", LastSeen: at, TakesOverIn: 3.5,
+			}},
 			Dataplane: api.Dataplane{Mode: "generic", Answering: true},
 			Counters: api.Counters{
 				AdvertisementsSent: 1, AdvertisementsReceived: 5, AdvertisementsRejected: map[string]uint64{"bad_hmac": 6},

@@ -60,8 +60,29 @@ type RecordAdvert struct {
 	Demote      int    `json:"demote"`
 	// Counter is in hexadecimal: it has 64 bits.
 	Counter string `json:"counter"`
-	Sealed  bool   `json:"sealed"`
-	Goodbye bool   `json:"goodbye,omitempty"`
+	// Proven means that the trailer is right: a vipd node sent exactly this.
+	Proven  bool `json:"proven"`
+	Goodbye bool `json:"goodbye,omitempty"`
+	// Trailer is absent in adverts of other implementations.
+	Trailer *RecordTrailer `json:"trailer,omitempty"`
+}
+
+// Values of [RecordTrailer.Tag].
+const (
+	TagRight     = "right"
+	TagWrong     = "wrong"
+	TagUnchecked = "unchecked" // refused before
+	TagOurs      = "ours"
+)
+
+// RecordTrailer is what follows an advert of a vipd node.
+type RecordTrailer struct {
+	// Number is the counter, in microseconds.
+	Number uint64 `json:"number"`
+	// BeatMicroseconds is within what time the next advert comes; 0: within the interval of advbase and advskew.
+	BeatMicroseconds int `json:"beat_microseconds"`
+	// Tag is right, wrong, unchecked or ours.
+	Tag string `json:"tag"`
 }
 
 // RecordNeighbour is an ARP packet or a neighbour discovery message.

@@ -62,9 +62,18 @@ type Group struct {
 	AdvSkew          int `json:"advskew"`
 	EffectiveAdvSkew int `json:"effective_advskew"`
 	// Master is the last other node that advertised, also while this node is MASTER; null if none was heard.
-	Master     *Master   `json:"master"`
-	Dataplane  Dataplane `json:"dataplane"`
-	Generation uint64    `json:"generation"`
+	Master *Master `json:"master"`
+	// Standbys lists the nodes that would take the group over, the best first. They report to the MASTER alone, so the
+	// list is empty on any other node.
+	Standbys []Standby `json:"standbys"`
+	// StandbysUnknown is why no standby can be known, in a few words: the last other node that advertised is not vipd.
+	// Absent otherwise.
+	StandbysUnknown string `json:"standbys_unknown,omitempty"`
+	// Differences lists in what the nodes that sent hellos are configured unlike this one, and only what is worth a
+	// warning; empty if there is nothing.
+	Differences []Difference `json:"differences,omitempty"`
+	Dataplane   Dataplane    `json:"dataplane"`
+	Generation  uint64       `json:"generation"`
 	// LeaseRemainingSeconds is how long this node may answer without another successful advertisement; 0 if it may not
 	// answer.
 	LeaseRemainingSeconds float64  `json:"lease_remaining_seconds"`
@@ -162,6 +171,8 @@ type Master struct {
 	AdvSkew  int       `json:"advskew"`
 	Demote   int       `json:"demote"`
 	LastSeen time.Time `json:"last_seen"`
+	// Proven is true if the node sends trailers: it is vipd.
+	Proven bool `json:"proven"`
 }
 
 // Dataplane describes how the programs are attached and whether the kernel speaks for the group now.

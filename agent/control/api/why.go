@@ -22,6 +22,9 @@ type Why struct {
 	Changes []string `json:"changes"`
 	// Takeover explains what would happen on a takeover now.
 	Takeover string `json:"takeover"`
+	// Standbys and StandbysUnknown are as in Group.
+	Standbys        []Standby `json:"standbys"`
+	StandbysUnknown string    `json:"standbys_unknown,omitempty"`
 
 	Ours Standing `json:"ours"`
 	// Theirs is what the last other node advertised; null if none was heard.

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package sequence numbers sealed advertisements. No number is used twice, not even after a restart, kill -9 or a
-// crash of the machine, and drawing one never waits for a disk.
+// Package sequence draws the numbers of this node's advertisements (docs/authentication.md): microseconds that start at
+// the time of day and rise with CLOCK_BOOTTIME. No number is used twice, not even after a restart, kill -9 or a crash
+// of the machine, and drawing one never waits for a disk.
 //
-// Two files store where to continue. The note in runtime_dir survives the process: it is written ahead of need, without
-// fsync, and is valid for the boot in which it was written. The reservation in state_dir survives the machine: a
-// goroutine writes it ahead of need, with fsync, and it is read only if there is no note. If both are lost, numbers
-// continue from the time of day, which rises faster than one advertisement per second.
+// Two files store where to continue. The note in runtime_dir survives the process: it states what to add to
+// CLOCK_BOOTTIME, so it is valid for the boot in which it was written. It is written ahead of need, without fsync. The
+// reservation in state_dir survives the machine: a goroutine writes it ahead of time, with fsync, and it is read only
+// if there is no note. If both are lost, numbers continue from the time of day.
 package sequence
 
 import (
@@ -23,14 +24,19 @@ import (
 	"time"
 
 	"vipd/agent/state/durable"
-	"vipd/agent/wire"
 )
 
 const (
-	// Step is the minimum distance of the note ahead of need.
-	Step = 1 << 12
-	// Block is the same for the reservation on disk; each write reserves two.
-	Block = 1 << 16
+	// Step is the minimum distance of the note ahead of need, in microseconds; each write doubles it.
+	Step = 2_000_000
+	// Block is the same for the reservation on disk, which is written as often.
+	Block = 600_000_000
+	// maxDay is more than any time of day. A clock beyond it is not believed.
+	maxDay = 1 << 62
+	// bits of a number. A higher one is not a number of vipd.
+	bits = 63
+	// patience is how long numbers may be in use that the note does not cover, before that is an error.
+	patience = 1_000_000
 	// firstWait limits the time that Open waits for the disk if there is no note; no lease depends on it then.
 	firstWait = 2 * time.Second
 	// closeWait limits the time that Close waits for runtime_dir.
@@ -45,6 +51,8 @@ type Options struct {
 	Note, Reservation string
 	// Now is the time of day.
 	Now time.Time
+	// Boot reads CLOCK_BOOTTIME, in nanoseconds. Several goroutines call it.
+	Boot func() int64
 	// Log gets errors; nil discards them.
 	Log *slog.Logger
 
@@ -67,10 +75,12 @@ type store interface {
 // Numbers draws numbers. One goroutine owns Next, Raise and Close.
 type Numbers struct {
 	opts Options
-	last atomic.Uint32 // the last number drawn
-	note *writer       // numbers up to its mark may be drawn before the next write
-	disk *writer
-	over bool // a number beyond the note was drawn, which is logged once
+	last uint64        // drawn
+	base atomic.Uint64 // what CLOCK_BOOTTIME is added to
+	note *writer       // base may rise to its mark before the next write
+	disk *writer       // numbers may rise to its mark before the next write
+	over uint64        // uptime since when the note does not cover the numbers drawn; 0: it does
+	told bool          // that, in the log
 }
 
 // Open continues where the last daemon stopped.
@@ -86,12 +96,18 @@ func Open(o Options) *Numbers {
 	}
 	n := &Numbers{opts: o}
 	boot := o.store.Boot()
-	n.note = newWriter(&n.last, Step, n.writeNote(boot))
-	n.disk = newWriter(&n.last, Block, n.writeReservation)
-	start := uint32(o.Now.Unix()) // wraps in 2106
+	n.note = newWriter(n.base.Load, Step, n.writeNote(boot))
+	n.disk = newWriter(n.present, Block, n.writeReservation)
+	n.disk.timed = true
+	uptime, day := n.uptime(), uint64(0)
+	if us := o.Now.UnixMicro(); us > 0 && us < maxDay {
+		day = uint64(us)
+	}
+	start := max(day, uptime)
 	noted, err := n.readNote(boot)
 	if err == nil {
-		n.last.Store(max(start, noted))
+		start = max(start, noted+uptime)
+		n.startAt(start, uptime)
 		n.note.mark.Store(noted)
 		n.note.wait(o.wait) // a file in memory: this takes microseconds
 		n.disk.begin(n.readReservation)
@@ -101,13 +117,13 @@ func Open(o Options) *Numbers {
 		o.Log.Warn("cannot read the sequence numbers in runtime_dir, using the reservation on disk", "err", err)
 	}
 	// The first start of this boot, or runtime_dir was emptied. All used numbers are below the reservation.
-	n.last.Store(start)
-	n.disk.begin(func() (uint32, error) {
+	n.startAt(start, uptime)
+	n.disk.begin(func() (uint64, error) {
 		reserved, err := n.readReservation()
-		if err == nil {
-			n.lift(reserved)
+		if err == nil && reserved > 0 {
+			n.lift(reserved+1, n.uptime()) // the present reservation counts as used
 		}
-		return 0, err // the present reservation counts as used
+		return 0, err
 	})
 	if !n.disk.wait(o.wait) {
 		o.Log.Warn("cannot reserve sequence numbers on disk in time; after a crash of this machine peers may refuse it "+
@@ -118,45 +134,65 @@ func Open(o Options) *Numbers {
 	return n
 }
 
-// Next draws the next number. It never waits.
-func (n *Numbers) Next() uint32 {
-	last := n.last.Add(1)
-	n.ahead(last)
-	return last
+// uptime returns CLOCK_BOOTTIME in microseconds.
+func (n *Numbers) uptime() uint64 { return uint64(max(n.opts.Boot(), 0) / int64(time.Microsecond)) }
+
+// present returns the number of this moment.
+func (n *Numbers) present() uint64 { return n.base.Load() + n.uptime() }
+
+func (n *Numbers) startAt(number, uptime uint64) {
+	n.last = number
+	n.lift(number, uptime)
 }
 
-// Last returns the last number drawn; the next one is higher.
-func (n *Numbers) Last() uint32 { return n.last.Load() }
+// Next draws the next number. It never waits.
+func (n *Numbers) Next() uint64 {
+	uptime := n.uptime()
+	n.last = max(n.last+1, n.base.Load()+uptime)
+	n.lift(n.last, uptime)
+	n.ahead(uptime)
+	return n.last
+}
 
-// Raise makes the next number higher than one that was heard. A number ahead by more than half the range counts as
-// lower, as it does for the peers: they would refuse a node that jumps so far.
-func (n *Numbers) Raise(heard uint32) {
-	if !wire.SequenceRises(n.last.Load(), heard) {
+// Last returns the last number drawn, or what this process started from; the next one is higher.
+func (n *Numbers) Last() uint64 { return n.last }
+
+// Raise makes the next number higher than one that was heard. Time goes on from there.
+func (n *Numbers) Raise(heard uint64) {
+	if heard <= n.last || heard >= 1<<bits {
 		return
 	}
-	n.lift(heard)
-	n.ahead(n.last.Load())
+	n.last = heard
+	n.lift(heard, n.uptime())
+	n.note.need(n.base.Load())
+	n.disk.need(n.last)
 }
 
-func (n *Numbers) lift(to uint32) {
+// lift makes the number of this moment at least that one.
+func (n *Numbers) lift(to, uptime uint64) {
 	for {
-		last := n.last.Load()
-		if to <= last || n.last.CompareAndSwap(last, to) {
+		base := n.base.Load()
+		if to <= base+uptime || n.base.CompareAndSwap(base, to-uptime) {
 			return
 		}
 	}
 }
 
 // ahead triggers the writes well before they are needed.
-func (n *Numbers) ahead(last uint32) {
-	n.note.need(last)
-	n.disk.need(last)
-	if over := last > n.note.mark.Load(); over != n.over {
-		n.over = over
-		if over {
-			n.opts.Log.Error("sequence numbers in use are not stored in runtime_dir; if vipd is killed now, peers may "+
-				"refuse this node for a while", "path", n.opts.Note)
-		}
+func (n *Numbers) ahead(uptime uint64) {
+	n.note.need(n.base.Load())
+	n.disk.need(n.last)
+	if n.base.Load() <= n.note.mark.Load() {
+		n.over, n.told = 0, false
+		return
+	}
+	if n.over == 0 {
+		n.over = max(uptime, 1)
+	}
+	if uptime-n.over >= patience && !n.told {
+		n.told = true
+		n.opts.Log.Error("sequence numbers in use are not stored in runtime_dir; if vipd is killed now, peers may "+
+			"refuse this node for a while", "path", n.opts.Note)
 	}
 }
 
@@ -169,7 +205,7 @@ func (n *Numbers) Close() {
 		defer close(done)
 		n.note.mu.Lock()
 		defer n.note.mu.Unlock()
-		if err := n.opts.store.Note(n.opts.Note, encodeNote(n.opts.store.Boot(), n.last.Load())); err != nil {
+		if err := n.opts.store.Note(n.opts.Note, encodeNote(n.opts.store.Boot(), n.base.Load())); err != nil {
 			n.opts.Log.Debug("cannot return unused sequence numbers", "err", err)
 		}
 	}()
@@ -179,9 +215,9 @@ func (n *Numbers) Close() {
 	}
 }
 
-func (n *Numbers) writeNote(boot string) func(uint32) error {
+func (n *Numbers) writeNote(boot string) func(uint64) error {
 	failed := false
-	return func(upTo uint32) error {
+	return func(upTo uint64) error {
 		err := n.opts.store.Note(n.opts.Note, encodeNote(boot, upTo))
 		if err != nil {
 			// An outdated note is worse than none.
@@ -195,7 +231,7 @@ func (n *Numbers) writeNote(boot string) func(uint32) error {
 	}
 }
 
-func (n *Numbers) readNote(boot string) (uint32, error) {
+func (n *Numbers) readNote(boot string) (uint64, error) {
 	data, err := n.opts.store.Read(n.opts.Note)
 	if err != nil {
 		return 0, err
@@ -204,21 +240,21 @@ func (n *Numbers) readNote(boot string) (uint32, error) {
 	if len(fields) != 2 {
 		return 0, fmt.Errorf("read %s: vipd did not write this", n.opts.Note)
 	}
-	if fields[0] != boot {
+	if fields[0] != boot || boot == unknownBoot {
 		return 0, fs.ErrNotExist // from an earlier boot
 	}
-	v, err := strconv.ParseUint(fields[1], 10, 32)
+	v, err := strconv.ParseUint(fields[1], 10, bits)
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", n.opts.Note, err)
 	}
-	return uint32(v), nil
+	return v, nil
 }
 
 // encodeNote returns the same length for every number, since it is written in place.
-func encodeNote(boot string, n uint32) []byte { return fmt.Appendf(nil, "%s %010d\n", boot, n) }
+func encodeNote(boot string, base uint64) []byte { return fmt.Appendf(nil, "%s %019d\n", boot, base) }
 
-func (n *Numbers) writeReservation(upTo uint32) error {
-	err := n.opts.store.Write(n.opts.Reservation, []byte(strconv.FormatUint(uint64(upTo), 10)+"\n"))
+func (n *Numbers) writeReservation(upTo uint64) error {
+	err := n.opts.store.Write(n.opts.Reservation, []byte(strconv.FormatUint(upTo, 10)+"\n"))
 	if err != nil {
 		n.opts.Log.Warn("cannot reserve sequence numbers on disk; after a crash of this machine peers may refuse it "+
 			"for a while. Is state_dir writable?", "err", err)
@@ -226,15 +262,15 @@ func (n *Numbers) writeReservation(upTo uint32) error {
 	return err
 }
 
-func (n *Numbers) readReservation() (uint32, error) {
+func (n *Numbers) readReservation() (uint64, error) {
 	data, err := n.opts.store.Read(n.opts.Reservation)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}
 	if err == nil {
 		var v uint64
-		if v, err = strconv.ParseUint(strings.TrimSpace(string(data)), 10, 32); err == nil {
-			return uint32(v), nil
+		if v, err = strconv.ParseUint(strings.TrimSpace(string(data)), 10, bits); err == nil {
+			return v, nil
 		}
 	}
 	n.opts.Log.Warn("cannot read the reservation of sequence numbers, continuing from the time of day",
@@ -242,13 +278,14 @@ func (n *Numbers) readReservation() (uint32, error) {
 	return 0, err
 }
 
-// writer keeps the mark in a file ahead of the last number drawn.
+// writer keeps the mark in a file ahead of a value that rises.
 type writer struct {
-	last  *atomic.Uint32
-	ahead uint32
-	write func(upTo uint32) error
+	value func() uint64
+	ahead uint64
+	timed bool // the value rises with time
+	write func(upTo uint64) error
 
-	mark  atomic.Uint32 // the content of the file
+	mark  atomic.Uint64 // the content of the file
 	poke  chan struct{}
 	tried chan struct{} // closed after the first write, if one was needed
 	done  chan struct{}
@@ -257,15 +294,15 @@ type writer struct {
 	began bool
 }
 
-func newWriter(last *atomic.Uint32, ahead uint32, write func(uint32) error) *writer {
+func newWriter(value func() uint64, ahead uint64, write func(uint64) error) *writer {
 	return &writer{
-		last: last, ahead: ahead, write: write,
+		value: value, ahead: ahead, write: write,
 		poke: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{}),
 	}
 }
 
 // begin starts the goroutine, which reads the mark first.
-func (w *writer) begin(read func() (uint32, error)) {
+func (w *writer) begin(read func() (uint64, error)) {
 	w.began = true
 	go func() {
 		if read != nil {
@@ -275,8 +312,10 @@ func (w *writer) begin(read func() (uint32, error)) {
 		}
 		for {
 			poke, again := w.poke, (<-chan time.Time)(nil)
-			if w.short(w.last.Load()) && !w.renew() {
+			if w.short(w.value()) && !w.renew() {
 				poke, again = nil, time.After(retry)
+			} else if w.timed {
+				again = time.After(w.lasts())
 			}
 			w.once.Do(func() { close(w.tried) })
 			select {
@@ -298,7 +337,7 @@ func (w *writer) renew() bool {
 		return false
 	default:
 	}
-	upTo := w.last.Load() + 2*w.ahead
+	upTo := w.value() + 2*w.ahead
 	if w.write(upTo) != nil {
 		return false
 	}
@@ -306,14 +345,20 @@ func (w *writer) renew() bool {
 	return true
 }
 
-func (w *writer) short(last uint32) bool {
+func (w *writer) short(value uint64) bool {
 	mark := w.mark.Load()
-	return mark < last || mark-last < w.ahead
+	return mark < value || mark-value < w.ahead
+}
+
+// lasts returns how long time takes to make the mark too short.
+func (w *writer) lasts() time.Duration {
+	left := int64(w.mark.Load()) - int64(w.value()) - int64(w.ahead)
+	return time.Duration(max(left, 0)+1) * time.Microsecond
 }
 
 // need triggers a write if the mark is less than a step ahead.
-func (w *writer) need(last uint32) {
-	if w.short(last) {
+func (w *writer) need(value uint64) {
+	if w.short(value) {
 		select {
 		case w.poke <- struct{}{}:
 		default:
@@ -328,13 +373,16 @@ func (w *writer) wait(limit time.Duration) bool {
 	}
 	select {
 	case <-w.tried:
-		return !w.short(w.last.Load())
+		return !w.short(w.value())
 	case <-time.After(limit):
 		return false
 	}
 }
 
 func (w *writer) stop() { close(w.done) }
+
+// unknownBoot is no boot for which a note is valid.
+const unknownBoot = "unknown"
 
 // files is the store on the host.
 type files struct{}
@@ -345,7 +393,7 @@ func (files) Boot() string {
 	if id := string(bytes.TrimSpace(b)); err == nil && id != "" {
 		return id
 	}
-	return "unknown"
+	return unknownBoot
 }
 
 // Read implements store.

@@ -20,6 +20,7 @@ var epoch = time.Unix(1_800_000_000, 0)
 type disk struct {
 	mu      sync.Mutex
 	boot    string
+	booted  time.Time
 	notes   map[string][]byte
 	durable map[string][]byte
 	slow    time.Duration // of a durable write
@@ -29,7 +30,7 @@ type disk struct {
 }
 
 func newDisk() *disk {
-	return &disk{boot: "a", notes: map[string][]byte{}, durable: map[string][]byte{}}
+	return &disk{boot: "a", booted: time.Now(), notes: map[string][]byte{}, durable: map[string][]byte{}}
 }
 
 func (d *disk) Boot() string {
@@ -95,6 +96,7 @@ func (d *disk) powerLoss() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.boot += "'"
+	d.booted = time.Now()
 	d.notes = map[string][]byte{}
 }
 
@@ -104,8 +106,14 @@ func (d *disk) set(change func()) {
 	change()
 }
 
+func (d *disk) uptime() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return int64(time.Since(d.booted))
+}
+
 func (d *disk) open() *Numbers {
-	return Open(Options{Note: "run", Reservation: "state", Now: epoch, store: d})
+	return Open(Options{Note: "run", Reservation: "state", Now: epoch, Boot: d.uptime, store: d})
 }
 
 // kill ends a process without Close.
@@ -118,7 +126,7 @@ func kill(n *Numbers) {
 // drawn draws and checks that no number was drawn before.
 type drawn struct {
 	t    *testing.T
-	last uint32
+	last uint64
 }
 
 func (d *drawn) from(n *Numbers, count int, what string) {
@@ -130,8 +138,22 @@ func (d *drawn) from(n *Numbers, count int, what string) {
 			return
 		}
 		d.last = v
-		if i%(Step/2) == 0 {
+		if i%16 == 0 {
 			synctest.Wait() // adverts are far slower than the writers
+		}
+	}
+}
+
+// during draws at random moments of a time, none of them less than the clock.
+func (d *drawn) during(n *Numbers, r *rand.Rand, whole time.Duration, what string) {
+	d.t.Helper()
+	for end := time.Now().Add(whole); time.Now().Before(end); {
+		began, before := time.Now(), n.Last()
+		time.Sleep(time.Duration(r.Int64N(int64(whole) / 4)))
+		synctest.Wait()
+		d.from(n, 1+r.IntN(3), what)
+		if rose, took := n.Last()-before, uint64(time.Since(began).Microseconds()); rose < took {
+			d.t.Errorf("%s: rose by %d in %d us", what, rose, took)
 		}
 	}
 }
@@ -167,9 +189,9 @@ func TestNoNumberIsDrawnTwice(t *testing.T) {
 						d.noNotes = errors.New("no space left on device")
 					}
 				})
-				all.from(n, r.IntN(Block/2), "with trouble")
+				all.during(n, r, time.Second+time.Duration(r.Int64N(int64(30*time.Minute))), "with trouble")
 				if r.IntN(3) == 0 {
-					n.Raise(n.Last() + uint32(r.IntN(Step)))
+					n.Raise(n.Last() + r.Uint64N(1<<(10+r.IntN(31))))
 					all.from(n, 10, "after Raise")
 				}
 				if trouble == 1 {
@@ -220,7 +242,9 @@ func TestStartDoesNotWaitForAHungDisk(t *testing.T) {
 			if took := time.Since(began); took > 0 {
 				t.Errorf("a start waited %v for a disk that hangs", took)
 			}
-			all.from(n, 3*Block, "disk hangs")
+			all.from(n, 10, "disk hangs")
+			time.Sleep(time.Hour)
+			all.from(n, 10, "an hour later")
 		}
 		began := time.Now()
 		n.Close()
@@ -271,8 +295,8 @@ func TestFirstStartOfABootReadsTheReservation(t *testing.T) {
 				if took := time.Since(began); took != tt.want {
 					t.Errorf("started after %v, want %v", took, tt.want)
 				}
-				if got := n.Next(); got != uint32(epoch.Unix())+1 {
-					t.Errorf("first number %d, want one after the time of day", got)
+				if got, want := n.Next(), uint64(epoch.UnixMicro()+max(tt.want.Microseconds(), 1)); got != want {
+					t.Errorf("first number %d, want %d: the time of day has gone on", got, want)
 				}
 				n.Close()
 				if d.hung != nil {
@@ -292,36 +316,125 @@ func TestDamagedFilesAreIgnored(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first := func() uint32 {
-		n := Open(Options{Note: note, Reservation: state, Now: epoch})
+	const day, reserved = 1_800_000_000_000_000, 1_900_000_000_000_000
+	const uptime = 1_000_000
+	first := func() uint64 {
+		boot := func() int64 { return 1000 * uptime }
+		n := Open(Options{Note: note, Reservation: state, Now: epoch, Boot: boot})
 		defer n.Close()
 		return n.Next()
 	}
-	const at, reserved = 1_800_000_000, 1_900_000_000
-	if got := first(); got != at+1 {
+	if got := first(); got != day+1 {
 		t.Errorf("nothing there: %d", got)
 	}
-	if got := first(); got != at+2 {
+	if got := first(); got != day+2 {
 		t.Errorf("with a note: %d", got)
 	}
-	write(state, "1900000000\n")
-	if got := first(); got != at+3 {
+	write(state, "1900000000000000\n")
+	if got := first(); got != day+3 {
 		t.Errorf("the note is newer than the reservation: %d", got)
 	}
-	write(note, "another-boot 1850000000\n")
+	write(note, "another-boot 1850000000000000\n")
 	if got := first(); got != reserved+1 {
 		t.Errorf("a note of another boot: %d", got)
 	}
-	for _, text := range []string{"", "garbage", "a b c", files{}.Boot() + " 99999999999"} {
-		write(state, "1900000000\n")
+	for _, text := range []string{"", "garbage", "a b c", files{}.Boot() + " 9999999999999999999"} {
+		write(state, "1900000000000000\n")
 		write(note, text)
 		if got := first(); got != reserved+1 {
 			t.Errorf("note %q: %d", text, got)
 		}
 	}
-	write(note, "")
-	write(state, "garbage")
-	if got := first(); got != at+1 {
-		t.Errorf("both damaged: %d", got)
+	write(note, files{}.Boot()+" 1950000000000000")
+	if got := first(); got != 1_950_000_000_000_000+uptime+1 {
+		t.Errorf("a note from which time has gone on: %d", got)
 	}
+	for _, text := range []string{"garbage", "9999999999999999999"} {
+		write(note, "")
+		write(state, text)
+		if got := first(); got != day+1 {
+			t.Errorf("reservation %q and no note: %d", text, got)
+		}
+	}
+}
+
+// TestClocksThatAreNotBelieved: a time of day beyond any, or before any, and numbers that no vipd draws.
+func TestClocksThatAreNotBelieved(t *testing.T) {
+	for name, tt := range map[string]struct {
+		day  time.Time
+		want uint64
+	}{
+		"before 1970":    {time.Unix(-1, 0), 6},
+		"1970":           {time.Unix(0, 0), 6},
+		"far too late":   {time.UnixMicro(1 << 62), 6},
+		"just believed":  {time.UnixMicro(1<<62 - 1), 1 << 62},
+		"a minute after": {time.Unix(60, 0), 60_000_001},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			boot := func() int64 { return 5000 }
+			n := Open(Options{Note: "run", Reservation: "state", Now: tt.day, Boot: boot, store: newDisk()})
+			defer n.Close()
+			if got := n.Next(); got != tt.want {
+				t.Errorf("%s: first number %d, want %d", name, got, tt.want)
+			}
+			n.Raise(1 << 63)
+			if got := n.Next(); got != tt.want+1 {
+				t.Errorf("%s: %d after a number that none may draw", name, got)
+			}
+			n.Raise(1<<63 - 1)
+			if got := n.Next(); got != 1<<63 {
+				t.Errorf("%s: %d after the highest number", name, got)
+			}
+		})
+	}
+}
+
+// TestTimeGoesOnFromWhatWasHeard: after a number ahead of the clock, numbers rise with time and not from a standstill.
+func TestTimeGoesOnFromWhatWasHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newDisk().open()
+		defer n.Close()
+		ahead := uint64(epoch.Add(time.Hour).UnixMicro())
+		n.Raise(ahead)
+		if n.Last() != ahead {
+			t.Errorf("%d, want %d", n.Last(), ahead)
+		}
+		for second := range uint64(3) { // the first one without a number drawn since
+			time.Sleep(time.Second)
+			if got, want := n.Next(), ahead+(second+1)*1_000_000; got != want {
+				t.Errorf("%d after %d s, want %d", got, second+1, want)
+			}
+		}
+		n.Raise(ahead)
+		if got, want := n.Next(), ahead+3_000_001; got != want {
+			t.Errorf("%d after a number that was behind, want %d", got, want)
+		}
+	})
+}
+
+// TestReservationFollowsTime: a node that draws nothing has its reservation renewed, as rarely as that.
+func TestReservationFollowsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		n := d.open()
+		defer n.Close()
+		var last string
+		writes := 0
+		for range 60 * 60 {
+			time.Sleep(time.Second)
+			synctest.Wait()
+			d.set(func() {
+				if now := string(d.durable["state"]); now != last {
+					last = now
+					writes++
+				}
+			})
+			if n.disk.mark.Load() < n.present() {
+				t.Fatalf("reserved up to %d, and it is %d", n.disk.mark.Load(), n.present())
+			}
+		}
+		if writes > 8 {
+			t.Errorf("%d writes in an hour", writes)
+		}
+	})
 }

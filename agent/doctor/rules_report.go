@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"fmt"
+	"strings"
+
+	"vipd/agent/control/api"
+)
+
+// What the other vipd nodes report about themselves, and what they do not report any more.
+
+func reportRules() []Rule {
+	return []Rule{
+		{
+			Code:    CodeNoStandby,
+			OK:      "no group has lost its standby",
+			Found:   "no node would take a group over",
+			Passive: true,
+			group:   noStandby,
+		},
+		{
+			Code:  CodeConfigDiffers,
+			OK:    "the other nodes report the same advbase and preemption",
+			Found: "another node reports another advbase or preemption",
+			group: configDiffers,
+		},
+	}
+}
+
+// noStandby needs a peer that was heard once: a single node, and one beside a BSD, is not at fault.
+func noStandby(f *Facts, g *Group) outcome {
+	if g.State != api.StateMaster || !g.HasPeer || g.Standbys > 0 || g.StandbysUnknown != "" {
+		return outcome{}
+	}
+	var last []string
+	for i := range g.Reports {
+		r := &g.Reports[i]
+		last = append(last, fmt.Sprintf("%s (%s) reported last %s ago", r.Node, r.Address, ago(f, r.At)))
+	}
+	return warning("Redundancy is lost: no other vipd node reports that it would take over.",
+		"Start vipd on the other nodes, and end what holds them back: `vipctl peers` shows what each reported last. "+
+			"`vipctl status` on them shows the rest.",
+		last...)
+}
+
+// configDiffers leaves out versions, which differ in every upgrade.
+func configDiffers(f *Facts, g *Group) outcome {
+	o := reportedDifference(f, g, api.DiffersAdvBase)
+	o = o.and(reportedDifference(f, g, api.DiffersPreempt))
+	for i := range g.Reports {
+		for _, d := range g.Reports[i].Differences {
+			if d.Code == api.DiffersVersion && g.Reports[i].Current {
+				o.note = d.Text
+			}
+		}
+	}
+	return o
+}
+
+func reportAdvice(code string) string {
+	switch code {
+	case api.DiffersAddresses, api.DiffersPassword:
+		return "Both nodes accept both now ([[vip.accept]]). End the change on each before you remove what they accept: " +
+			"afterwards a node refuses what it does not have."
+	case api.DiffersMaintenance:
+		return "Run `vipctl maintenance leave` on the node that is to serve."
+	default:
+		return "Make the configs alike and run `vipctl reload`; `vipctl peers` shows what each node reports."
+	}
+}
+
+// reportedDifference returns a finding for each node that reports this difference. The nodes understand each other
+// nevertheless, or there would be no report.
+func reportedDifference(f *Facts, g *Group, code string) outcome {
+	var all outcome
+	for i := range g.Reports {
+		r := &g.Reports[i]
+		if !r.Current {
+			continue
+		}
+		for _, d := range r.Differences {
+			if d.Code == code {
+				all = all.and(warning(strings.ToUpper(d.Text[:1])+d.Text[1:]+".", reportAdvice(code),
+					fmt.Sprintf("%s (%s) reported it %s ago", r.Node, r.Address, ago(f, r.At))))
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/agent/netio"
+	"vipd/agent/peers"
+	"vipd/agent/view"
+	"vipd/agent/wire"
+)
+
+// greeting is what a group tells other nodes about itself by hellos, and what it knows of them by theirs
+// (docs/authentication.md). The machine does not know of it.
+type greeting struct {
+	report appointment // when the next hello to the MASTER is due
+	phase  time.Duration
+	last   election.Instant // when the last one left; 0: none did
+	said   saying           // what it said
+	book   peers.Book
+	shown  election.Instant // when readers got what the book has
+}
+
+// saying is what makes a hello due at once when it changes. The zero value has not been said to any node.
+type saying struct {
+	to          netip.Addr
+	state       election.State
+	effective   election.Priority
+	demotion    int
+	maintenance bool
+	disabled    bool
+	preempt     bool
+	base, skew  uint8
+}
+
+func (g *group) saying(to netip.Addr, v *election.View) saying {
+	e := g.env
+	_, maintenance := e.ledger.find(demotionMaintenance)
+	return saying{
+		to: to, state: v.State, effective: v.Effective, demotion: e.ledger.total(), maintenance: maintenance,
+		disabled: e.disabled, preempt: e.cfg.Carp.Preempt, base: g.cfg.AdvBase, skew: g.cfg.AdvSkew,
+	}
+}
+
+// reportTo returns the address of the MASTER that the group reports to, and its own in that family. Without an address:
+// there is none that lives and has proven itself by a trailer.
+func (g *group) reportTo(v *election.View, now election.Instant) (src, dst netip.Addr) {
+	if g.entry.plane == nil || g.iface == nil || g.iface.sender == nil || v.State == election.Master {
+		return netip.Addr{}, netip.Addr{}
+	}
+	// What the kernel withheld is given to the machine at the end of its down time.
+	lives := now.Add(-2*v.DownTime - peers.Period)
+	for f, last := range [...]*election.LastAdvert{&v.IPv4, &v.IPv6} {
+		if !last.Ever || !g.hearing.proven[f] || last.Goodbye() || last.At < lives || last.Src.IsUnspecified() {
+			continue
+		}
+		if src, err := g.iface.source(last.Src.Is6()); err == nil && !src.IsUnspecified() {
+			return src, last.Src
+		}
+	}
+	return netip.Addr{}, netip.Addr{}
+}
+
+// arrangeReport notes when the next hello to the MASTER is due.
+func (g *group) arrangeReport(v *election.View, now election.Instant) {
+	gr, reports := &g.greeting, &g.env.groups.reports
+	_, dst := g.reportTo(v, now)
+	if !dst.IsValid() {
+		reports.drop(&gr.report)
+		return
+	}
+	if changed := g.saying(dst, v) != gr.said; changed || gr.report.no == 0 {
+		reports.put(&gr.report, g, peers.Due(gr.last, now, changed, gr.phase))
+	}
+}
+
+// sayHello puts a hello to the MASTER into the outbox if there is one, and notes when the next is due.
+func (g *group) sayHello(n *view.Node, now election.Instant) {
+	gr, reports := &g.greeting, &g.env.groups.reports
+	v := g.machine.View()
+	src, dst := g.reportTo(&v, now)
+	if !dst.IsValid() {
+		reports.drop(&gr.report) // until the machine hears an advert again
+		return
+	}
+	gr.last, gr.said = now, g.saying(dst, &v)
+	reports.put(&gr.report, g, peers.Due(now, now, false, gr.phase))
+	// The MASTER takes frames to the virtual MAC, so no neighbour has to be looked up.
+	g.writeHello(n, src, dst, wire.VirtualMAC(g.cfg.VHID), false)
+}
+
+// answer puts the MASTER's own hello into the outbox.
+func (g *group) answer(n *view.Node, to netip.Addr, mac [6]byte) {
+	if g.entry.plane == nil || g.iface == nil || g.iface.sender == nil || g.machine.State() != election.Master {
+		return
+	}
+	if src, err := g.iface.source(to.Is6()); err == nil && !src.IsUnspecified() {
+		g.writeHello(n, src, to, mac, true)
+	}
+}
+
+// writeHello puts a hello into the outbox. Its source is the interface's own MAC: switches would learn the virtual one.
+func (g *group) writeHello(n *view.Node, src, dst netip.Addr, mac [6]byte, answer bool) {
+	h := peers.Self(n, g.shown.Live().Now(), g.signing.key.Fingerprint())
+	h.Answer, h.Number = answer, g.env.sequence.Next()
+	link := &g.iface.link
+	frame, err := wire.HelloFrame{
+		SrcMAC: link.MAC, DstMAC: mac, Src: src, Dst: dst, DSCP: g.env.cfg.Carp.DSCP, Hello: h,
+	}.AppendBinary(nil, g.signing.key)
+	if err != nil {
+		g.env.log.Debug("hello not made", "group", g.name, "err", fmt.Errorf("to %s: %w", dst, err))
+		return
+	}
+	o := &g.env.outbox
+	o.frames = append(o.frames, netio.Frame{IfIndex: link.Index, Data: frame})
+	o.to = append(o.to, addressee{g: g, dst: dst, hello: true})
+}
+
+// noteHelloSent notes how a hello went. The next one is sent as if it had arrived: nothing depends on it.
+func (e *env) noteHelloSent(to *addressee, err error) {
+	if err != nil {
+		e.log.Debug("hello not sent", "group", to.g.name, "to", to.dst, "err", err)
+	}
+}
+
+// showPeers adds to a view what hellos say. Every view says something that a hello may be due for.
+func (g *group) showPeers(out *view.Group) {
+	now, gr, m := g.env.clock.Now(), &g.greeting, &out.Machine
+	gr.book.Expire(now)
+	gr.shown = now
+	out.Peers = gr.book.Peers()
+	out.HasPeer = len(g.hearing.met) > 0
+	out.MasterProven = m.Heard && g.hearing.proven[election.FamilyOf(m.Master.Src)-election.IPv4]
+	g.arrangeReport(m, now)
+}

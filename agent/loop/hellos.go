@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"net/netip"
+	"time"
+
+	"vipd/agent/election"
+	"vipd/loader"
+)
+
+const (
+	// hellosPerTurn bounds the hellos to MASTERs and the answers that leave in one round, and hellosPause is the least
+	// time between two such rounds: no group waits for longer than a batch takes.
+	hellosPerTurn = 32
+	hellosPause   = 10 * time.Millisecond
+	// maxAnswers bounds the answers that wait. A peer whose hello is not answered reports again.
+	maxAnswers = 4096
+	// showPeers is how often readers at least get when a peer that says nothing new was heard.
+	showPeers = time.Second
+)
+
+// greeter carries hellos between the data plane and the groups.
+type greeter struct {
+	events  []loader.HelloEvent // reused
+	answers []owed              // the oldest first
+	turnAt  election.Instant    // nothing leaves before
+}
+
+// owed is an answer that a MASTER owes to a peer.
+type owed struct {
+	g   *group
+	to  netip.Addr
+	mac [6]byte
+}
+
+// greet hears the hellos that came, and sends those that are due, or a part of them. It comes after the machines have
+// decided.
+func (l *Loop) greet(now election.Instant) {
+	l.noteHellos(now)
+	d, n := &l.greeter, l.View()
+	if now < d.turnAt || n == nil {
+		return
+	}
+	most := min(hellosPerTurn, len(d.answers))
+	for _, a := range d.answers[:most] {
+		a.g.answer(n, a.to, a.mac)
+	}
+	d.answers = append(d.answers[:0], d.answers[most:]...)
+	for range hellosPerTurn {
+		at := l.groups.reports.next()
+		if at == 0 || at > now {
+			break
+		}
+		l.groups.reports.byDeadline[0].of.sayHello(n, now)
+	}
+	if len(l.outbox.frames) > 0 {
+		l.post()
+		d.turnAt = now.Add(hellosPause)
+	}
+}
+
+// nextHello returns when a hello is to leave, 0 if none is due.
+func (l *Loop) nextHello(now election.Instant) election.Instant {
+	at := l.groups.reports.next()
+	if len(l.greeter.answers) > 0 {
+		at = now
+	}
+	if at == 0 {
+		return 0
+	}
+	return max(at, l.greeter.turnAt)
+}
+
+// noteHellos hands the hellos that the drains have read to the groups.
+func (l *Loop) noteHellos(now election.Instant) {
+	d := &l.greeter
+	d.events = l.plane.Hellos(d.events[:0])
+	for i := range d.events {
+		ev := &d.events[i]
+		g := l.groups.at(ev.IfIndex, ev.VHID)
+		if g == nil || g.entry.plane == nil || g.entry.plane.Slot() != ev.Slot {
+			continue // it was removed meanwhile
+		}
+		if g.hearHello(ev, now) && len(d.answers) < maxAnswers {
+			d.answers = append(d.answers, owed{g, ev.Src, ev.SrcMAC})
+		}
+	}
+	clear(d.events)
+}
+
+// hearHello notes what a peer says, and reports whether it is to be answered. Readers compute ages, so that they need
+// not see every repetition.
+func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) bool {
+	gr := &g.greeting
+	p, news, err := gr.book.Note(ev.Src, election.Instant(ev.At), ev.Payload)
+	if err != nil {
+		g.env.log.Debug("hello not understood", "group", g.name, "err", err)
+		return false
+	}
+	if news {
+		g.meet(ev.Src) // as the kernel does
+		g.env.metrics.Outdate()
+	}
+	if news || now.Sub(gr.shown) >= showPeers {
+		g.publish()
+	}
+	return g.machine.State() == election.Master && !p.Hello.Answer && gr.book.Answer(ev.Src, now)
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package loop
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"vipd/agent/control/api"
+	"vipd/agent/netio"
+	"vipd/agent/state/peers"
+	"vipd/agent/wire"
+	"vipd/loader"
+)
+
+// peersOf opens a store of a node whose data plane knows some peers.
+func peersOf(t *testing.T, known *[]peers.Peer) *peers.Store {
+	t.Helper()
+	s := peers.Open(peers.Options{
+		Path: filepath.Join(looseDir(t), "peers"), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Memory: func() time.Duration { return 0 }, Read: func() ([]peers.Peer, error) { return *known, nil },
+	})
+	s.Refresh()
+	t.Cleanup(s.Leave)
+	return s
+}
+
+// TestPeersOfEarlierTimes: the kernel knows them before the group's first advert is heard, after a new interface too.
+func TestPeersOfEarlierTimes(t *testing.T) {
+	addr := netip.MustParseAddr("192.0.2.12")
+	s := peersOf(t, &[]peers.Peer{
+		{Interface: "eth0", VHID: 1, Address: addr, Number: 7, At: 5, Heard: time.Now()},
+		{Interface: "eth0", VHID: 2, Address: addr, Number: 9, At: 5, Heard: time.Now()},
+	})
+	b := newBenchAfter(t, earlier{peers: s}, testGroup("eth0", 1, "192.0.2.100/24"))
+	want := "put peer 10@1 192.0.2.12 7"
+	log := b.drain()
+	if put := slices.Index(log, want); put < 0 || put < slices.Index(log, "plug 10@1") {
+		t.Errorf("did %q, want %q after the group was added", log, want)
+	}
+	b.group("eth0@1").unplug(0)
+	b.syncInterfaces()
+	if log := b.drain(); !slices.Contains(log, want) {
+		t.Errorf("after it was added again: %q", log)
+	}
+}
+
+// TestNewPeersAreMet once, and only if they have proven themselves.
+func TestNewPeersAreMet(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	g := b.group("eth0@1")
+	hear := func(src string, proven bool) {
+		b.now += second
+		ev := b.advert("eth0@1", 100)
+		ev.Src, ev.Proven, ev.Counter = netip.MustParseAddr(src), proven, uint64(b.now)
+		b.ring = append(b.ring, ev)
+		b.catchUp()
+	}
+	hear("192.0.2.13", false)
+	hear("0.0.0.0", true)
+	if len(g.hearing.met) != 0 {
+		t.Errorf("met %v", g.hearing.met)
+	}
+	hear("192.0.2.12", true)
+	hear("192.0.2.12", true)
+	if len(g.hearing.met) != 1 {
+		t.Errorf("met %v", g.hearing.met)
+	}
+}
+
+// TestForgetPeer: where it is known, and not where it is not.
+func TestForgetPeer(t *testing.T) {
+	addr := netip.MustParseAddr("192.0.2.12")
+	known := []peers.Peer{
+		{Interface: "eth0", VHID: 1, Address: addr, Number: 7, Heard: time.Now()},
+		{Interface: "eth0", VHID: 2, Address: addr, Number: 7, Heard: time.Now()},
+		{Interface: "eth9", VHID: 1, Address: addr, Number: 7, Heard: time.Now()}, // no longer in the config
+	}
+	s := peersOf(t, &known)
+	b := newBenchAfter(t, earlier{peers: s}, testGroup("eth0", 1, "192.0.2.100/24"),
+		testGroup("eth0", 2, "192.0.2.101/24"), testGroup("eth0", 3, "192.0.2.102/24"))
+	b.drain()
+	for _, tt := range []struct {
+		ask  api.ForgetPeer
+		code string
+	}{
+		{api.ForgetPeer{Address: "192.0.2.13"}, api.CodeNotFound},
+		{api.ForgetPeer{Address: "192.0.2.12", Group: "eth0@3"}, api.CodeNotFound},
+		{api.ForgetPeer{Address: "192.0.2.12", Group: "eth0@4"}, api.CodeNoSuchGroup},
+	} {
+		_, err := b.operator.ForgetPeer(t.Context(), tt.ask)
+		if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != tt.code {
+			t.Errorf("%+v: %v, want %s", tt.ask, err, tt.code)
+		}
+	}
+	if log := b.drain(); len(log) > 0 {
+		t.Errorf("refused, and did %q", log)
+	}
+	known = nil
+	b.obey()
+	got, err := b.operator.ForgetPeer(t.Context(), api.ForgetPeer{Address: "192.0.2.12", Group: "eth0@2"})
+	if err != nil || !slices.Equal(got.Groups, []string{"eth0@2"}) || got.Message != "" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if log := b.drain(); !slices.Equal(log, []string{"forget peer 10@2 192.0.2.12"}) {
+		t.Errorf("did %q", log)
+	}
+	got, err = b.operator.ForgetPeer(t.Context(), api.ForgetPeer{Address: "192.0.2.12"})
+	if err != nil || !slices.Equal(got.Groups, []string{"eth0@1", "eth9@1"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if log := b.drain(); !slices.Equal(log, []string{"forget peer 10@1 192.0.2.12"}) {
+		t.Errorf("did %q", log)
+	}
+	if g := b.group("eth0@1"); len(g.hearing.met) > 0 {
+		t.Error("it will not be noticed when it proves itself again")
+	}
+}
+
+// TestAdvertsHaveTrailers: each frame has its own number, and a tag for its own source.
+func TestAdvertsHaveTrailers(t *testing.T) {
+	b := dualMasters(t, 4)
+	key, err := wire.NewKey([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	numbers := map[uint64]bool{}
+	b.sending = func(frames []netio.Frame) {
+		for _, f := range frames {
+			a := parse(t, f)
+			if a.Trailer == nil || a.Trailer.Tag != key.TrailerKey().Tag(a.Src, a.Advert, *a.Trailer) {
+				t.Errorf("vhid %d from %s: trailer %+v", a.Advert.VHID, a.Src, a.Trailer)
+			}
+			numbers[a.Advert.Counter] = true
+		}
+	}
+	b.pass(time.Second)
+	b.pass(time.Second) // the frames are used again
+	if len(numbers) != 16 {
+		t.Errorf("%d numbers in 16 adverts", len(numbers))
+	}
+	g := b.groups.order[0]
+	p := g.machine.View().Compared
+	target := g.speaking.reach.plan.Targets[0]
+	fake := testing.AllocsPerRun(100, func() { g.entry.plane.RecordSent(0, [20]byte{}, loader.Priority{}) })
+	if n := testing.AllocsPerRun(100, func() {
+		o := &b.outbox
+		o.frames, o.to = o.frames[:0], o.to[:0]
+		if err := g.write(0, target, p); err != nil {
+			t.Error(err)
+		}
+	}); n > fake {
+		t.Errorf("%v allocations per advert, %v of them by the test", n, fake)
+	}
+	b.outbox.frames, b.outbox.to = nil, nil
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package operator
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vipd/agent/config"
+	"vipd/agent/control/api"
+	"vipd/agent/state/peers"
+)
+
+// ForgetPeer implements control.Backend.
+func (o *Operator) ForgetPeer(ctx context.Context, f api.ForgetPeer) (api.PeerForgotten, error) {
+	addr, err := f.Source()
+	if err != nil {
+		return api.PeerForgotten{}, err
+	}
+	known := o.opts.Intent.Peers.All()
+	gone := slices.DeleteFunc(slices.Clone(known), func(p peers.Peer) bool {
+		return p.Address != addr || f.Group != "" && groupOf(p) != f.Group
+	})
+	if len(gone) == 0 {
+		if f.Group != "" && o.loop.View().Group(f.Group) == nil {
+			return api.PeerForgotten{}, noSuchGroup(f.Group)
+		}
+		return api.PeerForgotten{}, unknownPeer(addr, f.Group, known)
+	}
+	out := api.PeerForgotten{}
+	for _, p := range gone {
+		out.Groups = append(out.Groups, groupOf(p))
+	}
+	disk, cancel := context.WithTimeout(ctx, flushLimit)
+	defer cancel()
+	unsaved, err := o.opts.Intent.Peers.Forget(disk, gone, func() error {
+		var refused error
+		err := o.loop.Do(ctx, func(c Commands) { refused = c.ForgetPeer(addr, out.Groups) })
+		if err == nil {
+			err = refused
+		}
+		return err
+	})
+	if unsaved != nil {
+		out.Message = "in force, but the next start of vipd may remember it again: " + unsaved.Error()
+	}
+	return out, err
+}
+
+func groupOf(p peers.Peer) string { return config.GroupName(p.Interface, p.VHID) }
+
+// unknownPeer names what is known instead.
+func unknownPeer(addr netip.Addr, group string, known []peers.Peer) error {
+	in := ""
+	if group != "" {
+		in = " in " + group
+	}
+	const most = 8
+	var there []string
+	for _, p := range known {
+		there = append(there, fmt.Sprintf("%s (%s)", p.Address, groupOf(p)))
+	}
+	if more := len(there) - most; more > 1 {
+		there = append(there[:most], fmt.Sprintf("%d more", more))
+	}
+	others := "no vipd node is remembered"
+	if len(there) > 0 {
+		others = "remembered are " + strings.Join(there, ", ")
+	}
+	return api.Errorf(api.CodeNotFound, "%s is not remembered as a vipd node%s, so nothing is refused on that ground; %s",
+		addr, in, others)
+}

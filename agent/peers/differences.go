@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peers
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"vipd/agent/wire"
+)
+
+// What a Difference is about.
+const (
+	Addresses   = "addresses"
+	Password    = "password"
+	AdvBase     = "advbase"
+	Preempt     = "preempt"
+	Version     = "version"
+	Maintenance = "maintenance"
+)
+
+// Difference is in what a peer is set up otherwise than this node, although both should be alike, or what should not be
+// alike.
+type Difference struct {
+	What string // one of the constants
+	Text string // a sentence that names the peer
+}
+
+// Differences returns what is to be looked at, given what both nodes say of themselves in one group. ours is from
+// [Self], so that its list of addresses is whole.
+func Differences(ours, theirs *wire.Hello) []Difference {
+	var out []Difference
+	add := func(differs bool, what, format string, args ...any) {
+		if differs {
+			out = append(out, Difference{what, fmt.Sprintf(format, args...)})
+		}
+	}
+	node := theirs.Node
+	if node == "" {
+		node = "the peer"
+	}
+	add(ours.List != theirs.List, Addresses, "%s", addressesText(ours, theirs, node))
+	add(ours.Key != theirs.Key, Password,
+		"%s signs with another of the accepted passwords than this node; finish the change of password on all nodes", node)
+	add(ours.AdvBase != theirs.AdvBase, AdvBase,
+		"advbase is %d here and %d on %s; the node with the lower one wins whatever advskew is. "+
+			"Configure the same on all nodes", ours.AdvBase, theirs.AdvBase, node)
+	add(ours.Preempt != theirs.Preempt, Preempt,
+		"preempt is %t here and %t on %s, so only one of the two takes over from a worse MASTER. "+
+			"Configure the same on all nodes", ours.Preempt, theirs.Preempt, node)
+	add(ours.Version != theirs.Version, Version,
+		"this node runs vipd %s and %s runs %s; finish the upgrade", ours.Version, node, theirs.Version)
+	add(ours.Maintenance && theirs.Maintenance, Maintenance,
+		"this node and %s are both in maintenance mode; `vipctl maintenance leave` ends it", node)
+	return out
+}
+
+// addressesText names the addresses that only one of the two has. The peer's hello may have no room for all of its own.
+func addressesText(ours, theirs *wire.Hello, node string) string {
+	var parts []string
+	if only := missing(theirs.Addresses, ours.Addresses); len(only) > 0 {
+		parts = append(parts, fmt.Sprintf("only %s has %s", node, someOf(only)))
+	}
+	if only := missing(ours.Addresses, theirs.Addresses); len(only) > 0 && theirs.Complete {
+		parts = append(parts, fmt.Sprintf("only this node has %s", someOf(only)))
+	}
+	if len(parts) == 0 {
+		return fmt.Sprintf("the address lists of this node and %s differ; compare `vipctl show` of both", node)
+	}
+	return strings.Join(parts, ", and ") + "; configure the same addresses on all nodes"
+}
+
+// missing returns the addresses of list that are not in other.
+func missing(list, other []netip.Addr) []string {
+	var out []string
+	for _, a := range list {
+		if !slices.ContainsFunc(other, func(b netip.Addr) bool { return a.Unmap() == b.Unmap() }) {
+			out = append(out, a.Unmap().String())
+		}
+	}
+	return out
+}
+
+// maxNamed bounds how many addresses a sentence names.
+const maxNamed = 4
+
+func someOf(addrs []string) string {
+	if len(addrs) <= maxNamed {
+		return strings.Join(addrs, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(addrs[:maxNamed], ", "), len(addrs)-maxNamed)
+}

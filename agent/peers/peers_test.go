@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package peers
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"vipd/agent/config"
+	"vipd/agent/control/api"
+	"vipd/agent/election"
+	"vipd/agent/view"
+	"vipd/agent/wire"
+)
+
+const (
+	start  = election.Instant(1000 * time.Second)
+	second = time.Second
+)
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func payload(t *testing.T, h wire.Hello) []byte {
+	t.Helper()
+	b, err := h.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// note has the book hear of h, and reports whether that is news.
+func note(t *testing.T, b *Book, from string, at election.Instant, h wire.Hello) bool {
+	t.Helper()
+	p, news, err := b.Note(addr(from), at, payload(t, h))
+	if err != nil || p.Addr != addr(from) {
+		t.Fatal(p, err)
+	}
+	return news
+}
+
+func standbyHello(name string) wire.Hello {
+	return wire.Hello{
+		VHID: 1, Number: 1, State: wire.HelloBackup, AdvBase: 1, AdvSkew: 100, EffectiveAdvBase: 1, EffectiveAdvSkew: 100,
+		TakesOverIn: 3390 * time.Millisecond, Node: name, Version: "1", Addresses: []netip.Addr{addr("192.0.2.1")},
+		Complete: true,
+	}
+}
+
+func names(list []view.Peer) string {
+	out := make([]string, 0, len(list))
+	for i := range list {
+		out = append(out, list[i].Hello.Node)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestBook(t *testing.T) {
+	var b Book
+	if b.Peers() != nil || b.Expire(start) || b.Answer(addr("192.0.2.2"), start) {
+		t.Error("an empty book knows somebody")
+	}
+	h := standbyHello("fw2")
+	if !note(t, &b, "192.0.2.3", start, standbyHello("fw3")) || !note(t, &b, "192.0.2.2", start, h) {
+		t.Error("a new peer is no news")
+	}
+	first := b.Peers()
+	if names(first) != "fw2 fw3" {
+		t.Errorf("not sorted by address: %s", names(first))
+	}
+	h.Number++
+	if note(t, &b, "192.0.2.2", start.Add(3*second), h) {
+		t.Error("a repetition is news")
+	}
+	if p := b.Peers()[0]; p.At != start.Add(3*second) || p.Hello.Number != 2 || first[0].At != start {
+		t.Errorf("now %+v, before %+v", p, first[0])
+	}
+	h.Demotion, h.Demotions = 240, []string{"maintenance"}
+	if !note(t, &b, "192.0.2.2", start.Add(4*second), h) || b.Peers()[0].Hello.Demotion != 240 {
+		t.Error("a demotion is no news")
+	}
+	h.Demotion = 0
+	if note(t, &b, "192.0.2.2", start.Add(2*second), h) || b.Peers()[0].Hello.Demotion != 240 {
+		t.Error("an older hello replaces a newer one")
+	}
+	if _, news, err := b.Note(addr("192.0.2.2"), start.Add(5*second), []byte{0xf1, 1}); err == nil || news {
+		t.Error("half a hello is noted")
+	}
+}
+
+func TestSilentPeersAreForgotten(t *testing.T) {
+	var b Book
+	note(t, &b, "192.0.2.2", start, standbyHello("fw2"))
+	note(t, &b, "192.0.2.3", start.Add(second), standbyHello("fw3"))
+	if b.Expire(start.Add(view.PeerKept)) || len(b.Peers()) != 2 {
+		t.Error("forgotten too early")
+	}
+	if !b.Expire(start.Add(view.PeerKept+1)) || names(b.Peers()) != "fw3" {
+		t.Errorf("after ten minutes: %s", names(b.Peers()))
+	}
+	note(t, &b, "192.0.2.3", start.Add(view.PeerKept), standbyHello("fw3"))
+	if b.Expire(start.Add(view.PeerKept+2*second)) || names(b.Peers()) != "fw3" {
+		t.Error("one that speaks is forgotten")
+	}
+	if !b.Expire(start.Add(3*view.PeerKept)) || b.Peers() != nil {
+		t.Error("the last one is not forgotten")
+	}
+}
+
+// TestOtherFamily: a node reports in one family at a time, but two nodes may have one name.
+func TestOtherFamily(t *testing.T) {
+	var b Book
+	note(t, &b, "192.0.2.2", start, standbyHello("fw2"))
+	note(t, &b, "192.0.2.4", start, standbyHello("fw2"))
+	if names(b.Peers()) != "fw2 fw2" {
+		t.Errorf("two nodes of one name: %s", names(b.Peers()))
+	}
+	note(t, &b, "192.0.2.3", start, standbyHello("fw3"))
+	note(t, &b, "fe80::2", start.Add(second), standbyHello("fw2"))
+	if list := b.Peers(); names(list) != "fw3 fw2" || !list[1].Addr.Is6() {
+		t.Errorf("over IPv6: %+v", list)
+	}
+}
+
+func TestBookIsBounded(t *testing.T) {
+	var b Book
+	a := addr("192.0.2.1")
+	for i := range maxPeers + 2 {
+		note(t, &b, a.String(), start.Add(time.Duration(i)), standbyHello(fmt.Sprint(i)))
+		a = a.Next()
+	}
+	list := b.Peers()
+	if len(list) != maxPeers || list[0].Hello.Node != "2" {
+		t.Errorf("%d peers, the first is %s", len(list), list[0].Hello.Node)
+	}
+}
+
+func TestAnswersAreASecondApart(t *testing.T) {
+	var b Book
+	note(t, &b, "192.0.2.2", start, standbyHello("fw2"))
+	at := start
+	answered := 0
+	for range 100 { // in 10 s
+		if b.Answer(addr("192.0.2.2"), at) {
+			answered++
+		}
+		at = at.Add(second / 10)
+		note(t, &b, "192.0.2.2", at, standbyHello("fw2"))
+	}
+	if answered < 10 || answered > 12 {
+		t.Errorf("%d answers in 10 s", answered)
+	}
+}
+
+func TestDue(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		last, now time.Duration
+		changed   bool
+		phase     time.Duration
+		want      time.Duration
+	}{
+		{"the first one", 0, 100 * second, false, second, 100 * second},
+		{"a change", 100 * second, 105 * second, true, 0, 105 * second},
+		{"a change too soon", 100 * second, 100*second + 1, true, 0, 101 * second},
+		{"regular, on time", 100 * second, 100 * second, false, second, 103 * second},
+		{"regular, after a delay", 100*second + 1, 100*second + 1, false, second, 103 * second},
+		{"regular, after a change", 101 * second, 101 * second, false, second, 103 * second},
+		{"regular, the phase is too near", 102*second + 1, 102*second + 1, false, second, 106 * second},
+		{"overdue", 100 * second, 200 * second, false, second, 103 * second},
+	} {
+		got := Due(election.Instant(c.last), election.Instant(c.now), c.changed, c.phase)
+		if got != election.Instant(c.want) {
+			t.Errorf("%s: due at %v, want %v", c.name, time.Duration(got), c.want)
+		}
+	}
+}
+
+// TestPhasesSpread: in each tenth of the period about a tenth of the hellos, of many groups as of many nodes.
+func TestPhasesSpread(t *testing.T) {
+	const n = 4096
+	for name, phase := range map[string]func(i int) time.Duration{
+		"groups": func(i int) time.Duration { return Phase("fw1", fmt.Sprintf("eth0.%d@%d", i/255, i%255+1)) },
+		"nodes":  func(i int) time.Duration { return Phase(fmt.Sprintf("fw%d", i), "eth0@1") },
+	} {
+		var tenths [10]int
+		for i := range n {
+			tenths[phase(i)*10/Period]++
+		}
+		if low, high := slices.Min(tenths[:]), slices.Max(tenths[:]); low < n/20 || high > n/5 {
+			t.Errorf("%s: %v", name, tenths)
+		}
+	}
+}
+
+func TestStandbys(t *testing.T) {
+	change := func(name string, f func(*wire.Hello)) wire.Hello {
+		h := standbyHello(name)
+		f(&h)
+		return h
+	}
+	var b Book
+	for i, h := range []wire.Hello{
+		standbyHello("second"),
+		change("first", func(h *wire.Hello) { h.TakesOverIn = 3 * second }),
+		change("demoted", func(h *wire.Hello) { h.EffectiveAdvSkew = 240 }),
+		change("master", func(h *wire.Hello) { h.State, h.TakesOverIn = wire.HelloMaster, 0 }),
+		change("disabled", func(h *wire.Hello) { h.Disabled = true }),
+		change("init", func(h *wire.Hello) { h.State, h.TakesOverIn = wire.HelloInit, wire.NeverTakesOver }),
+		change("never", func(h *wire.Hello) { h.TakesOverIn = wire.NeverTakesOver }),
+	} {
+		note(t, &b, fmt.Sprintf("192.0.2.%d", 20-i), start, h)
+	}
+	if got := names(Standbys(b.Peers(), start)); got != "first second demoted" {
+		t.Errorf("standbys: %s", got)
+	}
+	// One that hangs, or is dead, says nothing more.
+	note(t, &b, "192.0.2.20", start.Add(view.PeerFresh), standbyHello("second"))
+	if got := names(Standbys(b.Peers(), start.Add(view.PeerFresh-1))); got != "first second demoted" {
+		t.Errorf("just before ten seconds of silence: %s", got)
+	}
+	if got := names(Standbys(b.Peers(), start.Add(view.PeerFresh))); got != "second" {
+		t.Errorf("after ten seconds of silence: %s", got)
+	}
+}
+
+func TestDifferences(t *testing.T) {
+	ours := standbyHello("fw1")
+	ours.Addresses = []netip.Addr{addr("192.0.2.1"), addr("2001:db8::1")}
+	ours.List, ours.Key, ours.Preempt = wire.ListFingerprint(ours.Addresses), 7, true
+	same := ours
+	same.Node, same.AdvSkew, same.State = "fw2", 0, wire.HelloMaster
+	if got := Differences(&ours, &same); got != nil {
+		t.Errorf("two nodes of one config: %v", got)
+	}
+	list := func(h *wire.Hello, complete bool, addrs ...string) {
+		h.Addresses, h.Complete = nil, complete
+		for _, a := range addrs {
+			h.Addresses = append(h.Addresses, addr(a))
+		}
+		h.List = wire.ListFingerprint(h.Addresses)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(h *wire.Hello)
+		what   string
+		says   []string
+	}{
+		{
+			"an address more", func(h *wire.Hello) { list(h, true, "192.0.2.1", "2001:db8::1", "192.0.2.9") },
+			Addresses,
+			[]string{"only fw2 has 192.0.2.9"},
+		},
+		{
+			"an address less", func(h *wire.Hello) { list(h, true, "2001:db8::1") },
+			Addresses,
+			[]string{"only this node has 192.0.2.1"},
+		},
+		{
+			"another address", func(h *wire.Hello) { list(h, true, "192.0.2.1", "2001:db8::2") },
+			Addresses,
+			[]string{"only fw2 has 2001:db8::2", "only this node has 2001:db8::1"},
+		},
+		{
+			"a part of the list", func(h *wire.Hello) { list(h, false, "192.0.2.1") },
+			Addresses,
+			[]string{"fw2 differ"},
+		},
+		{"key", func(h *wire.Hello) { h.Key = 8 }, Password, []string{"fw2 signs with another"}},
+		{"advbase", func(h *wire.Hello) { h.AdvBase = 2 }, AdvBase, []string{"1 here and 2 on fw2"}},
+		{"preempt", func(h *wire.Hello) { h.Preempt = false }, Preempt, []string{"true here and false on fw2"}},
+		{"version", func(h *wire.Hello) { h.Version = "2" }, Version, []string{"vipd 1 and fw2 runs 2"}},
+	} {
+		theirs := same
+		c.change(&theirs)
+		got := Differences(&ours, &theirs)
+		if len(got) != 1 || got[0].What != c.what {
+			t.Errorf("%s: %v", c.name, got)
+			continue
+		}
+		for _, want := range c.says {
+			if !strings.Contains(got[0].Text, want) {
+				t.Errorf("%s: %q does not say %q", c.name, got[0].Text, want)
+			}
+		}
+	}
+	theirs := same
+	theirs.Maintenance = true
+	if got := Differences(&ours, &theirs); got != nil {
+		t.Errorf("maintenance of one node: %v", got)
+	}
+	ours.Maintenance = true
+	if got := Differences(&ours, &theirs); len(got) != 1 || got[0].What != Maintenance {
+		t.Errorf("maintenance of both: %v", got)
+	}
+}
+
+func TestSelf(t *testing.T) {
+	cfg := config.Default()
+	cfg.Node.Name = "fw1"
+	group := config.Group{
+		Interface: "eth0", VHID: 7, AdvBase: 1, AdvSkew: 100, Password: config.NewSecret([]byte("goodpass")),
+		Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")},
+	}
+	g := &view.Group{Config: group, Preempt: true, Machine: election.View{
+		State: election.Backup, Effective: election.Priority{AdvBase: 1, AdvSkew: 240}, DownTime: 3390 * time.Millisecond,
+	}}
+	n := &view.Node{Config: cfg, Enabled: true, Maintenance: true, Demotions: view.Demotions{
+		{Demotion: api.Demotion{Name: "maintenance", Value: 240}},
+	}}
+	key, err := KeyOf(group)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := wire.Hello{
+		VHID: 7, State: wire.HelloBackup, Maintenance: true, Preempt: true, Complete: true, AdvBase: 1, AdvSkew: 100,
+		EffectiveAdvBase: 1, EffectiveAdvSkew: 240, Demotion: 240, TakesOverIn: 3390 * time.Millisecond,
+		List: wire.ListFingerprint([]netip.Addr{addr("192.0.2.1")}), Key: 0x26b1a18b, Node: "fw1", Version: api.Version,
+		Demotions: []string{"maintenance"}, Addresses: []netip.Addr{addr("192.0.2.1")},
+	}
+	if got := Self(n, g, key); !reflect.DeepEqual(got, want) {
+		t.Errorf("\n got %+v\nwant %+v", got, want)
+	}
+	g.Machine.State = election.Master
+	n.Demotions = view.Demotions{{Demotion: api.Demotion{Name: "work", Value: -40}}}
+	if got := Self(n, g, key); got.State != wire.HelloMaster || got.TakesOverIn != 0 || got.Demotion != 0 {
+		t.Errorf("MASTER: %+v", got)
+	}
+	g.Machine.State, n.Enabled = election.Init, false
+	if got := Self(n, g, key); got.State != wire.HelloInit || got.TakesOverIn != wire.NeverTakesOver || !got.Disabled {
+		t.Errorf("disabled: %+v", got)
+	}
+}

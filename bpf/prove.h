@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Adverts with trailers: whether a vipd node sent exactly this one, and whether it is new. The order of the checks
+ * makes a flood of any kind cheap: a forged tag and a replay cost no digest, and what costs one can only be sent by a
+ * node with the key. See docs/authentication.md.
+ */
+#ifndef VIPD_PROVE_H
+#define VIPD_PROVE_H
+
+#include "judged.h"
+#include "trailer.h"
+#include "twice.h"
+
+/* How far the numbers of a peer may fall behind the time: three intervals, a second, and a part of the time. */
+#define NUMBER_SLACK_US 1000000
+#define NUMBER_SLACK_INTERVALS 3
+
+/* How far a number may be below the highest one of the group: adverts cross, and two families overtake each other. */
+#define NUMBER_CROSSING_US 100000
+
+/* Takes what a trailer says. Without one the advert is an ordinary one. */
+static __always_inline void read_trailer(struct advert *a, const struct trailer *t)
+{
+	if (t->first_be != bpf_htons(TRAILER_FIRST))
+		return;
+	a->proof = PROOF_CLAIMED;
+	a->ev.beat = bpf_ntohs(t->beat_be);
+	a->flags = bpf_ntohs(t->flags_be);
+	a->tag = tag_of(t);
+}
+
+/* Whether the tag is right under a context. Global: verified once. */
+__noinline int tag_matches(const struct auth_context *c, const struct advert *a)
+{
+	struct sip s;
+
+	if (!c || !a || !c->trailers)
+		return 0;
+	sip_begin(&s, c->trailer_key);
+	sip_absorb(&s, __builtin_bswap64((__u64)TRAILER_FIRST << 48 | (__u64)a->ev.beat << 32 |
+					 (__u64)a->ev.vhid << 24 | (__u64)a->ev.advbase << 16 |
+					 (__u64)a->ev.advskew << 8 | a->ev.demote));
+	sip_absorb(&s, sip_word(a->ev.src));
+	sip_absorb(&s, sip_word(a->ev.src + 8));
+	sip_absorb(&s, __builtin_bswap64(a->ev.counter));
+	sip_absorb(&s, sip_words(a->md.w[0], a->md.w[1]));
+	sip_absorb(&s, sip_words(a->md.w[2], a->md.w[3]));
+	sip_absorb(&s, sip_words(a->md.w[4], (__u32)a->flags << 16));
+	sip_absorb(&s, 56ull << 56);
+	return sip_end(&s) == a->tag;
+}
+
+static __always_inline int has_no_address(const __u8 *src)
+{
+	const __u32 *w = (const __u32 *)src;
+
+	return !w[0] && !w[1] && (!w[2] || w[2] == bpf_htonl(0xffff)) && !w[3];
+}
+
+/* Several nodes may send from no address, so nothing is known of it. */
+static __always_inline struct peer_val *peer_of(const struct event *ev)
+{
+	struct source_key key;
+
+	if (has_no_address(ev->src))
+		return 0;
+	key.slot = ev->slot;
+	__builtin_memcpy(key.src, ev->src, sizeof(key.src));
+	return bpf_map_lookup_elem(&peers, &key);
+}
+
+/*
+ * The number that a peer would send now, at least. Those that came late do not make it lower, or each of a sequence
+ * could be later than the one before. Time in units of 1.024 us, which spares a division.
+ */
+static __always_inline __u64 expected(const struct peer_val *p, __u64 now)
+{
+	/* Another CPU may have received the last one later. */
+	return now > p->at ? p->pace + ((now - p->at) >> 10) : p->pace;
+}
+
+/*
+ * Whether the number of a known peer rose, and as fast as time did: it may have sent, and somebody may have kept, what
+ * did not reach us.
+ */
+static __always_inline int is_fresh(const struct event *ev, const struct peer_val *p)
+{
+	__u64 slack = p->interval_us * (__u64)NUMBER_SLACK_INTERVALS + NUMBER_SLACK_US;
+
+	return ev->counter > p->number && ev->counter + slack >= expected(p, ev->at);
+}
+
+/* Whether an advert whose tag is right came back from us or was heard before: an enum reject. */
+static __always_inline int old(struct advert *a, const struct role *r, const struct seen *s)
+{
+	__u64 top = READ_ONCE(s->highest), sent = READ_ONCE(r->own_sent), number = a->ev.counter;
+	const struct peer_val *p;
+
+	if (is_loop(a, r))
+		return REJECT_LOOP;
+	if (number <= READ_ONCE(r->own_number) && is_own_source(r, a->ev.src))
+		return REJECT_REPLAY;
+	if (top < sent)
+		top = sent;
+	/* Several nodes may send from no address. */
+	if (has_no_address(a->ev.src))
+		return number > top ? REJECT_NONE : REJECT_REPLAY;
+	p = peer_of(&a->ev);
+	if (number + NUMBER_CROSSING_US <= top || (p && !is_fresh(&a->ev, p)))
+		return REJECT_REPLAY;
+	return REJECT_NONE;
+}
+
+/*
+ * Judges an advert with a trailer: REJECT_BAD_TRAILER if its tag is right under no context, otherwise the final
+ * verdict. Several contexts may have one password and different addresses. Global, like its callees.
+ */
+__noinline int prove(struct advert *a)
+{
+	__u32 k, slot, live, found = 0;
+	struct auth *au;
+	struct role *r;
+	struct seen *s;
+	int why;
+
+	if (!a)
+		return REJECT_BAD_TRAILER;
+	/* On the stack: verifiers before 6.2 accept no key from an argument of a global function. */
+	slot = a->ev.slot;
+	r = role_of(slot);
+	s = seen_of(slot);
+	if (!r || !s)
+		return REJECT_BAD_TRAILER;
+	live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
+	au = bpf_map_lookup_elem(&auth, &live);
+	if (!au)
+		return REJECT_BAD_TRAILER;
+	for (k = 0; k < MAX_CONTEXTS && k < au->n; k++) {
+		if (!tag_matches(&au->ctx[k], a))
+			continue;
+		if (!found) {
+			found = 1;
+			a->ev.at = boot_now();
+			if (is_taken(&a->ev, s)) {
+				a->proof = PROOF_VALID;
+				return REJECT_NONE;
+			}
+			why = old(a, r, s);
+			if (why != REJECT_NONE)
+				return why;
+		}
+		if (digest_matches(&au->ctx[k], a->ev.counter, &a->md)) {
+			a->ev.ctx = k;
+			a->proof = PROOF_VALID;
+			return REJECT_NONE;
+		}
+	}
+	return found ? REJECT_BAD_HMAC : REJECT_BAD_TRAILER;
+}
+
+/*
+ * Whether an advert without a trailer can only be forged: its source is one of ours, or has proven itself to be a vipd
+ * node.
+ */
+static __always_inline int lacks_trailer(const struct advert *a)
+{
+	const struct peer_val *p = peer_of(&a->ev);
+	const struct role *r = role_of(a->ev.slot);
+	__u64 now, at;
+
+	if (r && a->rules & GROUP_TRAILERS && !has_no_address(a->ev.src) && is_own_source(r, a->ev.src))
+		return 1;
+	if (!p)
+		return 0;
+	now = recently();
+	at = p->at > p->hello_at ? p->at : p->hello_at;
+	return !a->memory_s || now <= at || now - at < a->memory_s * 1000000000ull;
+}
+
+/* Learns from an accepted advert about the peer. */
+static __always_inline void learn_peer(struct advert *a)
+{
+	int goodbye = a->ev.advbase == GOODBYE && a->ev.advskew == GOODBYE;
+	__u32 interval = interval_us(a->ev.advbase, a->ev.advskew);
+	struct peer_val *p = peer_of(&a->ev), fresh = {};
+	struct source_key key;
+	__u64 pace;
+
+	a->ev.flags |= EVENT_PROVEN;
+	if (!p) {
+		if (a->ev.demote)
+			a->ev.flags |= EVENT_DEMOTE_EVER;
+		if (has_no_address(a->ev.src))
+			return;
+		fresh.number = a->ev.counter;
+		fresh.pace = a->ev.counter;
+		fresh.at = a->ev.at;
+		fresh.flags = a->ev.demote ? SOURCE_DEMOTE_EVER : 0;
+		fresh.interval_us = interval;
+		key.slot = a->ev.slot;
+		__builtin_memcpy(key.src, a->ev.src, sizeof(key.src));
+		/* No room: it is held to the highest number of the group, as before. */
+		bpf_map_update_elem(&peers, &key, &fresh, BPF_ANY);
+		return;
+	}
+	if (a->ev.demote)
+		p->flags = SOURCE_DEMOTE_EVER;
+	if (p->flags)
+		a->ev.flags |= EVENT_DEMOTE_EVER;
+	pace = expected(p, a->ev.at);
+	p->number = a->ev.counter;
+	p->pace = pace > a->ev.counter ? pace : a->ev.counter;
+	p->at = a->ev.at;
+	if (!goodbye)
+		p->interval_us = interval;
+}
+
+#endif

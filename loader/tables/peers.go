@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tables
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/cilium/ebpf"
+
+	"vipd/loader/object"
+)
+
+// Peer is a source that has proven itself by a trailer to be a vipd node.
+type Peer struct {
+	Addr netip.Addr
+	// Number is that of its last advert.
+	Number uint64
+	// At is when that was received, CLOCK_BOOTTIME ns.
+	At int64
+}
+
+// Peers returns the peers of all groups, in no order. A group that is added or removed meanwhile is missing.
+func (t *Tables) Peers() (map[*Group][]Peer, error) {
+	before, _ := t.owners()
+	bySlot := map[uint32][]Peer{}
+	// Not under t.mu, for which the agent would wait.
+	err := eachSender(t.maps.Peers, func(k object.BPFSourceKey, v object.BPFPeerVal) {
+		bySlot[k.Slot] = append(bySlot[k.Slot], peerOf(k, v))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the peers: %w", err)
+	}
+	after, _ := t.owners()
+	out := make(map[*Group][]Peer, len(bySlot))
+	for slot, peers := range bySlot {
+		if i := int(slot); i < min(len(before), len(after)) && before[i] != nil && before[i] == after[i] {
+			out[before[i]] = peers
+		}
+	}
+	return out, nil
+}
+
+func peerOf(k object.BPFSourceKey, v object.BPFPeerVal) Peer {
+	return Peer{Addr: netip.AddrFrom16(k.Src).Unmap(), Number: v.Number, At: int64(v.At)}
+}
+
+// Peers returns the group's peers, in no order.
+func (g *Group) Peers() ([]Peer, error) {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return nil, err
+	}
+	var peers []Peer
+	err := eachSender(g.t.maps.Peers, func(k object.BPFSourceKey, v object.BPFPeerVal) {
+		if k.Slot == g.slot {
+			peers = append(peers, peerOf(k, v))
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the peers of %s: %w", g.name, err)
+	}
+	return peers, nil
+}
+
+// PutPeer brings back a peer that an earlier vipd stored, unless it has been heard since.
+func (g *Group) PutPeer(p Peer) error {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return err
+	}
+	val := object.BPFPeerVal{Number: p.Number, Pace: p.Number, At: instant(p.At)}
+	err := g.t.maps.Peers.Update(g.senderKey(p.Addr), val, ebpf.UpdateNoExist)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("bring back peer %s of %s: %w", p.Addr, g.name, err)
+	}
+	return nil
+}
+
+// ForgetPeer has the kernel believe adverts of this source without a trailer again. It returns false if there is no
+// such peer.
+func (g *Group) ForgetPeer(addr netip.Addr) (bool, error) {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return false, err
+	}
+	err := g.t.maps.Peers.Delete(g.senderKey(addr))
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("forget peer %s of %s: %w", addr, g.name, err)
+	}
+	return true, nil
+}
+
+func (g *Group) senderKey(addr netip.Addr) object.BPFSourceKey {
+	return object.BPFSourceKey{Slot: g.slot, Src: addr.As16()}
+}
+
+// eachSender calls fn for each sender in a map.
+func eachSender[V any](m *ebpf.Map, fn func(object.BPFSourceKey, V)) error {
+	var key object.BPFSourceKey
+	var val V
+	it := m.Iterate()
+	for it.Next(&key, &val) {
+		fn(key, val)
+	}
+	return it.Err()
+}
+
+// forgetSenders removes what the kernel learnt about senders for a slot.
+func forgetSenders[V any](m *ebpf.Map, slot uint32) error {
+	var gone []object.BPFSourceKey
+	errs := []error{eachSender(m, func(k object.BPFSourceKey, _ V) {
+		if k.Slot == slot {
+			gone = append(gone, k)
+		}
+	})}
+	for _, k := range gone {
+		if err := m.Delete(k); !errors.Is(err, ebpf.ErrKeyNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
