@@ -322,8 +322,9 @@ func TestControlsActInABrowser(t *testing.T) {
 	p.a.WaitAnswering(group, patience)
 	b.until("MASTER", stateIs("MASTER"), patience)
 
+	b.until("the standby", `document.querySelector(".c-standby").innerText.includes("b 1/10")`, patience)
 	at = time.Now()
-	press("b:enter", "b (192.0.2.12, 1/100) takes over", "Maintenance mode is on")
+	press("b:enter", "b (192.0.2.12, 1/10) takes over", "Maintenance mode is on")
 	sent("skew 240", at, func(ad lab.Advert) bool { return ad.AdvSkew == 240 })
 	p.b.WaitAnswering(group, patience)
 	if !p.a.Status().Maintenance {

@@ -62,7 +62,7 @@ func healthy() api.Status {
 func standby(node, address string, skew int) api.Standby {
 	return api.Standby{
 		Node: node, Address: address, State: api.StateBackup, AdvBase: 1, AdvSkew: skew, EffectiveAdvSkew: skew,
-		Preempt: true, Version: api.Version, LastSeen: testNow().Add(-time.Second), TakesOverIn: 3.390625,
+		Preempt: true, Version: "0.1.0", LastSeen: testNow().Add(-time.Second), TakesOverIn: 3.390625,
 	}
 }
 

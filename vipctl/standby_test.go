@@ -151,7 +151,8 @@ func TestPeers(t *testing.T) {
 		t.Errorf("exit %d, stderr %q", code, errs)
 	}
 	golden(t, "peers", out)
-	for line := range strings.Lines(out) {
+	rows, _, _ := strings.Cut(out, "\n\n")
+	for line := range strings.Lines(rows) {
 		if len(line) > 81 {
 			t.Errorf("wraps at 80 columns: %s", line)
 		}

@@ -20,9 +20,12 @@ type greeting struct {
 	report appointment // when the next hello to the MASTER is due
 	phase  time.Duration
 	last   election.Instant // when the last one left; 0: none did
-	said   saying           // what it said
-	book   peers.Book
-	shown  election.Instant // when readers got what the book has
+	// answered is when this group last answered any peer: that one may be the MASTER now, and refuses a second hello
+	// within a second.
+	answered election.Instant
+	said     saying // what it said
+	book     peers.Book
+	shown    election.Instant // when readers got what the book has
 }
 
 // saying is what makes a hello due at once when it changes. The zero value has not been said to any node.
@@ -74,7 +77,7 @@ func (g *group) arrangeReport(v *election.View, now election.Instant) {
 		return
 	}
 	if changed := g.saying(dst, v) != gr.said; changed || gr.report.no == 0 {
-		reports.put(&gr.report, g, peers.Due(gr.last, now, changed, gr.phase))
+		reports.put(&gr.report, g, peers.Due(max(gr.last, gr.answered), now, changed, gr.phase))
 	}
 }
 
@@ -99,6 +102,7 @@ func (g *group) answer(n *view.Node, to netip.Addr, mac [6]byte) {
 		return
 	}
 	if src, err := g.iface.source(to.Is6()); err == nil && !src.IsUnspecified() {
+		g.greeting.answered = g.env.clock.Now()
 		g.writeHello(n, src, to, mac, true)
 	}
 }

@@ -358,6 +358,47 @@ func TestPeerThatIsLongSilentIsKnown(t *testing.T) {
 	}
 }
 
+// A peer refuses two hellos within a second, also if the first one was an answer and the second one is a report because
+// the roles changed in between.
+func TestNoTwoHellosToAPeerWithinASecond(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	claim := func() {
+		ev := b.advert("eth0@1", 0)
+		ev.Proven, ev.AdvBase = true, 0
+		ev.AdvSkew = 100
+		b.ring = append(b.ring, ev)
+	}
+	var sent []time.Duration
+	answers := 0
+	step := func() {
+		b.reports = nil
+		b.pass(50 * time.Millisecond)
+		for _, f := range b.reports {
+			sent = append(sent, time.Duration(b.now))
+			if f.Hello.Answer {
+				answers++
+			}
+		}
+	}
+	for i := range 400 { // the other node is MASTER for a second and a half in every six, and reports when it is not
+		switch phase := i % 120; {
+		case phase > 90 && i%4 == 0:
+			claim()
+		case phase < 90 && i%20 == 1:
+			b.hello("eth0@1", "192.0.2.12", fw2())
+		}
+		step()
+	}
+	for i := 1; i < len(sent); i++ {
+		if gap := sent[i] - sent[i-1]; gap < peers.MinGap-100*time.Millisecond {
+			t.Errorf("two hellos within %v", gap)
+		}
+	}
+	if answers < 3 || answers > len(sent)-3 {
+		t.Errorf("%d hellos, %d of them answers", len(sent), answers)
+	}
+}
+
 // Hellos decide nothing: with and without them each machine hears the same, and the node does the same at the same
 // times. Half a minute of a standby, a takeover, and the return of the MASTER.
 func TestHellosDecideNothing(t *testing.T) {
