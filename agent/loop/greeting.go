@@ -109,7 +109,8 @@ func (g *group) answer(n *view.Node, to netip.Addr, mac [6]byte) {
 
 // writeHello puts a hello into the outbox. Its source is the interface's own MAC: switches would learn the virtual one.
 func (g *group) writeHello(n *view.Node, src, dst netip.Addr, mac [6]byte, answer bool) {
-	h := peers.Self(n, g.shown.Live().Now(), g.signing.key.Fingerprint())
+	shown := view.Group{Config: g.cfg, Machine: g.machine.View(), Preempt: g.env.cfg.Carp.Preempt}
+	h := peers.Self(n, &shown, g.signing.key.Fingerprint())
 	h.Answer, h.Number = answer, g.env.sequence.Next()
 	link := &g.iface.link
 	frame, err := wire.HelloFrame{

@@ -169,8 +169,10 @@ func TestNumbersRiseWithRepetitions(t *testing.T) {
 		counter := before + 1000
 		b.now += second
 		b.repeat("eth0@1", counter)
-		b.pass(2 * time.Second)
-		if got := b.sequence.Last(); (got == counter) != proven || !proven && got != before || g.hearing.counter != counter {
+		b.pass(2 * time.Second) // a hello may take the next number
+		got := b.sequence.Last()
+		if risen := got == counter || got == counter+1; risen != proven || !proven && got != before ||
+			g.hearing.counter != counter {
 			t.Errorf("proven %v: last number %d, before %d; heard %d, want %d", proven, got, before, g.hearing.counter, counter)
 		}
 	}

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	"vipd/agent/election"
+	"vipd/agent/view"
 	"vipd/loader"
 )
 
 const (
-	// hellosPerTurn bounds the hellos to MASTERs and the answers that leave in one round, and hellosPause is the least
-	// time between two such rounds: no group waits for longer than a batch takes.
-	hellosPerTurn = 32
-	hellosPause   = 10 * time.Millisecond
+	// hellosPause is the least time between two turns of hellos, and batchesPerTurn how many batches leave in one at most:
+	// a wake-up of this node, and of those that hear it, costs more than what it carries.
+	hellosPause    = 100 * time.Millisecond
+	batchesPerTurn = 8
 	// maxAnswers bounds the answers that wait. A peer whose hello is not answered reports again.
 	maxAnswers = 4096
 	// showPeers is how often readers at least get when a peer that says nothing new was heard.
@@ -36,29 +37,50 @@ type owed struct {
 }
 
 // greet hears the hellos that came, and sends those that are due, or a part of them. It comes after the machines have
-// decided.
+// decided, and none of them waits for more than one batch.
 func (l *Loop) greet(now election.Instant) {
 	l.noteHellos(now)
 	d, n := &l.greeter, l.View()
-	if now < d.turnAt || n == nil {
+	if n == nil || now < d.turnAt || !l.hellosDue(now) {
 		return
 	}
-	most := min(hellosPerTurn, len(d.answers))
+	for range batchesPerTurn {
+		l.sendHellos(n, now)
+		if !l.hellosDue(now) {
+			break
+		}
+		if at := l.groups.agenda.next(); at != 0 && at <= l.clock.Now() {
+			return // the rest follows in the next round
+		}
+	}
+	d.turnAt = now.Add(hellosPause)
+}
+
+// hellosDue reports whether any hello is to leave.
+func (l *Loop) hellosDue(now election.Instant) bool {
+	at := l.groups.reports.next()
+	return len(l.greeter.answers) > 0 || at != 0 && at <= now
+}
+
+// sendHellos sends a batch. Answers leave half of it to reports.
+func (l *Loop) sendHellos(n *view.Node, now election.Instant) {
+	d, most := &l.greeter, batchSize
+	if at := l.groups.reports.next(); at != 0 && at <= now {
+		most /= 2
+	}
+	most = min(most, len(d.answers))
 	for _, a := range d.answers[:most] {
 		a.g.answer(n, a.to, a.mac)
 	}
 	d.answers = append(d.answers[:0], d.answers[most:]...)
-	for range hellosPerTurn {
+	for range batchSize - most {
 		at := l.groups.reports.next()
 		if at == 0 || at > now {
 			break
 		}
 		l.groups.reports.byDeadline[0].of.sayHello(n, now)
 	}
-	if len(l.outbox.frames) > 0 {
-		l.post()
-		d.turnAt = now.Add(hellosPause)
-	}
+	l.post()
 }
 
 // nextHello returns when a hello is to leave, 0 if none is due.

@@ -41,5 +41,7 @@ func Phase(node, group string) time.Duration {
 	for _, s := range []string{node, "\x00", group} {
 		h.Write([]byte(s))
 	}
-	return time.Duration(h.Sum64() % uint64(Period))
+	x := h.Sum64()
+	x = (x ^ x>>33) * 0xff51afd7ed558ccd // the last letters differ, and FNV hardly mixes them (MurmurHash3)
+	return time.Duration((x ^ x>>33) % uint64(Period))
 }

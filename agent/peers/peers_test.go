@@ -181,7 +181,7 @@ func TestDue(t *testing.T) {
 	}
 }
 
-// TestPhasesSpread: in each tenth of the period about a tenth of the hellos, of many groups as of many nodes.
+// TestPhasesSpread: in each tenth of the period a tenth of the hellos, of many groups as of many nodes.
 func TestPhasesSpread(t *testing.T) {
 	const n = 4096
 	for name, phase := range map[string]func(i int) time.Duration{
@@ -192,7 +192,7 @@ func TestPhasesSpread(t *testing.T) {
 		for i := range n {
 			tenths[phase(i)*10/Period]++
 		}
-		if low, high := slices.Min(tenths[:]), slices.Max(tenths[:]); low < n/20 || high > n/5 {
+		if low, high := slices.Min(tenths[:]), slices.Max(tenths[:]); low < n/13 || high > n/8 {
 			t.Errorf("%s: %v", name, tenths)
 		}
 	}
