@@ -108,7 +108,7 @@ type pair struct {
 	portA, portB, clientPort *lab.Port
 }
 
-func newPair(t *testing.T, a, b lab.NodeConfig) *pair {
+func newPair(t testing.TB, a, b lab.NodeConfig) *pair {
 	t.Helper()
 	require(t, needNetNS, needBPF)
 	p := &pair{Lab: lab.New(t)}
@@ -151,7 +151,7 @@ func realTime(t testing.TB, built string) string {
 // asShipped has the nodes run vipd with the scheduling of packaging/vipd.service. A test needs it if the daemon has to
 // do something within an interval of milliseconds or within a lease: an ordinary process of a busy machine may not be
 // run in that time.
-func asShipped(t *testing.T, nodes ...*lab.Node) {
+func asShipped(t testing.TB, nodes ...*lab.Node) {
 	t.Helper()
 	dir := realTime(t, bin(t))
 	for _, n := range nodes {

@@ -68,7 +68,7 @@ func (n need) missing() error {
 }
 
 // require skips the test that needs what the machine does not have, or fails it where that is promised.
-func require(t *testing.T, all ...need) {
+func require(t testing.TB, all ...need) {
 	t.Helper()
 	for _, n := range all {
 		needs.Met(t, string(n), n.missing())
@@ -94,7 +94,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
-func bin(t *testing.T) string {
+func bin(t testing.TB) string {
 	t.Helper()
 	dir, err := binaries()
 	if err != nil {
@@ -108,6 +108,9 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
+	if kind, ok := os.LookupEnv(hogVar); ok {
+		return hog(kind)
+	}
 	swept, err := lab.Sweep()
 	for _, path := range swept {
 		fmt.Fprintln(os.Stderr, "removed what an earlier run left:", path)

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"vipd/tests/lab"
-	"vipd/tests/needs"
 )
 
 const (
@@ -48,14 +47,12 @@ type scaleAim struct {
 //
 // All figures of one table come from one run, so that ratios can be compared between machines.
 func BenchmarkScale(b *testing.B) {
-	for _, n := range []need{needNetNS, needBPF, needKeepalived} {
-		needs.Met(b, string(n), n.missing())
-	}
-	seconds := scaleNumber(b, scaleSecondsVar, cmp.Or(os.Getenv(scaleSecondsVar), scaleSeconds))
+	require(b, needNetNS, needBPF, needKeepalived)
+	seconds := positiveNumber(b, scaleSecondsVar, cmp.Or(os.Getenv(scaleSecondsVar), scaleSeconds))
 	fmt.Printf("%s groups, 255 per interface, interval 1 s, each CPU figure over %d s\n",
 		cmp.Or(os.Getenv(scaleSizesVar), scaleSizes), seconds)
 	for size := range strings.SplitSeq(cmp.Or(os.Getenv(scaleSizesVar), scaleSizes), ",") {
-		groups := scaleNumber(b, scaleSizesVar, size)
+		groups := positiveNumber(b, scaleSizesVar, size)
 		b.Run(size, func(b *testing.B) {
 			for b.Loop() {
 				newScale(b, groups, time.Duration(seconds)*time.Second).run()
@@ -64,7 +61,7 @@ func BenchmarkScale(b *testing.B) {
 	}
 }
 
-func scaleNumber(b *testing.B, name, text string) int {
+func positiveNumber(b *testing.B, name, text string) int {
 	b.Helper()
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || n < 1 {
@@ -175,26 +172,31 @@ func (s *scale) entered(p *lab.Proc, state string) {
 // cpu lets both run and prints what they use, in percent of a core.
 func (s *scale) cpu(what string, master, backup *lab.Proc, aim [2]string) (percent [2]float64) {
 	s.b.Helper()
+	percent = percentOfCore(s.over, master, backup)
+	row(what+", MASTER", aim[0], "%.2f %% of a core", percent[0])
+	row(what+", BACKUP", aim[1], "%.2f %% of a core", percent[1])
+	return percent
+}
+
+// percentOfCore lets two processes run for a time and returns how much CPU each uses, in percent of a core.
+func percentOfCore(over time.Duration, master, backup *lab.Proc) (percent [2]float64) {
 	procs := [2]*lab.Proc{master, backup}
 	var before [2]time.Duration
 	began := time.Now()
 	for i, p := range procs {
 		before[i] = p.CPUOfAll()
 	}
-	time.Sleep(s.over)
+	time.Sleep(over)
 	for i, p := range procs {
 		percent[i] = 100 * (p.CPUOfAll() - before[i]).Seconds() / time.Since(began).Seconds()
 	}
-	row(what+", MASTER", aim[0], "%.2f %% of a core", percent[0])
-	row(what+", BACKUP", aim[1], "%.2f %% of a core", percent[1])
 	return percent
 }
 
 // nodes prepares vipd with the priority of packaging/vipd.service, on the better node first.
 func (s *scale) nodes() (nodes [2]*lab.Node) {
 	s.b.Helper()
-	dir, err := binaries()
-	s.noError(err)
+	dir := bin(s.b)
 	if os.Getenv(scalePriorityVar) != "ordinary" {
 		dir = realTime(s.b, dir)
 	}
@@ -209,13 +211,6 @@ func (s *scale) nodes() (nodes [2]*lab.Node) {
 		nodes[i] = h.NewNode(dir, c)
 	}
 	return nodes
-}
-
-func (s *scale) noError(err error) {
-	s.b.Helper()
-	if err != nil {
-		s.b.Fatal(err)
-	}
 }
 
 // start brings the first node up as MASTER of all groups and the second as BACKUP.

@@ -3,6 +3,7 @@
 package lab
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ type VRRP struct {
 	IPv6      bool
 	VRID      int
 	Priority  int
+	AdvertInt string   // in seconds, default 1; version 3 can have 0.01
 	Addresses []string // with prefix length; with IPv6 the first has to be link-local
 }
 
@@ -32,6 +34,9 @@ func (h *Host) StartKeepalived(instances ...VRRP) *Proc {
 		config.WriteString(i.render())
 	}
 	h.lab.check(os.WriteFile(path("conf"), []byte(config.String()), 0o600), "write keepalived's config")
+	for _, kind := range []string{"pid", "vrrp.pid"} { // a killed one leaves them, and the next believes that it runs
+		h.lab.check(os.RemoveAll(path(kind)), "remove keepalived's old %s file", kind)
+	}
 	return h.Spawn("keepalived", "keepalived", "--dont-fork", "--log-console", "--log-detail", "--no-syslog",
 		"--vrrp", "--dont-respawn", "--use-file="+path("conf"), "--pid="+path("pid"), "--vrrp_pid="+path("vrrp.pid"))
 }
@@ -50,14 +55,14 @@ func (v VRRP) render() string {
   interface %s
   virtual_router_id %d
   priority %d
-  advert_int 1
+  advert_int %s
   state BACKUP
   %s
   virtual_ipaddress {
     %s
   }
 }
-`, v.Name, v.Version, ifname, v.VRID, v.Priority, family, strings.Join(v.Addresses, "\n    "))
+`, v.Name, v.Version, ifname, v.VRID, v.Priority, cmp.Or(v.AdvertInt, "1"), family, strings.Join(v.Addresses, "\n    "))
 }
 
 // KeepalivedStates returns the states that keepalived has said its instance enters, in order: "MASTER", "BACKUP",

@@ -39,7 +39,7 @@ func (p *Port) Sniff() *Sniffer {
 	l.check(err, "sniff at %s", p.Name)
 	s := &Sniffer{port: p, fd: fd, stop: make(chan struct{}), done: make(chan struct{})}
 	go s.read()
-	l.Cleanup(s.close)
+	l.Cleanup(s.Close)
 	return s
 }
 
@@ -141,7 +141,8 @@ func (s *Sniffer) Await(timeout time.Duration, what string, match func(Frame) bo
 	return found
 }
 
-func (s *Sniffer) close() {
+// Close ends the recording. What was recorded stays.
+func (s *Sniffer) Close() {
 	s.once.Do(func() {
 		close(s.stop)
 		<-s.done
