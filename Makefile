@@ -120,7 +120,7 @@ bench-flood: build ## send forged adverts as fast as the kernel can, 30 s of eac
 bench-scale: build ## compare vipd with keepalived at 1,020 groups, and measure 4,080 and 16,384 (VIPD_SCALE=255,1020); needs root, five minutes
 	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 20m
 
-bench-fast: build ## measure fast mode beside keepalived: CPU, VIPD_FAST_KILLS=20 failovers, VIPD_FAST_STRESS=30m beside hogs; needs root, four minutes
+bench-fast: build ## measure fast mode beside keepalived: CPU, VIPD_FAST_KILLS=20 failovers, VIPD_FAST_STRESS=30m beside hogs; needs root, two minutes
 	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkFast$$' -benchtime 1x -timeout 2h
 
 man: ## write packaging/man from the commands' help and the reference config
