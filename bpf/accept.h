@@ -172,7 +172,8 @@ __noinline int accept_advert(struct advert *a)
 		ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (ev) {
 		*ev = a->ev;
-		bpf_ringbuf_submit(ev, 0);
+		/* The agent may not yet have read a hello before it, which woke nobody. */
+		bpf_ringbuf_submit(ev, BPF_RB_FORCE_WAKEUP);
 	}
 	st = group_counters(a->ev.slot);
 	if (st) {

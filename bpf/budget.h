@@ -18,8 +18,8 @@
 #define CLASS2_BURST_NS 1000000000ull /* 50 at once */
 #define CLAIMS_COST_NS 250000ull      /* 4,000 claims a second, see claim.h */
 #define CLAIMS_BURST_NS 1050000000ull /* 4,200 at once: a host may claim all addresses of a group */
-#define HELLOS_COST_NS 1000000ull    /* 1,000 hellos a second */
-#define HELLOS_BURST_NS 256000000ull /* 256 at once */
+#define HELLOS_COST_NS 50000ull	     /* 20,000 hellos a second */
+#define HELLOS_BURST_NS 100000000ull /* 2,000 at once */
 #define LIMITED_GRAIN_NS 1000000ull /* or a tick, if that is longer */
 
 /* How far ahead of the last counter the next adverts of a source may be. */

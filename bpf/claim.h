@@ -56,7 +56,7 @@ __noinline int note_claim(struct claim *c, __u32 vip)
 	c->at = boot_now();
 	c->count = st->claims - st->claims_told;
 	*told = *c;
-	bpf_ringbuf_submit(told, 0);
+	bpf_ringbuf_submit(told, BPF_RB_FORCE_WAKEUP); /* as in accept.h */
 	st->claims_told = st->claims;
 	st->claim_at = now;
 	__builtin_memcpy(st->claim_mac, c->mac, ETH_ALEN);

@@ -62,12 +62,14 @@ __noinline int hello_matches(PACKET *ctx, const struct auth_context *c, const st
 }
 
 /* Whether a hello is newer than all that is known of its source: an enum reject. */
-static __always_inline int hello_is_old(const struct event *ev, const struct peer_val *p, const struct seen *s)
+static __always_inline int hello_is_old(const struct event *ev, const struct peer_val *p, const struct role *r,
+					const struct seen *s)
 {
 	if (has_no_address(ev->src))
 		return REJECT_REPLAY;
 	if (!p)
-		return ev->counter > READ_ONCE(s->highest) ? REJECT_NONE : REJECT_REPLAY;
+		return ev->counter > READ_ONCE(s->highest) && ev->counter > READ_ONCE(r->own_sent) ? REJECT_NONE :
+												     REJECT_REPLAY;
 	if (ev->counter <= p->hello || ev->counter <= p->number)
 		return REJECT_REPLAY;
 	return ev->at - p->hello_at < HELLO_AGAIN_NS ? REJECT_RATE_LIMITED : REJECT_NONE;
@@ -114,7 +116,10 @@ static __noinline int copy_hello(PACKET *ctx, struct hello *h, __u32 off, __u32 
 	return 1;
 }
 
-/* Copies a hello into the ring, as long as that leaves most of the room to adverts. */
+/*
+ * Copies a hello into the ring, as long as that leaves most of the room to adverts. It wakes nobody: the agent looks
+ * once a second, and whenever it wakes for another reason.
+ */
 static __always_inline void tell_hello(PACKET *ctx, const struct event *ev, __u32 off, __u32 len)
 {
 	struct hello *h;
@@ -135,7 +140,7 @@ static __always_inline void tell_hello(PACKET *ctx, const struct event *ev, __u3
 	h->pad = 0;
 	h->pad2 = 0;
 	copy_hello(ctx, h, off, len);
-	bpf_ringbuf_submit(h, 0);
+	bpf_ringbuf_submit(h, BPF_RB_NO_WAKEUP);
 }
 
 /* Judges a hello to one of our source addresses: an enum reject. Global, since it is off the hot path. */
@@ -181,7 +186,7 @@ __noinline int judge_hello(PACKET *ctx, struct advert *a, __u32 off, __u32 len)
 right:
 	a->ev.ctx = k;
 	peer = peer_of(&a->ev);
-	why = hello_is_old(&a->ev, peer, s);
+	why = hello_is_old(&a->ev, peer, r, s);
 	if (why != REJECT_NONE)
 		return why;
 	learn_hello(&a->ev, peer);

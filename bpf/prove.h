@@ -11,9 +11,13 @@
 #include "trailer.h"
 #include "twice.h"
 
-/* How far the numbers of a peer may fall behind the time: three intervals, a second, and a part of the time. */
+/*
+ * How far the numbers of a peer may fall behind the time: three intervals, a second, and a quarter of the time, since
+ * programs that set a clock slow it down or speed it up by up to a twelfth.
+ */
 #define NUMBER_SLACK_US 1000000
 #define NUMBER_SLACK_INTERVALS 3
+#define INTERVAL_UNKNOWN_US 1000000 /* of a peer that was stored, or said hello or goodbye only */
 
 /* How far a number may be below the highest one of the group: adverts cross, and two families overtake each other. */
 #define NUMBER_CROSSING_US 100000
@@ -71,12 +75,12 @@ static __always_inline struct peer_val *peer_of(const struct event *ev)
 
 /*
  * The number that a peer would send now, at least. Those that came late do not make it lower, or each of a sequence
- * could be later than the one before. Time in units of 1.024 us, which spares a division.
+ * could be later than the one before. Shifts spare a division.
  */
 static __always_inline __u64 expected(const struct peer_val *p, __u64 now)
 {
 	/* Another CPU may have received the last one later. */
-	return now > p->at ? p->pace + ((now - p->at) >> 10) : p->pace;
+	return now > p->at ? p->pace + ((now - p->at) >> 10) - ((now - p->at) >> 12) : p->pace;
 }
 
 /*
@@ -85,7 +89,8 @@ static __always_inline __u64 expected(const struct peer_val *p, __u64 now)
  */
 static __always_inline int is_fresh(const struct event *ev, const struct peer_val *p)
 {
-	__u64 slack = p->interval_us * (__u64)NUMBER_SLACK_INTERVALS + NUMBER_SLACK_US;
+	__u64 interval = p->interval_us ? p->interval_us : INTERVAL_UNKNOWN_US;
+	__u64 slack = interval * NUMBER_SLACK_INTERVALS + NUMBER_SLACK_US;
 
 	return ev->counter > p->number && ev->counter + slack >= expected(p, ev->at);
 }
@@ -98,15 +103,15 @@ static __always_inline int old(struct advert *a, const struct role *r, const str
 
 	if (is_loop(a, r))
 		return REJECT_LOOP;
-	if (number <= READ_ONCE(r->own_number) && is_own_source(r, a->ev.src))
-		return REJECT_REPLAY;
 	if (top < sent)
 		top = sent;
-	/* Several nodes may send from no address. */
-	if (has_no_address(a->ev.src))
-		return number > top ? REJECT_NONE : REJECT_REPLAY;
+	/* Nothing is known of a new source, nor of no address, which several nodes may use. */
 	p = peer_of(&a->ev);
-	if (number + NUMBER_CROSSING_US <= top || (p && !is_fresh(&a->ev, p)))
+	if (!p && number <= top)
+		return REJECT_REPLAY;
+	if (number <= READ_ONCE(r->own_number) && !has_no_address(a->ev.src) && is_own_source(r, a->ev.src))
+		return REJECT_REPLAY;
+	if (p && (number + NUMBER_CROSSING_US <= top || !is_fresh(&a->ev, p)))
 		return REJECT_REPLAY;
 	return REJECT_NONE;
 }
@@ -181,7 +186,7 @@ static __always_inline int lacks_trailer(const struct advert *a)
 static __always_inline void learn_peer(struct advert *a)
 {
 	int goodbye = a->ev.advbase == GOODBYE && a->ev.advskew == GOODBYE;
-	__u32 interval = interval_us(a->ev.advbase, a->ev.advskew);
+	__u32 interval = goodbye ? 0 : interval_us(a->ev.advbase, a->ev.advskew);
 	struct peer_val *p = peer_of(&a->ev), fresh = {};
 	struct source_key key;
 	__u64 pace;

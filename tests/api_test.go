@@ -98,6 +98,7 @@ timeout = "1s"
 		get("/v1/demotions", "/v1/demotions")
 		get("/v1/events", "/v1/events")
 		get("/v1/groups/{name}/capture", "/v1/groups/"+group+"/capture")
+		get("/v1/peers", "/v1/peers")
 		get("/v1/checks", "/v1/checks")
 		get("/v1/records", "/v1/records")
 		get("/v1/records/{id}", "/v1/records/1")
@@ -112,6 +113,7 @@ timeout = "1s"
 	verb("POST", "/v1/groups/{name}/yield", "/v1/groups/"+group+"/yield", "")
 	p.a.WaitState(group, lab.Backup, patience)
 	reads() // as BACKUP
+	verb("POST", "/v1/peers/forget", "/v1/peers/forget", `{"address":"`+addrB.String()+`"}`)
 	verb("POST", "/v1/maintenance/enter", "/v1/maintenance/enter", `{"wait":true}`)
 	verb("POST", "/v1/maintenance/leave", "/v1/maintenance/leave", "")
 	verb("POST", "/v1/disable", "/v1/disable", "")

@@ -79,13 +79,15 @@ func forgeAll(last lab.Frame, forgers []forger) [][]byte {
 		if f.size > 0 {
 			frame = cut(frame, f.size)
 		}
-		frames[i] = rewrite(frame, func(ip, carp []byte) {
+		frame = rewrite(frame, func(ip, carp []byte) {
 			carp[5], carp[2] = 1, 0 // advbase and advskew
 			if i%8 == 0 {
 				carp[5], carp[2] = 255, 255 // a goodbye
 			}
 			f.forge(ip, carp)
 		})
+		// The generator wants one length. Ethernet pads short frames, too.
+		frames[i] = append(frame, make([]byte, len(last.Data)-len(frame))...)
 	}
 	return frames
 }

@@ -147,7 +147,7 @@ func buildNewer(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, rest, ok := bytes.Cut(version, []byte(`const Version = "`))
+	head, rest, ok := bytes.Cut(version, []byte(`var Version = "`))
 	_, tail, closed := bytes.Cut(rest, []byte(`"`))
 	if !ok || !closed {
 		t.Fatalf("%s does not say the version as this test expects it", versionSource)
@@ -163,7 +163,7 @@ func buildNewer(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	overlay(versionSource, fmt.Appendf(nil, "%sconst Version = %q%s", head, newerVersion, tail))
+	overlay(versionSource, fmt.Appendf(nil, "%svar Version = %q%s", head, newerVersion, tail))
 	overlay(bpfObject, otherPrograms(t, bpfObject, "xdp.frags", "tc"))
 	overlay(ingressObject, otherPrograms(t, ingressObject, "tc"))
 	list, err := json.Marshal(map[string]any{"Replace": replace})

@@ -72,7 +72,8 @@ func TestBackupSleepsWhileItsMastersLive(t *testing.T) {
 	if heard < allVHIDs*8 {
 		t.Fatalf("only %d adverts were received: the masters do not advertise", heard)
 	}
-	if slept > heard/2 {
+	// A wake-up per advert would be two each at least. What is left are its own timers and hellos, four turns a second.
+	if slept > heard*3/4 {
 		t.Errorf("%d context switches for %d adverts", slept, heard)
 	}
 	for _, g := range status.Groups {

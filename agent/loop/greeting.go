@@ -92,8 +92,18 @@ func (g *group) sayHello(n *view.Node, now election.Instant) {
 	}
 	gr.last, gr.said = now, g.saying(dst, &v)
 	reports.put(&gr.report, g, peers.Due(now, now, false, gr.phase))
-	// The MASTER takes frames to the virtual MAC, so no neighbour has to be looked up.
-	g.writeHello(n, src, dst, wire.VirtualMAC(g.cfg.VHID), false)
+	g.writeHello(n, src, dst, g.wayTo(dst), false)
+}
+
+// wayTo returns the MAC of a hello to the MASTER. It takes frames to the virtual MAC, so no neighbour has to be looked
+// up, unless it is a unicast peer: that may be behind a router, or in a network that knows no virtual MACs.
+func (g *group) wayTo(dst netip.Addr) [6]byte {
+	for _, t := range g.speaking.reach.plan.Targets {
+		if t.Dst == dst {
+			return t.MAC
+		}
+	}
+	return wire.VirtualMAC(g.cfg.VHID)
 }
 
 // answer puts the MASTER's own hello into the outbox.

@@ -14,10 +14,12 @@ import (
 const (
 	// hellosPause is the least time between two turns of hellos, and batchesPerTurn how many batches leave in one at most:
 	// a wake-up of this node, and of those that hear it, costs more than what it carries.
-	hellosPause    = 100 * time.Millisecond
-	batchesPerTurn = 8
+	hellosPause    = 250 * time.Millisecond
+	batchesPerTurn = 20
 	// maxAnswers bounds the answers that wait. A peer whose hello is not answered reports again.
 	maxAnswers = 4096
+	// hellosLook is how often the loop looks for hellos at least: they wake nobody (bpf/hello.h).
+	hellosLook = time.Second
 	// showPeers is how often readers at least get when a peer that says nothing new was heard.
 	showPeers = time.Second
 )
@@ -27,6 +29,7 @@ type greeter struct {
 	events  []loader.HelloEvent // reused
 	answers []owed              // the oldest first
 	turnAt  election.Instant    // nothing leaves before
+	lookAt  election.Instant    // the ring is read by then
 }
 
 // owed is an answer that a MASTER owes to a peer.
@@ -41,6 +44,7 @@ type owed struct {
 func (l *Loop) greet(now election.Instant) {
 	l.noteHellos(now)
 	d, n := &l.greeter, l.View()
+	d.lookAt = now.Add(hellosLook)
 	if n == nil || now < d.turnAt || !l.hellosDue(now) {
 		return
 	}
@@ -81,6 +85,14 @@ func (l *Loop) sendHellos(n *view.Node, now election.Instant) {
 		l.groups.reports.byDeadline[0].of.sayHello(n, now)
 	}
 	l.post()
+}
+
+// nextGreeting returns when the loop is to wake for hellos: to send one, or to look for those that came.
+func (l *Loop) nextGreeting(now election.Instant) election.Instant {
+	if at := l.nextHello(now); at != 0 {
+		return min(at, l.greeter.lookAt)
+	}
+	return l.greeter.lookAt
 }
 
 // nextHello returns when a hello is to leave, 0 if none is due.

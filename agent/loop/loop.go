@@ -150,7 +150,7 @@ func (l *Loop) nextWake(retryAt *election.Instant) (election.Instant, time.Durat
 	if at := l.groups.restoreAt; at > 0 {
 		nap = min(nap, max(0, at.Sub(now)))
 	}
-	for _, at := range []election.Instant{*retryAt, l.resync.next(), l.groups.hostDue(now), l.nextHello(now)} {
+	for _, at := range []election.Instant{*retryAt, l.resync.next(), l.groups.hostDue(now), l.nextGreeting(now)} {
 		if at > 0 {
 			nap = min(nap, max(0, at.Sub(now)))
 		}

@@ -104,7 +104,7 @@ func (w *World) lateness(m *member, p *peer, f *frame) time.Duration {
 	// The number of its sender may have jumped ahead, to one that it heard or that was reserved.
 	jump := time.Duration(f.advert.Advert.Counter-b.number)*time.Microsecond - (f.copied.at - b.sentAt)
 	frozen := (w.now - b.taken) - m.host.clock.local(w.now).Sub(b.at)
-	return limit + max(jump, 0) + max(frozen, 0) + (b.taken - b.sentAt) + (w.now-b.taken)/40
+	return limit + max(jump, 0) + max(frozen, 0) + (b.taken - b.sentAt) + (w.now-b.taken)*27/100
 }
 
 // base is the last genuine advert of a peer, against which adverts of attackers are judged.

@@ -25,8 +25,7 @@ type peer struct {
 	base base
 }
 
-// numberSlack and the intervals of a peer are how far its numbers may fall behind the time, apart from 2.4 % of it: the
-// data plane counts in units of 1.024 us.
+// numberSlack and the intervals of a peer are how far its numbers may fall behind the time, apart from a quarter of it.
 const (
 	numberSlack          = time.Second
 	numberSlackIntervals = 3
@@ -106,7 +105,7 @@ func (k *kernel) isNew(f *frame, own *host, now election.Instant, hooks *Hooks) 
 	case f.advert.Src.IsUnspecified():
 		return number > k.highest
 	case p == nil:
-		return above || !hooks.checks(CheckUnknown)
+		return number > k.highest || !hooks.checks(CheckUnknown)
 	case number <= p.number:
 		return !hooks.checks(CheckRise)
 	case !above && hooks.checks(CheckHighest):
@@ -126,7 +125,8 @@ func (p *peer) inTime(number uint64, now election.Instant) bool {
 // expected returns the number that a peer would send now, at least: numbers that came late do not make it lower, or
 // each of a sequence could be later than the one before.
 func (p *peer) expected(now election.Instant) uint64 {
-	return p.pace + uint64(max(now.Sub(p.at), 0))>>10
+	past := uint64(max(now.Sub(p.at), 0))
+	return p.pace + past>>10 - past>>12
 }
 
 // peer returns the entry of a source, or nil. Several nodes may send from no address, so nothing is known of that.

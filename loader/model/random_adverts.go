@@ -99,9 +99,6 @@ func (s *randomWorld) hello(g *twinGroup, src netip.Addr) []byte {
 	for own.Is4() != src.Is4() {
 		own = oneOf(s.Rand, ownAddr, ownAddr6)
 	}
-	if g.proven[src].hello != 0 && s.IntN(2) == 0 { // more than one may say in a moment
-		defer func() { s.next = s.hello(g, src) }()
-	}
 	key := trailerKey()
 	if len(g.Contexts) > 0 {
 		key = oneOf(s.Rand, g.Contexts...).TrailerKey
@@ -109,6 +106,16 @@ func (s *randomWorld) hello(g *twinGroup, src netip.Addr) []byte {
 	number := s.number(g, src)
 	if peer, met := g.proven[src]; met && s.IntN(2) == 0 {
 		number = max(peer.hello, peer.number) + uint64(s.IntN(3))
+	}
+	mac, from, ttl := oneOf(s.Rand, VMAC(g.VHID), g.NICMAC, PeerMAC), PeerMAC, oneOf[uint8](s.Rand, 255, 255, 255, 64)
+	frame := func(p []byte) []byte {
+		if src.Is4() {
+			return Packet{Src: src, Dst: own, SrcMAC: from, DstMAC: mac, TTL: ttl, Payload: p}.Bytes()
+		}
+		return Packet6{Src: src, Dst: own, SrcMAC: from, DstMAC: mac, Hops: ttl, Payload: p}.Bytes()
+	}
+	if s.IntN(2) == 0 { // more than one may say in a moment
+		s.next = frame(helloOf(key, g.VHID, number+1, 96, src, own))
 	}
 	p := helloOf(key, g.VHID, number, 8*oneOf(s.Rand, 6, 7, 8, 20, 63, 64, 65), src, own)
 	switch s.IntN(12) {
@@ -119,11 +126,7 @@ func (s *randomWorld) hello(g *twinGroup, src netip.Addr) []byte {
 	case 2:
 		p = p[:len(p)-4]
 	}
-	mac, from, ttl := oneOf(s.Rand, VMAC(g.VHID), g.NICMAC, PeerMAC), PeerMAC, oneOf[uint8](s.Rand, 255, 255, 255, 64)
-	if src.Is4() {
-		return Packet{Src: src, Dst: own, SrcMAC: from, DstMAC: mac, TTL: ttl, Payload: p}.Bytes()
-	}
-	return Packet6{Src: src, Dst: own, SrcMAC: from, DstMAC: mac, Hops: ttl, Payload: p}.Bytes()
+	return frame(p)
 }
 
 // number returns one near what a source, the group or we sent last.

@@ -16,7 +16,7 @@ import (
 // Hellos, by docs/authentication.md.
 
 const (
-	hellosCost, hellosSaved = 1e6, 256e6
+	hellosCost, hellosSaved = 5e4, 1e8
 	helloApart              = 1e8 // between two of a source
 )
 
@@ -62,7 +62,9 @@ func (a *twinAdvert) hello(whole bool, o *outcome) string {
 	number := a.counter()
 	peer, met := g.proven[a.src]
 	switch {
-	case nobody(a.src), met && (number <= peer.hello || number <= peer.number), !met && number <= m.highest:
+	case nobody(a.src),
+		met && (number <= peer.hello || number <= peer.number),
+		!met && number <= max(m.highest, g.sentNow):
 		a.w.rules["old hello"]++
 		return "replay"
 	case met && a.c.now-peer.helloAt < helloApart:

@@ -4,6 +4,7 @@ package model
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"slices"
@@ -69,17 +70,18 @@ func (a *twinAdvert) stale(m *twinMemory) bool {
 	number, top := a.counter(), max(m.highest, a.g.sentNow)
 	p, met := a.g.proven[a.src]
 	rule, is := "", false
-	slack := uint64(3*p.interval/1000) + 1e6
+	slack := uint64(3*cmp.Or(p.interval, 1e9)/1000) + 1e6
 	switch {
-	case a.ours() && number <= a.g.number:
-		rule, is = "ours", true
 	case nobody(a.src):
 		is = number <= top
 		rule = map[bool]string{true: "nobody's, old", false: "nobody's, new"}[is]
-	case number+100_000 <= top: // adverts that cross are apart by less
-		is, rule = true, map[bool]string{true: "known, far below the group's", false: "unknown, old"}[met]
+	case a.ours() && number <= a.g.number:
+		rule, is = "ours", true
 	case !met:
-		rule = "unknown, new"
+		is = number <= top
+		rule = map[bool]string{true: "unknown, old", false: "unknown, new"}[is]
+	case number+100_000 <= top: // adverts that cross are apart by less
+		rule, is = "known, far below the group's", true
 	case number <= p.number:
 		rule, is = "did not rise", true
 	case number+slack < p.expected(a.c.now):
@@ -92,7 +94,10 @@ func (a *twinAdvert) stale(m *twinMemory) bool {
 }
 
 // expected is what number is the least that a peer would send now: late ones do not lower it.
-func (p *twinProven) expected(now int64) uint64 { return p.pace + uint64(max(0, now-p.at))/1024 }
+func (p *twinProven) expected(now int64) uint64 {
+	past := uint64(max(0, now-p.at))
+	return p.pace + past/1024 - past/4096
+}
 
 // learn notes what the advert says about its source.
 func (a *twinAdvert) learn(o *outcome, e *tables.Event) {
@@ -102,7 +107,7 @@ func (a *twinAdvert) learn(o *outcome, e *tables.Event) {
 		p.pace = e.Counter
 	}
 	p.number, p.at, p.demoted = e.Counter, e.At, p.demoted || e.Demote != 0
-	if !met || !isGoodbye(e.AdvBase, e.AdvSkew) {
+	if !isGoodbye(e.AdvBase, e.AdvSkew) { // whose interval says nothing
 		p.interval = interval(e.AdvBase, e.AdvSkew)
 	}
 	e.DemoteEver = p.demoted

@@ -15,7 +15,7 @@ import (
 // Peer is a source that has proven itself by a trailer to be a vipd node.
 type Peer struct {
 	Addr netip.Addr
-	// Number is that of its last advert.
+	// Number is that of its last advert or hello.
 	Number uint64
 	// At is when that was received, CLOCK_BOOTTIME ns.
 	At int64
@@ -42,8 +42,14 @@ func (t *Tables) Peers() (map[*Group][]Peer, error) {
 	return out, nil
 }
 
+// peerOf goes by whatever proved the peer last: a BACKUP sends hellos alone, for months, with numbers of the same
+// sequence.
 func peerOf(k object.BPFSourceKey, v object.BPFPeerVal) Peer {
-	return Peer{Addr: netip.AddrFrom16(k.Src).Unmap(), Number: v.Number, At: int64(v.At)}
+	p := Peer{Addr: netip.AddrFrom16(k.Src).Unmap(), Number: v.Number, At: int64(v.At)}
+	if v.Hello > p.Number {
+		p.Number, p.At = v.Hello, int64(v.HelloAt)
+	}
+	return p
 }
 
 // Peers returns the group's peers, in no order.

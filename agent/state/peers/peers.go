@@ -44,7 +44,7 @@ type Peer struct {
 	Interface string     `json:"interface"`
 	VHID      uint8      `json:"vhid"`
 	Address   netip.Addr `json:"address"`
-	// Number is that of its last advert.
+	// Number is that of its last advert or hello.
 	Number uint64 `json:"number"`
 	// At is when that was heard, CLOCK_BOOTTIME ns; 0 if it was before this boot.
 	At int64 `json:"at,omitempty"`
@@ -150,6 +150,9 @@ func load(path string) (c content, err error) {
 
 // put notes a peer unless a later advert of it is known. The caller holds mu, or is the only one yet.
 func (s *Store) put(p Peer) {
+	if p.Number >= highest {
+		return // or the file would not be read
+	}
 	g := group{p.Interface, p.VHID}
 	if s.peers[g] == nil {
 		s.peers[g] = map[netip.Addr]Peer{}

@@ -157,9 +157,10 @@ func (n *Numbers) Next() uint64 {
 // Last returns the last number drawn, or what this process started from; the next one is higher.
 func (n *Numbers) Last() uint64 { return n.last }
 
-// Raise makes the next number higher than one that was heard. Time goes on from there.
+// Raise makes the next number higher than one that was heard. Time goes on from there. One beyond any time of day is
+// not followed: it would leave no room above it.
 func (n *Numbers) Raise(heard uint64) {
-	if heard <= n.last || heard >= 1<<bits {
+	if heard <= n.last || heard >= maxDay {
 		return
 	}
 	n.last = heard

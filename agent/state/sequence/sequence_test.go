@@ -377,13 +377,13 @@ func TestClocksThatAreNotBelieved(t *testing.T) {
 			if got := n.Next(); got != tt.want {
 				t.Errorf("%s: first number %d, want %d", name, got, tt.want)
 			}
-			n.Raise(1 << 63)
+			n.Raise(1 << 62)
 			if got := n.Next(); got != tt.want+1 {
 				t.Errorf("%s: %d after a number that none may draw", name, got)
 			}
-			n.Raise(1<<63 - 1)
-			if got := n.Next(); got != 1<<63 {
-				t.Errorf("%s: %d after the highest number", name, got)
+			n.Raise(1<<62 - 1)
+			if got, want := n.Next(), max(tt.want+2, 1<<62); got != want {
+				t.Errorf("%s: %d after the highest number, want %d", name, got, want)
 			}
 		})
 	}
