@@ -88,6 +88,8 @@ func (r *Reject) hasTrailer() bool {
 	return ok
 }
 
+func (r *Reject) isHello() bool { return wire.IsHello(r.Payload) }
+
 // VHID returns the VHID of a refused advert, or the VRID of a VRRP advert; 0 if the frame is truncated.
 func (r Reject) VHID() uint8 {
 	if len(r.Payload) < 2 {

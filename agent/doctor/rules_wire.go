@@ -310,7 +310,7 @@ func replayed(f *Facts, g *Group) outcome {
 		"Adverts arrive that were heard before, or whose number is too low.",
 		"A loop or a mirror port in the network causes this, or an attacker who replays captures, in vain "+
 			"(docs/authentication.md). If the sender is one of your nodes, its state_dir was lost while its clock is "+
-			"behind: it is believed again as soon as it has heard this node.",
+			"behind, or it is a guest that was paused: it is believed again as soon as it has heard this node.",
 		refused(f, g, refusedReplay)...)
 }
 
@@ -320,13 +320,15 @@ func badTrailer(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	seen := refused(f, g, refusedTrailer)
-	var wrong, without, own bool
+	var wrong, without, own, hello bool
 	example := "ADDRESS"
 	for i := range g.Rejects {
 		switch r := &g.Rejects[i]; {
 		case r.Reason != refusedTrailer:
 		case r.hasTrailer():
 			wrong = true
+		case r.isHello():
+			hello = true
 		case r.Own:
 			own = true
 		case !without:
@@ -338,6 +340,13 @@ func badTrailer(f *Facts, g *Group) outcome {
 			"Adverts of a vipd node arrive with other contents than it sent: the digest is right, and the trailer is not.",
 			"Somebody on the segment forges adverts from captured ones, in vain. Find the sender by its MAC in the switch; "+
 				"`vipctl record` shows the frames.",
+			seen...)
+	}
+	if hello && !own && !without {
+		return warning(
+			"Hellos arrive that no node with a password of this group has signed.",
+			"If the sender is a node of yours, give it the same password (`vipctl doctor` there names a difference). "+
+				"Otherwise somebody forges hellos, in vain: they move nothing, and nothing they say is shown.",
 			seen...)
 	}
 	if own && !without {

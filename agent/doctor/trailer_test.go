@@ -23,6 +23,12 @@ func TestBadTrailerTellsCausesApart(t *testing.T) {
 		return b
 	}
 	without, wrong := frame(nil), frame(&wire.Trailer{Tag: 1})
+	hello, err := wire.HelloFrame{
+		Src: peerAddr, Dst: netip.MustParseAddr("192.0.2.11"), Hello: wire.Hello{VHID: 1},
+	}.AppendBinary(nil, wire.TrailerKey{9})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name     string
 		frames   [][]byte
@@ -44,6 +50,8 @@ func TestBadTrailerTellsCausesApart(t *testing.T) {
 		{"required", [][]byte{without}, true, false, "require_trailer = true", "remove require_trailer"},
 		{"forged", [][]byte{without, wrong}, false, false, "other contents than it sent", "by its MAC"},
 		{"forged, required", [][]byte{wrong}, true, false, "other contents than it sent", "by its MAC"},
+		{"a forged hello", [][]byte{hello}, false, false, "Hellos arrive", "the same password"},
+		{"both", [][]byte{hello, without}, false, false, "from the address of a vipd node", "vipctl peer forget 192.0.2.12"},
 		{"our own address", [][]byte{without}, false, true, "from an address of this node", "another host has that address"},
 	} {
 		f := master()

@@ -120,6 +120,17 @@ func TestForgetPeer(t *testing.T) {
 	if g := b.group("eth0@1"); len(g.hearing.met) > 0 {
 		t.Error("it will not be noticed when it proves itself again")
 	}
+	b.hello("eth0@3", "192.0.2.12", fw2())
+	b.pass(0)
+	shown := func() int { return len(b.group("eth0@3").shown.Live().Now().Peers) }
+	if shown() != 1 {
+		t.Fatal("its hello is not shown")
+	}
+	known = []peers.Peer{{Interface: "eth0", VHID: 3, Address: addr, Number: 7, Heard: time.Now()}}
+	b.obey()
+	if _, err := b.operator.ForgetPeer(t.Context(), api.ForgetPeer{Address: "192.0.2.12"}); err != nil || shown() != 0 {
+		t.Errorf("%v; after it was forgotten %d peers are shown", err, shown())
+	}
 }
 
 // TestAdvertsHaveTrailers: each frame has its own number, and a tag for its own source.

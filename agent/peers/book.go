@@ -86,6 +86,18 @@ func (b *Book) makeRoom(addr netip.Addr, h *wire.Hello) {
 	b.entries = slices.Delete(b.entries, oldest, oldest+1)
 }
 
+// Forget removes a peer, and reports whether there was one.
+func (b *Book) Forget(addr netip.Addr) bool {
+	i, known := b.find(addr)
+	if !known {
+		return false
+	}
+	b.entries = slices.Delete(b.entries, i, i+1)
+	b.shown = nil
+	b.setOldest()
+	return true
+}
+
 // Expire forgets the peers that have been silent for too long, and reports whether there are any.
 func (b *Book) Expire(now election.Instant) bool {
 	if len(b.entries) == 0 || now.Sub(b.oldest) <= view.PeerKept {

@@ -93,6 +93,21 @@ func TestBook(t *testing.T) {
 	}
 }
 
+func TestForget(t *testing.T) {
+	var b Book
+	note(t, &b, "192.0.2.2", start, standbyHello("fw2"))
+	note(t, &b, "192.0.2.3", start.Add(second), standbyHello("fw3"))
+	if names(b.Peers()) != "fw2 fw3" {
+		t.Fatalf("peers %s", names(b.Peers()))
+	}
+	if b.Forget(addr("192.0.2.4")) || !b.Forget(addr("192.0.2.2")) || b.Forget(addr("192.0.2.2")) {
+		t.Error("what is known is not what is forgotten")
+	}
+	if names(b.Peers()) != "fw3" || b.Expire(start.Add(view.PeerKept+1)) {
+		t.Errorf("left are %s", names(b.Peers()))
+	}
+}
+
 func TestSilentPeersAreForgotten(t *testing.T) {
 	var b Book
 	note(t, &b, "192.0.2.2", start, standbyHello("fw2"))

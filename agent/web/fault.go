@@ -129,7 +129,7 @@ func risen(reason string) kind {
 		},
 		"replay": {
 			fault{warning, "replay", "advertisements had been received before"},
-			"A host repeats old advertisements, or the segment has a loop.",
+			"A host repeats old advertisements, the segment has a loop, or a guest that was paused is behind.",
 		},
 		"bad_trailer": {
 			fault{warning, "bad trailer", "advertisements lacked the trailer of a vipd node, or had a wrong one"},
