@@ -97,7 +97,7 @@ func Open(o Options) *Numbers {
 	n := &Numbers{opts: o}
 	boot := o.store.Boot()
 	n.note = newWriter(n.base.Load, Step, n.writeNote(boot))
-	n.disk = newWriter(n.present, Block, n.writeReservation)
+	n.disk = newWriter(n.present, Block, n.writeReservation())
 	n.disk.timed = true
 	uptime, day := n.uptime(), uint64(0)
 	if us := o.Now.UnixMicro(); us > 0 && us < maxDay {
@@ -254,13 +254,17 @@ func (n *Numbers) readNote(boot string) (uint64, error) {
 // encodeNote returns the same length for every number, since it is written in place.
 func encodeNote(boot string, base uint64) []byte { return fmt.Appendf(nil, "%s %019d\n", boot, base) }
 
-func (n *Numbers) writeReservation(upTo uint64) error {
-	err := n.opts.store.Write(n.opts.Reservation, []byte(strconv.FormatUint(upTo, 10)+"\n"))
-	if err != nil {
-		n.opts.Log.Warn("cannot reserve sequence numbers on disk; after a crash of this machine peers may refuse it "+
-			"for a while. Is state_dir writable?", "err", err)
+func (n *Numbers) writeReservation() func(uint64) error {
+	failed := false // it is tried again every second, and said once
+	return func(upTo uint64) error {
+		err := n.opts.store.Write(n.opts.Reservation, []byte(strconv.FormatUint(upTo, 10)+"\n"))
+		if err != nil && !failed {
+			n.opts.Log.Warn("cannot reserve sequence numbers on disk; after a crash of this machine peers may refuse it "+
+				"for a while. Is state_dir writable?", "err", err)
+		}
+		failed = err != nil
+		return err
 	}
-	return err
 }
 
 func (n *Numbers) readReservation() (uint64, error) {

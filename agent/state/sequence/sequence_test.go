@@ -3,11 +3,14 @@
 package sequence
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -436,5 +439,34 @@ func TestReservationFollowsTime(t *testing.T) {
 		if writes > 8 {
 			t.Errorf("%d writes in an hour", writes)
 		}
+	})
+}
+
+// TestFullDiskIsSaidOnce: a reservation that cannot be written is tried again every second, and logged once until it
+// was possible.
+func TestFullDiskIsSaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		d.full = errors.New("no space left")
+		var log bytes.Buffer
+		n := Open(Options{
+			Note: "run", Reservation: "state", Now: time.Now(), Boot: d.uptime, store: d,
+			Log: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		said := func() int { return strings.Count(log.String(), "cannot reserve sequence numbers on disk; ") }
+		time.Sleep(time.Minute)
+		if got := said(); got != 1 {
+			t.Errorf("said %d times in a minute:\n%s", got, log.String())
+		}
+		d.set(func() { d.full = nil })
+		time.Sleep(time.Minute)
+		d.set(func() { d.full = errors.New("no space left again") })
+		time.Sleep(time.Hour) // the next block is due
+		n.Next()
+		synctest.Wait()
+		if got := said(); got != 2 {
+			t.Errorf("said %d times:\n%s", got, log.String())
+		}
+		n.Close()
 	})
 }
