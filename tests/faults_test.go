@@ -174,7 +174,9 @@ func twoOperators(t *testing.T, f *faulty) {
 					if err != nil {
 						t.Errorf("maintenance %s: %v\n%s", verb, err, out)
 					}
-					if !strings.HasPrefix(out, "already") && !strings.HasPrefix(out, "not ") {
+					lines := strings.Split(strings.TrimSpace(out), "\n") // who would take over comes first
+					last := lines[len(lines)-1]
+					if !strings.HasPrefix(last, "already") && !strings.HasPrefix(last, "not ") {
 						mu.Lock()
 						changed[verb]++
 						mu.Unlock()
