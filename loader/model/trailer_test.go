@@ -152,6 +152,12 @@ func TestStripped(t *testing.T) {
 	}
 }
 
+// peers returns those of the group.
+func (h *Harness) peers() ([]tables.Peer, error) {
+	all, err := h.Plane.Peers()
+	return all[h.Group], err
+}
+
 // TestPeers: what is brought back holds, and does not replace what is known better.
 func TestPeers(t *testing.T) {
 	h := NewHarness(t)
@@ -167,13 +173,13 @@ func TestPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Expect("that once more", FrameOf(provenAdvert(101, PeerAddr, p)), replayed)
-	peers, err := h.Group.Peers()
+	peers, err := h.peers()
 	if err != nil || len(peers) != 1 || peers[0].Addr != PeerAddr || peers[0].Number != 101 || peers[0].At < stored.At {
 		t.Errorf("peers %+v, %v", peers, err)
 	}
 	none := netip.IPv4Unspecified()
 	h.Expect("from no address", Packet{Src: none, Payload: provenAdvert(102, none, p).bytes()}.Bytes(), wellHeard)
-	if peers, err = h.Group.Peers(); err != nil || len(peers) != 1 {
+	if peers, err = h.peers(); err != nil || len(peers) != 1 {
 		t.Errorf("an unspecified address is a peer: %+v, %v", peers, err)
 	}
 }
@@ -214,7 +220,7 @@ func TestNumberFollowsTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Expect("late", FrameOf(provenAdvert(firstNumber+1, PeerAddr, p)), wellHeard)
-	peers, err := h.Group.Peers()
+	peers, err := h.peers()
 	if err != nil || len(peers) != 1 {
 		t.Fatalf("peers %+v: %v", peers, err)
 	}

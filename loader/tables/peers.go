@@ -52,25 +52,6 @@ func peerOf(k object.BPFSourceKey, v object.BPFPeerVal) Peer {
 	return p
 }
 
-// Peers returns the group's peers, in no order.
-func (g *Group) Peers() ([]Peer, error) {
-	g.t.mu.Lock()
-	defer g.t.mu.Unlock()
-	if err := g.usable(); err != nil {
-		return nil, err
-	}
-	var peers []Peer
-	err := eachSender(g.t.maps.Peers, func(k object.BPFSourceKey, v object.BPFPeerVal) {
-		if k.Slot == g.slot {
-			peers = append(peers, peerOf(k, v))
-		}
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the peers of %s: %w", g.name, err)
-	}
-	return peers, nil
-}
-
 // PutPeer brings back a peer that an earlier vipd stored, unless it has been heard since.
 func (g *Group) PutPeer(p Peer) error {
 	g.t.mu.Lock()
