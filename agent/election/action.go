@@ -34,7 +34,8 @@ type RenewVIPs struct{}
 // SendAdvert sends one advertisement per family and peer. Its outcome is the next event.
 type SendAdvert struct {
 	Priority
-	Goodbye bool // 255/255, which may be sent without a lease
+	Beat    time.Duration // for the trailer; 0 = no beat, as in every goodbye
+	Goodbye bool          // 255/255, which may be sent without a lease
 	// Whole means to send nothing unless all families and peers can be reached, because the advert
 	// deposes a living owner. An advert that is not sent has failed.
 	Whole bool

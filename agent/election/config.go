@@ -21,7 +21,17 @@ type Config struct {
 	// since then leaves or dies.
 	ClaimDelay time.Duration
 	DualStack  bool // a master advertises in both families, so that a silent family is reported
+
+	// Beat is how often a MASTER advertises instead of once per interval; 0 = no beat. The trailer states it, and vipd
+	// peers count in beats. It is shorter than the interval, MinBeat to MaxBeat.
+	Beat time.Duration
 }
+
+// The range of Config.Beat. A trailer has 15 bits for the microseconds.
+const (
+	MinBeat = time.Millisecond
+	MaxBeat = 32767 * time.Microsecond
+)
 
 // DownRule is the rule for the master-down time.
 type DownRule uint8
@@ -47,6 +57,10 @@ func (c Config) normal() Config {
 		c.AdvSkew = max(c.AdvSkew, 1)
 	}
 	c.PreemptDelay, c.ClaimDelay = max(c.PreemptDelay, 0), max(c.ClaimDelay, 0)
+	c.Beat = c.Beat.Truncate(time.Microsecond)
+	if c.Beat < MinBeat || c.Beat > MaxBeat || c.Beat >= c.interval() {
+		c.Beat = 0
+	}
 	switch {
 	case c.DeadRatio >= minDeadRatio && c.DeadRatio <= maxDeadRatio:
 	case c.DeadRatio > 0 && c.DeadRatio < minDeadRatio:

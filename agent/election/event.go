@@ -2,7 +2,10 @@
 
 package election
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Event is an input of the machine: one of the types below.
 type Event interface{ event() }
@@ -20,11 +23,20 @@ type Advert struct {
 	At  Instant // kernel receive time
 	Src netip.Addr
 	Priority
-	Aware      bool   // the source is known to use the demote byte; see Superior
-	DemoteEver bool   // the source has sent a demote byte other than 0
-	Yielded    bool   // the kernel yielded to it
-	Generation uint64 // of the kernel's role entry at that time
-	Withheld   bool   // as Settled permitted: it repeats the last one of its source, and nobody was woken
+	Beat       time.Duration // the next one comes within it, as a proven trailer states; 0 = no beat
+	Aware      bool          // the source is known to use the demote byte; see Superior
+	DemoteEver bool          // the source has sent a demote byte other than 0
+	Yielded    bool          // the kernel yielded to it
+	Generation uint64        // of the kernel's role entry at that time
+	Withheld   bool          // as Settled permitted: it repeats the last one of its source, and nobody was woken
+}
+
+// Interval returns within what time the next advert comes: the beat, or else the interval of the priority.
+func (a Advert) Interval() time.Duration {
+	if a.Beat > 0 {
+		return a.Beat
+	}
+	return a.Priority.Interval()
 }
 
 // Yielded means that the kernel yielded this generation, or a later one, without an Advert that explains it.

@@ -2,7 +2,10 @@
 
 package election
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Wait is the purpose of the next deadline.
 type Wait uint8
@@ -41,9 +44,11 @@ type View struct {
 	Since      Instant // of State, or of Reason while in INIT
 	Generation uint64
 	Effective  Priority
+	Beat       time.Duration // stated by the next advert of a MASTER; 0 = no beat
 	Permit
 	Progress
 	Received
+	Distrust
 	Extensions int // how often a late decision was postponed
 
 	DownTime  time.Duration // how long BACKUP waits for an advert
@@ -79,6 +84,16 @@ type Received struct {
 
 	IPv4, IPv6 LastAdvert // by family
 	Silent     Family     // not heard while the other family is; only with Config.DualStack
+}
+
+// Distrust is whether the beats of a node proved wrong: this node had claimed because some were missing, and then heard
+// that the other was alive. Meanwhile it counts the ordinary intervals of that node.
+type Distrust struct {
+	Distrusted    netip.Addr // invalid if beats are counted
+	DistrustUntil Instant
+	DistrustTimes int // how often in succession
+	// BeatsEnded is when the present master's adverts stopped stating a beat; 0 if they never did, or do again.
+	BeatsEnded Instant
 }
 
 // HeardAgain returns the view as if the machine had heard a, a repetition that the kernel withheld until now.
