@@ -25,7 +25,7 @@ func TestDoctorNamesMulticastThatGetsThroughOneWay(t *testing.T) {
 	asShipped(t, p.a, p.b)
 	p.start()
 	p.segment.NFT("add table bridge cut", "add chain bridge cut forward { type filter hook forward priority 0; }",
-		"add rule bridge cut forward oifname b ip protocol 112 drop")
+		"add rule bridge cut forward oifname b ip daddr 224.0.0.18 drop")
 	p.b.WaitAnswering(group, patience)
 	p.a.WaitFor(group, "names the deaf peer among its faults", patience, func(lab.GroupStatus) bool {
 		return strings.Contains(p.a.MustCTL("status"), "eth0@1 (peer_deaf): run `vipctl doctor`")
@@ -191,11 +191,11 @@ func TestDoctorFindsNothingThenLossThenMaintenanceOnBothNodes(t *testing.T) {
 		}
 	}
 	// One of three adverts arrives: just enough to stay BACKUP.
-	p.segment.NFT("add table bridge cut", "add chain bridge cut forward { type filter hook forward priority 0; }",
-		"add rule bridge cut forward oifname b ip protocol 112 numgen inc mod 3 != 0 drop",
-		"add rule bridge cut forward oifname b ip6 nexthdr 112 numgen inc mod 3 != 0 drop")
+	ends := []func(){p.portB.LoseAdverts(vhid, 2, 3), p.portB.LoseAdverts(2, 2, 3)}
 	says(t, finding(t, examine(t, p.b, "--for", "10"), "adverts_lost", group, "adverts_lost"), "get lost")
-	p.segment.NFT("delete table bridge cut")
+	for _, end := range ends {
+		end()
+	}
 	p.a.MustCTL("maintenance", "enter")
 	p.b.WaitAnswering(group, patience)
 	p.b.MustCTL("maintenance", "enter")

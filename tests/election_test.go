@@ -261,8 +261,7 @@ func TestEverySecondAdvertLostMovesNothing(t *testing.T) {
 	p := newPair(t, oneVIP(0), oneVIP(10))
 	p.start()
 	a, b := p.a.Group(group), p.b.Group(group)
-	p.segment.NFT("add table bridge loss", "add chain bridge loss forward { type filter hook forward priority 0; }",
-		"add rule bridge loss forward oifname b ip protocol 112 numgen inc mod 2 0 drop")
+	p.portB.LoseAdverts(vhid, 1, 2)
 	time.Sleep(8 * time.Second)
 	assertUnmoved(t, map[*lab.Node]lab.GroupStatus{p.a: a, p.b: b})
 	sent := p.a.Group(group).Counters.Sent - a.Counters.Sent

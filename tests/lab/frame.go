@@ -17,6 +17,7 @@ const (
 	EtherARP    = 0x0806
 	EtherIPv6   = 0x86dd
 	ProtoICMP   = 1
+	ProtoUDP    = 17
 	ProtoICMPv6 = 58
 	ProtoCARP   = 112
 )

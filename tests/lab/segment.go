@@ -5,6 +5,7 @@ package lab
 import (
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -147,4 +148,32 @@ func (s *Segment) Learned(mac [6]byte) string {
 func (s *Segment) NFT(commands ...string) {
 	s.host.lab.Helper()
 	s.host.MustRun(ToolTimeout, "nft", strings.Join(commands, "; "))
+}
+
+// LoseAdverts makes the switch lose CARP adverts of one group on the way to a port: of each `of` adverts in a row the
+// first arrive and the last `lost` do not. Each family is counted by itself. Hellos, which have the same protocol, and
+// other groups pass uncounted. The returned function ends it.
+func (p *Port) LoseAdverts(vhid uint8, lost, of int) (end func()) {
+	s := p.Segment
+	s.host.lab.Helper()
+	var each []string
+	for i := of - lost; i < of; i++ {
+		each = append(each, strconv.Itoa(i))
+	}
+	table := fmt.Sprintf("lost-%s-%d", p.Name, vhid)
+	rules := []string{
+		"add table bridge " + table,
+		"add chain bridge " + table + " forward { type filter hook forward priority 0; }",
+	}
+	for _, family := range []string{"ip protocol", "ip6 nexthdr"} {
+		// Version 2 and type 1, then the VHID.
+		rules = append(rules, fmt.Sprintf(
+			"add rule bridge %s forward oifname %s %s %d @th,0,8 0x21 @th,8,8 %d numgen inc mod %d { %s } drop",
+			table, p.Name, family, ProtoCARP, vhid, of, strings.Join(each, ", ")))
+	}
+	s.NFT(rules...)
+	return func() {
+		s.host.lab.Helper()
+		s.NFT("delete table bridge " + table)
+	}
 }
