@@ -47,8 +47,10 @@ const (
 	// maxRecordMemory is in MiB; maxIncidents limits the files in one directory.
 	maxRecordMemory = 1024
 	maxIncidents    = 1000
-	// maxText limits names and descriptions, which are in every status.
+	// maxText limits descriptions and what is like them.
 	maxText = 255
+	// maxNodeName is Linux's limit of a host's name. A hello has room for as much: nodes are told apart by their names.
+	maxNodeName = 64
 )
 
 // checkInterface checks the name as dev_valid_name (net/core/dev.c) does. The interface may be
@@ -180,19 +182,22 @@ func (d *draft) checkInterval() {
 }
 
 func checkNodeName(s *section, name string) {
-	why := textFault(name)
-	if name == "" {
-		why = "is empty"
-	}
-	if why != "" {
-		s.problem("name", "%s; allowed is one line of 1..%d bytes, or leave it out for the host's name", why, maxText)
+	if why := nodeNameFault(name); why != "" {
+		s.problem("name", "%s; allowed is one line of 1..%d bytes, or leave it out for the host's name", why, maxNodeName)
 	}
 }
 
+func nodeNameFault(name string) string {
+	if name == "" {
+		return "is empty"
+	}
+	return textFault(name, maxNodeName)
+}
+
 // textFault refuses control characters, which would be commands to the terminal.
-func textFault(s string) string {
+func textFault(s string, most int) string {
 	switch {
-	case len(s) > maxText:
+	case len(s) > most:
 		return "is " + strconv.Itoa(len(s)) + " bytes long"
 	case !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }):
 		return "has a character that cannot be printed"

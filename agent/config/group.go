@@ -43,7 +43,7 @@ func decodeGroup(s *section, opts Options) *draft {
 		d.checkInterval()
 	}
 	if s.str("description", &g.Description) {
-		if why := textFault(g.Description); why != "" {
+		if why := textFault(g.Description, maxText); why != "" {
 			s.problem("description", "%s; allowed is one line of at most %d bytes", why, maxText)
 		}
 	}

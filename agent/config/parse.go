@@ -74,6 +74,10 @@ func decodeNode(top *section, cfg *Config, opts Options) {
 		top.r.problem(0, "name", "the host's name is unknown (%v); set name in [node]", err)
 		return
 	}
+	if why := nodeNameFault(name); why != "" {
+		top.r.problem(0, "name", "the host's name %s; set name in [node]", why)
+		return
+	}
 	n.Name = name
 }
 

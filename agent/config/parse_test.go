@@ -346,12 +346,17 @@ func TestProblems(t *testing.T) {
 		{
 			"node name",
 			"[node]\nname = \"\"\n" + vip,
-			"f.toml:2: name: is empty; allowed is one line of 1..255 bytes, or leave it out for the host's name",
+			"f.toml:2: name: is empty; allowed is one line of 1..64 bytes, or leave it out for the host's name",
+		},
+		{
+			"long node name",
+			"[node]\nname = \"" + strings.Repeat("n", 65) + "\"\n" + vip,
+			"f.toml:2: name: is 65 bytes long; allowed is one line of 1..64 bytes, or leave it out for the host's name",
 		},
 		{
 			"node name with escape",
 			"[node]\nname = \"\\u001b[2J\"\n" + vip,
-			"f.toml:2: name: has a character that cannot be printed; allowed is one line of 1..255 bytes, or leave it out " +
+			"f.toml:2: name: has a character that cannot be printed; allowed is one line of 1..64 bytes, or leave it out " +
 				"for the host's name",
 		},
 		{
@@ -786,6 +791,12 @@ func TestHostnameUnknown(t *testing.T) {
 	}
 	if _, _, err := Parse("f.toml", []byte("[node]\nname = \"x\"\n"+vip), opts); err != nil {
 		t.Errorf("with a name of its own: %v", err)
+	}
+	opts.Hostname = func() (string, error) { return "fw\x1b[2J", nil }
+	_, _, err = Parse("f.toml", []byte(vip), opts)
+	if err == nil || err.Error() !=
+		"f.toml: name: the host's name has a character that cannot be printed; set name in [node]" {
+		t.Error(err)
 	}
 }
 

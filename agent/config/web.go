@@ -125,7 +125,7 @@ func readToken(s *section, h *HTTP, opts Options) {
 	switch {
 	case mode.Perm()&0o004 != 0:
 		s.problem(key, "%s is readable by every user of this host; `chmod o-r %s`", h.TokenFile, h.TokenFile)
-	case len(line) < minToken || len(line) > maxToken || textFault(line) != "":
+	case len(line) < minToken || len(line) > maxToken || textFault(line, maxToken) != "":
 		s.problem(key, "the first line of %s is not a token; allowed are %d..%d printable bytes, "+
 			"such as the output of `openssl rand -hex 16`", h.TokenFile, minToken, maxToken)
 	default:

@@ -50,7 +50,7 @@ func Differences(ours, theirs *wire.Hello) []Difference {
 	add(ours.Preempt != theirs.Preempt, Preempt,
 		"preempt is %t here and %t on %s, so only one of the two takes over from a worse MASTER. "+
 			"Configure the same on all nodes", ours.Preempt, theirs.Preempt, node)
-	add(ours.Version != theirs.Version, Version,
+	add(ours.Cut().Version != theirs.Version, Version,
 		"this node runs vipd %s and %s runs %s; finish the upgrade", ours.Version, node, theirs.Version)
 	add(ours.Maintenance && theirs.Maintenance, Maintenance,
 		"this node and %s are both in maintenance mode; `vipctl maintenance leave` ends it", node)

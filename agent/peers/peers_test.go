@@ -315,6 +315,72 @@ func TestDifferences(t *testing.T) {
 	}
 }
 
+// A hello may carry less of the version than a node knows of its own.
+func TestDifferencesOfLongVersions(t *testing.T) {
+	const most = 63 // in a hello, by docs/authentication.md
+	long := strings.Repeat("1", most)
+	git := "0.2.0~git20261129184130.732e3514fdf1"
+	for _, c := range []struct {
+		name, ours, theirs string
+		differ             bool
+	}{
+		{"a build between releases", git, git, false},
+		{"another build on the same second", git, git[:len(git)-1] + "2", true},
+		{"a release and a build before it", "0.2.0", git, true},
+		{"as long as fits", long, long, false},
+		{"as long as fits, the last byte differs", long, long[1:] + "2", true},
+		{"longer, equal", long + "345", long + "345", false},
+		{"longer, different behind the cut", long + "345", long + "678", false},
+		{"longer than the other, which fits", long + "345", long, false},
+		{"longer, different before the cut", "2" + long + "3", "3" + long + "3", true},
+		{"longer, different in the last byte before the cut", long[1:] + "2345", long[1:] + "3345", true},
+		{"a character at the cut", long[1:] + "é", long[1:] + "è", false},
+	} {
+		ours, theirs := standbyHello("fw1"), standbyHello("fw2")
+		ours.Version, theirs.Version = c.ours, c.theirs
+		for _, pair := range [][2]wire.Hello{{ours, theirs}, {theirs, ours}} {
+			sent, err := pair[1].AppendBinary(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			heard, err := wire.ParseHello(sent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := Differences(&pair[0], &heard)
+			if differ := len(got) == 1 && got[0].What == Version; differ != c.differ || len(got) > 1 {
+				t.Errorf("%s: %v", c.name, got)
+			}
+		}
+	}
+}
+
+// Peers are told apart by their names, so the longest that a config allows is in a hello as a whole.
+func TestLongestNodeNameIsSentWhole(t *testing.T) {
+	sent := func(name string) (string, error) {
+		text := "[node]\nname = \"" + name + "\"\n[[vip]]\ninterface = \"eth0\"\nvhid = 1\n" +
+			"addresses = [\"192.0.2.1/24\"]\npassword = \"\"\n"
+		cfg, _, err := config.Parse("f.toml", []byte(text), config.Options{Mode: 0o600})
+		if err != nil {
+			return "", err
+		}
+		g := &view.Group{Config: cfg.Groups[0]}
+		b, err := Self(&view.Node{Config: cfg}, g, 0).AppendBinary(nil)
+		if err != nil {
+			return "", err
+		}
+		h, err := wire.ParseHello(b)
+		return h.Node, err
+	}
+	longest := strings.Repeat("n", 64)
+	if got, err := sent(longest); err != nil || got != longest {
+		t.Errorf("64 bytes: sent as %q, %v", got, err)
+	}
+	if _, err := sent(longest + "n"); err == nil || !strings.Contains(err.Error(), "1..64 bytes") {
+		t.Errorf("65 bytes: %v", err)
+	}
+}
+
 func TestSelf(t *testing.T) {
 	cfg := config.Default()
 	cfg.Node.Name = "fw1"

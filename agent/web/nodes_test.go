@@ -61,7 +61,9 @@ func TestNodesPageShowsNodesThatReport(t *testing.T) {
 		Group: "eth0@1", Address: "192.0.2.12", State: api.StateBackup, AdvBase: 1, AdvSkew: 100, EffectiveAdvSkew: 240,
 		Demotion: 140, Demotions: []string{"link:eth7"}, Preempt: &no, Addresses: []string{"10.0.0.9"},
 		Hello: true, Current: true, LastSeen: time.Now(),
-		Differences: []api.Difference{{Code: api.DiffersAddresses, Text: "only fw2 has 10.0.0.9"}},
+		Differences: []api.Difference{
+			{Code: api.DiffersAddresses, Text: "only fw2 has 10.0.0.9"}, {Code: api.DiffersVersion, Text: "finish the upgrade"},
+		},
 	}
 	gone := report
 	gone.Current, gone.Differences = false, nil
@@ -97,6 +99,33 @@ func TestNodesPageShowsNodesThatReport(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(a.body)
+	}
+}
+
+// A hello may carry less of a version than the status: only a reported difference is one.
+func TestNodesPageComparesCutVersions(t *testing.T) {
+	t.Parallel()
+	n := newNode(1)
+	long := strings.Repeat("1", 70)
+	report := api.PeerGroup{
+		Group: "eth0@1", Address: "192.0.2.12", State: api.StateBackup, Hello: true, Current: true, LastSeen: time.Now(),
+	}
+	page := func() string {
+		n.change(func(st *api.Status) {
+			st.Version = long
+			st.Groups[0].Standbys = []api.Standby{{Node: "fw2", Address: "192.0.2.12", AdvBase: 1}}
+			n.peers = api.Peers{Node: "fw1", Peers: []api.Peer{
+				{Node: "fw2", Vipd: true, Version: long[:63], Groups: []api.PeerGroup{report}},
+			}}
+		})
+		return serve(t, n, nil).browser().get("/nodes").body
+	}
+	if body := page(); strings.Contains(body, "different versions") || !strings.Contains(body, "by its reports") {
+		t.Errorf("the page of two nodes of one version:\n%s", body)
+	}
+	report.Differences = []api.Difference{{Code: api.DiffersVersion, Text: "finish the upgrade"}}
+	if body := page(); !strings.Contains(body, "different versions") {
+		t.Errorf("the page of two nodes of different versions:\n%s", body)
 	}
 }
 

@@ -88,6 +88,9 @@ func reported(p *api.Peer, snap *snapshot) (other, bool) {
 		})
 		differences = append(differences, g.Differences...)
 	}
+	if !slices.ContainsFunc(differences, func(d api.Difference) bool { return d.Code == api.DiffersVersion }) {
+		st.Version = snap.status.Version // as far as a hello tells, which may carry less of it
+	}
 	if len(st.Groups) == 0 {
 		o := other{node: p.Node, problem: "it stopped reporting at " + clock(p.LastSeen) + "."}
 		return o, missed

@@ -27,8 +27,8 @@ const (
 	helloFirst = 0xf1 // version nibble 15, which no CARP or VRRP has, and type 1
 
 	// Limits of the texts in bytes, and of the addresses.
-	helloMaxNode      = 63
-	helloMaxVersion   = 31
+	helloMaxNode      = 64 // what a config allows
+	helloMaxVersion   = 63
 	helloMaxDemotions = 127
 	helloMaxAddresses = 16
 
@@ -98,16 +98,25 @@ type Hello struct {
 	Key         uint32 // fingerprint of the password, see TrailerKey.Fingerprint
 	Beat        uint16 // microseconds; 0: none
 
-	Node      string       // at most 63 bytes on the wire
-	Version   string       // of vipd, at most 31 bytes
+	Node      string       // at most 64 bytes on the wire
+	Version   string       // of vipd, at most 63 bytes
 	Demotions []string     // names of the contributions to Demotion, at most 127 bytes with commas
 	Addresses []netip.Addr // VIPs, as many as there is room for
 }
 
-// AppendBinary appends h to b, with a tag of zero, see [TrailerKey.SignHello]. It cuts texts that are too long, but no
-// name of a demotion, and leaves out addresses for which there is no room; the list is then not complete. The error is
-// always nil, as encoding.BinaryAppender requires one.
+// Cut returns h with its texts as they arrive: those that are too long are cut, and names of demotions for which there
+// is no room are left out. A text of this node's is compared with a peer's in this form.
+func (h Hello) Cut() Hello {
+	h.Node, h.Version = cut(h.Node, helloMaxNode), cut(h.Version, helloMaxVersion)
+	h.Demotions = wholeNames(h.Demotions, helloMaxDemotions)
+	return h
+}
+
+// AppendBinary appends h to b, with a tag of zero, see [TrailerKey.SignHello] and [Hello.Cut]. It leaves out addresses
+// for which there is no room; the list is then not complete. The error is always nil, as encoding.BinaryAppender
+// requires one.
 func (h Hello) AppendBinary(b []byte) ([]byte, error) {
+	h = h.Cut()
 	start := len(b)
 	b = append(b, make([]byte, helloTexts)...)
 	p := b[start:]
@@ -122,9 +131,9 @@ func (h Hello) AppendBinary(b []byte) ([]byte, error) {
 	binary.BigEndian.PutUint32(p[helloTakesOver+4:], h.List)
 	binary.BigEndian.PutUint32(p[helloTakesOver+8:], h.Key)
 	binary.BigEndian.PutUint16(p[helloBeat:], h.Beat)
-	b = appendText(b, cut(h.Node, helloMaxNode))
-	b = appendText(b, cut(h.Version, helloMaxVersion))
-	b = appendText(b, joinWhole(h.Demotions, helloMaxDemotions))
+	b = appendText(b, h.Node)
+	b = appendText(b, h.Version)
+	b = appendText(b, strings.Join(h.Demotions, ","))
 	b, whole := appendAddresses(b, h.Addresses, start+HelloMax)
 	for (len(b)-start)%8 != 0 {
 		b = append(b, 0)
@@ -172,19 +181,15 @@ func cut(s string, most int) string {
 	return s[:most]
 }
 
-// joinWhole joins as many names by commas as fit.
-func joinWhole(names []string, most int) string {
-	out := ""
+// wholeNames returns as many names as fit, joined by commas.
+func wholeNames(names []string, most int) []string {
+	size := -1 // the first has no comma
 	for i, name := range names {
-		if i > 0 {
-			name = "," + name
+		if size += 1 + len(name); size > most {
+			return names[:i]
 		}
-		if len(out)+len(name) > most {
-			break
-		}
-		out += name
 	}
-	return out
+	return names
 }
 
 // HelloNumber returns the number of a hello that was parsed before.
@@ -260,10 +265,8 @@ func readText(b []byte, most int) (string, []byte, error) {
 	if len(s) > most {
 		return "", nil, fmt.Errorf("text of %d bytes, at most %d: %w", len(s), most, ErrLength)
 	}
-	for _, c := range s {
-		if c == utf8.RuneError || !unicode.IsPrint(c) {
-			return "", nil, fmt.Errorf("text %q: %w", s, ErrRange)
-		}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return "", nil, fmt.Errorf("text %q: %w", s, ErrRange)
 	}
 	return s, rest, nil
 }

@@ -70,7 +70,13 @@ func TestHelloRoundTrip(t *testing.T) {
 	answer := full
 	answer.State, answer.Answer, answer.Disabled, answer.Maintenance = HelloMaster, true, true, false
 	answer.TakesOverIn = NeverTakesOver
-	for name, h := range map[string]Hello{"full": full, "answer": answer, "nothing": {}, "no address": {Node: "a"}} {
+	longest := full
+	longest.Node, longest.Version = strings.Repeat("n", 64), strings.Repeat("v", 63)
+	longest.Demotions = []string{strings.Repeat("a", 63), strings.Repeat("b", 63)}
+	for name, h := range map[string]Hello{
+		"full": full, "answer": answer, "nothing": {}, "no address": {Node: "a"}, "longest": longest,
+		"no character": {Node: "fw\uFFFD"},
+	} {
 		b := payload(t, h)
 		if got, err := ParseHello(b); err != nil || !reflect.DeepEqual(got, h) || len(b)%8 != 0 || !IsHello(b) {
 			t.Errorf("%s: %d bytes: %v\n got %+v\nwant %+v", name, len(b), err, got, h)
@@ -81,7 +87,7 @@ func TestHelloRoundTrip(t *testing.T) {
 // TestHelloIsCut: what does not fit is left out, whole names at a time, and the list is then not complete.
 func TestHelloIsCut(t *testing.T) {
 	h := exampleHello(t)
-	h.Node, h.Version, h.TakesOverIn = strings.Repeat("n", 62)+"é", strings.Repeat("v", 40), 1<<62
+	h.Node, h.Version, h.TakesOverIn = strings.Repeat("n", 63)+"é", strings.Repeat("v", 70), 1<<62
 	h.Demotions = []string{strings.Repeat("a", 100), strings.Repeat("b", 26), "c"}
 	h.Addresses = nil
 	for i := range 16 {
@@ -89,10 +95,15 @@ func TestHelloIsCut(t *testing.T) {
 	}
 	b := payload(t, h)
 	got, err := ParseHello(b)
-	if err != nil || len(b) > HelloMax || got.Node != strings.Repeat("n", 62) || len(got.Version) != 31 ||
-		!reflect.DeepEqual(got.Demotions, h.Demotions[:2]) || len(got.Addresses) != 14 || got.Complete ||
+	if err != nil || len(b) > HelloMax || got.Node != strings.Repeat("n", 63) || len(got.Version) != 63 ||
+		!reflect.DeepEqual(got.Demotions, h.Demotions[:2]) || len(got.Addresses) != 12 || got.Complete ||
 		got.TakesOverIn != NeverTakesOver {
 		t.Errorf("%d bytes: %v: %+v", len(b), err, got)
+	}
+	cut := h.Cut()
+	if !reflect.DeepEqual(cut.Cut(), cut) || cut.Node != got.Node || cut.Version != got.Version ||
+		!reflect.DeepEqual(cut.Demotions, got.Demotions) || len(cut.Addresses) != 16 {
+		t.Errorf("cut without being sent: %+v", cut)
 	}
 	h.Node, h.Version, h.Demotions = "fw", "0", nil
 	h.Addresses = append(h.Addresses, netip.MustParseAddr("192.0.2.1"))
