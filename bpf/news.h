@@ -15,7 +15,7 @@
 
 #define NEWS_SPAN_MIN_NS 1000000ull
 #define NEWS_SPAN_MAX_NS 500000000ull
-#define NEWS_CHANGES 128 /* in a span */
+#define NEWS_CHANGES 128 /* in a span; fits seen.told_n */
 
 /* Results of updating the seen entry. */
 #define ROSE 1 /* a generation has yielded */
@@ -41,7 +41,7 @@ static __always_inline int is_news(struct seen *s, const struct event *ev, __u64
 	if (!same_addr(s->src, ev->src) || ev->at - s->told_at >= span) {
 		s->told_at = ev->at;
 		s->told_n = 0;
-	} else if (s->told_said == said && s->told_gen == gen) {
+	} else if (s->told_said == said && s->told_gen == gen && s->told_beat == ev->beat) {
 		return 0;
 	} else if (s->told_n >= NEWS_CHANGES) {
 		return 0;
@@ -49,6 +49,7 @@ static __always_inline int is_news(struct seen *s, const struct event *ev, __u64
 	s->told_n++;
 	s->told_said = said;
 	s->told_gen = gen;
+	s->told_beat = ev->beat;
 	return 1;
 }
 

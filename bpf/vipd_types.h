@@ -215,15 +215,15 @@ struct seen {
 	__u8 ttl;
 	__u8 ctx;
 	__u8 flags; /* EVENT_* */
-	__u8 pad;
+	__u8 told_n; /* this and what begins with told: news.h */
 	__u16 beat; /* like event.beat */
 	__u64 yielded_gen; /* only ever rises */
 	__u64 limited_at;  /* when a budget last ran out, to within LIMITED_GRAIN_NS */
 	__u64 claimed;	   /* send_until of the claim whose advert left; only egress writes it */
-	__u64 told_at;	   /* news.h: when the span of the events that told_n counts began, */
+	__u64 told_at;	   /* when the span of the events that told_n counts began, */
 	__u32 told_said;   /* and what the last one said */
 	__u16 told_gen;
-	__u16 told_n;
+	__u16 told_beat;
 	__u64 highest; /* number that a vipd node proved; 0: none */
 };
 _Static_assert(sizeof(struct seen) == 120, "seen");

@@ -274,6 +274,48 @@ func TestNews(t *testing.T) {
 	}
 }
 
+// TestNewsOfABeat: the agent is told at once that the next advert comes sooner or later than stated before, also if it
+// permits that repetitions are withheld.
+func TestNewsOfABeat(t *testing.T) {
+	h := NewHarness(t)
+	h.Fresh(ProvenSpec("192.0.2.1"))
+	h.Group.SetRole(tables.Role{State: tables.RoleBackup, Generation: 1})
+	number := uint64(1000)
+	told := func(beat uint16) *tables.Event {
+		t.Helper()
+		number++
+		c := provenAdvert(number, PeerAddr, prio(1, 100, 0))
+		c.trailer = trailerFor(trailerKey(), PeerAddr, c, beat)
+		h.Run(FrameOf(c))
+		if s := h.Seen(); s.Counter != number || s.Beat != beat {
+			t.Fatalf("heard %+v, want number %d with a beat of %d", s, number, beat)
+		}
+		evs := h.drain()
+		if len(evs) == 0 {
+			return nil
+		}
+		return &evs[len(evs)-1]
+	}
+	for _, withheld := range []bool{false, true} {
+		for i, beat := range []uint16{0, 1000, 2000, 0} {
+			e := told(beat)
+			if e == nil || e.Beat != beat {
+				if i > 0 || !withheld { // the first one repeats the last of the round before
+					t.Errorf("withheld %t, beat %d us: told %+v", withheld, beat, e)
+				}
+			} else if withheld {
+				h.Group.Withhold([2]int64{e.At, 0})
+			}
+			if e := told(beat); e != nil {
+				t.Errorf("withheld %t, beat %d us again: told %+v", withheld, beat, e)
+			}
+		}
+	}
+	if h.Group.Heard()[0].Counter != number {
+		t.Errorf("the last advert was not withheld: %+v", h.Group.Heard()[0])
+	}
+}
+
 // TestScratchBusy: an advert that interrupts another one on its CPU is left unread, counted, and known to the agent
 // as such; it leaves the other one alone.
 func TestScratchBusy(t *testing.T) {

@@ -341,16 +341,16 @@ const newsChanges = 128
 // isNews reports whether the agent is told. It reads the seen entry before it decides on silence, so it need not hear
 // the same twice in half an interval, nor of too many changes. The interval of a goodbye is useless for this.
 func (m *twinMemory) isNews(e *tables.Event) bool {
-	said := saidBy(e)
+	said := twinTold{m.told.at, saidBy(e), uint16(e.Generation), e.Beat, m.told.n}
 	span := min(max(interval(e.AdvBase, e.AdvSkew)/2, 1e6), 5e8)
 	switch {
 	case m.last.Src.As16() != e.Src.As16() || e.At < m.told.at || e.At-m.told.at >= span:
 		m.told = twinTold{at: e.At}
-	case m.told.said == said && m.told.generation == uint16(e.Generation) || m.told.n >= newsChanges:
+	case said == m.told || m.told.n >= newsChanges:
 		return false
 	}
-	m.told.said, m.told.generation = said, uint16(e.Generation)
-	m.told.n++
+	said.at, said.n = m.told.at, m.told.n+1
+	m.told = said
 	return true
 }
 
@@ -401,6 +401,7 @@ type twinTold struct {
 	at         int64
 	said       twinSaid // with the last
 	generation uint16
+	beat       uint16
 	n          int
 }
 

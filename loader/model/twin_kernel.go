@@ -334,7 +334,9 @@ const (
 )
 
 func toldOf(s *object.BPFSeen) twinTold {
-	return twinTold{at: int64(s.ToldAt), generation: s.ToldGen, n: int(s.ToldN), said: saidIn(s.ToldSaid)}
+	return twinTold{
+		at: int64(s.ToldAt), generation: s.ToldGen, n: int(s.ToldN), said: saidIn(s.ToldSaid), beat: s.ToldBeat,
+	}
 }
 
 // saidIn unpacks a priority and flags.

@@ -216,7 +216,7 @@ type BPFSeen struct {
 	Ttl        uint8
 	Ctx        uint8
 	Flags      uint8
-	Pad        uint8
+	ToldN      uint8
 	Beat       uint16
 	YieldedGen uint64
 	LimitedAt  uint64
@@ -224,7 +224,7 @@ type BPFSeen struct {
 	ToldAt     uint64
 	ToldSaid   uint32
 	ToldGen    uint16
-	ToldN      uint16
+	ToldBeat   uint16
 	Highest    uint64
 }
 
