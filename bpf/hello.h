@@ -29,7 +29,7 @@ __noinline int hello_matches(PACKET *ctx, const struct auth_context *c, const st
 	struct sip s;
 	__u32 i;
 
-	if (!c || !a || !c->trailers || (void *)(p + IP_OFF + sizeof(struct ipv6hdr)) > end || off > ETH_HLEN + 60)
+	if (!c || !a || !c->trailers || (void *)(p + IP_OFF + sizeof(struct ipv6hdr)) > end || off > OFF_MAX)
 		return 0;
 	sip_begin(&s, c->trailer_key);
 	sip_absorb(&s, sip_word(a->ev.src));
@@ -43,7 +43,7 @@ __noinline int hello_matches(PACKET *ctx, const struct auth_context *c, const st
 		sip_absorb(&s, 0);
 		sip_absorb(&s, sip_words(0xffff, bpf_ntohl(*(__be32 *)dst)));
 	}
-	p += off;
+	p = payload_at(p, off);
 	for (i = 0; i < HELLO_WORDS && len >= 8; i++) {
 		OPAQUE(p);
 		if (p + 8 > (__u8 *)end)
@@ -102,9 +102,9 @@ static __noinline int copy_hello(PACKET *ctx, struct hello *h, __u32 off, __u32 
 	__u8 *p = frame(ctx);
 	__u32 i;
 
-	if (off > ETH_HLEN + 60)
+	if (off > OFF_MAX)
 		return 0;
-	p += off;
+	p = payload_at(p, off);
 	for (i = 0; i < HELLO_WORDS; i++) {
 		OPAQUE(p);
 		if (len < 8 || p + 8 > (__u8 *)end)
@@ -156,9 +156,9 @@ __noinline int judge_hello(PACKET *ctx, struct advert *a, __u32 off, __u32 len)
 	struct seen *s;
 	int why;
 
-	if (!a || off > ETH_HLEN + 60)
+	if (!a || off > OFF_MAX)
 		return REJECT_BAD_LENGTH;
-	p += off;
+	p = payload_at(p, off);
 	OPAQUE(p);
 	if (p + HELLO_MIN > (__u8 *)end || len < HELLO_MIN || len > HELLO_MAX || len % 8 ||
 	    len != bpf_ntohs(*(__be16 *)(p + 2)))

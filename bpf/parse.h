@@ -67,6 +67,20 @@ _Static_assert(sizeof(struct arp_eth) == 28, "arp_eth");
 /* Keeps the compiler from turning a bounds check into arithmetic on the end of the frame. */
 #define OPAQUE(p) asm volatile("" : "+r"(p))
 
+/* The IP header begins at most 14 bytes into the frame and is at most 60 long. */
+#define OFF_MAX (ETH_HLEN + 60)
+
+/*
+ * The payload, at most OFF_MAX into the frame. The mask is for verifiers before 5.16: they forget the bounds of a 32-bit
+ * value that the compiler put on the stack.
+ */
+static __always_inline __u8 *payload_at(__u8 *p, __u32 off)
+{
+	_Static_assert(OFF_MAX <= 127, "mask");
+	OPAQUE(off);
+	return p + (off & 127);
+}
+
 static __always_inline int is_tag(__be16 proto_be)
 {
 	return proto_be == bpf_htons(ETH_P_8021Q) || proto_be == bpf_htons(ETH_P_8021AD);
@@ -174,9 +188,9 @@ __noinline int sum_frame(PACKET *ctx, __u32 off, __u32 len, __u64 seed)
 	__u64 sum = seed;
 	__u32 i;
 
-	if (off > ETH_HLEN + 60 || len > SUM_WORDS * 4)
+	if (off > OFF_MAX || len > SUM_WORDS * 4)
 		return 0;
-	p += off;
+	p = payload_at(p, off);
 	for (i = 0; i < SUM_WORDS && len >= 4; i++) {
 		OPAQUE(p);
 		if (p + 4 > (__u8 *)end)

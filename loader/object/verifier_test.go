@@ -4,6 +4,8 @@ package object
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"strconv"
@@ -18,6 +20,18 @@ import (
 // verifierCost is what the verifier says of a program at the end of its log.
 var verifierCost = regexp.MustCompile(`processed (\d+) insns .* total_states (\d+) peak_states (\d+)`)
 
+// refusal loads the programs again and returns the end of what the verifier logs about the one that it refuses.
+func refusal(t *testing.T, s *ebpf.CollectionSpec) string {
+	t.Helper()
+	const lines = 60
+	_, err := ebpf.NewCollection(s)
+	var refused *ebpf.VerifierError
+	if !errors.As(err, &refused) {
+		return fmt.Sprint(err)
+	}
+	return strings.Join(refused.Log[max(0, len(refused.Log)-lines):], "\n")
+}
+
 // TestVerifierBudget prints how far each program is from the verifier's limit of a million
 // instructions, and holds testdata/verifier.txt: older kernels prune less.
 func TestVerifierBudget(t *testing.T) {
@@ -31,7 +45,7 @@ func TestVerifierBudget(t *testing.T) {
 		ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats}},
 	)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, refusal(t, s))
 	}
 	defer c.Close()
 	budget := readBudget(t)
