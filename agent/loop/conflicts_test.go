@@ -28,8 +28,8 @@ func (b *bench) claim(addr string, mac [6]byte) {
 func (b *bench) sleep(d time.Duration) {
 	for end := b.now + int64(d); b.now < end; {
 		var retry election.Instant
-		_, nap := b.nextWake(&retry)
-		b.now = min(end, b.now+max(int64(nap), int64(time.Millisecond)))
+		_, wake := b.nextWake(b.clock.Now(), &retry)
+		b.now = min(end, max(int64(wake), b.now+int64(time.Millisecond)))
 		b.pass(0)
 	}
 }

@@ -49,7 +49,7 @@ type bench struct {
 	source   operator.Source
 	leaves   int // how often a restart asked the daemon to leave
 
-	t    *testing.T
+	t    testing.TB
 	now  int64
 	boot func() int64
 	room config.Size   // of the data plane; the zero value is enough for every test
@@ -100,7 +100,7 @@ const startTime = 1000 * second
 // startDay is the time of day at startTime.
 var startDay = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-func newBench(t *testing.T, groups ...config.Group) *bench {
+func newBench(t testing.TB, groups ...config.Group) *bench {
 	t.Helper()
 	b := newBenchWith(t, nil, groups...)
 	b.drain()
@@ -108,7 +108,7 @@ func newBench(t *testing.T, groups ...config.Group) *bench {
 }
 
 // newBenchWith starts on a data plane that an earlier vipd left pins in.
-func newBenchWith(t *testing.T, pins []loader.PinnedGroup, groups ...config.Group) *bench {
+func newBenchWith(t testing.TB, pins []loader.PinnedGroup, groups ...config.Group) *bench {
 	t.Helper()
 	return newBenchAfter(t, earlier{pins: pins}, groups...)
 }
@@ -126,7 +126,7 @@ type earlier struct {
 }
 
 // looseDir is a directory in which a writer that nobody waits for may still be at work when the test ends.
-func looseDir(t *testing.T) string {
+func looseDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "vipd-agent") //nolint:usetesting // t.TempDir fails where the writer is still at work
 	if err != nil {
@@ -136,7 +136,7 @@ func looseDir(t *testing.T) string {
 	return dir
 }
 
-func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
+func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 	t.Helper()
 	cfg := config.Default()
 	cfg.Node.Name = "fw1"
@@ -212,6 +212,7 @@ func newBenchAfter(t *testing.T, was earlier, groups ...config.Group) *bench {
 	if err := b.Begin(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = b.alarm.Close() })
 	b.checks.Reconcile(cfg.Checks)
 	b.syncChecks()
 	b.syncInterfaces()

@@ -38,9 +38,8 @@ func (l *Loop) limitRounds() {
 }
 
 // noteRound is called at the end of each round.
-func (l *Loop) noteRound(began election.Instant) {
-	r, now := &l.rounds, l.clock.Now()
-	took := now.Sub(began)
+func (l *Loop) noteRound(began, now election.Instant) {
+	r, took := &l.rounds, now.Sub(began)
 	if r.limit == 0 || took <= r.limit {
 		return
 	}

@@ -24,7 +24,7 @@ func TestSlowRounds(t *testing.T) {
 	round := func(took time.Duration) {
 		began := b.clock.Now()
 		b.now += int64(took)
-		b.noteRound(began)
+		b.noteRound(began, b.clock.Now())
 	}
 	slow := func(counted, logged int) {
 		t.Helper()

@@ -13,8 +13,7 @@ import (
 )
 
 const (
-	// maxNap bounds a sleep of the loop, so that a suspend (which Go's timers do not count) or a lost wake-up costs a
-	// second at the most.
+	// maxNap bounds a sleep of the loop, so that a lost wake-up costs a second at the most.
 	maxNap = time.Second
 	// retryInterface is how often an interface or group that could not be used is tried again without a netlink event,
 	// as for an XDP slot that another program frees.
@@ -48,7 +47,10 @@ type Loop struct {
 // Run goes round until a graceful stop, which the end of ctx begins, has finished. It returns true when it was asked to
 // leave without goodbye.
 func (l *Loop) Run(ctx context.Context, links *netio.Watcher) (left bool) {
-	defer close(l.done)
+	defer func() {
+		close(l.done)
+		_ = l.alarm.Close() // nothing to be done about a failure
+	}()
 	l.syncChecks()
 	l.syncInterfaces()
 	l.finishAdoption()
@@ -56,73 +58,47 @@ func (l *Loop) Run(ctx context.Context, links *netio.Watcher) (left bool) {
 	l.tick()
 	l.stale.statusLine = true
 	l.supervision.tell(sdnotify.Ready)
-	stop := ctx.Done()
-	timer := time.NewTimer(maxNap)
-	defer timer.Stop()
-	var stopBy, retryAt election.Instant
-	for !l.stopped(stopBy) {
-		now := l.clock.Now()
+	go l.receive(ctx.Done(), links)
+	var retryAt election.Instant
+	now := l.clock.Now()
+	for !l.stopped(now) {
 		l.beat.Store(int64(now))
 		l.supervision.feed(now)
-		due, wake := l.nextWake(&retryAt)
-		awake := l.clock.Now().Add(wake)
-		timer.Reset(wake)
-		var began election.Instant
+		due, wake := l.nextWake(now, &retryAt)
+		l.alarm.Wait(int64(wake))
+		began := l.clock.Now()
+		l.lags.note(began, max(wake, now))
 		select {
-		case <-stop:
-			began = l.clock.Now()
-			stop = nil
-			stopBy = l.clock.Now().Add(stopLimit)
-			l.catchUp()
-			l.supervision.tell(sdnotify.Stopping)
-			l.releaseAll()
-		case <-l.plane.Wake():
-			began = l.clock.Now()
-		case <-timer.C:
-			began = l.clock.Now()
-			if due > 0 {
-				l.metrics.ObserveWakeupLag(max(0, began.Sub(due)))
+		case arrival := <-l.arrivals:
+			if arrival(); l.left {
+				l.supervision.tell(sdnotify.Stopping, sdnotify.Status("leaving to the next vipd"))
+				return true
+			}
+		default:
+			if due > 0 && began >= due {
+				l.metrics.ObserveWakeupLag(began.Sub(due))
 			}
 			if retryAt > 0 && began >= retryAt {
 				retryAt = 0
 				l.syncInterfaces()
 				poke(l.upkeep.look)
 			}
-		case <-links.Changed():
-			began = l.clock.Now()
-			l.resync.want(links.LinksChanged())
-		case r := <-l.upkeep.done:
-			began = l.clock.Now()
-			l.catchUp()
-			l.noteRepair(r)
-		case <-l.checks.Changed():
-			began = l.clock.Now()
-			l.syncChecks()
-		case c := <-l.commands:
-			began = l.clock.Now()
-			l.catchUp()
-			c.run()
-			l.stale.reach, l.stale.idle = true, true
-			close(c.done)
-		case <-l.gone:
-			l.supervision.tell(sdnotify.Stopping, sdnotify.Status("leaving to the next vipd"))
-			return true
 		}
-		l.lags.note(l.clock.Now(), awake)
 		l.look(began)
 		l.catchUp()
 		l.tick()
-		l.noteRound(began)
+		now = l.clock.Now()
+		l.noteRound(began, now)
 	}
 	return false
 }
 
 // stopped reports whether the graceful shutdown has finished.
-func (l *Loop) stopped(stopBy election.Instant) bool {
+func (l *Loop) stopped(now election.Instant) bool {
 	if !l.stopping {
 		return false
 	}
-	if l.clock.Now() >= stopBy {
+	if now >= l.stopBy {
 		return true
 	}
 	for _, g := range l.groups.order {
@@ -133,29 +109,23 @@ func (l *Loop) stopped(stopBy election.Instant) bool {
 	return true
 }
 
-// nextWake returns the earliest deadline of a machine (0 when there is none) and how long to sleep.
-func (l *Loop) nextWake(retryAt *election.Instant) (election.Instant, time.Duration) {
-	now := l.clock.Now()
-	due := l.groups.agenda.next()
-	nap := l.supervision.longestNap()
-	if due > 0 {
-		nap = min(nap, max(0, due.Sub(now)))
-	}
+// nextWake returns the earliest deadline of a machine (0 when there is none) and when the loop is to go round again.
+func (l *Loop) nextWake(now election.Instant, retryAt *election.Instant) (due, wake election.Instant) {
+	due, wake = l.groups.agenda.next(), now.Add(l.supervision.longestNap())
 	if at, ok := l.defender.next(); ok {
-		nap = min(nap, max(0, at.Sub(now)))
+		wake = min(wake, at)
 	}
 	if *retryAt == 0 && l.groups.unattached {
 		*retryAt = now.Add(retryInterface)
 	}
-	if at := l.groups.restoreAt; at > 0 {
-		nap = min(nap, max(0, at.Sub(now)))
-	}
-	for _, at := range []election.Instant{*retryAt, l.resync.next(), l.groups.hostDue(now), l.nextGreeting(now)} {
+	for _, at := range [...]election.Instant{
+		due, *retryAt, l.groups.restoreAt, l.resync.next(), l.groups.hostDue(now), l.nextGreeting(now),
+	} {
 		if at > 0 {
-			nap = min(nap, max(0, at.Sub(now)))
+			wake = min(wake, at)
 		}
 	}
-	return due, nap
+	return due, wake
 }
 
 // catchUp gives every advert the kernel has authenticated to its machine, as one batch in kernel time order, and then,
@@ -246,7 +216,7 @@ func (l *Loop) dueAt(now election.Instant) []*group {
 
 // releaseAll begins the graceful stop of every group.
 func (l *Loop) releaseAll() {
-	l.stopping = true
+	l.stopping, l.stopBy = true, l.clock.Now().Add(stopLimit)
 	l.ending.Store(true)
 	l.log.Info("stopping", "groups", len(l.groups.order))
 	l.groups.tell(election.Release{Reason: election.ReasonStop})

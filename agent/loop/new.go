@@ -106,7 +106,10 @@ func New(o Options) *Loop {
 }
 
 // Begin makes the groups of the config, in INIT or as an earlier vipd left them.
-func (l *Loop) Begin() error {
+func (l *Loop) Begin() (err error) {
+	if l.alarm, err = netio.NewAlarm(); err != nil {
+		return err
+	}
 	l.readPinned()
 	l.readLinks()
 	l.readAddresses()
