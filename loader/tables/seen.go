@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"sync/atomic"
 
-	"github.com/cilium/ebpf"
-
 	"vipd/loader/object"
 )
 
@@ -101,7 +99,7 @@ func (g *Group) Seen() (Seen, error) {
 
 func (t *Tables) readSeen(slot uint32) (Seen, error) {
 	var s object.BPFSeen
-	if err := t.maps.Seen.LookupWithFlags(slot, &s, ebpf.LookupLock); err != nil {
+	if err := lookupLocked(t.maps.Seen, slot, &s); err != nil {
 		return Seen{}, err
 	}
 	return seenOf(&s, slot), nil
