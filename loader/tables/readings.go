@@ -77,8 +77,8 @@ type vipOwner struct {
 
 // owners returns the owner of each slot of a group and of an address; the zero value for a free slot.
 func (t *Tables) owners() ([]*Group, []vipOwner) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	groups, vips := make([]*Group, t.slots.next), make([]vipOwner, t.vipSlots.next)
 	for _, g := range t.groups {
 		groups[g.slot] = g
@@ -104,8 +104,8 @@ func readArray[O, V any](
 	keys, values := make([]uint32, n), make([]V, n*cpus)
 	var at ebpf.MapBatchCursor
 	batch := func(left int) (int, error) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
+		t.mu.RLock()
+		defer t.mu.RUnlock()
 		if t.closed {
 			return 0, object.ErrClosed
 		}

@@ -79,8 +79,8 @@ func instant(ns int64) uint64 { return uint64(max(ns, 0)) }
 
 // Masters reports whether any group on these interfaces is MASTER, adopted ones included.
 func (t *Tables) Masters(ifindexes []int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	defer runtime.KeepAlive(t.roles)
 	if t.closed {
 		return false

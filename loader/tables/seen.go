@@ -85,8 +85,8 @@ type Seen struct {
 
 // Seen reads the seen entry of the group, consistently.
 func (g *Group) Seen() (Seen, error) {
-	g.t.mu.Lock()
-	defer g.t.mu.Unlock()
+	g.t.mu.RLock()
+	defer g.t.mu.RUnlock()
 	if err := g.usable(); err != nil {
 		return Seen{}, err
 	}

@@ -118,8 +118,8 @@ func sumGroup(cpus []object.BPFGroupStats) (st GroupStats) {
 // groupCounters reads the counters of each CPU, and those of the contexts as
 // [GroupStats] wants them.
 func (g *Group) groupCounters() ([]object.BPFGroupStats, []uint64, error) {
-	g.t.mu.Lock()
-	defer g.t.mu.Unlock()
+	g.t.mu.RLock()
+	defer g.t.mu.RUnlock()
 	if err := g.usable(); err != nil {
 		return nil, nil, err
 	}
@@ -141,8 +141,8 @@ func sumContexts(cpus []object.BPFGroupStats) (sum [MaxContexts]uint64) {
 
 // VIPStats sums the counters of each of the group's addresses over all CPUs.
 func (g *Group) VIPStats() (Addresses, error) {
-	g.t.mu.Lock()
-	defer g.t.mu.Unlock()
+	g.t.mu.RLock()
+	defer g.t.mu.RUnlock()
 	if err := g.usable(); err != nil {
 		return nil, err
 	}
@@ -195,8 +195,8 @@ func sumVIP(addr netip.Addr, cpus []object.BPFVipStats) VIPStats {
 // InterfaceStats returns the counts of what came in on an interface and belongs to no group. Such frames pass, except
 // for [TagsLost]. Every reason is present. An interface that is not attached has only zeros.
 func (t *Tables) InterfaceStats(ifindex int) (map[string]uint64, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.mu.RLock()
+	defer t.mu.RUnlock()
 	if t.closed {
 		return nil, object.ErrClosed
 	}

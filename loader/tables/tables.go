@@ -40,7 +40,9 @@ type Tables struct {
 	ring     *ring
 	tap      *tap
 
-	mu       sync.Mutex // guards what follows
+	// mu guards what follows, and the maps against being closed. What reads for clients, on threads that are not run at
+	// once, keeps no reader of the election waiting.
+	mu       sync.RWMutex
 	closed   bool
 	groups   map[object.BPFGroupKey]*Group
 	slots    slots // of groups

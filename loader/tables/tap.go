@@ -224,8 +224,8 @@ func isOut(k SampleKind, why uint8) bool {
 // SetCapture lifts the group's sample budgets as far as a capture may, from the next drain of the tap on, or restores
 // them.
 func (g *Group) SetCapture(on bool) error {
-	g.t.mu.Lock()
-	defer g.t.mu.Unlock()
+	g.t.mu.RLock()
+	defer g.t.mu.RUnlock()
 	if err := g.usable(); err != nil {
 		return err
 	}
@@ -241,8 +241,8 @@ func (g *Group) SetCapture(on bool) error {
 
 // TapStats sums the group's missing samples over all CPUs.
 func (g *Group) TapStats() (TapStats, error) {
-	g.t.mu.Lock()
-	defer g.t.mu.Unlock()
+	g.t.mu.RLock()
+	defer g.t.mu.RUnlock()
 	if err := g.usable(); err != nil {
 		return TapStats{}, err
 	}
