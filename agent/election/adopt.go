@@ -44,10 +44,9 @@ func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Acti
 		sends:   sends{stated: from.Priority, lastSent: min(from.LastSent, at), nextSend: at},
 		adopted: true,
 	}
-	if before := m.cfg; before.AdvBase != from.Priority.AdvBase {
-		// As after a Reconfigure: peers wait according to the last advert.
-		before.AdvBase = from.Priority.AdvBase
-		m.master.cap = min(before.span(from.Priority), m.cfg.span(m.effective))
-	}
+	// As after a Reconfigure: peers wait according to the last advert.
+	before := m.cfg
+	before.AdvBase = from.Priority.AdvBase
+	m.master.unit = before.unit(from.Priority)
 	return m, out
 }

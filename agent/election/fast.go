@@ -23,8 +23,8 @@ import (
 // minus one hundredth. A backup that received that advert waits three of the same intervals from its receipt, plus its
 // rank. So the lease ends first between nodes with advbase 0 and any advskew, and also if one of them has advbase 1: an
 // advbase-1 backup waits three seconds, and an advbase-1 master has an interval of at least one second and a lease of
-// at most three. A backup that missed the advert in which the interval grew takes over early. That is the case of a
-// lost advert, and it ends when the claim arrives, if that is superior, or else with the master's next advert.
+// at most three. If the master's interval shrinks, it cuts its lease before it sends the advert that says so. If it
+// grows, the master goes on at the old pace, with the old lease, for twice the time that a backup waits that missed it.
 
 const (
 	rankStep    = time.Second / 256

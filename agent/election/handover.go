@@ -79,7 +79,7 @@ func (m *Machine) ask(out []Action) []Action {
 // sayGoodbye sends a goodbye and waits for a successor while the lease lasts.
 func (m *Machine) sayGoodbye(out []Action) []Action {
 	h, s := &m.handover, &m.master
-	span := m.span(m.effective)
+	span := m.span()
 	until := min(m.now.Add(m.effective.Interval()), s.lease.Add(-span/4))
 	if until.Sub(m.now) < m.retryTime() {
 		return out // too late for this advert; after the next one

@@ -187,7 +187,6 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 }
 
 func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
-	before := m.span(m.effective)
 	delayed := m.cfg.ClaimDelay != cfg.ClaimDelay
 	m.cfg = cfg
 	m.pace = min(m.pace, m.now.Add(sendBurst*cfg.spacing())) // counted with the old spacing
@@ -197,20 +196,7 @@ func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
 	if m.state == Backup && delayed {
 		m.rearm()
 	}
-	if m.state == Master {
-		// Peers that have not received the new values wait according to the old ones.
-		m.master.cap = min(before, m.span(m.effective))
-	}
 	return m.restate(out)
-}
-
-// span returns D for an advert stating p, see Config.span.
-func (m *Machine) span(p Priority) time.Duration {
-	d := m.cfg.span(p)
-	if m.state == Master && m.master.cap > 0 {
-		d = min(d, m.master.cap)
-	}
-	return d
 }
 
 // toInit leaves BACKUP or MASTER for INIT, first in the kernel.

@@ -21,18 +21,27 @@ type permit struct {
 	recorded  Priority // the one that the data plane compares with
 	lease     Instant
 	sendUntil Instant
-	cap       time.Duration // upper limit of D until the next transition; 0 = none
-	judged    Instant       // the kernel has decided on adverts up to then
-	resumeAt  Instant       // phaseExpired: claim again then
+	old       shorter
+	judged    Instant // the kernel has decided on adverts up to then
+	resumeAt  Instant // phaseExpired: claim again then
+}
+
+// shorter is the interval that peers may still count in because they missed the adverts that state a longer one. Until
+// such adverts were sent for twice D, D is that of the shorter one, and so is the time between two adverts.
+type shorter struct {
+	unit  time.Duration // 0 = none
+	last  time.Duration // until then; see Machine.limit
+	until Instant       // 0 = no advert that states the longer one was sent
 }
 
 // sends is the state of the own adverts.
 type sends struct {
-	stated   Priority // of the last SendAdvert
-	inFlight bool     // its outcome is not known yet
-	failing  bool     // the last send failed
-	partial  int      // consecutive renewals of which only a part was sent, at most maxPartial
-	lastSent Instant  // T0 of the last successful send
+	stated   Priority      // of the last SendAdvert
+	unit     time.Duration // of the same; 0 before the first
+	inFlight bool          // its outcome is not known yet
+	failing  bool          // the last send failed
+	partial  int           // consecutive renewals of which only a part was sent, at most maxPartial
+	lastSent Instant       // T0 of the last successful send
 	nextSend Instant
 }
 
@@ -67,6 +76,7 @@ func (m *Machine) promote(reason Reason, cause *Advert, due Instant, out []Actio
 // claim sends one advert under send_until. Its success brings the lease.
 func (m *Machine) claim(out []Action) []Action {
 	m.phase = phaseClaiming
+	m.limit()
 	m.master.sendUntil = m.claimEnd()
 	out = append(out, m.role(), AddVIPs{})
 	return m.send(out)
@@ -75,7 +85,7 @@ func (m *Machine) claim(out []Action) []Action {
 // claimEnd returns when a claim that begins now ends. The kernel counts a claim from its advert, so it must end before
 // the lease would.
 func (m *Machine) claimEnd() Instant {
-	return min(m.now.Add(claimTime), leaseFrom(m.now, m.span(m.effective)))
+	return min(m.now.Add(claimTime), leaseFrom(m.now, m.span()))
 }
 
 // sending restarts the time of a claim that ran out while the addresses were added: netlink waits for other changes of
@@ -95,15 +105,57 @@ func (m *Machine) role() SetRole {
 	return SetRole{State: Master, Generation: m.generation, Lease: m.master.lease, SendUntil: m.master.sendUntil}
 }
 
-// send advertises the effective priority. If it is worse than the last one, the kernel gets it first (I2).
+// send advertises the effective priority. If it is worse than the last one, the kernel gets it first (I2). If it states
+// a shorter interval, the lease is cut first: peers count from the advert, whenever the agent learns its outcome.
 func (m *Machine) send(out []Action) []Action {
 	s := &m.master
 	out = m.setPriority(worst(s.recorded, m.effective), out)
+	m.limit()
+	if end := leaseFrom(m.now, m.span()); s.lease > end {
+		s.lease, s.sendUntil = end, min(s.sendUntil, end)
+		out = append(out, m.role())
+	}
 	s.stated, s.inFlight = m.effective, true
 	s.nextSend = m.now.Add(m.retryTime()) // if the outcome never comes
 	m.countSend()
 	whole := m.phase == phaseClaiming && s.deposes
 	return append(out, SendAdvert{Priority: m.effective, Whole: whole})
+}
+
+// limit follows a change of the interval that adverts state.
+func (m *Machine) limit() {
+	s := &m.master
+	next := m.cfg.unit(m.effective)
+	switch o := &s.old; {
+	case s.unit == 0 || next == s.unit:
+	case next <= o.unit:
+		*o = shorter{}
+	case next > s.unit && o.unit == 0:
+		*o = shorter{unit: s.unit, last: 2 * downRatio * s.unit}
+	case next > s.unit:
+		// Peers may count in either.
+		o.last, o.until = max(o.last, 2*downRatio*s.unit), 0
+	}
+	s.unit = next
+}
+
+// limit returns the unit of an advert that states the given one.
+func (s *shorter) limit(unit time.Duration) time.Duration {
+	if s.unit > 0 {
+		return min(unit, s.unit)
+	}
+	return unit
+}
+
+// sentLonger follows an advert that was sent at t0.
+func (s *shorter) sentLonger(t0 Instant) {
+	switch {
+	case s.unit == 0:
+	case s.until == 0:
+		s.until = t0.Add(s.last)
+	case t0 >= s.until:
+		*s = shorter{}
+	}
 }
 
 func (m *Machine) setPriority(p Priority, out []Action) []Action {
@@ -117,7 +169,7 @@ func (m *Machine) setPriority(p Priority, out []Action) []Action {
 // retryTime returns a tenth of the interval, or less if the lease is much shorter (after a change of advbase), but at
 // least minRetry.
 func (m *Machine) retryTime() time.Duration {
-	return max(min(m.effective.Interval()/retryPart, m.span(m.effective)/4), minRetry)
+	return max(min(m.effective.Interval()/retryPart, m.span()/4), minRetry)
 }
 
 // extraAt returns the earliest time for an extra advert: a burst is allowed, then they are spaced, so that many changes
@@ -137,12 +189,16 @@ func (m *Machine) countSend() {
 // demotions, many of them would extend the burst.
 func (c Config) spacing() time.Duration {
 	p := Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}
-	return max(min(p.Interval()/retryPart, c.span(p)/4), minRetry)
+	return max(min(p.Interval()/retryPart, c.span(c.unit(p))/4), minRetry)
 }
 
 // sendTime returns the time between two adverts: the interval, or two thirds of the lease if that is shorter.
 func (m *Machine) sendTime() time.Duration {
-	return min(m.effective.Interval(), m.span(m.effective)*2/3)
+	every := min(m.effective.Interval(), m.span()*2/3)
+	if old := m.master.old.unit; old > 0 {
+		every = min(every, old)
+	}
+	return every
 }
 
 // slice returns how much sooner than due a regular advert may leave. A retry or an extra advert does not.
@@ -192,7 +248,8 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	claimed := m.phase == phaseClaiming
 	m.phase, s.failing, s.blind, s.deposes = phaseOwning, false, false, false
 	s.lastSent = t0
-	s.lease = leaseFrom(t0, m.span(s.stated))
+	s.old.sentLonger(t0)
+	s.lease = leaseFrom(t0, m.cfg.span(s.old.limit(s.unit)))
 	// In fast mode the lease may have become shorter than the claim.
 	s.sendUntil = min(s.sendUntil, s.lease)
 	s.nextSend = t0.Add(m.sendTime())

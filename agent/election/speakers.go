@@ -2,8 +2,6 @@
 
 package election
 
-import "time"
-
 // speakers holds the newest advert of each source that may own the addresses. Normally there is one per
 // address family.
 type speakers [6]speaker
@@ -20,11 +18,7 @@ func (c Config) quiet(a Advert) Instant {
 	if a.Goodbye() {
 		return a.At
 	}
-	unit := time.Duration(a.AdvBase) * time.Second
-	if a.AdvBase == 0 {
-		unit = a.Interval()
-	}
-	return a.At.Add(time.Duration(c.DeadRatio * float64(unit)))
+	return a.At.Add(c.span(Config{AdvBase: a.AdvBase}.unit(a.Priority)))
 }
 
 // noteSpeaker stores a as the newest advert of its source and returns the previous one, or nil. If there is no

@@ -57,13 +57,22 @@ func (c Config) willTimeOut(theirs, mine Priority) bool {
 	return wait < theirs.micros()
 }
 
-// span returns D: how long after an advert stating p an equal peer may take over.
-func (c Config) span(p Priority) time.Duration {
-	unit := time.Duration(c.AdvBase) * time.Second
+// unit returns the interval in which a lease is counted if adverts state p.
+func (c Config) unit(p Priority) time.Duration {
 	if c.AdvBase == 0 {
-		unit = p.Interval()
+		return p.Interval()
 	}
+	return time.Duration(c.AdvBase) * time.Second
+}
+
+// span returns D: how long after an advert with this unit an equal peer may take over.
+func (c Config) span(unit time.Duration) time.Duration {
 	return time.Duration(c.DeadRatio * float64(unit))
+}
+
+// span returns D for the next advert.
+func (m *Machine) span() time.Duration {
+	return m.cfg.span(m.master.old.limit(m.cfg.unit(m.effective)))
 }
 
 // leaseFrom returns the end of the lease if the advert sent at t0 is the last one.
@@ -74,7 +83,7 @@ func leaseFrom(t0 Instant, span time.Duration) Instant {
 // Lease returns how long the lease of a MASTER lasts that advertises as configured.
 func (c Config) Lease() time.Duration {
 	c = c.normal()
-	return time.Duration(leaseFrom(0, c.span(Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew})))
+	return time.Duration(leaseFrom(0, c.span(c.unit(Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}))))
 }
 
 // tooLate reports whether the agent missed the due time by more than it may (I3).

@@ -235,6 +235,9 @@ func (w *World) fence(m *member) {
 		if o.failed && o.host.clock.local(w.now) >= o.kernel.role.Lease {
 			continue // see claimLost
 		}
+		if m.kernel.heardLast(o.goodbyes) {
+			continue // it answers until the next advert of any node
+		}
 		if o != m && calm && w.answering(o) && o.host.peer == PeerNone && m.kernel.heardLast(o.lastSent) {
 			w.fail(m, "fence", "%s takes over after silence while %s answers until %v; it received its last advert, sent at %v",
 				m.host.name, o.host.name, w.leaseEnd(o), o.sentAt)

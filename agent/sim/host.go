@@ -89,6 +89,7 @@ type sendLog struct {
 	nth      int           // number of its last send
 	sentAt   time.Duration // last successful send
 	lastSent [2]lastSent   // its adverts, by family
+	goodbyes [2]lastSent   // and the goodbyes since then
 	went     [2]bool       // the last send succeeded, by family
 	second   time.Duration // adverts per second: the second
 	inSecond int           // and how many

@@ -388,6 +388,9 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 			m.sentAt = w.now
 			m.newer(frame.Advert.Counter, w.now)
 			m.lastSent[f] = lastSent{h.addrs[f], frame.Advert.Counter}
+			m.goodbyes = [2]lastSent{}
+		} else {
+			m.goodbyes[f] = lastSent{h.addrs[f], frame.Advert.Counter}
 		}
 		w.transmit(m, frame)
 	}
