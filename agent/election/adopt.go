@@ -47,6 +47,6 @@ func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Acti
 	// As after a Reconfigure: peers wait according to the last advert.
 	before := m.cfg
 	before.AdvBase = from.Priority.AdvBase
-	m.master.unit = before.unit(from.Priority)
+	m.master.unit = before.unit(from.Priority, 0)
 	return m, out
 }

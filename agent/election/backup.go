@@ -34,8 +34,11 @@ func (m *Machine) rearm() { m.backup.due = m.downAt() }
 func (m *Machine) downAt() Instant {
 	b := &m.backup
 	due := b.base.Add(m.downTime() + b.tie + b.grace)
-	if m.cfg.AdvBase == 0 {
-		due = max(due, m.allQuiet().Add(m.rank()+b.tie))
+	switch beat := m.counted(); {
+	case beat > 0:
+		due = max(due, m.allQuiet().Add(m.rank(beat)+b.tie))
+	case m.cfg.AdvBase == 0:
+		due = max(due, m.allQuiet().Add(m.rank(time.Second)+b.tie))
 	}
 	return max(due, m.silenceCounts())
 }
@@ -80,7 +83,7 @@ func (m *Machine) drawLot(a Advert, before *Advert) {
 		}
 	}
 	if b.tie == 0 && m.contested(a) {
-		b.tie = tieDelay(m.tieRange(m.cfg.interval()), m.cfg.NodeName, a.Src, m.generation)
+		b.tie = tieDelay(m.tieRange(a), m.cfg.NodeName, a.Src, m.generation)
 	}
 }
 
@@ -136,7 +139,7 @@ func (m *Machine) tickBackup(out []Action) []Action {
 	// An advert that is acted on at once is evidence. Silence is not, if the clock was not watched or
 	// adverts were refused unread.
 	if m.reach.Mute || m.putOff(due, cause == nil || due > cause.At) {
-		b.extended, b.again = true, m.now.Add(m.beat())
+		b.extended, b.again = true, m.now.Add(m.wait())
 		return out
 	}
 	return m.promote(reason, cause, due, out)
@@ -146,7 +149,7 @@ func (m *Machine) tickBackup(out []Action) []Action {
 // not evidence, or the decision rests on silence while adverts were refused unread. This happens at most
 // maxExtensions times, so that a node that is always late, or under a flood, still takes over from a dead one.
 func (m *Machine) putOff(due Instant, silence bool) bool {
-	if m.extensions >= maxExtensions || !m.tooLate(due) && (!silence || m.now >= m.blindUntil) {
+	if m.extensions >= maxExtensions || !m.tooLate(due, silence) && (!silence || m.now >= m.blindUntil) {
 		return false
 	}
 	m.extensions++
@@ -156,7 +159,7 @@ func (m *Machine) putOff(due Instant, silence bool) bool {
 // blind notes whether adverts were refused unread since the last Tick. Silence is evidence again after an interval.
 func (m *Machine) blind(yes bool) {
 	if yes {
-		m.blindUntil = m.now.Add(m.beat())
+		m.blindUntil = m.now.Add(m.wait())
 		m.master.blind = m.state == Master
 	}
 }
@@ -168,6 +171,7 @@ func (m *Machine) Settled(a Advert) bool {
 	b := &m.backup
 	return m.state == Backup && !b.pending && !b.extended && b.tie == 0 && m.inRhythm && !m.heard.Goodbye() &&
 		a.At >= b.from && !a.Goodbye() &&
+		(!m.doubts() || m.now < m.doubt.watchAt()) &&
 		b.due == m.downAt() && // else the next advert shortens the wait, after a change of the configuration
 		m.judge(a, HoldNone) == 0 // a hold may end without an event
 }

@@ -27,10 +27,10 @@ type Config struct {
 	Beat time.Duration
 }
 
-// The range of Config.Beat. A trailer has 15 bits for the microseconds.
+// The range of Config.Beat. A trailer has 15 bits for the microseconds, and a claim states one more.
 const (
 	MinBeat = time.Millisecond
-	MaxBeat = 32767 * time.Microsecond
+	MaxBeat = 32766 * time.Microsecond
 )
 
 // DownRule is the rule for the master-down time.

@@ -22,7 +22,8 @@
 //
 // backup.go contains waiting and deciding, master.go sending and the lease, yield.go giving way to an
 // advert, handover.go giving way on request and leaving, hold.go what prevents preemption, fast.go
-// advbase 0, family.go dual stack, reach.go unreachable peers, adopt.go the restart.
+// advbase 0, beat.go masters that advertise more often than their priority says, family.go dual stack, reach.go
+// unreachable peers, adopt.go the restart.
 //
 // # A second protocol
 //

@@ -58,7 +58,7 @@ func (m *Machine) silent() Family {
 		return FamilyNone
 	}
 	// The interval of a demoted master may be longer than the master-down time.
-	patience := max(m.downTime(), downRatio*m.rhythm)
+	patience := max(m.ordinaryDown(), downRatio*m.rhythm)
 	for i, f := range m.families {
 		other := m.families[1-i]
 		if other.Ever && m.now.Sub(other.At) <= patience && other.At.Sub(max(f.At, m.watched)) > patience {

@@ -27,56 +27,72 @@ import (
 // grows, the master goes on at the old pace, with the old lease, for twice the time that a backup waits that missed it.
 
 const (
-	rankStep    = time.Second / 256
-	unknownBeat = time.Second
+	rankParts       = 256
+	unknownInterval = time.Second
 	// minTieRange: half of a few milliseconds is less than the wake-up time of two agents.
 	minTieRange = 20 * time.Millisecond
 )
 
-// beat returns the interval that a BACKUP counts in: its own, or in fast mode the master's.
-func (m *Machine) beat() time.Duration {
+// wait returns the interval that a BACKUP counts in.
+func (m *Machine) wait() time.Duration {
+	if beat := m.counted(); beat > 0 {
+		return beat
+	}
+	return m.assumed()
+}
+
+// assumed returns the interval that a BACKUP counts in without a beat: its own, or in fast mode the master's.
+func (m *Machine) assumed() time.Duration {
 	switch {
 	case m.cfg.AdvBase > 0:
 		return m.cfg.interval()
 	case m.inRhythm:
 		return m.rhythm
 	default:
-		return max(m.cfg.interval(), unknownBeat, m.rhythm)
+		return max(m.cfg.interval(), unknownInterval, m.rhythm)
 	}
 }
 
-// rank returns the wait of fast mode that orders the backups of one master.
-func (m *Machine) rank() time.Duration {
+// rank returns the wait that orders the backups of one master: advskew/256 of the unit, which is a second in fast mode.
+func (m *Machine) rank(unit time.Duration) time.Duration {
 	var master netip.Addr
 	if m.inRhythm {
 		master = m.heard.Src
 	}
-	skew := Priority{AdvSkew: m.cfg.AdvSkew}.micros()
-	return time.Duration(skew)*time.Microsecond + tieDelay(rankStep, m.cfg.NodeName, master, m.generation)
+	skew := unit * time.Duration(m.cfg.AdvSkew) / rankParts
+	return skew.Truncate(time.Microsecond) + tieDelay(unit/rankParts, m.cfg.NodeName, master, m.generation)
 }
 
-// noteRhythm takes the master's interval from the newest advert, unless that is a goodbye.
+// noteRhythm takes the master's interval and beat from the newest advert, unless that is a goodbye.
 func (m *Machine) noteRhythm(a Advert) {
 	if !a.Goodbye() {
-		m.rhythm, m.inRhythm = a.Interval(), a.At >= m.backup.from
+		m.rhythm, m.heardBeat, m.inRhythm = a.Priority.Interval(), a.Beat, a.At >= m.backup.from
 	}
 }
 
 // allQuiet returns when the leases of all nodes that were heard have ended: the newest advert may be that of a faster
 // node while a slower one, which has not received it, still owns. Leases longer than with advbase 1 are ignored beside
-// fast nodes, since they may be forged.
+// fast nodes, since they may be forged, and those longer than the ordinary down time beside beats.
 func (m *Machine) allQuiet() (at Instant) {
+	longest := downRatio * unknownInterval
+	if m.cfg.AdvBase > 0 {
+		longest = m.ordinaryDown()
+	}
 	for i := range m.speakers {
 		if s := &m.speakers[i]; s.used {
-			at = max(at, min(m.cfg.quiet(s.Advert), s.At.Add(downRatio*unknownBeat)))
+			at = max(at, min(m.cfg.quiet(s.Advert), s.At.Add(longest)))
 		}
 	}
 	return at
 }
 
-// tieRange returns the interval of which an equal node waits up to one half longer.
-func (m *Machine) tieRange(interval time.Duration) time.Duration {
-	if m.cfg.AdvBase == 0 {
+// tieRange returns the interval of which a node that is equal to the sender of a waits up to one half longer.
+func (m *Machine) tieRange(a Advert) time.Duration {
+	interval := m.cfg.interval()
+	if a.Beat > 0 {
+		interval = min(interval, a.Beat)
+	}
+	if a.Beat > 0 || m.cfg.AdvBase == 0 {
 		interval = max(interval, minTieRange)
 	}
 	return interval

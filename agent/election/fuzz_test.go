@@ -52,6 +52,7 @@ func (s *script) config() election.Config {
 		SendDemote: c&2 != 0, DeadRatio: float64(c>>2) / 16, MasterDown: election.DownRule(d >> 3 & 1),
 		DualStack: d&16 != 0, PreemptDelay: time.Duration(d>>5) * time.Second,
 		ClaimDelay: time.Duration(d>>6) * 10 * time.Second,
+		Beat:       time.Duration(max(int(d)-200, 0)) * 700 * time.Microsecond,
 	}
 }
 
@@ -68,6 +69,9 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 			At: s.instant(now), Priority: s.priority(), Aware: flags&1 != 0,
 			Yielded: flags&2 != 0, Generation: v.Generation - uint64(flags>>2&1),
 			Src: netip.AddrFrom4([4]byte{192, 0, 2, flags >> 6}),
+		}
+		if flags&32 != 0 {
+			a.Beat = time.Millisecond + time.Duration(s.byte()&1)*time.Microsecond
 		}
 		if flags&16 != 0 {
 			a.Src = netip.AddrFrom16([16]byte{0xfe, 0x80, 15: flags >> 6})
@@ -221,6 +225,12 @@ func checkAnswers(t *testing.T, ev election.Event, before, after election.View, 
 	checkHandover(t, ev, before, after, out)
 	if sends > 1 || changes > 1 || state != after.State || generation > after.Generation {
 		fail("too many actions, or they contradict the view")
+	}
+	for _, a := range out {
+		send, ok := a.(election.SendAdvert)
+		if ok && (send.Goodbye && send.Beat > 0 || send.Beat > election.MaxBeat+time.Microsecond) {
+			fail("states a beat that it must not")
+		}
 	}
 	if after.Expired && sends > 0 {
 		fail("sends under an expired lease")

@@ -36,7 +36,7 @@ func (m *Machine) priority() Priority {
 func (m *Machine) handOver(ev HandOver, out []Action) []Action {
 	h := &m.handover
 	switch {
-	case m.state != Master || m.phase == phaseLeaving:
+	case m.state != Master || m.phase == phaseLeaving || m.phase == phaseEnding:
 		return append(out, HandoverResult{Outcome: NotMaster})
 	case h.auto:
 		h.auto, h.force, h.wait, h.since = false, ev.Force, ev.Wait, m.now
@@ -68,6 +68,8 @@ func (m *Machine) ask(out []Action) []Action {
 	asked := h.asked > 0 && m.now >= h.asked
 	m.noteAsked()
 	switch {
+	case m.phase == phaseEnding:
+		return m.leave(out)
 	case !h.on:
 		return m.offer(out)
 	case !asked:
@@ -81,7 +83,7 @@ func (m *Machine) sayGoodbye(out []Action) []Action {
 	h, s := &m.handover, &m.master
 	span := m.span()
 	until := min(m.now.Add(m.effective.Interval()), s.lease.Add(-span/4))
-	if until.Sub(m.now) < m.retryTime() {
+	if until.Sub(m.now) < m.retryTime() || m.brief() {
 		return out // too late for this advert; after the next one
 	}
 	m.phase, h.until, s.saidGoodbye = phaseGoodbye, until, false
@@ -189,7 +191,7 @@ func (m *Machine) release(reason Reason, out []Action) []Action {
 	case m.state == Init:
 		m.restamp(reason)
 		return append(out, Released{Reason: reason})
-	case m.phase == phaseLeaving:
+	case m.phase == phaseLeaving || m.phase == phaseEnding:
 		s.leaveReason = reason
 		return out
 	case m.phase != phaseOwning && m.phase != phaseGoodbye || m.now >= s.lease:
@@ -198,8 +200,27 @@ func (m *Machine) release(reason Reason, out []Action) []Action {
 	}
 	said := m.phase == phaseGoodbye && (s.saidGoodbye || s.inFlight)
 	out = m.endHandover(Init, reason, nil, out)
+	s.leaveReason = reason
+	if m.brief() {
+		m.phase = phaseEnding
+		return out
+	}
+	return m.sayLast(said, out)
+}
+
+// leave goes on with a Release once the lease is long enough.
+func (m *Machine) leave(out []Action) []Action {
+	if m.brief() {
+		return out
+	}
+	return m.sayLast(false, out)
+}
+
+// sayLast sends the goodbye of a Release, unless it was said.
+func (m *Machine) sayLast(said bool, out []Action) []Action {
+	s := &m.master
 	m.phase = phaseLeaving
-	s.leaveReason, s.leaveAt = reason, min(s.lease, m.now.Add(handoverTime))
+	s.leaveAt = min(s.lease, m.now.Add(handoverTime))
 	out = m.setPriority(yieldToAll(), out)
 	if said {
 		return out
@@ -212,6 +233,18 @@ func (m *Machine) sendGoodbye(out []Action) []Action {
 	s.inFlight = true
 	s.nextSend = m.now.Add(m.retryTime())
 	return append(out, SendAdvert{Priority: GoodbyePriority(), Goodbye: true})
+}
+
+// tickEnding advertises without a beat until the lease is long enough.
+func (m *Machine) tickEnding(out []Action) []Action {
+	s := &m.master
+	if m.now >= s.lease {
+		return m.released(nil, s.lease, out)
+	}
+	if m.now >= s.nextSend.Add(-m.slice()) {
+		out = m.send(out)
+	}
+	return m.announceAfterRival(out)
 }
 
 func (m *Machine) tickLeaving(out []Action) []Action {

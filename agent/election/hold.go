@@ -155,7 +155,7 @@ func (m *Machine) silenceCounts() Instant {
 	if s := &m.delay; !s.on || s.heard || m.cfg.ClaimDelay == 0 {
 		return 0
 	}
-	offset := m.rank()
+	offset := m.rank(time.Second)
 	if m.cfg.AdvBase > 0 {
 		offset = time.Duration(Priority{AdvSkew: m.cfg.AdvSkew}.micros()) * time.Microsecond
 	}

@@ -60,9 +60,16 @@ func (n *node) transition(t election.Transition) {
 	}
 	// The skew is not part of it: a running timer keeps the one it began with.
 	down, late := 3*time.Second, election.Priority{AdvBase: n.cfg.AdvBase, AdvSkew: n.cfg.AdvSkew}.Interval()
-	switch {
-	case n.cfg.AdvBase > 0:
+	if n.cfg.AdvBase > 0 {
 		late /= 4
+	}
+	switch {
+	case n.record.Beat > 0:
+		down = 3 * n.record.Beat
+		if t.Cause == nil && n.before.DownTime < down+n.record.Beat {
+			late = n.record.Beat
+		}
+	case n.cfg.AdvBase > 0:
 	case n.record.Goodbye():
 		down = 0
 	default:
@@ -86,7 +93,7 @@ func (n *node) transition(t election.Transition) {
 		}
 	case election.ReasonPreempt:
 		if t.Cause == nil || t.Cause.At < n.record.At || !n.cfg.Preempt ||
-			t.Cause.Interval() <= n.m.View().Effective.Interval() {
+			t.Cause.Priority.Interval() <= n.m.View().Effective.Interval() {
 			fail("no newest advert that is worse")
 		}
 		if n.before.Hold != election.HoldNone && n.s.now < n.before.HoldUntil {

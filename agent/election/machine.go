@@ -51,6 +51,10 @@ type received struct {
 	families [2]LastAdvert
 	rhythm   time.Duration // interval of the newest advert except goodbyes; 0 = none yet
 	inRhythm bool          // it was heard since BACKUP began
+
+	heardBeat time.Duration // of the same advert
+	doubt     doubt
+	ended     ended
 }
 
 // New returns a Machine in INIT with reason startup. generation is the highest one that the group has used in the
@@ -145,7 +149,7 @@ func (m *Machine) down(reason Reason, out []Action) []Action {
 	case m.state == Init:
 		m.restamp(reason)
 		return out
-	case m.phase == phaseLeaving:
+	case m.phase == phaseLeaving || m.phase == phaseEnding:
 		return m.released(nil, m.now, out)
 	default:
 		return m.toInit(reason, nil, m.now, out)
@@ -174,6 +178,9 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 		m.noteRhythm(a)
 	}
 	m.noteFamily(a)
+	m.noteAlive(a)
+	m.doubt.watch(a)
+	m.noteEnded(a, before)
 	switch m.state {
 	case Backup:
 		if newest {
@@ -192,7 +199,7 @@ func (m *Machine) reconfigure(cfg Config, out []Action) []Action {
 	m.pace = min(m.pace, m.now.Add(sendBurst*cfg.spacing())) // counted with the old spacing
 	m.effective = m.priority()
 	// A tie delay for a longer interval could be longer than the master's present interval.
-	m.backup.tie = min(m.backup.tie, m.tieRange(cfg.interval())/2)
+	m.backup.tie = min(m.backup.tie, m.tieRange(m.heard)/2)
 	if m.state == Backup && delayed {
 		m.rearm()
 	}

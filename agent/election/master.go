@@ -37,6 +37,7 @@ type shorter struct {
 // sends is the state of the own adverts.
 type sends struct {
 	stated   Priority      // of the last SendAdvert
+	beat     time.Duration // of the same
 	unit     time.Duration // of the same; 0 before the first
 	inFlight bool          // its outcome is not known yet
 	failing  bool          // the last send failed
@@ -48,6 +49,7 @@ type sends struct {
 // announcing is the state of gratuitous ARPs and unsolicited NAs.
 type announcing struct {
 	announcements int     // still to send, one with each successful advert
+	announceAt    Instant // not before, with a beat
 	rival         bool    // another master was heard
 	rivalAt       Instant // when it was last heard
 }
@@ -61,6 +63,9 @@ type leaving struct {
 
 // promote claims mastership. The node does not answer before the first lease.
 func (m *Machine) promote(reason Reason, cause *Advert, due Instant, out []Action) []Action {
+	if cause == nil {
+		m.giveUp()
+	}
 	m.generation++
 	m.phase = phaseClaiming
 	m.master = master{
@@ -97,7 +102,11 @@ func (m *Machine) sending(out []Action) []Action {
 		m.now < s.sendUntil.Add(-claimTime/10) || m.now > s.sendUntil.Add(m.effective.Interval()) {
 		return out
 	}
-	s.sendUntil = m.claimEnd()
+	end := m.claimEnd()
+	if end == s.sendUntil {
+		return out
+	}
+	s.sendUntil = end
 	return append(out, m.role())
 }
 
@@ -115,17 +124,17 @@ func (m *Machine) send(out []Action) []Action {
 		s.lease, s.sendUntil = end, min(s.sendUntil, end)
 		out = append(out, m.role())
 	}
-	s.stated, s.inFlight = m.effective, true
+	s.stated, s.beat, s.inFlight = m.effective, m.beat(), true
 	s.nextSend = m.now.Add(m.retryTime()) // if the outcome never comes
 	m.countSend()
 	whole := m.phase == phaseClaiming && s.deposes
-	return append(out, SendAdvert{Priority: m.effective, Whole: whole})
+	return append(out, SendAdvert{Priority: m.effective, Beat: s.beat, Whole: whole})
 }
 
 // limit follows a change of the interval that adverts state.
 func (m *Machine) limit() {
 	s := &m.master
-	next := m.cfg.unit(m.effective)
+	next := m.cfg.unit(m.effective, m.beat())
 	switch o := &s.old; {
 	case s.unit == 0 || next == s.unit:
 	case next <= o.unit:
@@ -167,9 +176,10 @@ func (m *Machine) setPriority(p Priority, out []Action) []Action {
 }
 
 // retryTime returns a tenth of the interval, or less if the lease is much shorter (after a change of advbase), but at
-// least minRetry.
+// least minRetry, or half a beat.
 func (m *Machine) retryTime() time.Duration {
-	return max(min(m.effective.Interval()/retryPart, m.span()/4), minRetry)
+	interval := m.interval()
+	return max(min(interval/retryPart, m.span()/4), min(minRetry, interval/2))
 }
 
 // extraAt returns the earliest time for an extra advert: a burst is allowed, then they are spaced, so that many changes
@@ -188,13 +198,13 @@ func (m *Machine) countSend() {
 // spacing returns the spacing of extra adverts. It depends on the configuration alone: if it followed the
 // demotions, many of them would extend the burst.
 func (c Config) spacing() time.Duration {
-	p := Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}
-	return max(min(p.Interval()/retryPart, c.span(c.unit(p))/4), minRetry)
+	interval := Advert{Priority: c.priority(), Beat: c.Beat}.Interval()
+	return max(min(interval/retryPart, c.span(c.unit(c.priority(), c.Beat))/4), min(minRetry, interval/2))
 }
 
 // sendTime returns the time between two adverts: the interval, or two thirds of the lease if that is shorter.
 func (m *Machine) sendTime() time.Duration {
-	every := min(m.effective.Interval(), m.span()*2/3)
+	every := min(m.interval(), m.span()*2/3)
 	if old := m.master.old.unit; old > 0 {
 		every = min(every, old)
 	}
@@ -246,7 +256,10 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s := &m.master
 	m.failures = failures{}
 	claimed := m.phase == phaseClaiming
-	m.phase, s.failing, s.blind, s.deposes = phaseOwning, false, false, false
+	if claimed {
+		m.phase = phaseOwning
+	}
+	s.failing, s.blind, s.deposes = false, false, false
 	s.lastSent = t0
 	s.old.sentLonger(t0)
 	s.lease = leaseFrom(t0, m.cfg.span(s.old.limit(s.unit)))
@@ -265,8 +278,9 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	case !claimed:
 		out = append(out, RenewVIPs{})
 	}
-	if s.announcements > 0 {
+	if s.announcements > 0 && (!m.brief() || m.now >= s.announceAt) {
 		s.announcements--
+		s.announceAt = m.now.Add(announceGap)
 		out = append(out, Announce{})
 	}
 	return m.ask(out)
@@ -303,6 +317,8 @@ func (m *Machine) tickMaster(out []Action) []Action {
 		}
 	case phaseOwning:
 		return m.tickOwning(out)
+	case phaseEnding:
+		return m.tickEnding(out)
 	case phaseExpired:
 		return m.tickExpired(out)
 	case phaseGoodbye:
@@ -341,7 +357,7 @@ func (m *Machine) announceAfterRival(out []Action) []Action {
 // rivalGone returns when another master that was heard counts as silent. Then switches and neighbours need a new
 // announcement.
 func (m *Machine) rivalGone() Instant {
-	return m.master.rivalAt.Add(m.downTime())
+	return m.master.rivalAt.Add(m.ordinaryDown())
 }
 
 // expire handles the end of the lease: the process was stopped, starved or paused, and another node may
@@ -353,7 +369,7 @@ func (m *Machine) expire(out []Action) []Action {
 		return m.stepDown(ReasonLeaseExpired, &heard, s.lease, 0, out)
 	}
 	m.phase, m.extensions, s.inFlight = phaseExpired, 0, false
-	s.resumeAt = m.now.Add(m.effective.Interval())
+	s.resumeAt = m.now.Add(m.interval())
 	return out
 }
 
@@ -367,10 +383,10 @@ func (m *Machine) tickExpired(out []Action) []Action {
 		return m.stepDown(ReasonLeaseExpired, nil, s.resumeAt, 0, out)
 	}
 	if m.putOff(s.resumeAt, false) {
-		s.resumeAt = m.now.Add(m.effective.Interval())
+		s.resumeAt = m.now.Add(m.interval())
 		return out
 	}
-	s.announcements, s.rival = max(s.announcements, 1), false
+	s.announcements, s.announceAt, s.rival = max(s.announcements, 1), 0, false
 	return m.claim(out)
 }
 

@@ -17,6 +17,7 @@ type world struct {
 	*segment
 	preempt bool
 	fast    bool
+	beats   bool
 	witness reasons
 }
 
@@ -91,6 +92,9 @@ func (w *world) actions() map[string]func(*rapid.T) {
 			skew := rapid.SampledFrom([]uint8{0, 0, 1, 100, 254}).Draw(t, "skew")
 			if w.fast {
 				skew = 10 + skew/4
+			}
+			if w.beats {
+				n.cfg.Beat = someBeat(t)
 			}
 			if !n.paused {
 				n.cfg.AdvSkew = skew
@@ -226,6 +230,11 @@ func (w *world) recover(t *rapid.T) {
 	if after != before {
 		t.Fatalf("%v: transitions on a quiet segment\n%s", w.time(), w.segment)
 	}
+}
+
+// someBeat draws a beat; a short one makes a long test.
+func someBeat(t *rapid.T) time.Duration {
+	return time.Duration(rapid.SampledFrom([]int{0, 0, 15, 30, 30}).Draw(t, "beat ms")) * time.Millisecond
 }
 
 // rounds of random lives: they are cheap, and every reason must occur.

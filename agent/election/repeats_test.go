@@ -68,6 +68,7 @@ type twins struct {
 	all, some hearer
 	peers     [3]talker
 	demoted   bool
+	beats     bool // of some peers
 
 	repeats  election.Repeats
 	settled  [2]election.Instant
@@ -81,6 +82,7 @@ type talker struct {
 	number   int
 	on       bool
 	priority election.Priority
+	beat     time.Duration
 	aware    bool
 	next     election.Instant
 	families []netip.Addr
@@ -88,13 +90,16 @@ type talker struct {
 
 func newTwins(t *testing.T, seed uint64) *twins {
 	w := &twins{t: t, Rand: rand.New(rand.NewPCG(seed, 1)), now: election.Instant(time.Hour)}
-	w.cfg = w.config()
+	w.cfg, w.beats = w.config(), seed%3 == 0
 	w.all.m, w.some.m = election.New(w.cfg, w.now, 0), election.New(w.cfg, w.now, 0)
 	for i := range w.peers {
 		v4, v6 := netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), netip.AddrFrom16([16]byte{0xfe, 0x80, 15: byte(i)})
-		// In fast mode the wait depends on the address heard last: with two families the machine that is told less may
-		// decide half a rank step later.
-		families := 4 - 2*max(0, 1-int(w.cfg.AdvBase))
+		// In fast mode and with beats the wait depends on the address heard last: with two families the machine that is
+		// told less may decide half a rank step later.
+		families := 4
+		if w.cfg.AdvBase == 0 || w.beats {
+			families = 2
+		}
 		w.peers[i].families = [][]netip.Addr{{v4}, {v6}, {v4, v6}, {v6, v4}}[w.IntN(families)]
 		w.peers[i].number = i
 		w.change(&w.peers[i])
@@ -125,7 +130,15 @@ func (w *twins) change(p *talker) {
 	if p.aware = w.IntN(5) == 0; p.aware {
 		p.priority.Demote = uint8(w.IntN(2))
 	}
-	p.next = w.now.Add(time.Duration(w.Int64N(int64(p.priority.Interval()))))
+	p.beat = 0
+	if w.beats {
+		p.beat = time.Duration(w.IntN(3)) * 15 * time.Millisecond
+	}
+	p.next = w.now.Add(time.Duration(w.Int64N(int64(p.interval()))))
+}
+
+func (p *talker) interval() time.Duration {
+	return election.Advert{Priority: p.priority, Beat: p.beat}.Interval()
 }
 
 // happen lets the next thing happen: mostly adverts.
@@ -165,7 +178,7 @@ func (w *twins) happen() {
 	if p.on && w.IntN(20) > 0 { // or it is lost
 		w.says(p, p.priority)
 	}
-	p.next = p.next.Add(p.priority.Interval())
+	p.next = p.next.Add(p.interval())
 }
 
 // pass lets both machines decide at their deadlines up to a time.
@@ -210,7 +223,10 @@ func (w *twins) catchUp(to election.Instant) {
 func (w *twins) says(p *talker, prio election.Priority) {
 	for i, src := range p.families {
 		w.now = w.now.Add(time.Duration(i) * 100 * time.Microsecond)
-		a := election.Advert{At: w.now, Src: src, Priority: prio, Aware: p.aware}
+		a := election.Advert{At: w.now, Src: src, Priority: prio, Beat: p.beat, Aware: p.aware}
+		if prio.Goodbye() {
+			a.Beat = 0
+		}
 		w.all.step(w.now, a)
 		w.decide(&w.all)
 		f := election.FamilyOf(src) - election.IPv4

@@ -45,6 +45,7 @@ type flight struct {
 	from int
 	v6   bool
 	p    election.Priority
+	beat time.Duration
 }
 
 type node struct {
@@ -182,6 +183,7 @@ func (n *node) receive(f flight) {
 		At:         n.s.now,
 		Src:        n.s.nodes[f.from].addr[family(f.v6)],
 		Priority:   f.p,
+		Beat:       f.beat,
 		Generation: n.role.Generation,
 	}
 	if n.role.State == election.Master && n.yielded < n.role.Generation {
@@ -332,9 +334,9 @@ func (n *node) send(a election.SendAdvert) {
 	ok := !n.sendFails && n.linkUp
 	n.failed = !ok
 	if ok {
-		n.put(flight{from: n.id, p: a.Priority})
+		n.put(flight{from: n.id, p: a.Priority, beat: a.Beat})
 		if n.cfg.DualStack {
-			n.put(flight{from: n.id, p: a.Priority, v6: true})
+			n.put(flight{from: n.id, p: a.Priority, beat: a.Beat, v6: true})
 		}
 	}
 	if ok && !a.Goodbye {

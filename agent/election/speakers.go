@@ -18,7 +18,7 @@ func (c Config) quiet(a Advert) Instant {
 	if a.Goodbye() {
 		return a.At
 	}
-	return a.At.Add(c.span(Config{AdvBase: a.AdvBase}.unit(a.Priority)))
+	return a.At.Add(c.span(Config{AdvBase: a.AdvBase}.unit(a.Priority, a.Beat)))
 }
 
 // noteSpeaker stores a as the newest advert of its source and returns the previous one, or nil. If there is no
@@ -67,7 +67,7 @@ func (m *Machine) mergeFamilies(a, before Advert) {
 		s := &m.speakers[i]
 		apart := s.At.Sub(before.At)
 		if s.used && FamilyOf(s.Src) != FamilyOf(a.Src) && s.Priority == before.Priority &&
-			max(apart, -apart) <= min(s.Interval()/4, minLateness) {
+			max(apart, -apart) <= min(s.Priority.Interval()/4, minLateness) {
 			*s = speaker{}
 		}
 	}

@@ -35,6 +35,7 @@ const (
 	phaseOwning         // the lease was valid at the last step
 	phaseExpired        // the lease expired: silent until it is safe to claim again
 	phaseGoodbye        // said goodbye for a HandOver; advertises again if no node takes over
+	phaseEnding         // leaves; states no beat any more, so that it can answer after its goodbye
 	phaseLeaving        // said goodbye for a Release; answers until a successor advertises
 )
 

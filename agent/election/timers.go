@@ -21,23 +21,34 @@ const (
 	maxExtensions   = 3
 	sendBurst       = 8   // extra adverts before they are spaced
 	slicePart       = 128 // of the interval
+	announceGap     = 100 * time.Millisecond
 )
 
 // MaxSlice bounds Machine.Slice.
 const MaxSlice = 10 * time.Millisecond
 
+// priority returns the configured priority.
+func (c Config) priority() Priority { return Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew} }
+
 // interval returns the configured interval: a demotion extends neither the permitted lag nor the down time.
-func (c Config) interval() time.Duration {
-	return Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}.Interval()
+func (c Config) interval() time.Duration { return c.priority().Interval() }
+
+// downTime returns how long a BACKUP waits for an advert: by the rule of beat.go for a master that states a beat, else
+// the ordinary time.
+func (m *Machine) downTime() time.Duration {
+	if beat := m.counted(); beat > 0 {
+		return downRatio*beat + m.rank(beat)
+	}
+	return m.ordinaryDown()
 }
 
-// downTime returns how long a BACKUP waits for an advert: by Config.MasterDown with the configured skew, or by
-// the rule of fast.go with advbase 0.
-func (m *Machine) downTime() time.Duration {
+// ordinaryDown returns the down time without a beat: by Config.MasterDown with the configured skew, or by the rule of
+// fast.go with advbase 0.
+func (m *Machine) ordinaryDown() time.Duration {
 	c := m.cfg
 	switch {
 	case c.AdvBase == 0:
-		return downRatio*m.beat() + m.rank()
+		return downRatio*m.assumed() + m.rank(time.Second)
 	case c.MasterDown == DownOpenBSD:
 		return downRatio * c.interval()
 	default:
@@ -57,12 +68,16 @@ func (c Config) willTimeOut(theirs, mine Priority) bool {
 	return wait < theirs.micros()
 }
 
-// unit returns the interval in which a lease is counted if adverts state p.
-func (c Config) unit(p Priority) time.Duration {
-	if c.AdvBase == 0 {
+// unit returns the interval in which a lease is counted if adverts state p and the beat.
+func (c Config) unit(p Priority, beat time.Duration) time.Duration {
+	switch {
+	case beat > 0:
+		return beat
+	case c.AdvBase == 0:
 		return p.Interval()
+	default:
+		return time.Duration(c.AdvBase) * time.Second
 	}
-	return time.Duration(c.AdvBase) * time.Second
 }
 
 // span returns D: how long after an advert with this unit an equal peer may take over.
@@ -72,26 +87,33 @@ func (c Config) span(unit time.Duration) time.Duration {
 
 // span returns D for the next advert.
 func (m *Machine) span() time.Duration {
-	return m.cfg.span(m.master.old.limit(m.cfg.unit(m.effective)))
+	return m.cfg.span(m.master.old.limit(m.cfg.unit(m.effective, m.beat())))
 }
 
 // leaseFrom returns the end of the lease if the advert sent at t0 is the last one.
 func leaseFrom(t0 Instant, span time.Duration) Instant {
-	return t0.Add(span - max(minLeaseMargin, span/leaseMarginPart))
+	return t0.Add(span - max(min(minLeaseMargin, span/10), span/leaseMarginPart))
 }
 
 // Lease returns how long the lease of a MASTER lasts that advertises as configured.
 func (c Config) Lease() time.Duration {
 	c = c.normal()
-	return time.Duration(leaseFrom(0, c.span(c.unit(Priority{AdvBase: c.AdvBase, AdvSkew: c.AdvSkew}))))
+	return time.Duration(leaseFrom(0, c.span(c.unit(c.priority(), c.Beat))))
 }
 
-// tooLate reports whether the agent missed the due time by more than it may (I3).
-func (m *Machine) tooLate(due Instant) bool {
+// tooLate reports whether the agent missed the due time by more than it may (I3). A decision on silence depends on the
+// interval in which that is counted.
+func (m *Machine) tooLate(due Instant, silence bool) bool {
 	interval := m.cfg.interval()
 	limit := max(minLateness, interval/4)
 	if m.cfg.AdvBase == 0 {
-		limit = min(interval, m.beat())
+		limit = min(interval, m.assumed())
+	}
+	switch beat := m.counted(); {
+	case m.state == Master && m.beat() > 0:
+		limit = m.beat()
+	case silence && beat > 0:
+		limit = beat
 	}
 	return m.now.Sub(due) > limit
 }

@@ -20,7 +20,7 @@ import (
 // TestTranscripts plays the transcripts of testdata. A transcript begins with prose (#), followed by one event
 // per line as `TIME EVENT ARGUMENTS`. The indented lines after an event are the machine's actions, and after
 // "=" its state and next deadline. Sends succeed at once unless a line says `sends fail`, `sends partial` or
-// `sends hang`. `TIME run` ticks at every deadline up to then.
+// `sends hang`. `TIME run` ticks at every deadline up to then, `TIME beats until=TIME every=TIME` repeats an advert.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -80,6 +80,10 @@ func (p *player) line(words []string) {
 		return
 	}
 	at := instant(p.t, words[0])
+	if words[1] == "beats" {
+		p.beats(at, words[2:])
+		return
+	}
 	if words[1] == "run" {
 		for next, ok := p.m.Deadline(); ok && next <= at; next, ok = p.m.Deadline() {
 			fmt.Fprintf(&p.out, "  %v\n", time.Duration(next))
@@ -131,6 +135,27 @@ func (p *player) adopt(words []string) {
 	fmt.Fprintf(&p.out, "  = %s\n", condition(p.m))
 }
 
+// beats reads "1s beats until=2s every=1ms 1/0 ...": the same advert again and again, each with a tick, of which only
+// the end is shown.
+func (p *player) beats(at election.Instant, words []string) {
+	until := instant(p.t, strings.TrimPrefix(words[0], "until="))
+	every := time.Duration(instant(p.t, strings.TrimPrefix(words[1], "every=")))
+	before := p.m.View()
+	for ; at < until; at = at.Add(every) {
+		for next, ok := p.m.Deadline(); ok && next < at; next, ok = p.m.Deadline() {
+			p.step(next, election.Tick{})
+		}
+		p.step(at, event(p.t, at, "advert", words[2:]))
+		p.step(at, election.Tick{})
+		v := p.m.View()
+		if v.State != before.State || v.Distrusted != before.Distrusted || v.BeatsEnded != before.BeatsEnded {
+			fmt.Fprintf(&p.out, "  %v\n  = %s\n", time.Duration(at), condition(p.m))
+			before = v
+		}
+	}
+	fmt.Fprintf(&p.out, "  %v\n  = %s\n", time.Duration(at), condition(p.m))
+}
+
 func (p *player) step(at election.Instant, ev election.Event) {
 	for _, a := range p.m.Step(at, ev, nil) {
 		fmt.Fprintf(&p.out, "  %s\n", describe(a))
@@ -167,6 +192,13 @@ func condition(m *election.Machine) string {
 	if v.Silent != election.FamilyNone {
 		words = append(words, v.Silent.String(), "silent")
 	}
+	if v.Distrusted.IsValid() {
+		words = append(words, fmt.Sprintf("distrusts %v until %v, time %d", v.Distrusted, time.Duration(v.DistrustUntil),
+			v.DistrustTimes))
+	}
+	if v.BeatsEnded > 0 {
+		words = append(words, fmt.Sprintf("beats ended %v", time.Duration(v.BeatsEnded)))
+	}
 	s := strings.Join(words, " ")
 	if next, ok := m.Deadline(); ok {
 		s += fmt.Sprintf(", next %v %s", time.Duration(next), v.Waiting)
@@ -187,6 +219,9 @@ func describe(a election.Action) string {
 	case election.SendAdvert:
 		if a.Goodbye {
 			return "send goodbye " + priorityText(a.Priority)
+		}
+		if a.Beat > 0 {
+			return fmt.Sprintf("send %s beat %v", priorityText(a.Priority), a.Beat)
 		}
 		return "send " + priorityText(a.Priority)
 	case election.Transition:
@@ -246,6 +281,8 @@ func config(t *testing.T, words []string) (election.Config, uint64) {
 			cfg.MasterDown = election.DownOpenBSD
 		case "preempt-delay":
 			cfg.PreemptDelay = time.Duration(instant(t, v))
+		case "beat":
+			cfg.Beat = time.Duration(instant(t, v))
 		case "claim-delay":
 			cfg.ClaimDelay = time.Duration(instant(t, v))
 		case "dual-stack":
@@ -343,6 +380,10 @@ func advert(t *testing.T, at election.Instant, args []string) election.Event {
 			a.Yielded, a.Generation = true, uint64(number(t, v))
 		case "aware":
 			a.Aware = true
+		case "beat":
+			a.Beat = time.Duration(instant(t, v))
+		case "withheld":
+			a.Withheld = true
 		case "demote":
 			a.Demote = uint8(number(t, v))
 		case "src":

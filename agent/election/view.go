@@ -24,16 +24,17 @@ const (
 	WaitHandover                 // MASTER, leaving: no successor is expected after it
 	WaitAnnouncement             // MASTER: another master fell silent
 	WaitClaimDelay               // BACKUP: no owner was heard, and Config.ClaimDelay is not over
+	WaitBeats                    // BACKUP: from then on each of the beats that are in doubt must be heard
 )
 
 // String returns the purpose in words.
 func (w Wait) String() string {
-	if w > WaitClaimDelay {
+	if w > WaitBeats {
 		return "invalid"
 	}
 	return [...]string{
 		"nothing", "master down", "decision", "extension", "claim", "advert",
-		"retry", "lease end", "resume", "handover", "announcement", "claim delay",
+		"retry", "lease end", "resume", "handover", "announcement", "claim delay", "beats",
 	}[w]
 }
 
@@ -89,9 +90,9 @@ type Received struct {
 // Distrust is whether the beats of a node proved wrong: this node had claimed because some were missing, and then heard
 // that the other was alive. Meanwhile it counts the ordinary intervals of that node.
 type Distrust struct {
-	Distrusted    netip.Addr // invalid if beats are counted
-	DistrustUntil Instant
-	DistrustTimes int // how often in succession
+	Distrusted    netip.Addr // the present master; invalid if its beats are counted
+	DistrustUntil Instant    // at the earliest: they have to be steady
+	DistrustTimes int        // how often in succession
 	// BeatsEnded is when the present master's adverts stopped stating a beat; 0 if they never did, or do again.
 	BeatsEnded Instant
 }
@@ -135,6 +136,10 @@ func (m *Machine) View() View {
 			Offering:    m.handover.auto,
 		},
 		Received: Received{m.heard, m.known, m.families[0], m.families[1], m.silent()},
+		Distrust: m.distrust(),
+	}
+	if m.state == Master {
+		v.Beat = m.beat()
 	}
 	if m.state == Backup {
 		v.Hold, v.HoldUntil = m.held()
@@ -164,6 +169,8 @@ func (m *Machine) nextBackup() (Instant, Wait) {
 		return max(m.now, m.decideAt()), WaitDecision
 	case b.due == m.silenceCounts():
 		return b.due, WaitClaimDelay
+	case m.doubts() && m.now < m.doubt.watchAt() && m.doubt.watchAt() < b.due:
+		return m.doubt.watchAt(), WaitBeats
 	default:
 		return b.due, WaitMasterDown
 	}

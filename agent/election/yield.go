@@ -9,7 +9,7 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 	s := &m.master
 	fenced := a.Yielded && a.Generation == m.generation
 	beaten := Superior(a.Priority, s.recorded, a.Aware)
-	if m.phase == phaseLeaving {
+	if m.phase == phaseLeaving || m.phase == phaseEnding {
 		if fenced || beaten {
 			return m.released(&a, a.At, out)
 		}
@@ -29,7 +29,7 @@ func (m *Machine) challenge(a Advert, out []Action) []Action {
 	reason := m.yieldReason(a, beaten && !outlived)
 	var tie time.Duration
 	if beaten && tied(a.Priority, s.recorded, a.Aware) {
-		tie = tieDelay(m.tieRange(m.cfg.interval()), m.cfg.NodeName, a.Src, m.generation)
+		tie = tieDelay(m.tieRange(a), m.cfg.NodeName, a.Src, m.generation)
 	}
 	return m.stepDown(reason, &a, a.At, tie, out)
 }
@@ -55,7 +55,7 @@ func (m *Machine) yielded(generation uint64, out []Action) []Action {
 	if m.state != Master || generation < m.generation {
 		return out
 	}
-	if m.phase == phaseLeaving {
+	if m.phase == phaseLeaving || m.phase == phaseEnding {
 		return m.released(nil, m.now, out)
 	}
 	reason := ReasonBetterAdvert
