@@ -181,6 +181,29 @@ func (d *draft) checkInterval() {
 	}
 }
 
+// decodeBeat reads how often a MASTER advertises.
+func decodeBeat(d *draft) {
+	const key = "beat"
+	var beat time.Duration
+	if !d.duration(key, 0, MaxBeat, &beat) || beat == 0 {
+		return
+	}
+	g, text := &d.group, d.n.fields[key].str
+	interval := time.Duration(g.AdvBase)*time.Second + time.Duration(min(g.AdvSkew, maxSkewSent))*time.Second/256
+	switch {
+	case beat < MinBeat:
+		d.problem(key, "%q is out of range, allowed are \"0s\" (none) and \"%s\" to \"%s\"", text,
+			durationText(MinBeat), durationText(MaxBeat))
+	case beat%time.Microsecond != 0:
+		d.problem(key, "%q is not a whole number of microseconds, such as \"1500us\"", text)
+	case !d.bad["advbase"] && !d.bad["advskew"] && beat >= interval && interval > 0:
+		d.problem(key, "%q is not less than the interval, which is %s (advbase seconds + advskew/256 s); leave it out",
+			text, interval.Round(time.Microsecond))
+	default:
+		g.Beat = beat
+	}
+}
+
 func checkNodeName(s *section, name string) {
 	if why := nodeNameFault(name); why != "" {
 		s.problem("name", "%s; allowed is one line of 1..%d bytes, or leave it out for the host's name", why, maxNodeName)

@@ -114,7 +114,10 @@ type Group struct {
 	Addresses []netip.Prefix
 	// AdvBase is in seconds, 0..254; AdvSkew in 1/256 s, 0..254.
 	AdvBase, AdvSkew uint8
-	Description      string
+	// Beat is how often a MASTER advertises, and its vipd peers count on it: MinBeat..MaxBeat, less than the interval;
+	// 0: as often as AdvBase and AdvSkew state.
+	Beat        time.Duration
+	Description string
 	// Password is 0..19 bytes, from PasswordFile if that is set. A PasswordFile of
 	// credential:NAME is in systemd's directory of credentials.
 	Password     Secret
@@ -141,6 +144,12 @@ type Group struct {
 	// Accept has at most 7 further contexts for received adverts. They are never used to sign.
 	Accept []Accept
 }
+
+// Limits of [Group.Beat]. A trailer states 32,767 us at most (wire.MaxBeat).
+const (
+	MinBeat = time.Millisecond
+	MaxBeat = 30 * time.Millisecond
+)
 
 // Digests of [Group.Digest]. Both are accepted, whichever is sent.
 const (

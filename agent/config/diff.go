@@ -83,6 +83,7 @@ func groupDiff(a, b Group) []string {
 		{"addresses", !sameSet(a.Addresses, b.Addresses)},
 		{"advbase", a.AdvBase != b.AdvBase},
 		{"advskew", a.AdvSkew != b.AdvSkew},
+		{"beat", a.Beat != b.Beat},
 		{"description", a.Description != b.Description},
 		{"password", a.Password != b.Password},
 		{"peers", !sameSet(a.Peers, b.Peers)},

@@ -50,7 +50,7 @@ func FuzzParse(f *testing.F) {
 		names := map[string]bool{}
 		for _, g := range cfg.Groups {
 			if g.VHID == 0 || g.AdvBase > 254 || g.AdvSkew > 254 || len(g.Addresses) == 0 ||
-				len(g.Password.Bytes()) > maxPassword ||
+				len(g.Password.Bytes()) > maxPassword || g.Beat != 0 && (g.Beat < MinBeat || g.Beat > MaxBeat) ||
 				names[g.Name()] {
 				t.Errorf("accepted %+v", g)
 			}

@@ -42,6 +42,7 @@ func decodeGroup(s *section, opts Options) *draft {
 	if !s.bad["advbase"] && !s.bad["advskew"] {
 		d.checkInterval()
 	}
+	decodeBeat(d)
 	if s.str("description", &g.Description) {
 		if why := textFault(g.Description, maxText); why != "" {
 			s.problem("description", "%s; allowed is one line of at most %d bytes", why, maxText)

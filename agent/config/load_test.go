@@ -194,9 +194,9 @@ func everyKey() []string {
 
 func TestEveryKeyIsKnown(t *testing.T) {
 	t.Parallel()
-	if got := len(everyKey()); got != 24+4+8+3+13+5 {
+	if got := len(everyKey()); got != 24+4+9+3+13+5 {
 		t.Errorf(
-			"%d keys are known; the contract has 23 and password, 4 later ones in [carp] and 8 in [[vip]], 3 in "+
+			"%d keys are known; the contract has 23 and password, 4 later ones in [carp] and 9 in [[vip]], 3 in "+
 				"[[vip.accept]], 13 in [[check]], 3 in [http], 2 in [web]",
 			got,
 		)

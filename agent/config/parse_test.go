@@ -130,6 +130,7 @@ peer_memory = "1h"
 mode = "generic"
 ` + vip + `advbase = 2
 advskew = 240
+beat = "1500us"
 description = "LAN gateway, Büro"
 peers = []
 hook = "/h/good"
@@ -172,7 +173,7 @@ interval = "300ms"
 				PeerMemory:      time.Hour,
 			}
 			c.XDP.Mode = ModeGeneric
-			c.Groups[0].AdvBase, c.Groups[0].AdvSkew = 2, 240
+			c.Groups[0].AdvBase, c.Groups[0].AdvSkew, c.Groups[0].Beat = 2, 240, 1500*time.Microsecond
 			c.Groups[0].Description = "LAN gateway, Büro"
 			g := &c.Groups[0]
 			g.Hook, g.HookTimeout = "/h/good", 90*time.Second
@@ -270,7 +271,7 @@ colour = "red"
 			`of its network, such as 192.0.2.100/24`,
 		`f.toml:14: addresses: "192.0.2.101" has no prefix length; write that of its network, such as 192.0.2.101/24`,
 		`f.toml:16: advskew: 255 is out of range, allowed is 0..254`,
-		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, ` +
+		`f.toml:18: colour: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, beat, ` +
 			`description, password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, ` +
 			`require_trailer, replay, accept`,
 	}
@@ -563,6 +564,28 @@ func TestProblems(t *testing.T) {
 			"f.toml:6: advbase: 0 needs advskew >= 1, since the interval is advbase seconds + advskew/256 s; allowed is " +
 				"1..254, or 0 with advskew 1..254",
 		},
+		{
+			"beat type",
+			add("beat = 1\n"),
+			`f.toml:6: beat: must be a duration in quotes, such as "1s" or "500ms", not an integer`,
+		},
+		{
+			"beat short",
+			add("beat = \"999us\"\n"),
+			`f.toml:6: beat: "999us" is out of range, allowed are "0s" (none) and "1ms" to "30ms"`,
+		},
+		{"beat long", add("beat = \"31ms\"\n"), `f.toml:6: beat: "31ms" is out of range, allowed is "0s" to "30ms"`},
+		{
+			"beat of half a microsecond",
+			add("beat = \"1000500ns\"\n"),
+			`f.toml:6: beat: "1000500ns" is not a whole number of microseconds, such as "1500us"`,
+		},
+		{
+			"beat as long as the interval",
+			add("advbase = 0\nadvskew = 1\nbeat = \"4ms\"\n"),
+			`f.toml:8: beat: "4ms" is not less than the interval, which is 3.906ms (advbase seconds + advskew/256 s); leave ` +
+				`it out`,
+		},
 		{"advskew type", add("advskew = true\n"), "f.toml:6: advskew: must be an integer 0..254, not a boolean"},
 		{
 			"description",
@@ -697,9 +720,9 @@ func TestProblems(t *testing.T) {
 		{
 			"unknown key, nothing near",
 			add("foo = 1\n"),
-			"f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, description, " +
-				"password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, require_trailer, " +
-				"replay, accept",
+			"f.toml:6: foo: unknown key in [[vip]]; allowed are interface, vhid, addresses, advbase, advskew, beat, " +
+				"description, password, password_file, peers, hook, hook_timeout, digest, lladdr, peer_ttl, broadcast, " +
+				"require_trailer, replay, accept",
 		},
 		{"unknown key, escapes", add("\"\\u001b[2J\" = 1\n"), "f.toml:6: \\x1b[2J: unknown key in [[vip]]; "},
 	}

@@ -279,7 +279,7 @@ func TestDiffFindsEveryKey(t *testing.T) {
 	const full = "[carp]\nmaster_down = \"openbsd\"\npreempt_delay = \"1s\"\nclaim_delay = \"2s\"\n" +
 		"peer_memory = \"2h\"\n" + vip +
 		"digest = \"no-link-local\"\nlladdr = \"02:11:22:33:44:55\"\npeer_ttl = \"strict\"\npeers = []\n" +
-		"broadcast = true\nrequire_trailer = true\nreplay = \"strict\"\n" +
+		"broadcast = true\nrequire_trailer = true\nreplay = \"strict\"\nbeat = \"2ms\"\n" +
 		"[[vip.accept]]\npassword = \"x\"\n" + check
 	parse := func(text string) *Config {
 		cfg, _, err := parseText(text)
@@ -304,6 +304,8 @@ func TestDiffFindsEveryKey(t *testing.T) {
 		{`broadcast = true`, `broadcast = false`, []string{"broadcast"}, nil},
 		{`require_trailer = true`, ``, []string{"require_trailer"}, nil},
 		{`replay = "strict"`, `replay = "off"`, []string{"replay"}, nil},
+		{`beat = "2ms"`, `beat = "1ms"`, []string{"beat"}, nil},
+		{`beat = "2ms"`, `beat = "0s"`, []string{"beat"}, nil},
 		{`password = "x"`, `password = "y"`, []string{"accept"}, nil},
 		{`password = "x"`, `addresses = ["192.0.2.101/24"]`, []string{"accept"}, nil},
 		{"[[vip.accept]]\npassword = \"x\"\n", "", []string{"accept"}, nil},
