@@ -21,7 +21,8 @@ func TestNextCounterIsNotWhatWasHeardLast(t *testing.T) {
 			b.ring = append(b.ring, ev)
 			b.pass(0)
 		}
-		if a, _ := g.advert(election.Priority{AdvBase: 1}, src); (a.Counter == next) == heard {
+		act := election.SendAdvert{Priority: election.Priority{AdvBase: 1}}
+		if a, _ := g.advert(&act, src); (a.Counter == next) == heard {
 			t.Errorf("heard it: %v; our next counter is %#x, a peer's last one was %#x", heard, a.Counter, next)
 		}
 	}

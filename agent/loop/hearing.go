@@ -14,6 +14,7 @@ import (
 // hearing is what a group has heard, and whether it could have heard more.
 type hearing struct {
 	last      election.Instant    // receive time of the newest advert given to the machine
+	interval  time.Duration       // that it stated: the beat, or that of its priority; 0: none was heard
 	repeated  election.Instant    // the same of those that the kernel withheld
 	counter   uint64              // of the newest advert, never sent by us next
 	repeats   election.Repeats    // what the kernel may withhold
@@ -43,6 +44,10 @@ func (h *hearing) note(ev loader.Event) election.Advert {
 		Priority: election.Priority{AdvBase: ev.AdvBase, AdvSkew: ev.AdvSkew, Demote: ev.Demote},
 		Aware:    ev.DemoteAware, DemoteEver: ev.DemoteEver, Yielded: ev.Yielded, Generation: ev.Generation,
 	}
+	if ev.Proven {
+		a.Beat = time.Duration(ev.Beat) * time.Microsecond
+	}
+	h.interval = a.Interval()
 	h.proven[election.FamilyOf(a.Src)-election.IPv4] = ev.Proven
 	h.repeats.Note(a)
 	return a
@@ -108,9 +113,13 @@ func (g *group) withheld(upTo election.Instant) (adverts [2]election.Advert, n i
 	return adverts, n
 }
 
-// ahead returns by how much earlier than due the group may be looked at: a quarter of an interval.
+// ahead returns by how much earlier than due the group may be looked at: a quarter of its interval, or of the master's
+// if that is shorter.
 func (g *group) ahead() time.Duration {
 	interval := election.Priority{AdvBase: g.cfg.AdvBase, AdvSkew: g.cfg.AdvSkew}.Interval()
+	if heard := g.hearing.interval; heard > 0 {
+		interval = min(interval, heard)
+	}
 	return min(interval/4, maxAhead)
 }
 

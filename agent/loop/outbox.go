@@ -116,7 +116,7 @@ func (g *group) send(act election.SendAdvert, claims bool) {
 		if i > 0 && i%maxInFlight == 0 {
 			g.env.post()
 		}
-		if err := g.write(i, t, act.Priority); err != nil {
+		if err := g.write(i, t, &act); err != nil {
 			out.errs = append(out.errs, fmt.Errorf("advert to %s: %w", t.Dst, err))
 		}
 	}
@@ -126,12 +126,12 @@ func (g *group) send(act election.SendAdvert, claims bool) {
 }
 
 // write puts the advert to one target into the outbox.
-func (g *group) write(i int, t reach.Target, p election.Priority) error {
+func (g *group) write(i int, t reach.Target, act *election.SendAdvert) error {
 	l, err := g.letterTo(i, t)
 	if err != nil {
 		return err
 	}
-	advert, trailer := g.advert(p, t.Src)
+	advert, trailer := g.advert(act, t.Src)
 	if l.frame, err = advert.AppendBinary(l.frame[:len(l.frame)-wire.AdvertSize-wire.TrailerSize]); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (g *group) write(i int, t reach.Target, p election.Priority) error {
 		return err
 	}
 	// Recorded before it leaves: the loop check must know it when it comes back.
-	g.entry.plane.RecordSent(advert.Counter, advert.Digest, loader.Priority(p))
+	g.entry.plane.RecordSent(advert.Counter, advert.Digest, loader.Priority(act.Priority))
 	o := &g.env.outbox
 	o.frames = append(o.frames, netio.Frame{IfIndex: g.iface.link.Index, Data: l.frame})
 	o.to = append(o.to, addressee{g: g, dst: t.Dst})

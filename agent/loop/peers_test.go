@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/election"
 	"vipd/agent/netio"
 	"vipd/agent/state/peers"
 	"vipd/agent/wire"
@@ -162,7 +163,7 @@ func TestAdvertsHaveTrailers(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		o := &b.outbox
 		o.frames, o.to = o.frames[:0], o.to[:0]
-		if err := g.write(0, target, p); err != nil {
+		if err := g.write(0, target, &election.SendAdvert{Priority: p}); err != nil {
 			t.Error(err)
 		}
 	}); n > fake {

@@ -5,6 +5,7 @@ package loop
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"vipd/agent/config"
 	"vipd/agent/election"
@@ -44,14 +45,14 @@ func checkSecrets(cfg config.Group) error {
 
 // advert returns the next advert to a target, and its trailer. Its number is never the counter that a peer used last:
 // an OpenBSD peer would take its own cookie for a loop.
-func (g *group) advert(p election.Priority, src netip.Addr) (wire.Advert, wire.Trailer) {
+func (g *group) advert(act *election.SendAdvert, src netip.Addr) (wire.Advert, wire.Trailer) {
 	number := g.env.sequence.Next()
 	if number == g.hearing.counter {
 		number = g.env.sequence.Next()
 	}
 	a := wire.Advert{
-		VHID: g.cfg.VHID, AdvBase: p.AdvBase, AdvSkew: p.AdvSkew, Demote: p.Demote, AuthLen: wire.AuthLen,
+		VHID: g.cfg.VHID, AdvBase: act.AdvBase, AdvSkew: act.AdvSkew, Demote: act.Demote, AuthLen: wire.AuthLen,
 		Counter: number, Digest: g.signing.signer.Digest(number),
 	}
-	return a, g.signing.key.Trailer(src, a, 0)
+	return a, g.signing.key.Trailer(src, a, uint16(act.Beat/time.Microsecond)) // at most election.MaxBeat
 }

@@ -26,7 +26,7 @@ func ElectionConfig(cfg *config.Config, g config.Group) election.Config {
 		NodeName: cfg.Node.Name, AdvBase: g.AdvBase, AdvSkew: g.AdvSkew,
 		Preempt: cfg.Carp.Preempt, DeadRatio: cfg.Carp.DeadRatio, SendDemote: cfg.Carp.SendDemote,
 		PreemptDelay: cfg.Carp.PreemptDelay, ClaimDelay: cfg.Carp.ClaimDelay,
-		DualStack: Has4(g) && Has6(g),
+		DualStack: Has4(g) && Has6(g), Beat: g.Beat,
 	}
 	if cfg.Carp.MasterDown == config.MasterDownOpenBSD {
 		c.MasterDown = election.DownOpenBSD
