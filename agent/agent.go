@@ -320,7 +320,7 @@ func (a *Agent) newOperator(p parts, followers *events.Stream) *operator.Operato
 	return operator.New(operator.Options{
 		Loop: operatorLoop{a.loop}, Clock: a.clock, Plane: p.plane, Host: p.host, Checks: a.checks, Hooks: a.hooks,
 		Programs: a.programs, Recorder: a.recorder, History: a.history, Events: followers,
-		Intent: p.intent, Log: a.log,
+		Intent: p.intent, Log: a.log, RealTime: ordinary.RealTime(),
 		Source: &operator.Source{
 			Load: a.opts.Load,
 			Parse: func(f *api.ConfigFile) (*config.Config, []config.Problem, error) {

@@ -19,6 +19,7 @@ func healthy() api.Status {
 				Addresses: []string{"198.51.100.1/24"}, AdvBase: 1, AdvSkew: 100, EffectiveAdvSkew: 100,
 				Master: &api.Master{
 					Address: "198.51.100.12", AdvBase: 1, LastSeen: testNow().Add(-400 * time.Millisecond), Proven: true,
+					BeatSeconds: 0.0015,
 				},
 				Dataplane: api.Dataplane{Mode: "native", Egress: "tcx"},
 			},
@@ -37,6 +38,7 @@ func healthy() api.Status {
 				Addresses:   []string{"192.0.2.100/24", "192.0.2.101/24"},
 				VirtualMAC:  "00:00:5e:00:01:03",
 				AdvBase:     1,
+				BeatSeconds: 0.005,
 				Dataplane:   api.Dataplane{Mode: "generic", Egress: "tcx", Answering: true},
 				Master: &api.Master{
 					Address:  "192.0.2.12",

@@ -5,7 +5,9 @@ package vipctl
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -53,7 +55,7 @@ func (p *program) groupView(g *api.Group) string {
 	if g.EffectiveAdvSkew != g.AdvSkew {
 		effective = fmt.Sprintf(", effective %d/256 s by demotion", g.EffectiveAdvSkew)
 	}
-	line("Interval", "advbase %d s, advskew %d/256 s%s", g.AdvBase, g.AdvSkew, effective)
+	line("Interval", "advbase %d s, advskew %d/256 s%s%s", g.AdvBase, g.AdvSkew, effective, beatText(g.BeatSeconds))
 	p.heardLines(&t, g)
 	p.standbyLines(&t, g)
 	t.add("Data plane", dataplaneText(&g.Dataplane))
@@ -106,8 +108,15 @@ func (p *program) heardLines(t *table, g *api.Group) {
 	if m := g.Master; m == nil {
 		t.add("Last heard", "never: no other node was heard")
 	} else {
-		t.add("Last heard", fmt.Sprintf("%s from %s, advbase %d, advskew %d, demote %d",
-			p.ago(m.LastSeen), m.Address, m.AdvBase, m.AdvSkew, m.Demote))
+		t.add("Last heard", fmt.Sprintf("%s from %s, advbase %d, advskew %d, demote %d%s",
+			p.ago(m.LastSeen), m.Address, m.AdvBase, m.AdvSkew, m.Demote, beatText(m.BeatSeconds)))
+		if !m.BeatsEndedAt.IsZero() {
+			t.add("Beats", fmt.Sprintf("%s states none since %s", m.Address, p.ago(m.BeatsEndedAt)))
+		}
+	}
+	if d := g.BeatDistrust; d != nil {
+		t.add("Beats", fmt.Sprintf("those of %s do not count until %s, since not all arrived (%d times): run `vipctl doctor`",
+			d.Address, p.clock(d.Until, toSeconds), d.Times))
 	}
 	for i := range g.Families {
 		f := &g.Families[i]
@@ -120,6 +129,14 @@ func (p *program) heardLines(t *table, g *api.Group) {
 		}
 		t.add(familyText(f.Family), heard)
 	}
+}
+
+// beatText continues a line with a beat, if there is one.
+func beatText(seconds float64) string {
+	if seconds == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", beat %s ms", strconv.FormatFloat(math.Round(seconds*1e6)/1000, 'f', -1, 64))
 }
 
 func dataplaneText(d *api.Dataplane) string {

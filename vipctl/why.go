@@ -102,9 +102,18 @@ func (p *program) standings(w *api.Why) string {
 	if w.Theirs != nil {
 		row(w.Theirs.Address, w.Theirs, "-", p.ago(w.Theirs.LastSeen))
 	}
-	text := t.String() + fmt.Sprintf("  preempt %s, master-down interval %.3f s", yesNo(w.Preempt), w.MasterDownSeconds)
+	text := t.String() +
+		fmt.Sprintf("  preempt %s, master-down interval %s", yesNo(w.Preempt), downText(w.MasterDownSeconds))
 	if w.Waiting != "" && w.Waiting != "nothing" {
 		text += fmt.Sprintf(", next: %s in %.1f s", w.Waiting, w.WaitingSeconds)
 	}
 	return text + "\n"
+}
+
+// downText formats a master-down interval: one of beats is too short for three decimals.
+func downText(seconds float64) string {
+	if seconds < 0.1 {
+		return fmt.Sprintf("%.4f s", seconds)
+	}
+	return fmt.Sprintf("%.3f s", seconds)
 }

@@ -23,6 +23,8 @@ type Facts struct {
 	Groups  []Group
 	// Lag is how late the election loop was recently.
 	Lag Lag
+	// RealTime is whether vipd has real-time priority.
+	RealTime bool
 	// Expired are the transitions of the last hour because of an expired lease.
 	Expired []api.Transition
 	// Commands are sentences about commands of checks and hooks that cannot be run, are not
@@ -71,6 +73,8 @@ type Condition struct {
 	EffectiveAdvSkew int
 	// Interval is the interval of this node's adverts now, Configured without demotions.
 	Interval, Configured time.Duration
+	// Beat is how often this node advertises as MASTER according to its config; 0: once per interval.
+	Beat time.Duration
 	// Unreachable and SkippedPeers are as in [api.Group].
 	Unreachable, SkippedPeers []string
 }
@@ -80,6 +84,8 @@ type Hearing struct {
 	// Master is the last other speaker; nil if none was ever heard.
 	Master       *Speaker
 	SilentFamily string
+	// BeatDistrust is as in [api.Group].
+	BeatDistrust *api.BeatDistrust
 	// HasPeer is true if another vipd node was ever heard; Standbys counts those that would take over now, StandbysUnknown
 	// is as in [api.Group].
 	HasPeer         bool
@@ -144,6 +150,8 @@ type Speaker struct {
 	AdvBase, AdvSkew int
 	Demote           int
 	LastSeen         time.Time
+	// BeatsEnded is when its adverts ceased to state a beat; zero if they never did, or do again.
+	BeatsEnded time.Time
 }
 
 // Interval is the time between adverts that the speaker advertises.

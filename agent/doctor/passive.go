@@ -31,10 +31,12 @@ func fromGroup(g *api.Group) Group {
 			EffectiveAdvSkew: g.EffectiveAdvSkew,
 			Interval:         (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.EffectiveAdvSkew}).Interval(),
 			Configured:       (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.AdvSkew}).Interval(),
+			Beat:             time.Duration(g.BeatSeconds * float64(time.Second)),
 			Unreachable:      g.Unreachable, SkippedPeers: g.SkippedPeers,
 		},
 		Hearing: Hearing{
-			SilentFamily: g.SilentFamily, Standbys: len(g.Standbys), StandbysUnknown: g.StandbysUnknown,
+			SilentFamily: g.SilentFamily, BeatDistrust: g.BeatDistrust,
+			Standbys: len(g.Standbys), StandbysUnknown: g.StandbysUnknown,
 		},
 		Host: Host{
 			Restored: g.Counters.AddressesRestored, RestoredAt: g.AddressesRestoredAt, LostRoutes: g.LostRoutes,
@@ -49,6 +51,7 @@ func fromGroup(g *api.Group) Group {
 		addr, _ := netip.ParseAddr(m.Address) // without it the report only says less
 		out.Master = &Speaker{
 			Address: addr, AdvBase: m.AdvBase, AdvSkew: m.AdvSkew, Demote: m.Demote, LastSeen: m.LastSeen,
+			BeatsEnded: m.BeatsEndedAt,
 		}
 	}
 	for i := range g.AddressConflicts {

@@ -168,6 +168,12 @@ func faulty() map[string]struct {
 				g.Received, g.SilentFamily = 15, api.FamilyIPv6
 			},
 		}},
+		doctor.CodeBeatDistrusted: {backup, func(_ *doctor.Facts, g *doctor.Group) {
+			g.BeatDistrust = &api.BeatDistrust{Address: peerAddr.String(), Until: at(50), Times: 2}
+		}, []string{"The beats of 192.0.2.12 did not all arrive"}, []change{
+			func(_ *doctor.Facts, g *doctor.Group) { g.BeatDistrust = nil },
+			func(_ *doctor.Facts, g *doctor.Group) { g.BeatDistrust, g.Master.BeatsEnded = nil, at(-5) }, // by its operator
+		}},
 		doctor.CodeFamilySilent: {
 			backup, func(_ *doctor.Facts, g *doctor.Group) { g.SilentFamily = api.FamilyIPv6 },
 			[]string{"over ipv4", "not over ipv6"},
@@ -301,6 +307,14 @@ func faulty() map[string]struct {
 			f.Lag = doctor.Lag{Worst: 2 * time.Second, At: at(-30), Count: 1}
 		}, []string{"not scheduled in time"}, []change{
 			func(f *doctor.Facts, _ *doctor.Group) { f.Lag.Worst = 400 * time.Millisecond },
+		}},
+		doctor.CodeNoRealTime: {backup, func(_ *doctor.Facts, g *doctor.Group) {
+			g.Beat = time.Millisecond
+		}, []string{"without real-time priority"}, []change{
+			func(f *doctor.Facts, _ *doctor.Group) { f.RealTime = true },
+			func(f *doctor.Facts, _ *doctor.Group) { f.Watched = 0 }, // a status says nothing of priorities
+			func(_ *doctor.Facts, g *doctor.Group) { g.Beat = 0 },
+			func(_ *doctor.Facts, g *doctor.Group) { g.Beat, g.Configured = 0, 100*time.Millisecond },
 		}},
 		doctor.CodeOwnAddress: {master, func(_ *doctor.Facts, g *doctor.Group) {
 			g.State, g.Reason, g.Answering, g.Detail = api.StateInit, "own_address", false, "`ip addr del 192.0.2.1/24 dev eth0`"

@@ -22,8 +22,8 @@ func reportRules() []Rule {
 		},
 		{
 			Code:  CodeConfigDiffers,
-			OK:    "the other nodes report the same advbase and preemption",
-			Found: "another node reports another advbase or preemption",
+			OK:    "the other nodes report the same advbase, beat and preemption",
+			Found: "another node reports another advbase, beat or preemption",
 			group: configDiffers,
 		},
 	}
@@ -48,6 +48,7 @@ func noStandby(f *Facts, g *Group) outcome {
 // configDiffers leaves out versions, which differ in every upgrade.
 func configDiffers(f *Facts, g *Group) outcome {
 	o := reportedDifference(f, g, api.DiffersAdvBase)
+	o = o.and(reportedDifference(f, g, api.DiffersBeat))
 	o = o.and(reportedDifference(f, g, api.DiffersPreempt))
 	for i := range g.Reports {
 		for _, d := range g.Reports[i].Differences {

@@ -56,6 +56,12 @@ func stateRules() []Rule {
 			node:  starved,
 		},
 		{
+			Code:  CodeNoRealTime,
+			OK:    "no group needs a real-time priority that vipd does not have",
+			Found: "a group needs a real-time priority that vipd does not have",
+			node:  noRealTime,
+		},
+		{
 			Code:  CodeCommands,
 			OK:    "the commands of checks and hooks can be run safely",
 			Found: "commands of checks or hooks cannot be run safely",
@@ -183,6 +189,31 @@ func starved(f *Facts) outcome {
 		advice,
 		fmt.Sprintf("%d recent wake-ups were late, the worst by %s, %s ago",
 			f.Lag.Count, span(f.Lag.Worst), ago(f, f.Lag.At)))
+}
+
+// shortInterval is the longest that ordinary scheduling may miss three times in a row on a busy machine.
+const shortInterval = 100 * time.Millisecond
+
+func noRealTime(f *Facts) outcome {
+	if f.RealTime || f.Watched == 0 {
+		return outcome{}
+	}
+	var short []string
+	for i := range f.Groups {
+		g := &f.Groups[i]
+		if g.Beat > 0 {
+			short = append(short, fmt.Sprintf("%s has a beat of %s", g.Name, g.Beat))
+		} else if g.Configured > 0 && g.Configured < shortInterval {
+			short = append(short, fmt.Sprintf("%s has an interval of %s", g.Name, span(g.Configured)))
+		}
+	}
+	if short == nil {
+		return outcome{}
+	}
+	return warning("vipd runs without real-time priority, and a group with so short an interval needs it.",
+		"Start vipd by its unit file, or set CPUSchedulingPolicy=rr and CPUSchedulingPriority=55 where it is started. "+
+			"Otherwise other programs on this host delay its adverts, and it loses its lease.",
+		short...)
 }
 
 // commands matter because a check that fails on all nodes alike demotes them alike: no node takes over.

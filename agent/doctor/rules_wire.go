@@ -35,6 +35,13 @@ func wireRules() []Rule {
 			group:   advertsLost,
 		},
 		{
+			Code:    CodeBeatDistrusted,
+			OK:      "no beats of a living MASTER were missed",
+			Found:   "beats of a living MASTER were missed",
+			Passive: true,
+			group:   beatDistrusted,
+		},
+		{
 			Code:    CodeFamilySilent,
 			OK:      "the master is heard over every family",
 			Found:   "the master is heard over one family only",
@@ -213,6 +220,26 @@ func lastWord(f *Facts, g *Group) string {
 		return "no other node was ever heard"
 	}
 	return fmt.Sprintf("%s was heard last, %s ago", g.Master.Address, ago(f, g.Master.LastSeen))
+}
+
+// beatDistrusted finds that the segment carried ordinary adverts and not every beat.
+func beatDistrusted(f *Facts, g *Group) outcome {
+	var o outcome
+	if m := g.Master; m != nil && !m.BeatsEnded.IsZero() && g.State == api.StateBackup {
+		o.note = fmt.Sprintf("%s stated a beat until %s ago and states none since", m.Address, ago(f, m.BeatsEnded))
+	}
+	d := g.BeatDistrust
+	if d == nil {
+		return o
+	}
+	return o.and(warning(
+		fmt.Sprintf("The beats of %s did not all arrive: this node claimed beside it, and counts its ordinary interval for "+
+			"a while.", d.Address),
+		"Look for what limits or delays multicast between the nodes: storm control or a policer on the switch, which must "+
+			"let 1/beat adverts per second and family pass, or a host that is busy. Or choose a longer beat. The beats count "+
+			"again by themselves.",
+		fmt.Sprintf("it happened %d times in succession; the beats count again at %s", d.Times,
+			d.Until.UTC().Format(time.RFC3339))))
 }
 
 func familySilent(_ *Facts, g *Group) outcome {

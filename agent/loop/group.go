@@ -248,4 +248,7 @@ func (g *group) publish() {
 	if before == nil || before.Machine.State != out.Machine.State {
 		g.env.metrics.Outdate()
 	}
+	if before != nil && before.Machine.Distrust != out.Machine.Distrust {
+		g.nameBeats(&before.Machine, &out.Machine)
+	}
 }

@@ -247,6 +247,24 @@ func groupFamilies() []family {
 			}),
 		},
 		{
+			nameBeat, "How often this node advertises as MASTER according to its config; 0: once per interval.", gauge,
+			perGroup(func(p *page, g *groupView) { p.gauge(g.Beat.Seconds(), g.iface, g.vhid) }),
+		},
+		{
+			nameMasterBeat, "Within what time the next advertisement comes, as the last other node stated; 0: within the " +
+				"interval; absent while none was heard.", gauge,
+			perGroup(func(p *page, g *groupView) {
+				if g.Heard {
+					p.gauge(g.MasterBeat.Seconds(), g.iface, g.vhid)
+				}
+			}),
+		},
+		{
+			nameBeatDistrusted, "1 while the beats of another node do not count: this node had claimed since some were " +
+				"missing, and that node was alive.", gauge,
+			perGroup(func(p *page, g *groupView) { p.truth(g.BeatDistrusted, g.iface, g.vhid) }),
+		},
+		{
 			nameHookWaiting, "Transitions that wait for the group's hook to end.", gauge,
 			perGroup(func(p *page, g *groupView) {
 				if g.HasHook {

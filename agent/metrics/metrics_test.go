@@ -58,6 +58,7 @@ func twoGroups() *fixed {
 				Packets: 1000, Bytes: 64000, LeaseRemaining: 2970 * time.Millisecond,
 				Families: []Family{{Name: "ipv4"}, {Name: "ipv6", Silent: true}},
 				Watched:  true, Standbys: 1,
+				Beat: time.Millisecond, MasterBeat: 2500 * time.Microsecond, BeatDistrusted: true,
 				HasHook: true, HookWaiting: 2,
 				Contexts: []Context{{Name: "own", Received: 5}, {Name: "accept 1", Received: 2}},
 				VIPs: []VIP{
@@ -142,6 +143,7 @@ func TestEveryName(t *testing.T) {
 		nameSamplesLost, nameSkipped, nameAnswersUnseen,
 		nameStandbys, namePeerLastSeen, namePeerInfo,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing, nameConflicts,
+		nameBeat, nameMasterBeat, nameBeatDistrusted,
 	} {
 		want[n] = true
 	}

@@ -128,7 +128,7 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 	}
 	e.beside(f)
 	e.explain(ctx, f, views)
-	f.Commands = o.opts.Programs.Warnings()
+	f.Commands, f.RealTime = o.opts.Programs.Warnings(), o.opts.RealTime
 	f.Skipped = e.skipped
 	return f
 }

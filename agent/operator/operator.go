@@ -136,6 +136,7 @@ type Options struct {
 	Intent    *Intent
 	Source    *Source
 	Successor Successor
+	RealTime  bool // the daemon has real-time priority
 	Log       *slog.Logger
 }
 

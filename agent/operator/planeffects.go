@@ -142,6 +142,7 @@ func (p *planner) modify(c config.GroupChange) api.PlanChange {
 		return v.PlanChange
 	}
 	p.addresses(v, c)
+	p.beat(v, c)
 	p.signature(v, c)
 	p.reachability(v, c)
 	p.priority(v, c.Old, c.New)
@@ -176,6 +177,18 @@ func without(a, b []netip.Prefix) []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(a), func(x netip.Prefix) bool {
 		return slices.ContainsFunc(b, func(y netip.Prefix) bool { return x.Addr() == y.Addr() })
 	})
+}
+
+// beat adds that adverts are sent more or less often. No address moves: peers that missed the change are waited for.
+func (p *planner) beat(v *verdict, c config.GroupChange) {
+	if c.Old.Beat == c.New.Beat || !v.is(election.Master) {
+		return
+	}
+	how := fmt.Sprintf("advertises every %s, and vipd peers count on it", timeText(c.New.Beat))
+	if c.New.Beat == 0 {
+		how = "advertises once per interval again, and vipd peers count in that"
+	}
+	v.effect(api.EffectNone, nil, "MASTER here: %s; no address moves for it", how)
 }
 
 // signature adds what changes if adverts are signed, or accepted, differently afterwards.

@@ -146,7 +146,8 @@ func (l *peerList) reported(
 		Group: group, Address: said.Addr.String(), State: h.State.String(),
 		AdvBase: int(h.AdvBase), AdvSkew: int(h.AdvSkew), EffectiveAdvSkew: int(h.EffectiveAdvSkew),
 		Demotion: int(h.Demotion), Demotions: h.Demotions, Maintenance: h.Maintenance, Disabled: h.Disabled,
-		Preempt: &h.Preempt, LastSeen: at(said.At), Hello: true, Current: said.Fresh(now),
+		BeatSeconds: (time.Duration(h.Beat) * time.Microsecond).Seconds(),
+		Preempt:     &h.Preempt, LastSeen: at(said.At), Hello: true, Current: said.Fresh(now),
 		Differences: differences(n, v, h),
 	}
 	for _, a := range h.Addresses {
@@ -178,7 +179,8 @@ func (l *peerList) heard(v *view.Group, group string, at func(election.Instant) 
 	}
 	p.Groups = append(p.Groups, api.PeerGroup{
 		Group: group, Address: from.String(), State: api.StateMaster, AdvBase: int(m.Master.AdvBase),
-		AdvSkew: int(m.Master.AdvSkew), EffectiveAdvSkew: int(m.Master.AdvSkew), LastSeen: seen,
+		AdvSkew: int(m.Master.AdvSkew), EffectiveAdvSkew: int(m.Master.AdvSkew), BeatSeconds: m.Master.Beat.Seconds(),
+		LastSeen: seen,
 	})
 }
 

@@ -104,6 +104,7 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 		Description: cfg.Description, Addresses: make([]string, 0, len(cfg.Addresses)),
 		VirtualMAC: net.HardwareAddr(mac[:]).String(),
 		AdvBase:    int(cfg.AdvBase), AdvSkew: int(cfg.AdvSkew), EffectiveAdvSkew: int(m.Effective.AdvSkew),
+		BeatSeconds: cfg.Beat.Seconds(), BeatDistrust: r.beatDistrust(),
 		Generation: m.Generation, Dataplane: r.dataplane(counts), Counters: r.counters(),
 		LostRoutes: lostRoutes, Unreachable: r.view.Unreachable, SkippedPeers: r.view.Skipped,
 		Contexts:         contextsOf(cfg, r.kernel.Stats.Contexts),
@@ -122,8 +123,11 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 	if m.Heard {
 		out.Master = &api.Master{
 			Address: m.Master.Src.String(), AdvBase: int(m.Master.AdvBase), AdvSkew: int(m.Master.AdvSkew),
-			Demote: int(m.Master.Demote), LastSeen: r.at(m.Master.At),
+			Demote: int(m.Master.Demote), LastSeen: r.at(m.Master.At), BeatSeconds: m.Master.Beat.Seconds(),
 			Proven: heardFromVipd(r.view),
+		}
+		if m.BeatsEnded != 0 {
+			out.Master.BeatsEndedAt = r.at(m.BeatsEnded)
 		}
 	}
 	if r.view.Held(r.now) {
@@ -139,6 +143,15 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 	out.Families, out.SilentFamily = familiesOf(r.view, r.at)
 	r.addresses(&out)
 	return out
+}
+
+// beatDistrust returns whose beats do not count now, nil if there is no such node.
+func (r *report) beatDistrust() *api.BeatDistrust {
+	m := &r.view.Machine
+	if !r.view.Distrusts(r.now) {
+		return nil
+	}
+	return &api.BeatDistrust{Address: m.Distrusted.String(), Until: r.at(m.DistrustUntil), Times: m.DistrustTimes}
 }
 
 func (r *report) dataplane(counts interfaceCounts) api.Dataplane {

@@ -5,6 +5,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,10 +42,11 @@ func (w *why) explain(name string) api.Why {
 		Demotion: w.n.Demotions.Total(), Demotions: w.n.Demotions.Shown(w.at),
 		MasterDownSeconds: v.DownTime.Seconds(), Waiting: v.Waiting.String(), Superior: w.superior(),
 	}
-	out.Ours.ConfiguredAdvSkew = &configured
+	out.Ours.ConfiguredAdvSkew, out.Ours.BeatSeconds = &configured, w.g.Config.Beat.Seconds()
 	if v.Heard {
 		theirs := standing(v.Master.Priority)
 		theirs.Address, theirs.LastSeen = v.Master.Src.String(), w.at(v.Master.At)
+		theirs.BeatSeconds = v.Master.Beat.Seconds()
 		out.Theirs = &theirs
 	}
 	if w.held() {
@@ -63,7 +65,7 @@ func (w *why) explain(name string) api.Why {
 	default:
 		out.Because, out.Changes, out.Takeover = w.init()
 	}
-	out.Because = append(out.Because, w.claimDelay()...)
+	out.Because = slices.Concat(out.Because, w.beats(), w.claimDelay())
 	var families []api.Family
 	families, out.SilentFamily = familiesOf(w.g, w.at)
 	for _, f := range families {
@@ -156,7 +158,7 @@ func (w *why) master(name string) (because, changes []string, takeover string) {
 	switch v.Reason {
 	case election.ReasonMasterTimeout:
 		because = append(because, fmt.Sprintf(
-			"took over because no master was heard for the master-down time (%.3f s)", v.DownTime.Seconds(),
+			"took over because no master was heard for the master-down time (%s)", timeText(v.DownTime),
 		))
 	case election.ReasonPreempt:
 		because = append(because, "took over by preemption from a worse master")
@@ -238,8 +240,8 @@ func (w *why) backup() (because, changes []string, takeover string) {
 	}
 	because = append(because, fmt.Sprintf("%s is MASTER, heard %s", v.Master.Src, w.ago(v.Master.At)), w.compared())
 	because = append(because, w.demotions()...)
-	silence := fmt.Sprintf("%s falls silent for the master-down time (%.3f s, %.1f s of it left), or says goodbye",
-		v.Master.Src, v.DownTime.Seconds(), left)
+	silence := fmt.Sprintf("%s falls silent for the master-down time (%s, %.1f s of it left), or says goodbye",
+		v.Master.Src, timeText(v.DownTime), left)
 	if w.superior() {
 		takeover = fmt.Sprintf("%s would take it back with its next advert, if it still speaks", v.Master.Src)
 		return because, w.improve(silence), takeover

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"vipd/agent/wire"
 )
@@ -16,6 +17,7 @@ const (
 	Addresses   = "addresses"
 	Password    = "password"
 	AdvBase     = "advbase"
+	Beat        = "beat"
 	Preempt     = "preempt"
 	Version     = "version"
 	Maintenance = "maintenance"
@@ -47,6 +49,9 @@ func Differences(ours, theirs *wire.Hello) []Difference {
 	add(ours.AdvBase != theirs.AdvBase, AdvBase,
 		"advbase is %d here and %d on %s; the node with the lower one wins whatever advskew is. "+
 			"Configure the same on all nodes", ours.AdvBase, theirs.AdvBase, node)
+	add(ours.Beat != theirs.Beat, Beat,
+		"beat is %s here and %s on %s, so how soon a dead MASTER is replaced depends on which of the two it was. "+
+			"Configure the same on all nodes", beatText(ours.Beat), beatText(theirs.Beat), node)
 	add(ours.Preempt != theirs.Preempt, Preempt,
 		"preempt is %t here and %t on %s, so only one of the two takes over from a worse MASTER. "+
 			"Configure the same on all nodes", ours.Preempt, theirs.Preempt, node)
@@ -56,6 +61,8 @@ func Differences(ours, theirs *wire.Hello) []Difference {
 		"this node and %s are both in maintenance mode; `vipctl maintenance leave` ends it", node)
 	return out
 }
+
+func beatText(us uint16) string { return (time.Duration(us) * time.Microsecond).String() }
 
 // addressesText names the addresses that only one of the two has. The peer's hello may have no room for all of its own.
 func addressesText(ours, theirs *wire.Hello, node string) string {

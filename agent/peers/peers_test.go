@@ -288,6 +288,7 @@ func TestDifferences(t *testing.T) {
 		},
 		{"key", func(h *wire.Hello) { h.Key = 8 }, Password, []string{"fw2 signs with another"}},
 		{"advbase", func(h *wire.Hello) { h.AdvBase = 2 }, AdvBase, []string{"1 here and 2 on fw2"}},
+		{"beat", func(h *wire.Hello) { h.Beat = 1500 }, Beat, []string{"0s here and 1.5ms on fw2"}},
 		{"preempt", func(h *wire.Hello) { h.Preempt = false }, Preempt, []string{"true here and false on fw2"}},
 		{"version", func(h *wire.Hello) { h.Version = "2" }, Version, []string{"vipd 1 and fw2 runs 2"}},
 	} {

@@ -4,6 +4,7 @@ package peers
 
 import (
 	"math"
+	"time"
 
 	"vipd/agent/config"
 	"vipd/agent/control/api"
@@ -18,7 +19,7 @@ func Self(n *view.Node, g *view.Group, key uint32) wire.Hello {
 	cfg, m := &g.Config, &g.Machine
 	h := wire.Hello{
 		VHID: cfg.VHID, Maintenance: n.Maintenance, Preempt: g.Preempt, Disabled: !n.Enabled, Complete: true,
-		AdvBase: cfg.AdvBase, AdvSkew: cfg.AdvSkew,
+		AdvBase: cfg.AdvBase, AdvSkew: cfg.AdvSkew, Beat: uint16(cfg.Beat / time.Microsecond), // at most config.MaxBeat
 		EffectiveAdvBase: m.Effective.AdvBase, EffectiveAdvSkew: m.Effective.AdvSkew,
 		Demotion: uint16(min(max(n.Demotions.Total(), 0), math.MaxUint16)),
 		Key:      key, Node: n.Config.Node.Name, Version: api.Version, Demotions: n.Demotions.Names(),

@@ -35,7 +35,7 @@ type Standby struct {
 
 // Difference is one way in which another node is configured unlike this one.
 type Difference struct {
-	// Code is stable: addresses, password, advbase, preempt, version, or maintenance (both nodes are in it).
+	// Code is stable: addresses, password, advbase, beat, preempt, version, or maintenance (both nodes are in it).
 	Code string `json:"code"`
 	// Text is one sentence that names both nodes and the values.
 	Text string `json:"text"`
@@ -46,6 +46,7 @@ const (
 	DiffersAddresses   = "addresses"
 	DiffersPassword    = "password"
 	DiffersAdvBase     = "advbase"
+	DiffersBeat        = "beat"
 	DiffersPreempt     = "preempt"
 	DiffersVersion     = "version"
 	DiffersMaintenance = "maintenance"
@@ -84,6 +85,8 @@ type PeerGroup struct {
 	AdvSkew          int `json:"advskew"`
 	EffectiveAdvSkew int `json:"effective_advskew"`
 	Demotion         int `json:"demotion"`
+	// BeatSeconds is the beat in its config, or the one that its advertisements state; absent if it has none.
+	BeatSeconds float64 `json:"beat_seconds,omitempty"`
 	// Demotions are the names of its demotions.
 	Demotions   []string `json:"demotions,omitempty"`
 	Maintenance bool     `json:"maintenance"`

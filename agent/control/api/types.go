@@ -61,6 +61,10 @@ type Group struct {
 	AdvBase          int `json:"advbase"`
 	AdvSkew          int `json:"advskew"`
 	EffectiveAdvSkew int `json:"effective_advskew"`
+	// BeatSeconds is how often this node advertises as MASTER according to its config; 0: once per interval.
+	BeatSeconds float64 `json:"beat_seconds"`
+	// BeatDistrust is why the beats of another node do not count now; absent if they do.
+	BeatDistrust *BeatDistrust `json:"beat_distrust,omitempty"`
 	// Master is the last other node that advertised, also while this node is MASTER; null if none was heard.
 	Master *Master `json:"master"`
 	// Standbys lists the nodes that would take the group over, the best first. They report to the MASTER alone, so the
@@ -171,8 +175,22 @@ type Master struct {
 	AdvSkew  int       `json:"advskew"`
 	Demote   int       `json:"demote"`
 	LastSeen time.Time `json:"last_seen"`
+	// BeatSeconds is within what time its next advertisement comes according to the last one; 0: within the interval of
+	// AdvBase and AdvSkew.
+	BeatSeconds float64 `json:"beat_seconds"`
+	// BeatsEndedAt is when its advertisements ceased to state a beat; absent if they never did, or do again.
+	BeatsEndedAt time.Time `json:"beats_ended_at,omitzero"`
 	// Proven is true if the node sends trailers: it is vipd.
 	Proven bool `json:"proven"`
+}
+
+// BeatDistrust is another node whose beats do not count for a while: this node had claimed since some of them were
+// missing, and then heard that the other one was alive. Its ordinary interval counts meanwhile.
+type BeatDistrust struct {
+	Address string    `json:"address"`
+	Until   time.Time `json:"until"`
+	// Times is how often that happened in succession; each time doubles how long the beats do not count.
+	Times int `json:"times"`
 }
 
 // Dataplane describes how the programs are attached and whether the kernel speaks for the group now.

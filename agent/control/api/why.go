@@ -58,6 +58,8 @@ type Standing struct {
 	ConfiguredAdvSkew *int    `json:"configured_advskew,omitempty"`
 	Demote            int     `json:"demote"`
 	IntervalSeconds   float64 `json:"interval_seconds"`
+	// BeatSeconds is how often the node advertises, if it states a beat; it is not compared. 0: once per interval.
+	BeatSeconds float64 `json:"beat_seconds"`
 	// LastSeen is when the advert was heard.
 	LastSeen time.Time `json:"last_seen,omitzero"`
 }

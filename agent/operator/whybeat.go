@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package operator
+
+import (
+	"fmt"
+	"time"
+
+	"vipd/agent/election"
+)
+
+// timeText formats a time as people compare it: a beat is too short for three decimals.
+func timeText(d time.Duration) string {
+	if d < 100*time.Millisecond {
+		return fmt.Sprintf("%.4f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.3f s", d.Seconds())
+}
+
+// beats returns what is to be said of beats: how often the owner advertises, and why that does not count.
+func (w *why) beats() []string {
+	v := &w.g.Machine
+	var out []string
+	switch {
+	case v.State == election.Master && v.Beat > 0:
+		out = append(out, fmt.Sprintf("it advertises every %s (beat), and vipd peers count on it", timeText(v.Beat)))
+	case v.State == election.Backup && v.Heard && v.Master.Beat > 0 && !w.g.Distrusts(w.now):
+		out = append(out, fmt.Sprintf("%s advertises every %s (beat), and this node takes over %s after the last advert",
+			v.Master.Src, timeText(v.Master.Beat), timeText(v.DownTime)))
+	case v.State == election.Backup && v.Heard && v.BeatsEnded != 0:
+		out = append(out, fmt.Sprintf("%s stated a beat until %s ago and states none since: its interval counts",
+			v.Master.Src, w.since(v.BeatsEnded)))
+	}
+	if w.g.Distrusts(w.now) {
+		out = append(out, fmt.Sprintf(
+			"the beats of %s do not count until %s: this node had claimed since some were missing, and %s was alive (%s); "+
+				"look for what limits or loses multicast on the way (`vipctl doctor`)",
+			v.Distrusted, w.at(v.DistrustUntil).Format(time.RFC3339), v.Distrusted, inSuccession(v.DistrustTimes)))
+	}
+	return out
+}
+
+func (w *why) since(i election.Instant) string {
+	return fmt.Sprintf("%.1f s", max(0, w.now.Sub(i)).Seconds())
+}
+
+func inSuccession(times int) string {
+	if times <= 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times in succession", times)
+}
