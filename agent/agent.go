@@ -33,7 +33,7 @@ import (
 	"vipd/agent/state"
 	"vipd/agent/state/durable"
 	"vipd/agent/state/keep"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 	"vipd/agent/state/sequence"
 	"vipd/agent/web"
 	"vipd/loader"
@@ -69,7 +69,7 @@ type Agent struct {
 	hooks    *hooks.Runner
 	history  *state.History
 	recorder *record.Recorder
-	peers    *peers.Store
+	peers    *proven.Store
 	programs *programs.Watch
 	reload   chan struct{}
 	leave    chan struct{}
@@ -178,16 +178,16 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 }
 
 // openPeers reads which vipd nodes were heard before this start.
-func (a *Agent) openPeers(plane dataplane) *peers.Store {
+func (a *Agent) openPeers(plane dataplane) *proven.Store {
 	boot, err := keep.BootID()
 	if err != nil {
 		a.log.Warn("when vipd nodes were heard before this start is not known: this boot cannot be told from others",
 			"err", err)
 	}
-	return peers.Open(peers.Options{
+	return proven.Open(proven.Options{
 		Path: filepath.Join(a.opts.Config.Node.StateDir, "peers"), Boot: boot, Log: a.log, Now: a.clock.TimeOfDay,
 		Memory: func() time.Duration { return a.loop.View().Config.Carp.PeerMemory },
-		Read:   func() ([]peers.Peer, error) { return a.peersOf(plane) },
+		Read:   func() ([]proven.Peer, error) { return a.peersOf(plane) },
 	})
 }
 

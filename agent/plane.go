@@ -6,7 +6,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/election"
 	"vipd/agent/loop"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 	"vipd/agent/view"
 	"vipd/loader"
 )
@@ -29,14 +29,14 @@ func (p dataplane) AddGroup(spec loader.GroupSpec) (loop.PlaneGroup, error) {
 	return g, nil
 }
 
-// peersOf reads which sources have proven themselves, for state/peers.
-func (a *Agent) peersOf(p dataplane) ([]peers.Peer, error) {
+// peersOf reads which sources have proven themselves, for state/proven.
+func (a *Agent) peersOf(p dataplane) ([]proven.Peer, error) {
 	all, err := p.Peers()
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
 	dayOf := a.clock.Calendar()
-	var out []peers.Peer
+	var out []proven.Peer
 	for _, live := range a.loop.View().Groups {
 		now := live.Now()
 		if now == nil {
@@ -44,7 +44,7 @@ func (a *Agent) peersOf(p dataplane) ([]peers.Peer, error) {
 		}
 		of, _ := now.Plane.(*loader.Group)
 		for _, p := range all[of] {
-			out = append(out, peers.Peer{
+			out = append(out, proven.Peer{
 				Interface: now.Config.Interface, VHID: now.Config.VHID, Address: p.Addr, Number: p.Number, At: p.At,
 				Heard: dayOf(election.Instant(p.At)),
 			})

@@ -24,16 +24,16 @@ var mayImport = map[string][]string{
 	"state":          {"control/api", "state/durable"},
 	"state/durable":  {},
 	"state/keep":     {"state/durable"},
-	"state/peers":    {"state/durable"},
+	"state/proven":   {"state/durable"},
 	"state/sequence": {"state/durable"},
 	"loop": {
 		"checks", "clock", "config", "conflict", "control/api", "election", "events", "hooks", "hostcheck", "loader",
-		"metrics", "netio", "peers", "reach", "record", "sdnotify", "state", "state/keep", "state/peers",
+		"metrics", "netio", "peers", "reach", "record", "sdnotify", "state", "state/keep", "state/proven",
 		"state/sequence", "view", "wire",
 	},
 	"operator": {
 		"checks", "clock", "config", "conflict", "control/api", "doctor", "election", "events", "hostcheck",
-		"loader", "metrics", "netio", "peers", "programs", "record", "state", "state/keep", "state/peers", "view",
+		"loader", "metrics", "netio", "peers", "programs", "record", "state", "state/keep", "state/proven", "view",
 		"wire",
 	},
 }

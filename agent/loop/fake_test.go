@@ -32,7 +32,7 @@ import (
 	"vipd/agent/record"
 	"vipd/agent/state"
 	"vipd/agent/state/keep"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 	"vipd/agent/state/sequence"
 	"vipd/agent/view"
 	"vipd/agent/wire"
@@ -120,7 +120,7 @@ type earlier struct {
 	left      []loader.LeftVIP // addresses of groups that the config has no more
 	routes    []netip.Prefix
 	kept      keep.Memory
-	peers     *peers.Store
+	peers     *proven.Store
 	config    []config.Check // checks of the config now
 	inherited map[int]bool   // interfaces whose programs are still those of that one
 }

@@ -23,7 +23,7 @@ import (
 	"vipd/agent/sdnotify"
 	"vipd/agent/state"
 	"vipd/agent/state/keep"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 	"vipd/agent/state/sequence"
 	"vipd/loader"
 )
@@ -59,8 +59,8 @@ type Before struct {
 	Maintenance      bool
 	MaintenanceSince time.Time
 	Memory           keep.Memory
-	Store            *keep.Store  // for the next process; nil if there is none
-	Peers            *peers.Store // that have proven themselves; nil: none are kept
+	Store            *keep.Store   // for the next process; nil if there is none
+	Peers            *proven.Store // that have proven themselves; nil: none are kept
 }
 
 // New makes a Loop without groups.

@@ -10,7 +10,7 @@ import (
 )
 
 // Which sources have proven themselves to be vipd nodes is known to the kernel, and on disk for the next start
-// (agent/state/peers). Here it is known so that the disk hears of a new one.
+// (agent/state/proven). Here it is known so that the disk hears of a new one.
 
 // restorePeers gives a group that is new in the data plane the peers of earlier times.
 func (g *group) restorePeers() {

@@ -14,17 +14,17 @@ import (
 	"vipd/agent/control/api"
 	"vipd/agent/election"
 	"vipd/agent/netio"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 	"vipd/agent/wire"
 	"vipd/loader"
 )
 
 // peersOf opens a store of a node whose data plane knows some peers.
-func peersOf(t *testing.T, known *[]peers.Peer) *peers.Store {
+func peersOf(t *testing.T, known *[]proven.Peer) *proven.Store {
 	t.Helper()
-	s := peers.Open(peers.Options{
+	s := proven.Open(proven.Options{
 		Path: filepath.Join(looseDir(t), "peers"), Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Memory: func() time.Duration { return 0 }, Read: func() ([]peers.Peer, error) { return *known, nil },
+		Memory: func() time.Duration { return 0 }, Read: func() ([]proven.Peer, error) { return *known, nil },
 	})
 	s.Refresh()
 	t.Cleanup(s.Leave)
@@ -34,7 +34,7 @@ func peersOf(t *testing.T, known *[]peers.Peer) *peers.Store {
 // TestPeersOfEarlierTimes: the kernel knows them before the group's first advert is heard, after a new interface too.
 func TestPeersOfEarlierTimes(t *testing.T) {
 	addr := netip.MustParseAddr("192.0.2.12")
-	s := peersOf(t, &[]peers.Peer{
+	s := peersOf(t, &[]proven.Peer{
 		{Interface: "eth0", VHID: 1, Address: addr, Number: 7, At: 5, Heard: time.Now()},
 		{Interface: "eth0", VHID: 2, Address: addr, Number: 9, At: 5, Heard: time.Now()},
 	})
@@ -77,7 +77,7 @@ func TestNewPeersAreMet(t *testing.T) {
 // TestForgetPeer: where it is known, and not where it is not.
 func TestForgetPeer(t *testing.T) {
 	addr := netip.MustParseAddr("192.0.2.12")
-	known := []peers.Peer{
+	known := []proven.Peer{
 		{Interface: "eth0", VHID: 1, Address: addr, Number: 7, Heard: time.Now()},
 		{Interface: "eth0", VHID: 2, Address: addr, Number: 7, Heard: time.Now()},
 		{Interface: "eth9", VHID: 1, Address: addr, Number: 7, Heard: time.Now()}, // no longer in the config
@@ -127,7 +127,7 @@ func TestForgetPeer(t *testing.T) {
 	if shown() != 1 {
 		t.Fatal("its hello is not shown")
 	}
-	known = []peers.Peer{{Interface: "eth0", VHID: 3, Address: addr, Number: 7, Heard: time.Now()}}
+	known = []proven.Peer{{Interface: "eth0", VHID: 3, Address: addr, Number: 7, Heard: time.Now()}}
 	b.obey()
 	if _, err := b.operator.ForgetPeer(t.Context(), api.ForgetPeer{Address: "192.0.2.12"}); err != nil || shown() != 0 {
 		t.Errorf("%v; after it was forgotten %d peers are shown", err, shown())

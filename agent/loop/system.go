@@ -8,7 +8,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 	"vipd/agent/state/sequence"
 	"vipd/loader"
 )
@@ -22,7 +22,7 @@ type system struct {
 	links      *netio.Links      // of the host, as read last
 	addresses  *hostcheck.Table  // the same
 	sequence   *sequence.Numbers // of adverts
-	peers      *peers.Store      // that have proven themselves
+	peers      *proven.Store     // that have proven themselves
 	inheriting bool              // the programs of an earlier vipd are still attached (exchange.go)
 }
 

@@ -23,7 +23,7 @@ import (
 	"vipd/agent/record"
 	"vipd/agent/state"
 	"vipd/agent/state/keep"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 	"vipd/agent/view"
 	"vipd/loader"
 )
@@ -99,7 +99,7 @@ type Intent struct {
 	// Kept has what the next process restores.
 	Kept *keep.Store
 	// Peers have proven themselves to be vipd nodes.
-	Peers *peers.Store
+	Peers *proven.Store
 }
 
 // Source is where the config comes from.

@@ -11,7 +11,7 @@ import (
 
 	"vipd/agent/config"
 	"vipd/agent/control/api"
-	"vipd/agent/state/peers"
+	"vipd/agent/state/proven"
 )
 
 // ForgetPeer implements control.Backend.
@@ -21,7 +21,7 @@ func (o *Operator) ForgetPeer(ctx context.Context, f api.ForgetPeer) (api.PeerFo
 		return api.PeerForgotten{}, err
 	}
 	known := o.opts.Intent.Peers.All()
-	gone := slices.DeleteFunc(slices.Clone(known), func(p peers.Peer) bool {
+	gone := slices.DeleteFunc(slices.Clone(known), func(p proven.Peer) bool {
 		return p.Address != addr || f.Group != "" && groupOf(p) != f.Group
 	})
 	if len(gone) == 0 {
@@ -50,10 +50,10 @@ func (o *Operator) ForgetPeer(ctx context.Context, f api.ForgetPeer) (api.PeerFo
 	return out, err
 }
 
-func groupOf(p peers.Peer) string { return config.GroupName(p.Interface, p.VHID) }
+func groupOf(p proven.Peer) string { return config.GroupName(p.Interface, p.VHID) }
 
 // unknownPeer names what is known instead.
-func unknownPeer(addr netip.Addr, group string, known []peers.Peer) error {
+func unknownPeer(addr netip.Addr, group string, known []proven.Peer) error {
 	in := ""
 	if group != "" {
 		in = " in " + group

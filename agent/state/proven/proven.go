@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package peers stores which addresses have proven by a trailer to be vipd nodes (docs/authentication.md), for the next
-// start. The data plane remembers them while it is there; the file does over a stop and a reboot.
+// Package proven stores which addresses have proven by a trailer to be those of vipd nodes (docs/authentication.md),
+// for the next start. The data plane remembers them while it is there; the file does over a stop and a reboot.
 //
 // A goroutine writes the file, with fsync: soon after a new peer has proven itself, every ten minutes, and at the end.
 // The loop never waits for it.
-package peers
+package proven
 
 import (
 	"bytes"
