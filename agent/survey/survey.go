@@ -74,7 +74,7 @@ func Look(
 	return out, nil
 }
 
-// speakerOf returns who sent an advertisement of CARP or VRRP.
+// speakerOf returns who sent an advertisement of CARP or VRRP, or a hello, which only a CARP node sends.
 func speakerOf(frame []byte) (api.SurveySpeaker, bool) {
 	r, ok := doctor.FromFrame(frame)
 	if !ok || r.VHID() == 0 {
@@ -82,7 +82,8 @@ func speakerOf(frame []byte) (api.SurveySpeaker, bool) {
 	}
 	s := api.SurveySpeaker{Protocol: api.ProtocolVRRP, ID: int(r.VHID()), Address: r.Src.String()}
 	// A VRRP advertisement has a count of addresses where CARP has a constant.
-	if a, err := wire.ParseAdvert(r.Payload); err == nil && a.AuthLen == wire.AuthLen {
+	a, err := wire.ParseAdvert(r.Payload)
+	if wire.IsHello(r.Payload) || err == nil && a.AuthLen == wire.AuthLen {
 		s.Protocol = api.ProtocolCARP
 	}
 	return s, true
