@@ -11,7 +11,7 @@ import (
 )
 
 // handovers is how often the address changes hands in a row, in all ways in turn. The client's pings are
-// 2 ms apart; this test measures and runs alone.
+// 2 ms apart; this test measures, and its two modes run beside each other and nothing else.
 const handovers = 20
 
 // handover is one way to hand an address over, and to undo it.
@@ -38,7 +38,10 @@ var planned = []handover{
 }
 
 func TestTwentyHandoversLoseNoPing(t *testing.T) {
-	inModes(t, twentyHandoversLoseNoPing)
+	inModes(t, func(t *testing.T, mode string) {
+		t.Parallel()
+		twentyHandoversLoseNoPing(t, mode)
+	})
 }
 
 func twentyHandoversLoseNoPing(t *testing.T, mode string) {
