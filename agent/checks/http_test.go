@@ -29,13 +29,13 @@ import (
 
 // authority is a CA of its own, with its certificate in a file.
 type authority struct {
-	t    *testing.T
+	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 	file string
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{t: t, file: filepath.Join(t.TempDir(), "ca.crt")}
 	a.cert, a.key = a.sign(&x509.Certificate{
