@@ -74,10 +74,14 @@ func bootDebian(t *testing.T, l *lab.Lab, host *lab.Host) *machine12 {
 	return m
 }
 
-// run runs a command in the machine.
+// run runs a command in the machine, in root's home and with the environment of a login.
 func (m *machine12) run(args ...string) (int, string) {
 	m.Helper()
-	return m.host.Run(60*time.Second, "nsenter", append([]string{"-t", m.pid, "-m", "-p", "-u", "-i", "--"}, args...)...)
+	inside := []string{
+		"-t", m.pid, "-m", "-p", "-u", "-i", "--", "env", "-i", "-C", "/root", "HOME=/root", "TERM=linux", "LANG=C.UTF-8",
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	}
+	return m.host.Run(60*time.Second, "nsenter", append(inside, args...)...)
 }
 
 func (m *machine12) mustRun(args ...string) string {

@@ -60,7 +60,7 @@ func (p *program) initCommand() *cli.Command {
 			&cli.StringFlag{Name: "password-file", Usage: "use the password in the first line of `FILE`, and make none"},
 			&cli.StringFlag{Name: "config", Value: "/etc/vipd/vipd.toml", Usage: "write the config to `FILE`"},
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the files and write nothing"},
-			&cli.BoolFlag{Name: "yes", Usage: "write without asking"},
+			&cli.BoolFlag{Name: "yes", Usage: "take the proposed VHID and write without asking"},
 		},
 		Action: withArguments(p.init),
 	}
@@ -121,7 +121,7 @@ func (p *program) init(c *cli.Context, _ []string) error {
 
 // finish shows the files, writes them if it may, and shows what comes next.
 func (p *program) finish(c *cli.Context, ask *asker, f *firstConfig) error {
-	if c.Bool("dry-run") || ask.terminal {
+	if c.Bool("dry-run") || !c.Bool("yes") {
 		p.printf("\n# %s\n%s", f.path, f.text(f.skew(), f.keyPath))
 	}
 	if c.Bool("dry-run") {
@@ -304,6 +304,7 @@ func (p *program) chooseVHID(c *cli.Context, ask *asker, f *firstConfig, found *
 		}
 		return nil
 	}
+	asks := ask.terminal && !c.Bool("yes")
 	free := freeVHID(found)
 	if free == 0 {
 		return errors.New("every VHID is in use on this segment; remove a group or VRRP router first")
@@ -311,7 +312,7 @@ func (p *program) chooseVHID(c *cli.Context, ask *asker, f *firstConfig, found *
 	for {
 		if !wanted {
 			vhid = free
-			if ask.terminal {
+			if asks {
 				line, err := ask.line(c.Context, "VHID", strconv.Itoa(free))
 				if err != nil {
 					return err
@@ -329,7 +330,7 @@ func (p *program) chooseVHID(c *cli.Context, ask *asker, f *firstConfig, found *
 		}
 		why := fmt.Sprintf("VHID %d is in use on this segment: %s from %s, and not for this address", vhid, user.Protocol,
 			user.Address)
-		if !ask.terminal {
+		if !asks {
 			return fmt.Errorf("%s; VHID %d is free, use --vhid %d", why, free, free)
 		}
 		p.warn("%s", why)

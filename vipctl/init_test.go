@@ -240,3 +240,24 @@ func TestInitAsks(t *testing.T) {
 		t.Errorf("%+v, %v", cfg, err)
 	}
 }
+
+// With all flags nothing is asked on a terminal either.
+func TestInitYesAsksNothing(t *testing.T) {
+	speaks := api.Survey{Speakers: []api.SurveySpeaker{{Protocol: "VRRP", ID: 1, Address: "192.0.2.3"}}}
+	path := filepath.Join(t.TempDir(), "vipd.toml")
+	args := []string{
+		"init", "--interface", "eth7", "--address", "192.0.2.100/24", "--peer", "vipd-backup", "--config", path, "--yes",
+	}
+	env := Env{Daemon: segmentOf(t, speaks), Terminal: true, Stdin: strings.NewReader("")}
+	code, _, errs := run(t, env, append(args, "--vhid", "1")...)
+	if code != ExitFailure || !strings.Contains(errs, "VHID 2 is free, use --vhid 2") {
+		t.Errorf("a VHID that is in use: exit %d, stderr\n%s", code, errs)
+	}
+	code, out, errs := run(t, env, args...)
+	if code != ExitOK || strings.Contains(errs, "VHID [") {
+		t.Errorf("exit %d, stdout\n%s\nstderr\n%s", code, out, errs)
+	}
+	if cfg, _, err := config.Load(path, config.Options{}); err != nil || cfg.Groups[0].VHID != 2 {
+		t.Errorf("%+v, %v", cfg, err)
+	}
+}
