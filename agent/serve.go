@@ -122,6 +122,10 @@ func (a *Agent) watchReload(ctx context.Context) error {
 	}
 }
 
+// CanTakeOver returns why a vipd with these options could not continue in the roles of the running one, but would start
+// clean, or nil. It changes nothing.
+func CanTakeOver(opts Options) error { return loader.CanAdopt(New(opts).loaderOptions()) }
+
 // Cleanup is `vipd --cleanup`: it removes what a dead daemon left, and refuses
 // while one is running.
 func Cleanup(opts Options) (err error) {

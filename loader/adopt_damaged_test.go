@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -110,7 +111,15 @@ func TestAdoptRefused(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			a := newAdoptable(t, fmt.Sprint("loader-refuse", i), strings.Contains(tc.name, "clsact"))
 			a.die()
+			if err := CanAdopt(a.o); err != nil {
+				t.Errorf("before: cannot adopt: %v", err)
+			}
 			tc.wreck(a)
+			// It does not read what the maps say.
+			unseen := []string{"a link is a map", "two groups on a slot", "an address of nobody"}
+			if err := CanAdopt(a.o); (err == nil) != slices.Contains(unseen, tc.name) {
+				t.Errorf("can adopt: %v", err)
+			}
 			var log bytes.Buffer
 			a.o.Log = slog.New(slog.NewTextHandler(&log, nil))
 			a.open()

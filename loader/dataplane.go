@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -61,11 +60,7 @@ func open(o Options, h host) (_ *Dataplane, err error) {
 		if err == nil {
 			return d, nil
 		}
-		// Finding nothing means the first start, or a reboot.
-		if others := d.otherLayouts(); !errors.Is(err, fs.ErrNotExist) || exists(d.pinDir()) || len(others) > 0 {
-			if !exists(d.pinDir()) {
-				err = fmt.Errorf("only another layout is there: %s", strings.Join(others, ", "))
-			}
+		if err = whyClean(o.Dir, err); err != nil {
 			o.Log.Warn("cannot adopt what an earlier vipd left, starting clean", "dir", d.pinDir(), "err", err)
 		}
 		if err := d.releaseObjects(); err != nil {
@@ -129,15 +124,39 @@ func (d *Dataplane) adopt() (err error) {
 	return nil
 }
 
-// otherLayouts lists the pins of vipds with other layouts.
-func (d *Dataplane) otherLayouts() []string {
-	dirs, err := filepath.Glob(filepath.Join(d.opts.Dir, "v*"))
-	if err != nil {
-		return nil
+// whyClean returns why what is pinned below dir cannot be adopted, given the error of the attempt, or nil if nothing is
+// there: the first start, or a reboot.
+func whyClean(dir string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) || exists(object.PinDir(dir)) {
+		return err
 	}
-	return slices.DeleteFunc(dirs, func(dir string) bool {
-		return strings.HasSuffix(dir, object.TmpSuffix) // no program used those
-	})
+	if others := otherLayouts(dir); len(others) > 0 {
+		return fmt.Errorf("the tables that are pinned have layout %s, and this vipd needs %s",
+			strings.Join(others, ", "), object.LayoutDir)
+	}
+	return nil
+}
+
+// otherLayouts lists the layouts of vipds that left their pins below dir.
+func otherLayouts(dir string) (out []string) {
+	dirs, _ := filepath.Glob(filepath.Join(dir, "v*")) // fails on a wrong pattern only
+	for _, found := range dirs {
+		if !strings.HasSuffix(found, object.TmpSuffix) { // no program used those
+			out = append(out, filepath.Base(found))
+		}
+	}
+	return out
+}
+
+// CanAdopt returns why [Open] would not adopt what the running vipd has pinned but start clean, or nil. It changes
+// nothing.
+func CanAdopt(o Options) error {
+	o = o.withDefaults()
+	pinned, err := object.OpenPinned(o.Dir, o.set())
+	if err != nil {
+		return whyClean(o.Dir, err)
+	}
+	return pinned.Close()
 }
 
 // The verifier takes about 200 ms for the XDP program, which may be longer than a lease. So the programs of the earlier

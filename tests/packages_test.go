@@ -122,8 +122,9 @@ func (m *machine12) transitions() int {
 	return strings.Count(m.mustRun("vipctl", "history", "-o", "json"), `"MASTER"`)
 }
 
-// twoMachines boots two machines on one segment with a client, and installs the older package from bare.
-func twoMachines(t *testing.T, dir string) (a, b *machine12, client *lab.Host) {
+// twoMachines boots two machines on one segment with a client, and installs the older package from bare. Both find it
+// and the new one in root's home.
+func twoMachines(t *testing.T, older, newer string) (a, b *machine12, client *lab.Host) {
 	t.Helper()
 	require(t, needNetNS, needBPF, needSystemd)
 	l := lab.New(t)
@@ -138,10 +139,10 @@ func twoMachines(t *testing.T, dir string) (a, b *machine12, client *lab.Host) {
 	}
 	a, b = boot("a", addrA), boot("b", addrB)
 	for i, m := range []*machine12{a, b} {
-		m.put(one(t, dir, "old", "*.deb"), "root/old.deb")
-		m.put(one(t, dir, "new", "*_"+runtime.GOARCH+".deb"), "root/new.deb")
+		m.put(older, "root/old.deb")
+		m.put(newer, "root/new.deb")
 		out := m.mustRun("dpkg", "-i", "/root/old.deb")
-		if !strings.Contains(out, "not started") || !strings.Contains(out, "vipctl init") {
+		if !strings.Contains(out, "not started") || !strings.Contains(out, "systemctl enable --now vipd") {
 			t.Errorf("the package does not say what to do next:\n%s", out)
 		}
 		if code, out := m.run("systemctl", "is-active", "vipd"); code == 0 {
@@ -170,7 +171,7 @@ password_file = "/etc/vipd/eth0-1.key"
 // Install, start, fail over, upgrade, downgrade, remove and purge, on two machines under systemd.
 func TestPackagesLive(t *testing.T) {
 	dir := packages(t)
-	a, b, client := twoMachines(t, dir)
+	a, b, client := twoMachines(t, one(t, dir, "old", "*.deb"), one(t, dir, "new", "*_"+runtime.GOARCH+".deb"))
 
 	for _, step := range []struct{ name, file string }{
 		{"upgrade", "new.deb"},

@@ -27,6 +27,7 @@ type node struct {
 	history  api.History
 	events   []api.Event
 	restart  api.Restart
+	kept     error // of a handover
 	examined api.Doctor
 	why      map[string]api.Why
 	peers    api.Peers
@@ -84,7 +85,11 @@ func (n *node) SetMaintenance(_ context.Context, on bool) (api.Change, error) {
 }
 
 func (n *node) EnterMaintenance(_ context.Context, force bool) (api.Change, error) {
-	return n.did("maintenance and wait, force " + strconv.FormatBool(force))
+	change, err := n.did("maintenance and wait, force " + strconv.FormatBool(force))
+	if n.kept != nil {
+		err = n.kept
+	}
+	return change, err
 }
 
 func (n *node) Yield(_ context.Context, name string, force bool) (api.Handover, error) {

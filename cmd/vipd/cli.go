@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +98,11 @@ func newApp(ctx context.Context, stdout, stderr io.Writer) *cli.App {
 				Usage: "look at the segment of `INTERFACE` for a few seconds and print as JSON which VHIDs are in use and who " +
 					"answers for each --address; changes nothing; vipctl init runs it",
 			},
+			&cli.BoolFlag{
+				Name: "takes-over",
+				Usage: "print as JSON whether this vipd can continue in the roles of the running one; changes nothing; " +
+					"vipctl restart runs it",
+			},
 			&cli.BoolFlag{Name: "version", Usage: "print the version and exit"},
 			&cli.StringFlag{Name: "interface", Usage: "one group without a file: its `INTERFACE`"},
 			&cli.IntFlag{Name: "vhid", Usage: "its virtual host ID, 1..255"},
@@ -161,13 +167,24 @@ func action(ctx context.Context, c *cli.Context, stdout, stderr io.Writer) error
 		Config: cfg, Log: log, Programs: host, Next: agent.ThisProgram(os.Args[1:]),
 		ForceClsact: os.Getenv("VIPD_EGRESS") == "clsact",
 	}
-	if c.Bool("cleanup") {
+	switch {
+	case c.Bool("cleanup"):
 		return agent.Cleanup(opts)
+	case c.Bool("takes-over"):
+		return printTakesOver(opts, stdout)
 	}
 	if !c.IsSet("interface") {
 		opts.Load = load
 	}
 	return serve(ctx, opts)
+}
+
+func printTakesOver(opts agent.Options, stdout io.Writer) error {
+	answer := api.TakeOver{TakesOver: true}
+	if err := agent.CanTakeOver(opts); err != nil {
+		answer = api.TakeOver{Why: err.Error()}
+	}
+	return json.NewEncoder(stdout).Encode(answer)
 }
 
 // compareWithHost compares the config with this host. A host that cannot be read may be a build

@@ -92,8 +92,11 @@ func OpenPinned(dir string, o Options) (_ *Set, err error) {
 		}
 	}
 	var meta BPFMeta
-	if err := s.Meta.Lookup(uint32(0), &meta); err != nil || meta.Layout != layoutVersion {
-		return nil, fmt.Errorf("layout version %d, want %d (%w)", meta.Layout, layoutVersion, err)
+	if err := s.Meta.Lookup(uint32(0), &meta); err != nil {
+		return nil, fmt.Errorf("read the layout version of the pinned maps: %w", err)
+	}
+	if meta.Layout != layoutVersion {
+		return nil, fmt.Errorf("the pinned maps have layout version %d, and this vipd needs %d", meta.Layout, layoutVersion)
 	}
 	return s, nil
 }

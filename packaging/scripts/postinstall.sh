@@ -15,8 +15,9 @@ fi
 systemctl daemon-reload || true
 
 if systemctl -q is-active vipd.service; then
-  # The next vipd takes over from the running one: no address moves.
-  if ! vipctl restart; then
+  # The next vipd takes over from the running one: no address moves. If its tables in the kernel are laid out in another
+  # way, the addresses are on another node meanwhile.
+  if ! vipctl restart --hand-over; then
     echo "vipd: the earlier version continues, and nothing has moved." >&2
     echo "vipd: mend what is named above, then run: vipctl restart" >&2
   fi

@@ -18,6 +18,14 @@ type Restart struct {
 	PID int `json:"pid"`
 }
 
+// TakeOver is what `vipd --takes-over` prints. It is not part of the control API: the installed vipd, which may be
+// another than the running one, says it of itself.
+type TakeOver struct {
+	TakesOver bool `json:"takes_over"`
+	// Why is why it could not continue in the roles of the running vipd.
+	Why string `json:"why,omitempty"`
+}
+
 // Restart makes the daemon leave without a goodbye, with addresses and pins in place for the next one. It returns
 // before the daemon has left. The supervisor starts the next one.
 func (c *Client) Restart(ctx context.Context) (Restart, error) {
