@@ -34,14 +34,15 @@ var elsewhere = map[string]string{
 
 // dynamic lists the places where the name of the program is known only at run time, with the commands it can be.
 var dynamic = map[string]string{
-	"packaging/hooks_test.go CommandContext(...)":    "", // the hooks, which are read themselves
-	"tests/hog_test.go Command(program)":             "", // the test binary itself
-	"tests/lab/proc.go Command(program)":             "", // compared with the list when it runs
-	"tests/needs/needs.go LookPath(name)":            "", // needs.Program, whose callers are read
-	"tests/require_test.go LookPath(string(...))":    "ucarp tcpdump promtool keepalived tshark chromium setpriv strace",
-	"tests/vm/init/main.go CommandContext(program)":  "", // test binaries, in the machine of tests/vm.sh
-	"vipctl/completion_test.go Program(tt.shell)":    "bash zsh fish",
-	"vipctl/completion_test.go CommandContext(path)": "bash zsh fish",
+	"agent/checks/http_bench_test.go Command(os.Args[...])": "", // the test binary itself
+	"packaging/hooks_test.go CommandContext(...)":           "", // the hooks, which are read themselves
+	"tests/hog_test.go Command(program)":                    "", // the test binary itself
+	"tests/lab/proc.go Command(program)":                    "", // compared with the list when it runs
+	"tests/needs/needs.go LookPath(name)":                   "", // needs.Program, whose callers are read
+	"tests/require_test.go LookPath(string(...))":           "ucarp tcpdump promtool keepalived tshark chromium setpriv strace",
+	"tests/vm/init/main.go CommandContext(program)":         "", // test binaries, in the machine of tests/vm.sh
+	"vipctl/completion_test.go Program(tt.shell)":           "bash zsh fish",
+	"vipctl/completion_test.go CommandContext(path)":        "bash zsh fish",
 }
 
 // started returns the files that start each command, for tests, scripts, hooks and the Makefile.
