@@ -27,6 +27,7 @@ var elsewhere = map[string]string{
 	"cpio":                   "tests/vm.sh installs it, with qemu",
 	"debootstrap":            "tests/fresh.sh and tests/packages.sh install it",
 	"lintian":                "tests/packages.sh installs it",
+	"qemu-aarch64-static":    "tests/packages.sh installs it",
 	"rpm":                    "tests/packages.sh installs it",
 	"systemd-sysusers":       "of systemd, which vipd's packages are for",
 	"no-such-program":        "tests/needs: a need that is not met",

@@ -3,7 +3,9 @@
 # Builds the packages, an older version of them and the image, and tests them (make test-packages): the packages in
 # minimal Debian 12 systems with systemd as process 1, which are made once and kept in ~/.cache/vipd-packages, the image
 # by podman. tests/reproducible.sh compares two builds.
+#   VIPD_PREVIOUS_DEB  also upgrade from this .deb, such as that of the last release
 set -euo pipefail
+previous=${VIPD_PREVIOUS_DEB:+$(realpath -e "$VIPD_PREVIOUS_DEB")}
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -15,7 +17,9 @@ base=$cache/bookworm-systemd.tar
 work=$(mktemp -d)
 trap 'rm -rf --one-file-system "$work"' EXIT
 missing=()
-for program in debootstrap lintian rpm podman; do command -v $program >/dev/null || missing+=("$program"); done
+for package in debootstrap lintian rpm podman qemu-user-static:qemu-aarch64-static; do
+  command -v "${package#*:}" >/dev/null || missing+=("${package%:*}")
+done
 if [ ${#missing[@]} -gt 0 ]; then
   say "installing ${missing[*]}"
   timeout 600 env DEBIAN_FRONTEND=noninteractive \
@@ -67,5 +71,5 @@ arch=$(go env GOHOSTARCH)
 VERSION=0.0.9 packaging/package.sh "$work/old" "$arch"
 packaging/package.sh "$work/new"
 packaging/image.sh "$work/image"
-VIPD_PACKAGES=$work VIPD_PACKAGES_ROOT=$base VIPD_IMAGE=$(echo "$work"/image/*.oci.tar) \
-  go test ./tests -run '^Test(Package|Rpm|Container)' -count=1 -v -timeout 20m
+VIPD_PACKAGES=$work VIPD_PACKAGES_ROOT=$base VIPD_IMAGE=$(echo "$work"/image/*.oci.tar) VIPD_PREVIOUS_DEB=$previous \
+  go test ./tests -run '^Test(Package|QuickStart|Rpm|Container)' -count=1 -v -timeout 20m
