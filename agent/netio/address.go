@@ -229,7 +229,7 @@ func connectedRoute(ifindex, table int, vip netip.Prefix) *netlink.Route {
 }
 
 // DelOwnRoutes removes vipd's routes through the interface in all tables, except those whose prefix keep
-// accepts. They were left by an agent that was killed.
+// accepts, and except local routes. They were left by an agent that was killed.
 func (h *Host) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error {
 	routes, err := h.nl.RouteListFiltered(netlink.FAMILY_ALL,
 		&netlink.Route{LinkIndex: ifindex, Protocol: RouteProtocol},
@@ -239,7 +239,7 @@ func (h *Host) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error {
 	}
 	var errs []error
 	for i := range routes {
-		if keep(prefixOf(routes[i].Dst)) {
+		if routes[i].Type == unix.RTN_LOCAL || keep(prefixOf(routes[i].Dst)) {
 			continue
 		}
 		if err := h.nl.RouteDel(&routes[i]); err != nil && !errors.Is(err, unix.ESRCH) {

@@ -17,10 +17,16 @@ import (
 // request asks the kernel and passes each answer to read, on the socket of the host. The netlink package has no
 // requests for single neighbours, and leaves out of its answers what the agent needs of a link.
 func (h *Host) request(kind, flags, answer uint16, read func(m []byte), data ...nl.NetlinkRequestData) error {
+	return requestOn(h.own, kind, flags, answer, read, data...)
+}
+
+func requestOn(
+	sockets map[int]*nl.SocketHandle, kind, flags, answer uint16, read func(m []byte), data ...nl.NetlinkRequestData,
+) error {
 	req := &nl.NetlinkRequest{
 		NlMsghdr: unix.NlMsghdr{Len: unix.SizeofNlMsghdr, Type: kind, Flags: unix.NLM_F_REQUEST | flags},
 		Data:     data,
-		Sockets:  h.own,
+		Sockets:  sockets,
 	}
 	return req.ExecuteIter(unix.NETLINK_ROUTE, answer, func(m []byte) bool {
 		read(m)
@@ -33,10 +39,16 @@ const maxDumps = 5
 
 // dump is request for a whole list. begin is called before each attempt: an interrupted list may be incomplete.
 func (h *Host) dump(kind, answer uint16, begin func(), read func(m []byte), data ...nl.NetlinkRequestData) error {
+	return dumpOn(h.own, kind, answer, begin, read, data...)
+}
+
+func dumpOn(
+	sockets map[int]*nl.SocketHandle, kind, answer uint16, begin func(), read func(m []byte), data ...nl.NetlinkRequestData,
+) error {
 	var err error
 	for range maxDumps {
 		begin()
-		err = h.request(kind, unix.NLM_F_DUMP, answer, read, data...)
+		err = requestOn(sockets, kind, unix.NLM_F_DUMP, answer, read, data...)
 		if !errors.Is(err, netlink.ErrDumpInterrupted) {
 			return err
 		}

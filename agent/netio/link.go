@@ -47,6 +47,9 @@ type Link struct {
 type Host struct {
 	nl  *netlink.Handle
 	own map[int]*nl.SocketHandle // see request
+
+	batch  *batchSocket             // to change local routes
+	strict map[int]*nl.SocketHandle // to list them
 }
 
 // NewHost opens netlink sockets in the current network namespace.
@@ -55,18 +58,32 @@ func NewHost() (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	strict, err := openStrict()
+	if err != nil {
+		own[unix.NETLINK_ROUTE].Close()
+		return nil, err
+	}
+	batch, err := openBatchSocket()
+	if err != nil {
+		own[unix.NETLINK_ROUTE].Close()
+		strict[unix.NETLINK_ROUTE].Close()
+		return nil, err
+	}
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		own[unix.NETLINK_ROUTE].Close()
-		return nil, fmt.Errorf("open netlink socket: %w", err)
+		strict[unix.NETLINK_ROUTE].Close()
+		return nil, errors.Join(fmt.Errorf("open netlink socket: %w", err), batch.close())
 	}
-	return &Host{nl: handle, own: own}, nil
+	return &Host{nl: handle, own: own, strict: strict, batch: batch}, nil
 }
 
 // Close releases the netlink sockets.
 func (h *Host) Close() {
 	h.nl.Close()
 	h.own[unix.NETLINK_ROUTE].Close()
+	h.strict[unix.NETLINK_ROUTE].Close()
+	_ = h.batch.close()
 }
 
 // Link reads the interface with that name. It returns ErrNoLink if there is none.
