@@ -42,7 +42,7 @@ PARALLEL ?= $(shell echo $$((2 * $$(nproc))))
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
-.PHONY: help build install packages image dist check-dist test-packages generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood bench-scale bench-fast man demo setup clean FORCE
+.PHONY: help build install packages image dist check-dist test-packages generate check-generate lint fmt test test-fresh test-vm test-unit test-program test-integration race fuzz fuzz-frames sim bench bench-xdp bench-flood bench-scale bench-vips bench-fast man demo setup clean FORCE
 
 help: ## list every target
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/' | while IFS=$$'\t' read -r name what; do printf '  %-18s %s\n' "$$name" "$$what"; done
@@ -119,6 +119,9 @@ bench-flood: build ## send forged adverts as fast as the kernel can, 30 s of eac
 
 bench-scale: build ## compare vipd with keepalived at 1,020 groups, and measure 4,080 and 16,384 (VIPD_SCALE=255,1020); needs root, five minutes
 	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 20m
+
+bench-vips: build ## measure the takeover of a group of 10,000 IPv6 VIPs, and its CPU time (VIPD_VIPS=2000); needs root, a minute
+	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkManyVIPs$$' -benchtime 1x -timeout 20m
 
 bench-fast: build ## measure fast mode beside keepalived: CPU, VIPD_FAST_KILLS=20 failovers, VIPD_FAST_STRESS=30m beside hogs; needs root, two minutes
 	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkFast$$' -benchtime 1x -timeout 2h

@@ -74,7 +74,9 @@ func (f *Facts) linkAt(ifindex int) (netio.Link, error) {
 }
 
 func (f *Facts) carrier(link netio.Link, g config.Group) Carrier {
-	return Carrier{IfIndex: link.Index, VIPs: g.Addresses, Own: f.Addresses.Own(link.Index)}
+	return Carrier{
+		IfIndex: link.Index, VIPs: g.Addresses, ByRoutes: g.ByRoutes(), Own: f.Addresses.Own(link.Index),
+	}
 }
 
 // Compare compares a config with the host. Problems that make the config unusable are refused;
@@ -188,7 +190,9 @@ func (f *Facts) duplicates(cfg *config.Config) []config.Problem {
 type Carrier struct {
 	IfIndex int
 	VIPs    []netip.Prefix
-	Own     []netip.Prefix // ordinary addresses of the interface
+	// ByRoutes means that the host has local routes to the VIPs. The kernel removes no other routes with them.
+	ByRoutes bool
+	Own      []netip.Prefix // ordinary addresses of the interface
 }
 
 // Families that [Carrier.Bare] returns.
@@ -201,7 +205,7 @@ const (
 // link-local IPv6 address is enough: a router reaches its neighbours and its gateway from it.
 func (c Carrier) Bare() []string {
 	var out []string
-	if c.has4() && !c.own4() {
+	if c.has4() && !c.own4() && !c.ByRoutes {
 		out = append(out, ipv4)
 	}
 	is6 := func(p netip.Prefix) bool { return !is4(p) }
@@ -229,7 +233,7 @@ func BareDetail(ifname, family string) string {
 // AtRisk reports whether the kernel removes the route when the virtual addresses leave the host:
 // its preferred source is one of them, or they include the interface's last IPv4 address.
 func (c Carrier) AtRisk(r netio.Route) bool {
-	if r.Kernel() || r.Protocol == netio.RouteProtocol {
+	if r.Kernel() || r.Protocol == netio.RouteProtocol || c.ByRoutes {
 		return false // belongs to an address
 	}
 	if r.Source.IsValid() && slices.ContainsFunc(c.VIPs, func(p netip.Prefix) bool { return p.Addr() == r.Source }) {

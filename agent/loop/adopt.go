@@ -4,7 +4,6 @@ package loop
 
 import (
 	"net/netip"
-	"slices"
 
 	"vipd/agent/election"
 	"vipd/loader"
@@ -17,6 +16,7 @@ import (
 // adoption is what an earlier vipd left.
 type adoption struct {
 	pinned     map[place]loader.PinnedGroup // and not claimed yet
+	local      map[home][]netip.Prefix      // local routes that are there, as far as they were read
 	generation uint64                       // the highest that was pinned, of whatever group: ours go on from there
 }
 
@@ -51,6 +51,7 @@ func (a *adoption) begin(g *group) {
 	}
 	g.machine, g.lifecycle.late = election.Adopt(e.electionConfig(g.cfg), e.clock.Now(), from, nil)
 	g.adoptAddresses(link.Index, p.VIPs)
+	a.adoptLocal(g, home{link.Index, link.Table}, p.VIPs)
 	g.lifecycle.adopted = true
 	e.log.Info("adopted", "group", g.name, "state", g.machine.View().State.String(), "generation", p.Role.Generation)
 }
@@ -58,15 +59,36 @@ func (a *adoption) begin(g *group) {
 // adoptAddresses takes over the addresses of the earlier vipd's group. Those that the config no longer has are removed:
 // they are about to lose their fence.
 func (g *group) adoptAddresses(ifindex int, vips []netip.Addr) {
+	ours := make(map[netip.Addr]netip.Prefix, len(g.cfg.Addresses))
+	for _, p := range g.cfg.Addresses {
+		ours[p.Addr()] = p
+	}
 	for _, addr := range vips {
-		i := slices.IndexFunc(g.cfg.Addresses, func(p netip.Prefix) bool { return p.Addr() == addr })
-		if i >= 0 {
-			g.onHost.addresses[addr] = placed{Prefix: g.cfg.Addresses[i]}
+		if p, is := ours[addr]; is {
+			if !g.cfg.ByRoutes() || g.env.addresses.Has(ifindex, addr) {
+				g.onHost.addresses[addr] = placed{Prefix: p}
+			}
 			continue
 		}
 		if err := g.env.delVIP(ifindex, addr); err != nil {
 			g.env.log.Error("address of an earlier config not removed", "group", g.name, "err", err)
 		}
+	}
+}
+
+// adoptLocal takes over the local routes of the earlier vipd's group.
+func (a *adoption) adoptLocal(g *group, at home, vips []netip.Addr) {
+	there, read := a.local[at]
+	if !read {
+		var err error
+		if there, err = g.env.host.Local(at.ifindex, at.table); err != nil {
+			g.env.log.Warn("local routes of an earlier vipd not readable", "err", err)
+		}
+		a.local[at] = there
+	}
+	if len(there) > 0 {
+		gone, kept := split(vips, setOf(addrsOf(g.cfg)))
+		g.adoptLocal(at, there, gone, kept)
 	}
 }
 
@@ -103,9 +125,9 @@ func (g *group) finishAdoption() {
 	late := g.lifecycle.late
 	g.lifecycle.late = nil
 	if g.machine.View().State != election.Master {
-		for addr, p := range g.onHost.addresses { // routes that the earlier one may have made
+		for _, p := range g.onHostNow() { // routes that the earlier one may have made
 			if !p.IsSingleIP() {
-				g.onHost.routes[addr] = p.Prefix
+				g.onHost.routes[p.Addr()] = p
 			}
 		}
 	}

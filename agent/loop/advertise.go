@@ -20,6 +20,8 @@ type speaking struct {
 	sends   election.SendErrors
 	demoted bool   // the ledger has the send errors
 	refused string // why an advert was not sent, last
+
+	announcing announcing
 }
 
 // unsendable returns why nothing of an advert is to be sent: a claim on the group of a living owner has to reach
@@ -60,10 +62,42 @@ func (g *group) forgiveSends() {
 	g.speaking.sends, g.speaking.demoted = election.SendErrors{}, false
 }
 
-// announce tells the segment where the virtual MAC lives now.
+// announcing is how far the announcements of a group are.
+type announcing struct {
+	next, left int // in the list of addresses
+}
+
+const (
+	// announceFirst is how many addresses are announced at once, announceTurn how many in each later round: other groups
+	// wait for their adverts.
+	announceFirst = 256
+	announceTurn  = 128
+)
+
+// announce tells the segment where the virtual MAC lives now, for each address. What exceeds announceFirst comes with later rounds of the loop.
 func (g *group) announce() {
-	for _, p := range g.cfg.Addresses {
-		g.announceAddress(p.Addr())
+	a := &g.speaking.announcing
+	if a.left == 0 {
+		a.next = 0
+	}
+	a.left = len(g.cfg.Addresses)
+	g.goOnAnnouncing(announceFirst)
+}
+
+// goOnAnnouncing announces a part of what is left.
+func (g *group) goOnAnnouncing(most int) {
+	a := &g.speaking.announcing
+	if g.machine.View().State != election.Master {
+		a.left = 0
+	}
+	for ; a.left > 0 && most > 0; most-- {
+		a.next %= len(g.cfg.Addresses) // a reload may have shortened the list
+		g.announceAddress(g.cfg.Addresses[a.next].Addr())
+		a.next++
+		a.left--
+	}
+	if a.left > 0 {
+		g.env.groups.wait(g)
 	}
 }
 

@@ -76,13 +76,33 @@ func (l *Loop) makeWay(next *config.Config, changed []config.GroupChange) {
 		}
 	}
 	for _, c := range changed {
-		g, kept := l.groups.byName[c.New.Name()], addrsOf(c.New)
-		gone := slices.DeleteFunc(addrsOf(c.Old), func(addr netip.Addr) bool { return slices.Contains(kept, addr) })
-		g.dropVIPs(gone)
+		g := l.groups.byName[c.New.Name()]
+		gone, kept := split(addrsOf(c.Old), setOf(addrsOf(c.New)))
+		g.dropVIPs(gone, kept)
 		if slices.ContainsFunc(gone, func(addr netip.Addr) bool { return wanted(g, addr) }) {
 			g.vacate(gone)
 		}
 	}
+}
+
+func setOf(addrs []netip.Addr) map[netip.Addr]bool {
+	set := make(map[netip.Addr]bool, len(addrs))
+	for _, addr := range addrs {
+		set[addr] = true
+	}
+	return set
+}
+
+// split divides addresses by whether they are in the set.
+func split(addrs []netip.Addr, set map[netip.Addr]bool) (without, within []netip.Addr) {
+	for _, addr := range addrs {
+		if set[addr] {
+			within = append(within, addr)
+		} else {
+			without = append(without, addr)
+		}
+	}
+	return without, within
 }
 
 // vacate takes addresses out of the group's entry in the data plane.
@@ -91,9 +111,7 @@ func (g *group) vacate(gone []netip.Addr) {
 	if in.plane == nil {
 		return
 	}
-	in.spec.VIPs = slices.DeleteFunc(slices.Clone(in.spec.VIPs), func(addr netip.Addr) bool {
-		return slices.Contains(gone, addr)
-	})
+	in.spec.VIPs, _ = split(in.spec.VIPs, setOf(gone))
 	if err := in.plane.Update(in.spec); err != nil {
 		g.env.log.Error("addresses not taken out of the data plane", "group", g.name, "err", err)
 		in.spec = loader.GroupSpec{} // unknown: the next one is written whatever it is
@@ -105,6 +123,7 @@ func (g *group) vacate(gone []netip.Addr) {
 func (g *group) change(cfg config.Group) {
 	e := g.env
 	g.cfg, g.speaking.reach.looked = cfg, 0
+	g.planLocal()
 	g.keepConflicts()
 	g.greeting.said = saying{} // addresses or password may be others now
 	if cfg.Hook != "" {

@@ -66,6 +66,8 @@ type bench struct {
 	foreign    []netio.Address       // further ordinary addresses
 	vips       map[fakeRoute]bool    // virtual addresses on the host
 	routed     map[fakeRoute]bool    // connected routes on the host
+	local      map[fakeRoute]bool    // local routes on the host
+	listening  map[int]int           // how many solicited-node groups, by interface
 	planes     map[string]*fakeGroup // by interface index and vhid
 	sendErr    error
 	sendErr6   error                          // of IPv6 frames alone
@@ -77,6 +79,7 @@ type bench struct {
 	dumps      struct{ links, addresses int } // how often they were read
 	slow       time.Duration                  // how long the host takes to add an address
 	during     func()                         // what happens meanwhile
+	removed    func()                         // called after each removal of an address or local route
 	calls      []int                          // frames of each call that sent adverts
 	asked      int                            // for neighbours
 	recorded   func(plane string)             // called with each advert that the kernel is to recognise
@@ -119,6 +122,7 @@ type earlier struct {
 	pins      []loader.PinnedGroup
 	left      []loader.LeftVIP // addresses of groups that the config has no more
 	routes    []netip.Prefix
+	routed    bool // it had local routes, not addresses
 	kept      keep.Memory
 	peers     *proven.Store
 	config    []config.Check // checks of the config now
@@ -148,6 +152,8 @@ func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 		wake:        make(chan struct{}, 1),
 		links:       map[string]netio.Link{},
 		routed:      map[fakeRoute]bool{},
+		local:       map[fakeRoute]bool{},
+		listening:   map[int]int{},
 		vips:        map[fakeRoute]bool{},
 		interrupted: map[int]uint64{},
 		own:         []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")},
@@ -169,7 +175,10 @@ func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 	}
 	for _, p := range was.pins {
 		for _, addr := range p.VIPs {
-			if p.Role.State == loader.RoleMaster {
+			switch {
+			case p.Role.State == loader.RoleMaster && was.routed:
+				b.local[fakeRoute{p.IfIndex, netip.PrefixFrom(addr, addr.BitLen())}] = true
+			case p.Role.State == loader.RoleMaster:
 				b.vips[fakeRoute{p.IfIndex, netip.PrefixFrom(addr, addr.BitLen())}] = true
 			}
 		}
@@ -177,7 +186,7 @@ func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 	o := Options{
 		Config: cfg, Log: slog.New(slog.DiscardHandler),
 		Clock: clock.Of(func() int64 { return b.boot() }, day),
-		Host:  fakeHost{b}, Plane: fakePlane{b}, Sequence: numbers,
+		Host:  fakeHost{b}, Plane: fakePlane{b}, Sequence: numbers, Solicited: fakeHost{b},
 		Outlets: Outlets{
 			On:      func(int) (Sender, error) { return fakeSender{b}, nil },
 			SendAll: b.sendAll,
@@ -591,6 +600,9 @@ func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, add bool) error {
 
 func (h fakeHost) DelVIP(ifindex int, ip netip.Addr) error {
 	delete(h.b.vips, fakeRoute{ifindex, netip.PrefixFrom(ip, ip.BitLen())})
+	if h.b.removed != nil {
+		h.b.removed()
+	}
 	h.b.note("del %s from %d", ip, ifindex)
 	return nil
 }
@@ -632,6 +644,49 @@ func (h fakeHost) DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error 
 	}
 	return nil
 }
+
+func (h fakeHost) AddLocal(ifindex, _ int, prefixes []netip.Prefix) error {
+	if h.b.refused != nil {
+		return h.b.refused
+	}
+	for _, p := range prefixes {
+		h.b.local[fakeRoute{ifindex, p}] = true
+		h.b.now += int64(h.b.slow)
+		h.b.note("add local %s to %d", p, ifindex)
+	}
+	return nil
+}
+
+func (h fakeHost) DelLocal(ifindex, _ int, prefixes []netip.Prefix) error {
+	for _, p := range prefixes {
+		delete(h.b.local, fakeRoute{ifindex, p})
+		if h.b.removed != nil {
+			h.b.removed()
+		}
+		h.b.note("del local %s from %d", p, ifindex)
+	}
+	return nil
+}
+
+func (h fakeHost) Local(ifindex, _ int) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for at := range h.b.local {
+		if at.ifindex == ifindex {
+			out = append(out, at.prefix)
+		}
+	}
+	return out, h.b.unlisted
+}
+
+func (h fakeHost) DelLeftLocal(ifindex int, left func(netip.Prefix) bool) error {
+	there, err := h.Local(ifindex, 0)
+	if err != nil {
+		return err
+	}
+	return h.DelLocal(ifindex, 0, slices.DeleteFunc(there, func(p netip.Prefix) bool { return !left(p) }))
+}
+
+func (h fakeHost) Want(ifindex int, vips []netip.Addr) { h.b.listening[ifindex] = len(vips) }
 
 func (h fakeHost) Neighbour(_ int, peer netip.Addr) ([6]byte, error) {
 	h.b.asked++

@@ -70,6 +70,7 @@ type entry struct {
 	plane   PlaneGroup       // nil while the interface cannot be used
 	spec    loader.GroupSpec // as the data plane has it
 	sources []netip.Addr
+	listens bool // in the solicited-node groups of its addresses
 }
 
 // lifecycle is where the group comes from, and how it ends.
@@ -85,10 +86,14 @@ type lifecycle struct {
 func newGroup(e *env, cfg config.Group) (*group, error) {
 	g := &group{
 		env: e, cfg: cfg, name: cfg.Name(),
-		onHost: onHost{addresses: map[netip.Addr]placed{}, routes: map[netip.Addr]netip.Prefix{}},
+		onHost: onHost{
+			addresses: map[netip.Addr]placed{}, routes: map[netip.Addr]netip.Prefix{},
+			local: localRoutes{there: map[netip.Prefix]bool{}},
+		},
 		shown:  view.NewPublisher(cfg.Name()),
 		others: others{greeting: greeting{phase: peers.Phase(e.cfg.Node.Name, cfg.Name())}},
 	}
+	g.planLocal()
 	var err error
 	g.signing, err = newSigning(cfg)
 	return g, err
@@ -148,6 +153,7 @@ func (g *group) plug() error {
 		return fmt.Errorf("set source addresses of %s: %w", g.name, err)
 	}
 	in.spec, in.sources = spec, sources
+	g.listen()
 	return nil
 }
 
@@ -156,6 +162,7 @@ func (g *group) unplug(why election.Reason) {
 	if g.machine.View().State != election.Init {
 		g.step(election.Down{Reason: why})
 	}
+	g.settleLocal()
 	if g.entry.plane == nil {
 		return
 	}
@@ -163,6 +170,7 @@ func (g *group) unplug(why election.Reason) {
 		g.env.log.Warn("cannot remove the group from the data plane", "group", g.name, "err", err)
 	}
 	g.entry.plane = nil
+	g.listen()
 	g.publish()
 }
 

@@ -19,7 +19,7 @@ type groupSet struct {
 	agenda  agenda           // of the machines
 	reports agenda           // hellos that are due
 
-	placing  []*group      // groups whose addresses are not all on the host yet
+	placing  []*group      // groups with addresses that are still to be added, removed or announced
 	renewals rota[renewal] // of addresses
 	routed   rota[*group]  // groups with routes of ours, to be looked at
 
@@ -116,9 +116,9 @@ func (s *groupSet) inheritRoute(ifindex int, route netip.Prefix) bool {
 		if g.iface.link.Index != ifindex {
 			continue
 		}
-		for _, p := range g.onHost.addresses {
+		for _, p := range g.onHostNow() {
 			if p.Masked() == route && !p.IsSingleIP() {
-				g.addRoute(p.Prefix)
+				g.addRoute(p)
 				return true
 			}
 		}

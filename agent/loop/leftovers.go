@@ -19,6 +19,7 @@ type leftHost interface {
 	DelVIP(ifindex int, ip netip.Addr) error
 	DelMAC(ifindex int, mac [6]byte) error
 	DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error
+	DelLeftLocal(ifindex int, left func(netip.Prefix) bool) error
 }
 
 // TakeOff removes addresses that an earlier vipd left, with their routes and virtual MACs. It comes before their fence
@@ -30,15 +31,20 @@ func TakeOff(host leftHost, left []loader.LeftVIP, keep func(ifindex int, route 
 	all, err := host.AllAddresses()
 	errs := []error{err}
 	addresses := hostcheck.NewTable(all)
-	interfaces := map[int]bool{}
+	interfaces := map[int]map[netip.Addr]bool{}
 	for _, l := range left {
 		if !addresses.InWay(l.IfIndex, l.Addr) { // else it has become the host's own
 			errs = append(errs, host.DelVIP(l.IfIndex, l.Addr))
 		}
 		errs = append(errs, host.DelMAC(l.IfIndex, wire.VirtualMAC(l.VHID)))
-		interfaces[l.IfIndex] = true
+		if interfaces[l.IfIndex] == nil {
+			interfaces[l.IfIndex] = map[netip.Addr]bool{}
+		}
+		interfaces[l.IfIndex][l.Addr] = true
 	}
-	for ifindex := range interfaces {
+	for ifindex, addrs := range interfaces {
+		// A local route is of one group, and so is left behind as a whole.
+		errs = append(errs, host.DelLeftLocal(ifindex, func(route netip.Prefix) bool { return addrs[route.Addr()] }))
 		errs = append(errs, host.DelOwnRoutes(ifindex, func(route netip.Prefix) bool { return keep(ifindex, route) }))
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -9,6 +9,7 @@ package loop
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"vipd/agent/checks"
@@ -30,21 +31,22 @@ import (
 
 // Options are what a Loop works with.
 type Options struct {
-	Config   *config.Config
-	Log      *slog.Logger
-	Clock    *clock.Clock
-	Host     Host
-	Plane    Plane
-	Outlets  Outlets
-	Sequence *sequence.Numbers // of adverts
-	Checks   *checks.Runner
-	History  *state.History
-	Recorder *record.Recorder
-	Events   *events.Stream
-	Hooks    *hooks.Runner
-	Metrics  *metrics.Metrics
-	Notify   *sdnotify.Notifier // nil without a supervisor
-	Before   Before
+	Config    *config.Config
+	Log       *slog.Logger
+	Clock     *clock.Clock
+	Host      Host
+	Plane     Plane
+	Outlets   Outlets
+	Solicited Solicited
+	Sequence  *sequence.Numbers // of adverts
+	Checks    *checks.Runner
+	History   *state.History
+	Recorder  *record.Recorder
+	Events    *events.Stream
+	Hooks     *hooks.Runner
+	Metrics   *metrics.Metrics
+	Notify    *sdnotify.Notifier // nil without a supervisor
+	Before    Before
 }
 
 // Outlets is how frames leave: one by one on an interface, or many on any interfaces at once (netio.Sender).
@@ -72,7 +74,7 @@ func New(o Options) *Loop {
 			clock: o.Clock,
 			system: system{
 				host: o.Host, plane: o.Plane, openSender: o.Outlets.On, sendAll: o.Outlets.SendAll, sequence: o.Sequence,
-				peers: o.Before.Peers,
+				peers: o.Before.Peers, solicited: o.Solicited,
 				links: netio.NewLinks(nil), addresses: hostcheck.NewTable(nil), inheriting: o.Plane.Pending(),
 			},
 			journal: journal{
@@ -84,7 +86,7 @@ func New(o Options) *Loop {
 			stale:    stale{routes: make(chan struct{}, 1)},
 		},
 		inbox:       newInbox(),
-		adoption:    adoption{pinned: map[place]loader.PinnedGroup{}},
+		adoption:    adoption{pinned: map[place]loader.PinnedGroup{}, local: map[home][]netip.Prefix{}},
 		exchange:    exchange{over: make(chan struct{})},
 		upkeep:      newUpkeep(),
 		supervision: supervision{notify: o.Notify},

@@ -17,9 +17,11 @@ import (
 type onHost struct {
 	addresses map[netip.Addr]placed
 	routes    map[netip.Addr]netip.Prefix // connected routes of ours, by the address that they serve
-	looksAt   bool                        // the kernel is asked for them from time to time
-	rerouted  bool                        // the last look found one of them deleted
+	local     localRoutes
+	looksAt   bool // the kernel is asked for routes from time to time
+	rerouted  bool // the last look found one of them deleted
 	placing   placing
+	waits     bool   // in the list of groups that have something left to do
 	lapsed    bool   // addresses were not renewed, since the lease had ended
 	fault     string // why addresses or routes are not complete, "" when they are
 	restores  restores
@@ -63,10 +65,8 @@ func (g *group) putVIPs() {
 		return
 	}
 	on := &g.onHost
-	if !on.placing.active {
-		g.env.groups.placing = append(g.env.groups.placing, g)
-	}
-	on.placing, on.lapsed = placing{active: true}, false
+	g.env.groups.wait(g)
+	on.placing, on.lapsed, on.local.leaving = placing{active: true}, false, nil
 	if len(on.addresses) == 0 {
 		err := g.env.host.AddMAC(g.iface.link.Index, wire.VirtualMAC(g.cfg.VHID))
 		on.placing.errs = append(on.placing.errs, err)
@@ -82,6 +82,10 @@ func (g *group) goOnPlacing(limit budget) {
 	}
 	e, p := g.env, &g.onHost.placing
 	started, first := e.clock.Now(), p.next
+	if g.cfg.ByRoutes() {
+		g.goOnRouting(limit)
+		return
+	}
 	var routed []netip.Prefix
 	for ; p.next < len(g.cfg.Addresses); p.next++ {
 		now := e.clock.Now()
@@ -102,9 +106,39 @@ func (g *group) goOnPlacing(limit budget) {
 	}
 	p.errs = append(p.errs, g.putRoutes(routed))
 	if p.next == len(g.cfg.Addresses) {
-		err := errors.Join(p.errs...)
-		*p = placing{}
-		g.noteHostFault(err)
+		g.donePlacing()
+	}
+}
+
+// goOnRouting adds local routes, in place of addresses, until all are there or the budget is spent.
+func (g *group) goOnRouting(limit budget) {
+	p := &g.onHost.placing
+	for n := 0; n < limit.addresses; n += localPart {
+		done, err := g.addLocal()
+		p.errs = append(p.errs, err)
+		if !done {
+			continue
+		}
+		var routed []netip.Prefix
+		for _, vip := range g.cfg.Addresses {
+			if g.needsRoute(vip) {
+				routed = append(routed, vip)
+			}
+		}
+		p.errs = append(p.errs, g.putRoutes(routed))
+		g.watchRoutes()
+		g.donePlacing()
+		return
+	}
+}
+
+// donePlacing ends a pass over the group's addresses.
+func (g *group) donePlacing() {
+	err := errors.Join(g.onHost.placing.errs...)
+	g.onHost.placing = placing{}
+	g.noteHostFault(err)
+	if err == nil {
+		g.shed()
 	}
 }
 
@@ -147,7 +181,7 @@ type renewal struct {
 func (r renewal) renew(since, now election.Instant) {
 	g := r.g
 	was, has := g.onHost.addresses[r.addr]
-	if !has || was.at != since || g.iface == nil || !g.iface.opened {
+	if !has || was.at != since || g.iface == nil || !g.iface.opened || g.cfg.ByRoutes() {
 		return
 	}
 	if !g.owns(now) {
@@ -171,18 +205,32 @@ func (g *group) owns(now election.Instant) bool {
 func (s *groupSet) keepHost(now election.Instant) {
 	if len(s.placing) > 0 {
 		g := s.placing[0]
-		if s.placing = s.placing[1:]; g.onHost.placing.active {
+		s.placing, g.onHost.waits = s.placing[1:], false
+		switch {
+		case g.onHost.placing.active:
 			g.goOnPlacing(turnBudget)
+		case g.sheds():
+			g.goOnShedding(turnBudget)
 		}
-		if g.onHost.placing.active {
-			s.placing = append(s.placing, g)
+		if g.onHost.placing.active || g.sheds() {
+			s.wait(g)
 		}
+		g.goOnAnnouncing(announceTurn)
 	}
 	for _, r := range s.renewals.turn(now) {
 		r.what.renew(r.added, now)
 	}
 	for _, r := range s.routed.turn(now) {
 		r.what.keepRoutes(now)
+	}
+}
+
+// wait puts a group on the list of those that have something left to do: addresses to add to the host, to remove from
+// it, or to announce.
+func (s *groupSet) wait(g *group) {
+	if !g.onHost.waits {
+		g.onHost.waits = true
+		s.placing = append(s.placing, g)
 	}
 }
 
@@ -217,7 +265,7 @@ func (g *group) noteHostFault(err error) {
 // takeVIPs removes the group's addresses, routes and virtual MAC from the host.
 func (g *group) takeVIPs() {
 	g.onHost.placing, g.onHost.lapsed = placing{}, false
-	if g.iface == nil || len(g.onHost.addresses) == 0 {
+	if g.iface == nil || len(g.onHost.addresses) == 0 && len(g.onHost.local.there) == 0 {
 		return
 	}
 	e, ifindex := g.env, g.iface.link.Index
@@ -230,6 +278,7 @@ func (g *group) takeVIPs() {
 	for addr := range had {
 		errs = append(errs, e.delVIP(ifindex, addr))
 	}
+	g.takeLocal()
 	if err := errors.Join(errs...); err != nil {
 		// The kernel removes them at the end of their lifetime.
 		e.log.Error("addresses not removed", "group", g.name, "err", err)
@@ -237,9 +286,9 @@ func (g *group) takeVIPs() {
 	g.onHost.fault = ""
 }
 
-// dropVIPs removes addresses that a reload took out of a MASTER's list.
-func (g *group) dropVIPs(gone []netip.Addr) {
-	var errs []error
+// dropVIPs removes addresses that a reload took out of a MASTER's list. The others of the list stay.
+func (g *group) dropVIPs(gone, kept []netip.Addr) {
+	errs := []error{g.dropLocal(gone, kept)}
 	for _, addr := range gone {
 		_, has := g.onHost.addresses[addr]
 		delete(g.onHost.addresses, addr)
@@ -303,7 +352,7 @@ func (g *group) restoreVIPs() {
 
 // goneVIPs returns the addresses that the group had put on the host and that are not there.
 func (g *group) goneVIPs(now election.Instant) []netip.Addr {
-	if !g.owns(now) || g.entry.plane == nil || g.fault != 0 || !g.iface.opened {
+	if !g.owns(now) || g.entry.plane == nil || g.fault != 0 || !g.iface.opened || g.cfg.ByRoutes() {
 		return nil
 	}
 	table, ifindex := g.env.addresses, g.iface.link.Index

@@ -4,6 +4,7 @@ package loop
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -50,64 +51,86 @@ func TestAddressesAreRenewedRarely(t *testing.T) {
 	}
 }
 
-// A claim of a thousand addresses does not keep the loop: each round adds a part, the advertisement is out after the
-// first, and all are there in the end.
+// A claim of many addresses does not keep the loop: each round adds a part, the advertisement is out after the first,
+// and all are there in the end, as addresses or as local routes.
 func TestAddressesOfAClaimComeInParts(t *testing.T) {
-	var addresses []string
-	for i := range 1000 {
-		addresses = append(addresses, fmt.Sprintf("198.18.%d.%d/32", i/256, i%256))
-	}
-	b := newBench(t, testGroup("eth0", 1, addresses...))
-	b.slow = 100 * time.Microsecond
-	b.pass(3 * time.Second)
-	log := b.drain()
-	sent := slices.ContainsFunc(log, func(line string) bool { return strings.HasPrefix(line, "advert 1/0") })
-	if n := strings.Count(strings.Join(log, "\n"), "add 198.18."); !sent || n > 300 {
-		t.Errorf("in the round of the claim %d addresses were added, and the advertisement was sent: %v", n, sent)
-	}
-	rounds := 0
-	for ; len(b.vips) < len(addresses); rounds++ {
-		if at := b.groups.hostDue(b.clock.Now()); at == 0 || int64(at) > b.now {
-			t.Fatalf("%d of %d addresses are there and the loop would sleep", len(b.vips), len(addresses))
+	for _, c := range []struct {
+		number int
+		slow   time.Duration // each
+		verb   string
+		first  int // at most so many come in the round of the claim
+		turn   time.Duration
+	}{
+		{number: 256, slow: 200 * time.Microsecond, verb: "add 198.18.", first: 120, turn: 2 * turnBudget.time},
+		{number: 1000, slow: 20 * time.Microsecond, verb: "add local 198.18.", first: 384, turn: 3 * time.Millisecond},
+	} {
+		b := newBench(t, testGroup("eth0", 1, spaced(c.number)...))
+		b.slow = c.slow
+		b.pass(3 * time.Second)
+		log := b.drain()
+		sent := slices.ContainsFunc(log, func(line string) bool { return strings.HasPrefix(line, "advert 1/0") })
+		there := strings.Count(strings.Join(log, "\n"), c.verb)
+		if !sent || there > c.first || there == 0 {
+			t.Errorf("in the round of the claim %d addresses were added, and the advertisement was sent: %v", there, sent)
 		}
-		before := b.now
-		b.pass(0)
-		if took := time.Duration(b.now - before); took > 2*turnBudget.time {
-			t.Fatalf("a round took %v", took)
+		rounds := 0
+		for ; there < c.number; rounds++ {
+			if at := b.groups.hostDue(b.clock.Now()); at == 0 || int64(at) > b.now {
+				t.Fatalf("%d of %d addresses are there and the loop would sleep", there, c.number)
+			}
+			before := b.now
+			b.pass(0)
+			if took := time.Duration(b.now - before); took > c.turn {
+				t.Fatalf("a round took %v", took)
+			}
+			there += b.count(c.verb)
 		}
+		if rounds < 5 {
+			t.Errorf("all addresses came within %d rounds", rounds)
+		}
+		b.expectComplete("eth0@1")
 	}
-	if rounds < 10 {
-		t.Errorf("all addresses came within %d rounds", rounds)
+}
+
+// spaced returns addresses of which no two fill a prefix.
+func spaced(n int) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprintf("198.18.%d.%d/32", i/128, i%128*2))
 	}
-	b.expectComplete("eth0@1")
+	return out
 }
 
 // expectComplete checks that the group has put all its addresses on the host.
 func (b *bench) expectComplete(name string) {
 	b.t.Helper()
 	g := b.group(name)
-	if g.onHost.placing.active || g.onHost.fault != "" || len(g.onHost.addresses) != len(g.cfg.Addresses) {
-		b.t.Errorf("%d of %d addresses, fault %q", len(g.onHost.addresses), len(g.cfg.Addresses), g.onHost.fault)
+	var missing []netip.Prefix
+	for _, p := range g.cfg.Addresses {
+		if !b.hostHas(g.iface.link.Index, p.Addr()) {
+			missing = append(missing, p)
+		}
+	}
+	if g.onHost.placing.active || g.onHost.fault != "" || len(missing) > 0 {
+		b.t.Errorf("%d of %d addresses are missing, fault %q", len(missing), len(g.cfg.Addresses), g.onHost.fault)
 	}
 }
 
-// A node that loses MASTER in the middle of it stops adding addresses, and takes off what is there.
+// A node that loses MASTER in the middle of it stops adding addresses, and takes off what is there, in parts as well.
 func TestLostClaimStopsAddingAddresses(t *testing.T) {
-	var addresses []string
-	for i := range 600 {
-		addresses = append(addresses, fmt.Sprintf("198.18.%d.%d/32", i/256, i%256))
-	}
-	b := newBench(t, testGroup("eth0", 1, addresses...))
-	b.pass(3 * time.Second)
-	if n := len(b.vips); n == 0 || n == len(addresses) { // the witness
-		t.Fatalf("%d of %d addresses after the claim", n, len(addresses))
-	}
-	b.ring = append(b.ring, b.advert("eth0@1", 0))
-	for range 100 {
-		b.pass(time.Millisecond)
-	}
-	if len(b.vips) != 0 {
-		t.Errorf("%d addresses are on the host of a BACKUP", len(b.vips))
+	for _, number := range []int{200, 900} {
+		b := newBench(t, testGroup("eth0", 1, spaced(number)...))
+		b.slow = 150 * time.Microsecond
+		b.pass(3 * time.Second)
+		if n := len(b.vips) + len(b.local); n == 0 || n == number { // the witness
+			t.Fatalf("%d of %d addresses after the claim", n, number)
+		}
+		b.ring = append(b.ring, b.advert("eth0@1", 0))
+		for range 100 {
+			b.pass(time.Millisecond)
+		}
+		if n := len(b.vips) + len(b.local); n != 0 {
+			t.Errorf("%d addresses are on the host of a BACKUP", n)
+		}
 	}
 }
 

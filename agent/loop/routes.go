@@ -18,21 +18,27 @@ const lookAtRoutes = 2 * time.Second
 
 // addRoute notes a route of ours that is there.
 func (g *group) addRoute(p netip.Prefix) {
+	g.watchRoutes()
+	g.onHost.routes[p.Addr()] = p
+}
+
+// watchRoutes has the kernel asked for the group's routes from time to time.
+func (g *group) watchRoutes() {
 	if !g.onHost.looksAt {
 		g.onHost.looksAt = true
 		g.env.groups.routed.add(g, g.env.clock.Now())
 	}
-	g.onHost.routes[p.Addr()] = p
 }
 
 // keepRoutes looks at the routes of a group, and comes round.
 func (g *group) keepRoutes(now election.Instant) {
-	if len(g.onHost.routes) == 0 || g.iface == nil || !g.iface.opened {
+	if len(g.onHost.routes) == 0 && len(g.onHost.local.there) == 0 || g.iface == nil || !g.iface.opened {
 		g.onHost.looksAt = false
 		return
 	}
 	g.env.groups.routed.add(g, now)
 	g.checkRoutes(now)
+	g.checkLocal(now)
 }
 
 // checkRoutes adds what is missing of an owner's routes.
@@ -41,8 +47,8 @@ func (g *group) checkRoutes(now election.Instant) {
 		return
 	}
 	var wanted []netip.Prefix
-	for _, vip := range g.cfg.Addresses {
-		if _, there := g.onHost.addresses[vip.Addr()]; there && g.needsRoute(vip) {
+	for _, vip := range g.onHostNow() {
+		if g.needsRoute(vip) {
 			wanted = append(wanted, vip)
 		}
 	}
@@ -103,6 +109,13 @@ func (g *group) putRoutes(addresses []netip.Prefix) error {
 // interface in, or let it go.
 func (g *group) moveRoutes(from int) {
 	routes := g.onHost.routes
+	if len(g.onHost.local.there) > 0 {
+		g.takeLocal() // from where they are
+		g.settleLocal()
+		if g.machine.View().State == election.Master {
+			g.putVIPs()
+		}
+	}
 	var errs []error
 	var again []netip.Prefix
 	for _, route := range routes {

@@ -19,8 +19,9 @@ type system struct {
 	plane      Plane
 	openSender func(ifindex int) (Sender, error)
 	sendAll    func([]netio.Frame)
-	links      *netio.Links      // of the host, as read last
-	addresses  *hostcheck.Table  // the same
+	links      *netio.Links     // of the host, as read last
+	addresses  *hostcheck.Table // the same
+	solicited  Solicited
 	sequence   *sequence.Numbers // of adverts
 	peers      *proven.Store     // that have proven themselves
 	inheriting bool              // the programs of an earlier vipd are still attached (exchange.go)
@@ -91,9 +92,18 @@ type Host interface {
 	AddConnectedRoute(ifindex, table int, vip netip.Prefix) (added bool, err error)
 	DelConnectedRoute(ifindex, table int, vip netip.Prefix) error
 	DelOwnRoutes(ifindex int, keep func(netip.Prefix) bool) error
+	AddLocal(ifindex, table int, prefixes []netip.Prefix) error
+	DelLocal(ifindex, table int, prefixes []netip.Prefix) error
+	Local(ifindex, table int) ([]netip.Prefix, error)
+	DelLeftLocal(ifindex int, left func(netip.Prefix) bool) error
 	Neighbour(ifindex int, peer netip.Addr) ([6]byte, error)
 	AddMAC(ifindex int, mac [6]byte) error
 	DelMAC(ifindex int, mac [6]byte) error
+}
+
+// Solicited is netio.Solicited.
+type Solicited interface {
+	Want(ifindex int, vips []netip.Addr)
 }
 
 // Sender is netio.Outlet. Adverts leave by netio.Sender.SendAll.

@@ -80,7 +80,7 @@ func (o *Operator) LookAtRoutes() error {
 	}
 	var on []*view.Live
 	for _, g := range n.Groups {
-		if known[g] != nil || g.Now().Machine.State == election.Master {
+		if v := g.Now(); known[g] != nil || v.Machine.State == election.Master && !v.Config.ByRoutes() {
 			on = append(on, g)
 		}
 	}
@@ -96,7 +96,7 @@ func (o *Operator) LookAtRoutes() error {
 	carriers := make([]hostcheck.Carrier, len(on))
 	for i, g := range on {
 		v := g.Now()
-		carriers[i] = hostcheck.Carrier{VIPs: v.Config.Addresses}
+		carriers[i] = hostcheck.Carrier{VIPs: v.Config.Addresses, ByRoutes: v.Config.ByRoutes()}
 		if at := n.Interface(v.Config.Interface).Index; at != 0 {
 			carriers[i].IfIndex, carriers[i].Own = at, table.Own(at)
 		}
