@@ -307,7 +307,7 @@ func TestReloadThatNeedsMoreRoomIsRefused(t *testing.T) {
 		b.room = room
 		_, err := commands.SwitchTo(&next, nil, false)
 		if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != api.CodeNoRoom ||
-			!strings.Contains(e.Message, "restart vipd") {
+			!strings.Contains(e.Message, "vipctl restart --hand-over") {
 			t.Errorf("room for %+v: refused with %v", room, err)
 		}
 		if len(b.cfg.Groups) != 1 || b.groups.byName["eth0@2"] != nil {
