@@ -37,8 +37,9 @@ UNIT = $(shell $(GO) list ./... | grep -Ev '^vipd/(tests|loader)(/|$$)')
 FUZZTIME ?= 20s
 SIMTIME ?= 60s
 BENCHTIME ?= 1s
-# Integration tests mostly wait, for timers and daemons. Tests that measure small times run alone all the same.
-PARALLEL ?= $(shell echo $$((2 * $$(nproc))))
+# Integration tests mostly wait, for timers and daemons, and packages of program tests for the kernel. Tests that
+# measure small times run alone all the same.
+PARALLEL ?= $(shell echo $$((3 * $$(nproc))))
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
@@ -94,7 +95,7 @@ race: ## run the unit tests under the race detector; needs gcc
 	CGO_ENABLED=1 VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test -race $(UNIT)
 
 test-program: ## test the BPF programs by BPF_PROG_TEST_RUN; needs root
-	VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) ./loader/...
+	VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) -p $(PARALLEL) ./loader/...
 
 test-integration: build ## test real daemons in network namespaces; needs root
 	VIPD_BIN=$(CURDIR)/bin VIPD_TOOLS=$(TOOLS) VIPD_TEST_REQUIRE=$(VIPD_TEST_REQUIRE) $(GO) test $(EXEC) -count=1 -parallel $(PARALLEL) -timeout 20m ./tests/...
