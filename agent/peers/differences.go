@@ -31,7 +31,7 @@ type Difference struct {
 }
 
 // Differences returns what is to be looked at, given what both nodes say of themselves in one group. ours is from
-// [Self], so that its list of addresses is whole.
+// [Self], so that its list of addresses is whole; theirs is from a hello, which has room for a part of a long version.
 func Differences(ours, theirs *wire.Hello) []Difference {
 	var out []Difference
 	add := func(differs bool, what, format string, args ...any) {
