@@ -70,12 +70,11 @@ static __always_inline int must_yield(struct advert *a, const struct role *r, in
 
 /*
  * Writes the seen entry, and raises the yielded generation if the event demands it. Returns the result: ROSE,
- * NEWS. of is the advert whose repetitions are withheld. It uses the lock, not compare-and-swap, which the JIT of
+ * NEWS. of is the advert whose repetitions are withheld, span that of news.h. It uses the lock, not compare-and-swap, which the JIT of
  * arm64 has only from 5.18 on.
  */
-static __always_inline int record(struct seen *s, struct heard *h, const struct event *ev, __u64 of)
+static __always_inline int record(struct seen *s, struct heard *h, const struct event *ev, __u64 of, __u64 span)
 {
-	__u64 span = news_span(ev);
 	int came = 0;
 
 	bpf_spin_lock(&s->lock);
@@ -142,7 +141,7 @@ __noinline int accept_advert(struct advert *a)
 {
 	struct group_stats *st;
 	struct event *ev = 0;
-	int aware = 0, came, why;
+	int aware = 0, backup, came, why;
 	struct heard *h;
 	struct role *r;
 	struct seen *s;
@@ -167,7 +166,8 @@ __noinline int accept_advert(struct advert *a)
 	}
 	if (must_yield(a, r, aware))
 		a->ev.flags |= EVENT_YIELDED;
-	came = record(s, h, &a->ev, settled(r, family));
+	backup = (READ_ONCE(r->role_gen) & ROLE_MASK) == ROLE_BACKUP;
+	came = record(s, h, &a->ev, settled(r, family), news_span(&a->ev, backup));
 	if (came & NEWS)
 		ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (ev) {

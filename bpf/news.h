@@ -5,7 +5,8 @@
  * within half an interval, is not worth a wake-up. Without that rule a flood of copies, which are authentic
  * where no counter is checked, would keep the agent busy. A change is told at once, and as many in a row as an
  * owner makes that hands an address back and forth: a goodbye must not wait. A flood of changes costs the agent
- * 256 wake-ups per second. A BACKUP is woken more rarely still: see repeat.h.
+ * 256 wake-ups per second. A BACKUP is woken more rarely still: see repeat.h. If it has not permitted that, it
+ * wants to hear each beat, which only a vipd node can state: then half a beat takes the place of half an interval.
  */
 #ifndef VIPD_NEWS_H
 #define VIPD_NEWS_H
@@ -14,6 +15,7 @@
 #include "role.h"
 
 #define NEWS_SPAN_MIN_NS 1000000ull
+#define NEWS_BEAT_MIN_NS 500000ull
 #define NEWS_SPAN_MAX_NS 500000000ull
 #define NEWS_CHANGES 128 /* in a span; fits seen.told_n */
 
@@ -21,11 +23,15 @@
 #define ROSE 1 /* a generation has yielded */
 #define NEWS 2 /* tell the agent */
 
-/* Half an interval, bounded: a goodbye states four minutes. */
-static __always_inline __u64 news_span(const struct event *ev)
+/* Half an interval, bounded: a goodbye states four minutes. For a BACKUP, half a beat if one is stated. */
+static __always_inline __u64 news_span(const struct event *ev, int backup)
 {
 	__u64 span = interval_us(ev->advbase, ev->advskew) * 500ull;
 
+	if (backup && ev->beat) {
+		span = ev->beat * 500ull;
+		return span < NEWS_BEAT_MIN_NS ? NEWS_BEAT_MIN_NS : span;
+	}
 	if (span < NEWS_SPAN_MIN_NS)
 		return NEWS_SPAN_MIN_NS;
 	return span > NEWS_SPAN_MAX_NS ? NEWS_SPAN_MAX_NS : span;

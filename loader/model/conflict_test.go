@@ -275,11 +275,11 @@ func TestNews(t *testing.T) {
 }
 
 // TestNewsOfABeat: the agent is told at once that the next advert comes sooner or later than stated before, also if it
-// permits that repetitions are withheld.
+// permits that repetitions are withheld. A BACKUP that does not permit that is told of each beat; any other agent hears
+// no more of them than of ordinary adverts.
 func TestNewsOfABeat(t *testing.T) {
 	h := NewHarness(t)
 	h.Fresh(ProvenSpec("192.0.2.1"))
-	h.Group.SetRole(tables.Role{State: tables.RoleBackup, Generation: 1})
 	number := uint64(1000)
 	told := func(beat uint16) *tables.Event {
 		t.Helper()
@@ -296,24 +296,53 @@ func TestNewsOfABeat(t *testing.T) {
 		}
 		return &evs[len(evs)-1]
 	}
-	for _, withheld := range []bool{false, true} {
-		for i, beat := range []uint16{0, 1000, 2000, 0} {
-			e := told(beat)
-			if e == nil || e.Beat != beat {
-				if i > 0 || !withheld { // the first one repeats the last of the round before
-					t.Errorf("withheld %t, beat %d us: told %+v", withheld, beat, e)
-				}
-			} else if withheld {
-				h.Group.Withhold([2]int64{e.At, 0})
+	const beat, other = 30_000, 20_000
+	roles := map[string]uint8{"INIT": tables.RoleInit, "BACKUP": tables.RoleBackup, "MASTER": tables.RoleMaster}
+	for name, state := range roles {
+		h.untold()
+		h.Group.SetRole(tables.Role{State: state, Generation: 1, Lease: BootNow() + int64(time.Hour)})
+		for _, beat := range []uint16{0, beat, other, 0} {
+			if e := told(beat); e == nil || e.Beat != beat {
+				t.Errorf("%s, another beat of %d us: told %+v", name, beat, e)
 			}
-			if e := told(beat); e != nil {
-				t.Errorf("withheld %t, beat %d us again: told %+v", withheld, beat, e)
+		}
+		told(beat)
+		for _, ago := range []time.Duration{0, beat * time.Microsecond / 2} {
+			at := h.toldAgo(ago)
+			e := told(beat)
+			soon := h.Seen().At < at+beat*int64(time.Microsecond)/2 // not on a machine that was busy meanwhile
+			if want := ago > 0 && state == tables.RoleBackup; (e != nil) != want && (ago > 0 || soon) {
+				t.Errorf("%s, the same %v later: told %+v", name, ago, e)
 			}
 		}
 	}
-	if h.Group.Heard()[0].Counter != number {
-		t.Errorf("the last advert was not withheld: %+v", h.Group.Heard()[0])
+	h.Group.SetRole(tables.Role{State: tables.RoleBackup, Generation: 1})
+	for _, beat := range []uint16{beat, other, 0, beat} {
+		h.untold()
+		e := told(beat)
+		if e == nil {
+			t.Fatalf("a beat of %d us is withheld as if it were the last one", beat)
+		}
+		h.Group.Withhold([2]int64{e.At, 0})
+		h.untold()
+		if e := told(beat); e != nil || h.Group.Heard()[0].Counter != number {
+			t.Errorf("a beat of %d us again: told %+v, withheld %+v", beat, e, h.Group.Heard()[0])
+		}
 	}
+}
+
+// toldAgo makes the last event one of so long ago, and returns when that was.
+func (h *Harness) toldAgo(ago time.Duration) int64 {
+	h.T.Helper()
+	var s object.BPFSeen
+	if err := h.Plane.Objects.Seen.Lookup(h.Group.Slot(), &s); err != nil {
+		h.T.Fatal(err)
+	}
+	s.ToldAt -= uint64(ago)
+	if err := h.Plane.Objects.Seen.Put(h.Group.Slot(), s); err != nil {
+		h.T.Fatal(err)
+	}
+	return int64(s.ToldAt)
 }
 
 // TestScratchBusy: an advert that interrupts another one on its CPU is left unread, counted, and known to the agent

@@ -312,7 +312,7 @@ func (a *twinAdvert) taken(m *twinMemory, o *outcome, e tables.Event) {
 	news := false
 	if !rose && m.withholds(g, &e) {
 		a.w.rules["withheld "+familyNames[familyOf(&e)]]++
-	} else if news = m.isNews(&e) || rose; news {
+	} else if news = m.isNews(g, &e) || rose; news {
 		m.noteTold(&e)
 	}
 	m.last = e
@@ -340,9 +340,12 @@ const newsChanges = 128
 
 // isNews reports whether the agent is told. It reads the seen entry before it decides on silence, so it need not hear
 // the same twice in half an interval, nor of too many changes. The interval of a goodbye is useless for this.
-func (m *twinMemory) isNews(e *tables.Event) bool {
+func (m *twinMemory) isNews(g *twinGroup, e *tables.Event) bool {
 	said := twinTold{m.told.at, saidBy(e), uint16(e.Generation), e.Beat, m.told.n}
 	span := min(max(interval(e.AdvBase, e.AdvSkew)/2, 1e6), 5e8)
+	if e.Beat > 0 && g.role.State == tables.RoleBackup { // it permits that they are withheld if it need not hear each
+		span = max(int64(e.Beat)*1000/2, 5e5)
+	}
 	switch {
 	case m.last.Src.As16() != e.Src.As16() || e.At < m.told.at || e.At-m.told.at >= span:
 		m.told = twinTold{at: e.At}
