@@ -11,11 +11,11 @@ import (
 )
 
 // Leaving without goodbye has two parts. While the loop still advertises, everything ends that may take a while: the
-// config is checked, clients are disconnected, hooks and files are completed, within leavePatience. Then the loop ends,
-// and from there to the end of the process nothing waits.
+// config is checked, clients are disconnected, hooks and files are completed, within leavePatience, and then beats end,
+// whose leases no restart is within. Then the loop ends, and from there to the end of the process nothing waits.
 
 const (
-	// leavePatience bounds all that ends before the loop does.
+	// leavePatience bounds all that ends before the loop does, and then the end of beats.
 	leavePatience = 500 * time.Millisecond
 	// stopPatience bounds the wait for files at the end of a graceful stop.
 	stopPatience = 2 * time.Second
@@ -54,6 +54,11 @@ func (a *Agent) watchLeave(ctx context.Context, end func(), ended <-chan struct{
 	case <-finished:
 	case <-limit:
 		a.log.Warn("leaving although something has not ended: a hook, a check or a disk that does not respond")
+	}
+	long, cancel := context.WithTimeout(context.WithoutCancel(ctx), leavePatience) // end has ended ctx
+	defer cancel()
+	if err := a.loop.EndBeats(long); err != nil {
+		a.log.Warn("leaving with the short leases of a beat: the next vipd may come too late", "err", err)
 	}
 	a.loop.Leave()
 }
