@@ -238,7 +238,7 @@ func beatDistrusted(f *Facts, g *Group) outcome {
 		"Look for what limits or delays multicast between the nodes: storm control or a policer on the switch, which must "+
 			"let 1/beat adverts per second and family pass, or a host that is busy. Or choose a longer beat. The beats count "+
 			"again by themselves.",
-		fmt.Sprintf("it happened %d times in succession; the beats count again at %s", d.Times,
+		fmt.Sprintf("it happened %d times in succession; the beats do not count before %s", d.Times,
 			d.Until.UTC().Format(time.RFC3339))))
 }
 

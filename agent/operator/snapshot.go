@@ -67,7 +67,7 @@ func snapshotOf(g *view.Live, v *view.Group, k *loader.Reading, now election.Ins
 		},
 		Dropped: k.Stats.Dropped[:], Packets: k.Stats.Packets, Bytes: k.Stats.Bytes,
 		VIPs: make([]metrics.VIP, 0, len(v.Config.Addresses)),
-		Beat: v.Config.Beat, MasterBeat: v.Machine.Master.Beat, BeatDistrusted: v.Distrusts(now),
+		Beat: v.Config.Beat, MasterBeat: v.Machine.Master.Beat, BeatDistrusted: v.Distrusts(),
 	}
 	out.Restored, _ = g.Restored()
 	if k.Answering {

@@ -148,7 +148,7 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 // beatDistrust returns whose beats do not count now, nil if there is no such node.
 func (r *report) beatDistrust() *api.BeatDistrust {
 	m := &r.view.Machine
-	if !r.view.Distrusts(r.now) {
+	if !r.view.Distrusts() {
 		return nil
 	}
 	return &api.BeatDistrust{Address: m.Distrusted.String(), Until: r.at(m.DistrustUntil), Times: m.DistrustTimes}

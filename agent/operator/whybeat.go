@@ -24,16 +24,16 @@ func (w *why) beats() []string {
 	switch {
 	case v.State == election.Master && v.Beat > 0:
 		out = append(out, fmt.Sprintf("it advertises every %s (beat), and vipd peers count on it", timeText(v.Beat)))
-	case v.State == election.Backup && v.Heard && v.Master.Beat > 0 && !w.g.Distrusts(w.now):
+	case v.State == election.Backup && v.Heard && v.Master.Beat > 0 && !w.g.Distrusts():
 		out = append(out, fmt.Sprintf("%s advertises every %s (beat), and this node takes over %s after the last advert",
 			v.Master.Src, timeText(v.Master.Beat), timeText(v.DownTime)))
 	case v.State == election.Backup && v.Heard && v.BeatsEnded != 0:
 		out = append(out, fmt.Sprintf("%s stated a beat until %s ago and states none since: its interval counts",
 			v.Master.Src, w.since(v.BeatsEnded)))
 	}
-	if w.g.Distrusts(w.now) {
+	if w.g.Distrusts() {
 		out = append(out, fmt.Sprintf(
-			"the beats of %s do not count until %s: this node had claimed since some were missing, and %s was alive (%s); "+
+			"the beats of %s do not count before %s: this node had claimed since some were missing, and %s was alive (%s); "+
 				"look for what limits or loses multicast on the way (`vipctl doctor`)",
 			v.Distrusted, w.at(v.DistrustUntil).Format(time.RFC3339), v.Distrusted, inSuccession(v.DistrustTimes)))
 	}

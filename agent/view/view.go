@@ -92,11 +92,8 @@ func (g *Group) Held(now election.Instant) bool {
 	return m.State == election.Backup && m.Hold != election.HoldNone && m.HoldUntil > now
 }
 
-// Distrusts reports whether the beats of a node do not count now.
-func (g *Group) Distrusts(now election.Instant) bool {
-	m := &g.Machine
-	return m.Distrusted.IsValid() && m.DistrustUntil > now
-}
+// Distrusts reports whether the beats of the master do not count now.
+func (g *Group) Distrusts() bool { return g.Machine.Distrusted.IsValid() }
 
 // Handover is the handover of a group that has begun.
 type Handover struct {

@@ -116,7 +116,8 @@ func (c *comparison) reports(o *other) {
 // change: then the nodes accept both.
 func differing(d api.Difference) fault {
 	s := warning
-	if d.Code == api.DiffersAdvBase || d.Code == api.DiffersVersion {
+	switch d.Code {
+	case api.DiffersAdvBase, api.DiffersBeat, api.DiffersVersion:
 		s = notice
 	}
 	return fault{s, d.Code, strings.ToUpper(d.Text[:1]) + d.Text[1:] + "."}

@@ -187,8 +187,9 @@ type Master struct {
 // BeatDistrust is another node whose beats do not count for a while: this node had claimed since some of them were
 // missing, and then heard that the other one was alive. Its ordinary interval counts meanwhile.
 type BeatDistrust struct {
-	Address string    `json:"address"`
-	Until   time.Time `json:"until"`
+	Address string `json:"address"`
+	// Until is when the beats count again, at the earliest: before, each of them has to arrive for ten seconds.
+	Until time.Time `json:"until"`
 	// Times is how often that happened in succession; each time doubles how long the beats do not count.
 	Times int `json:"times"`
 }
