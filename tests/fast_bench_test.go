@@ -33,12 +33,14 @@ const (
 
 // BenchmarkFast measures fast mode with the scheduling of packaging/vipd.service: CPU time, the gap that a client sees
 // after kill -9 of the MASTER, and the transitions that hogs cause. It measures keepalived with its shortest interval,
-// 10 ms, on the same links before, so that ratios can be compared between machines.
+// 10 ms, on the same links before, so that ratios can be compared between machines. Then come beats, beside a thread
+// that only sleeps and sends, and also after the loss of the MASTER's link.
 //
 // No figure has a bound; the benchmark fails if no node takes over or two nodes own the VIP.
 func BenchmarkFast(b *testing.B) {
 	require(b, needNetNS, needBPF, needKeepalived)
 	kills := positiveNumber(b, fastKillsVar, cmp.Or(os.Getenv(fastKillsVar), fastKills))
+	beats := beatsToMeasure(b)
 	var stress time.Duration
 	if text := os.Getenv(fastStressVar); text != "" {
 		var err error
@@ -47,13 +49,17 @@ func BenchmarkFast(b *testing.B) {
 		}
 	}
 	for b.Loop() {
-		f := &fastBench{pair: newPair(b, fast(fastMaster), fast(fastBackup)), kills: kills}
+		f := &fastBench{pair: newPair(b, fast(fastMaster), fast(fastBackup)), kills: kills, spacing: fastSpacing}
 		asShipped(b, f.a, f.b)
 		theirs := f.measure(&fastKeepalived{pair: f.pair})
 		ours := f.measure(fastVIPD{f.pair})
 		f.print(ours, theirs)
 		if stress > 0 {
+			fmt.Print("\n  fast mode")
 			f.stress(stress)
+		}
+		if len(beats) > 0 {
+			f.beats(beats, stress)
 		}
 	}
 }
@@ -61,7 +67,8 @@ func BenchmarkFast(b *testing.B) {
 // fastBench is the usual pair of nodes and what is measured on it.
 type fastBench struct {
 	*pair
-	kills int
+	kills   int
+	spacing time.Duration // of the client's pings
 }
 
 // contender is one of the two programs that are compared. Each runs on both hosts, the better instance on a.
@@ -109,7 +116,7 @@ func (f *fastBench) measure(c contender) (r fastFigures) {
 // the other host first spoke for the address.
 func (f *fastBench) failover(c contender) (lab.PingReport, time.Duration) {
 	f.Helper()
-	pinger := f.client.Ping(c.address(), fastSpacing)
+	pinger := f.client.Ping(c.address(), f.spacing)
 	pinger.AwaitAnswer(time.Now(), patience)
 	old, successor := f.portA.Sniff(), f.portB.Sniff()
 	defer old.Close()
@@ -192,15 +199,14 @@ func quantile(ascending []float64, share float64) float64 {
 	return ascending[int(math.Ceil(share*float64(len(ascending))))-1]
 }
 
-// stress counts transitions beside hogs: of each kind, then of all together.
-func (f *fastBench) stress(lasting time.Duration) {
+// stress counts transitions beside hogs: of each kind, then of all together. It returns the sum.
+func (f *fastBench) stress(lasting time.Duration) (sum float64) {
 	f.Helper()
 	rungs := append(slices.Clone(hogKinds), strings.Join(hogKinds, " "))
 	each := lasting / time.Duration(len(rungs))
-	fmt.Printf("\n  under stress, %v of each kind, two hogs per CPU and kind:\n", each.Round(time.Second))
+	fmt.Printf(" under stress, %v of each kind, two hogs per CPU and kind:\n", each.Round(time.Second))
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, "  hogs\ttransitions\tgoal\tresult\tloop over 1 ms late\tover 5 ms")
-	var sum float64
 	for _, rung := range rungs {
 		moves, lag := f.rung(strings.Fields(rung), each)
 		fmt.Fprintf(t, "  %s\t%.0f\t%s\t%.0f\t%.0f times\n", rung, moves, verdict(moves, fastMoves, ""), lag[0], lag[1])
@@ -209,6 +215,7 @@ func (f *fastBench) stress(lasting time.Duration) {
 	fmt.Fprintf(t, "  all rungs\t%.0f\t%s\t\t\n", sum, verdict(sum, fastMoves, ""))
 	f.flush(t)
 	f.a.WaitAnswering(group, patience) // also after a transition: it is the better one
+	return sum
 }
 
 // rung returns the transitions of both nodes, and how often an election loop woke up more than 1 and 5 ms late.

@@ -144,6 +144,7 @@ type Advert struct {
 	VHID, AdvBase, AdvSkew, Demote uint8
 	Counter                        uint64
 	TTL                            uint8
+	Beat                           time.Duration // that a trailer states; 0: none
 }
 
 // Goodbye reports whether the advert is a goodbye.
@@ -155,7 +156,12 @@ func (f Frame) Advert() (Advert, bool) {
 	if !ok || proto != ProtoCARP || len(b) != 36 && len(b) != 56 || b[0] != 0x21 {
 		return Advert{}, false
 	}
+	var beat time.Duration
+	if len(b) == 56 {
+		beat = time.Duration(binary.BigEndian.Uint16(b[38:])) * time.Microsecond
+	}
 	return Advert{
+		Beat:    beat,
 		Src:     src,
 		Dst:     dst,
 		VHID:    b[1],

@@ -50,11 +50,18 @@ type GroupStatus struct {
 	AdvBase          int       `json:"advbase"`
 	AdvSkew          int       `json:"advskew"`
 	EffectiveAdvSkew int       `json:"effective_advskew"`
-	Master           *struct {
-		Address  string    `json:"address"`
-		AdvBase  int       `json:"advbase"`
-		AdvSkew  int       `json:"advskew"`
-		LastSeen time.Time `json:"last_seen"`
+	BeatSeconds      float64   `json:"beat_seconds"`
+	BeatDistrust     *struct {
+		Address string    `json:"address"`
+		Until   time.Time `json:"until"`
+		Times   int       `json:"times"`
+	} `json:"beat_distrust"`
+	Master *struct {
+		Address     string    `json:"address"`
+		AdvBase     int       `json:"advbase"`
+		AdvSkew     int       `json:"advskew"`
+		LastSeen    time.Time `json:"last_seen"`
+		BeatSeconds float64   `json:"beat_seconds"`
 	} `json:"master"`
 	Standbys  []Standby `json:"standbys"`
 	Dataplane struct {

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tests
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"vipd/agent/wire"
+	"vipd/tests/lab"
+)
+
+const (
+	// The beats that BenchmarkFast measures, and the variable that changes them: durations with commas, or nothing for
+	// none.
+	fastBeats, fastBeatVar = "1ms,2ms,5ms,10ms", "VIPD_FAST_BEAT"
+
+	beatSpacing = 500 * time.Microsecond // of the client's pings
+
+	// The goals: percent of a core on each node, and milliseconds of 95 % of the gaps and of all.
+	beatCPU, beatMost, beatAll = 3, 5, 8
+)
+
+// beatsToMeasure returns the beats of the variable.
+func beatsToMeasure(b *testing.B) (beats []time.Duration) {
+	b.Helper()
+	text, set := os.LookupEnv(fastBeatVar)
+	if !set {
+		text = fastBeats
+	}
+	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+		beat, err := time.ParseDuration(word)
+		if err != nil || beat < time.Millisecond || beat > 30*time.Millisecond {
+			b.Fatalf("%s: %q is not a beat of 1ms to 30ms", fastBeatVar, word)
+		}
+		beats = append(beats, beat)
+	}
+	return beats
+}
+
+// beatVIPD is vipd with a beat.
+type beatVIPD struct {
+	fastVIPD
+	beat  time.Duration
+	pulls bool // the cable of the MASTER instead of killing it
+}
+
+func (f beatVIPD) start() (master, backup *lab.Proc) {
+	for i, n := range []*lab.Node{f.a, f.b} {
+		n.WriteConfig(beating(100*i, f.beat))
+	}
+	f.a.Start()
+	f.a.WaitAnswering(group, upTimeout)
+	f.b.Start()
+	f.counts()
+	return f.a.Proc(), f.b.Proc()
+}
+
+// counts waits until the backup counts the beats of the master.
+func (f beatVIPD) counts() {
+	f.b.WaitFor(group, "counts the beats of a", patience, countsBeats(f.beat))
+}
+
+func (f beatVIPD) kill() time.Time {
+	if !f.pulls {
+		return f.fastVIPD.kill()
+	}
+	at := time.Now()
+	f.portA.SetCarrier(false)
+	return at
+}
+
+func (f beatVIPD) back() {
+	if f.pulls {
+		f.portA.SetCarrier(true)
+	} else {
+		f.a.Start()
+	}
+	f.a.WaitAnswering(group, patience)
+	f.counts()
+}
+
+func (f beatVIPD) end() {
+	f.b.Stop() // first: it would take over
+	f.a.Stop()
+}
+
+// beatFigures are those of one beat.
+type beatFigures struct {
+	beat  time.Duration
+	bare  lab.BareReport
+	cpu   [2]float64
+	late  [3]float64    // wake-ups of both loops that were later than lateBounds, per 1,000
+	gaps  [2][]float64  // after kill -9 and after the loss of the link, milliseconds in ascending order
+	stall time.Duration // the pinger's own
+	moves float64       // transitions beside hogs; negative: not counted
+}
+
+var (
+	lateBounds = [3]string{"0.001", "0.0025", "0.005"}
+	crashes    = [2]string{"kill -9", "link loss"}
+)
+
+// beats measures each beat, and prints what was found.
+func (f *fastBench) beats(beats []time.Duration, stress time.Duration) {
+	f.Helper()
+	f.spacing = beatSpacing
+	for _, n := range []*lab.Node{f.b, f.a} {
+		n.Stop()
+	}
+	all := make([]beatFigures, 0, len(beats))
+	for _, beat := range beats {
+		all = append(all, f.beatOf(beat, stress))
+	}
+	f.printBeats(all, stress)
+}
+
+func (f *fastBench) beatOf(beat, stress time.Duration) beatFigures {
+	f.Helper()
+	r := beatFigures{beat: beat, moves: -1, bare: f.clientPort.BareSender(strangeAdvert(), beat, fastOver)}
+	vipd := beatVIPD{fastVIPD: fastVIPD{f.pair}, beat: beat}
+	master, backup := vipd.start()
+	before := f.lags()
+	r.cpu = percentOfCore(fastOver, master, backup)
+	after := f.lags()
+	for i, bound := range lateBounds {
+		wakeups := after["+Inf"] - before["+Inf"]
+		r.late[i] = 1000 * (wakeups - after[bound] + before[bound]) / wakeups
+	}
+	for i := range crashes {
+		vipd.pulls = i == 1
+		for round := range (f.kills + i) / 2 {
+			ping, _ := f.failover(vipd)
+			if ping.Doubles > 0 {
+				f.Errorf("a beat of %v, %s %d: %d pings were answered twice", beat, crashes[i], round+1, ping.Doubles)
+			}
+			r.gaps[i] = append(r.gaps[i], ping.Gap.Seconds()*1000)
+			r.stall = max(r.stall, ping.Stall)
+			vipd.back()
+		}
+		slices.Sort(r.gaps[i])
+	}
+	if stress > 0 {
+		fmt.Printf("\n  a beat of %v", beat)
+		r.moves = f.stress(stress)
+	}
+	vipd.end()
+	return r
+}
+
+// lags returns the distribution of the wake-ups of both loops.
+func (f *fastBench) lags() map[string]float64 {
+	f.Helper()
+	sum := map[string]float64{}
+	for _, n := range []*lab.Node{f.a, f.b} {
+		for le, count := range lagCounts(n.Metrics()) {
+			sum[le] += count
+		}
+	}
+	return sum
+}
+
+// strangeAdvert is a frame like those of vipd, of a group that no node has.
+func strangeAdvert() []byte {
+	const vhid = 250
+	frame, err := wire.AdvertFrame{
+		SrcMAC: lab.VirtualMAC(vhid), DstMAC: wire.MulticastMAC(wire.MulticastV4), Src: addrClient,
+		Dst: wire.MulticastV4, TTL: 255, Advert: wire.Advert{VHID: vhid, AdvBase: 1, AuthLen: wire.AuthLen}, Trailer: &wire.Trailer{},
+	}.AppendBinary(nil)
+	if err != nil {
+		panic(err) // of constants
+	}
+	return frame
+}
+
+// late returns how many of the wake-ups were later than a bound, per 1,000.
+func late(r lab.BareReport, bound time.Duration) float64 {
+	n := 0
+	for _, d := range r.Late {
+		if d > bound {
+			n++
+		}
+	}
+	return 1000 * float64(n) / float64(len(r.Late))
+}
+
+func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
+	f.Helper()
+	fmt.Printf("\nbeat: advbase 1, advskew 0 on MASTER and 100 on BACKUP, one VIP, real-time priority of the unit\n"+
+		"bare thread: one of that priority that sleeps and sends such a frame, with nothing else running, is the least that "+
+		"it costs here\nCPU over %v; goal at most %d %% of a core on each node\n\n", fastOver, beatCPU)
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "  beat\tMASTER\tresult\tBACKUP\tresult\tbare thread\tMASTER / bare\tlate > 1, 2.5, 5 ms of 1,000\tbare thread")
+	for _, r := range all {
+		fmt.Fprintf(t, "  %v\t%.1f %%\t%s\t%.1f %%\t%s\t%.1f %%\t%.1f x\t%.1f, %.1f, %.1f\t%.1f, %.1f, %.1f\n", r.beat,
+			r.cpu[0], reached(r.cpu[0], beatCPU), r.cpu[1], reached(r.cpu[1], beatCPU), r.bare.Percent,
+			r.cpu[0]/r.bare.Percent, r.late[0], r.late[1], r.late[2], late(r.bare, time.Millisecond),
+			late(r.bare, 2500*time.Microsecond), late(r.bare, 5*time.Millisecond))
+	}
+	f.flush(t)
+	fmt.Printf("\n  gap of the client, %d crashes per beat, pings every %v; goal at most %d ms in 95 %% and %d ms in all\n",
+		f.kills, beatSpacing, beatMost, beatAll)
+	fmt.Fprintln(t, "  beat\tcrash\tmedian\t95 %\tlongest\tat most 5 ms\tat most 8 ms\tBACKUP waits\tlongest stall of the pinger")
+	for _, r := range all {
+		for i, gaps := range append(r.gaps[:], slices.Sorted(slices.Values(slices.Concat(r.gaps[:]...)))) {
+			if len(gaps) == 0 {
+				continue
+			}
+			name := "both"
+			if i < len(crashes) {
+				name = crashes[i]
+			}
+			fmt.Fprintf(t, "  %v\t%s\t%.1f ms\t%.1f ms\t%.1f ms\t%d of %d\t%d of %d\t%.1f ms\t%.1f ms\n", r.beat, name,
+				quantile(gaps, 0.5), quantile(gaps, 0.95), quantile(gaps, 1), within(gaps, beatMost), len(gaps),
+				within(gaps, beatAll), len(gaps), beatWait(r.beat), r.stall.Seconds()*1000)
+		}
+	}
+	f.flush(t)
+	holds := slices.IndexFunc(all, func(r beatFigures) bool { return max(r.cpu[0], r.cpu[1]) <= beatCPU })
+	if holds >= 0 {
+		fmt.Printf("\n  The first of these beats that costs at most %d %% of a core is %v.\n", beatCPU, all[holds].beat)
+	} else {
+		fmt.Printf("\n  None of these beats costs at most %d %% of a core here.\n", beatCPU)
+	}
+	if stress > 0 {
+		still := slices.IndexFunc(all, func(r beatFigures) bool { return r.moves == 0 })
+		if still >= 0 {
+			fmt.Printf("  The first without transitions in %v of stress is %v.\n", stress, all[still].beat)
+		} else {
+			fmt.Printf("  None is without transitions in %v of stress.\n", stress)
+		}
+	}
+}
+
+// reached says whether a goal is.
+func reached(figure, goal float64) string {
+	if figure > goal {
+		return fmt.Sprintf("missed by %.1f", figure-goal)
+	}
+	return "reached"
+}
+
+// within counts figures up to a bound.
+func within(ascending []float64, most float64) int {
+	n, _ := slices.BinarySearchFunc(ascending, most, func(x, most float64) int {
+		return cmp.Or(cmp.Compare(x, most), -1) // those that equal it count
+	})
+	return n
+}
+
+// beatWait is how many milliseconds the BACKUP waits at most: three beats and its rank of 100.5/256.
+func beatWait(beat time.Duration) float64 { return beat.Seconds() * 1000 * (3 + 100.5/256) }
