@@ -187,9 +187,11 @@ func (a *Agent) openPeers(plane dataplane) *proven.Store {
 			"err", err)
 	}
 	return proven.Open(proven.Options{
-		Path: filepath.Join(a.opts.Config.Node.StateDir, "peers"), Boot: boot, Log: a.log, Now: a.clock.TimeOfDay,
+		Path: filepath.Join(a.opts.Config.Node.StateDir, "peers"), Boot: boot, Log: a.log,
+		Now:    func() int64 { return int64(a.clock.Now()) },
 		Memory: func() time.Duration { return a.loop.View().Config.Carp.PeerMemory },
 		Read:   func() ([]proven.Peer, error) { return a.peersOf(plane) },
+		Expire: a.expirePeers,
 	})
 }
 

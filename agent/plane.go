@@ -3,8 +3,11 @@
 package agent
 
 import (
+	"cmp"
+	"context"
+	"errors"
+
 	"vipd/agent/config"
-	"vipd/agent/election"
 	"vipd/agent/loop"
 	"vipd/agent/state/proven"
 	"vipd/agent/view"
@@ -35,7 +38,6 @@ func (a *Agent) peersOf(p dataplane) ([]proven.Peer, error) {
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	dayOf := a.clock.Calendar()
 	var out []proven.Peer
 	for _, live := range a.loop.View().Groups {
 		now := live.Now()
@@ -46,11 +48,20 @@ func (a *Agent) peersOf(p dataplane) ([]proven.Peer, error) {
 		for _, p := range all[of] {
 			out = append(out, proven.Peer{
 				Interface: now.Config.Interface, VHID: now.Config.VHID, Address: p.Addr, Number: p.Number, At: p.At,
-				Heard: dayOf(election.Instant(p.At)),
 			})
 		}
 	}
 	return out, nil
+}
+
+// expirePeers has the data plane forget peers that are silent for too long.
+func (a *Agent) expirePeers(ctx context.Context, silent []proven.Peer) error {
+	var refused error
+	err := a.loop.Do(ctx, func(c loop.Commands) { refused = c.ExpirePeers(silent) })
+	if errors.Is(err, view.ErrStopping) {
+		return nil
+	}
+	return cmp.Or(err, refused)
 }
 
 // Readings implements operator.Plane.

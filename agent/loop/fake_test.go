@@ -512,6 +512,11 @@ func (g *fakeGroup) ForgetPeer(addr netip.Addr) (bool, error) {
 	return true, nil
 }
 
+func (g *fakeGroup) ExpirePeer(addr netip.Addr, at int64) (bool, error) {
+	g.b.note("expire peer %s %s %d", g.name, addr, at)
+	return at < second, nil
+}
+
 func (*fakeGroup) Slot() uint32                       { return 0 }
 func (*fakeGroup) SetCapture(bool) error              { return nil }
 func (*fakeGroup) TapStats() (loader.TapStats, error) { return loader.TapStats{}, nil }

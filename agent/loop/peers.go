@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/netip"
 
+	"vipd/agent/config"
+	"vipd/agent/state/proven"
 	"vipd/loader"
 )
 
@@ -16,7 +18,7 @@ import (
 func (g *group) restorePeers() {
 	g.hearing.met = map[netip.Addr]bool{}
 	for _, p := range g.env.peers.Of(g.cfg.Interface, g.cfg.VHID) {
-		err := g.entry.plane.PutPeer(loader.Peer{Addr: p.Address, Number: p.Number, At: p.At})
+		err := g.entry.plane.PutPeer(loader.Peer{Addr: p.Address, Number: p.Number, At: max(p.At, 0)})
 		if err != nil {
 			g.env.log.Error("a vipd node heard earlier is not known; its adverts are believed without a trailer until it is "+
 				"heard again", "group", g.name, "source", p.Address.String(), "err", err)
@@ -37,6 +39,25 @@ func (g *group) meet(src netip.Addr) {
 	g.hearing.met[src] = true
 	g.env.peers.Met()
 	g.env.log.Debug("a vipd node has proven itself", "group", g.name, "source", src.String())
+}
+
+// ExpirePeers has the kernel forget peers that it has not heard since.
+func (c Commands) ExpirePeers(silent []proven.Peer) error {
+	var errs []error
+	for _, p := range silent {
+		g := c.l.groups.byName[config.GroupName(p.Interface, p.VHID)]
+		if g == nil || g.entry.plane == nil {
+			continue
+		}
+		gone, err := g.entry.plane.ExpirePeer(p.Address, max(p.At, 0))
+		errs = append(errs, err)
+		if gone {
+			delete(g.hearing.met, p.Address)
+			c.l.log.Info("a vipd node that was not heard for peer_memory is forgotten", "group", g.name,
+				"source", p.Address.String())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // ForgetPeer has the kernel forget that a source is a vipd node, in the groups of these names.

@@ -23,7 +23,7 @@ import (
 func peersOf(t *testing.T, known *[]proven.Peer) *proven.Store {
 	t.Helper()
 	s := proven.Open(proven.Options{
-		Path: filepath.Join(looseDir(t), "peers"), Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Path: filepath.Join(looseDir(t), "peers"), Log: slog.New(slog.DiscardHandler), Now: func() int64 { return 0 },
 		Memory: func() time.Duration { return 0 }, Read: func() ([]proven.Peer, error) { return *known, nil },
 	})
 	s.Refresh()
@@ -35,8 +35,8 @@ func peersOf(t *testing.T, known *[]proven.Peer) *proven.Store {
 func TestPeersOfEarlierTimes(t *testing.T) {
 	addr := netip.MustParseAddr("192.0.2.12")
 	s := peersOf(t, &[]proven.Peer{
-		{Interface: "eth0", VHID: 1, Address: addr, Number: 7, At: 5, Heard: time.Now()},
-		{Interface: "eth0", VHID: 2, Address: addr, Number: 9, At: 5, Heard: time.Now()},
+		{Interface: "eth0", VHID: 1, Address: addr, Number: 7, At: 5},
+		{Interface: "eth0", VHID: 2, Address: addr, Number: 9, At: 5},
 	})
 	b := newBenchAfter(t, earlier{peers: s}, testGroup("eth0", 1, "192.0.2.100/24"))
 	want := "put peer 10@1 192.0.2.12 7"
@@ -74,13 +74,34 @@ func TestNewPeersAreMet(t *testing.T) {
 	}
 }
 
+// TestExpirePeers: a peer that the kernel has forgotten is noticed when it proves itself again.
+func TestExpirePeers(t *testing.T) {
+	addr := netip.MustParseAddr("192.0.2.12")
+	old := proven.Peer{Interface: "eth0", VHID: 1, Address: addr, Number: 7, At: -5}
+	heard := proven.Peer{Interface: "eth0", VHID: 2, Address: addr, Number: 7, At: second}
+	gone := proven.Peer{Interface: "eth9", VHID: 1, Address: addr, Number: 7}
+	s := peersOf(t, &[]proven.Peer{old, heard, gone})
+	b := newBenchAfter(t, earlier{peers: s}, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth0", 2, "192.0.2.101/24"))
+	b.drain()
+	if err := (Commands{b.Loop}).ExpirePeers([]proven.Peer{old, heard, gone}); err != nil {
+		t.Error(err)
+	}
+	want := []string{"expire peer 10@1 192.0.2.12 0", "expire peer 10@2 192.0.2.12 1000000000"}
+	if log := b.drain(); !slices.Equal(log, want) {
+		t.Errorf("did %q, want %q", log, want)
+	}
+	if len(b.group("eth0@1").hearing.met) != 0 || len(b.group("eth0@2").hearing.met) != 1 {
+		t.Error("what the kernel did is not noted")
+	}
+}
+
 // TestForgetPeer: where it is known, and not where it is not.
 func TestForgetPeer(t *testing.T) {
 	addr := netip.MustParseAddr("192.0.2.12")
 	known := []proven.Peer{
-		{Interface: "eth0", VHID: 1, Address: addr, Number: 7, Heard: time.Now()},
-		{Interface: "eth0", VHID: 2, Address: addr, Number: 7, Heard: time.Now()},
-		{Interface: "eth9", VHID: 1, Address: addr, Number: 7, Heard: time.Now()}, // no longer in the config
+		{Interface: "eth0", VHID: 1, Address: addr, Number: 7},
+		{Interface: "eth0", VHID: 2, Address: addr, Number: 7},
+		{Interface: "eth9", VHID: 1, Address: addr, Number: 7}, // no longer in the config
 	}
 	s := peersOf(t, &known)
 	b := newBenchAfter(t, earlier{peers: s}, testGroup("eth0", 1, "192.0.2.100/24"),
@@ -127,7 +148,7 @@ func TestForgetPeer(t *testing.T) {
 	if shown() != 1 {
 		t.Fatal("its hello is not shown")
 	}
-	known = []proven.Peer{{Interface: "eth0", VHID: 3, Address: addr, Number: 7, Heard: time.Now()}}
+	known = []proven.Peer{{Interface: "eth0", VHID: 3, Address: addr, Number: 7}}
 	b.obey()
 	if _, err := b.operator.ForgetPeer(t.Context(), api.ForgetPeer{Address: "192.0.2.12"}); err != nil || shown() != 0 {
 		t.Errorf("%v; after it was forgotten %d peers are shown", err, shown())

@@ -71,6 +71,7 @@ type PlaneGroup interface {
 	SetSequence(number uint64)
 	PutPeer(p loader.Peer) error
 	ForgetPeer(addr netip.Addr) (bool, error)
+	ExpirePeer(addr netip.Addr, at int64) (bool, error)
 	Seen() (loader.Seen, error)
 	Withhold(repeatsOf [2]int64)
 	Heard() [2]loader.Heard

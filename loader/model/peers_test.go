@@ -53,3 +53,32 @@ func TestPeersOfAllGroups(t *testing.T) {
 		t.Errorf("%v, %v", all, err)
 	}
 }
+
+// TestExpirePeer: only one that was not heard since is forgotten, by adverts or hellos.
+func TestExpirePeer(t *testing.T) {
+	h := NewHarness(t)
+	h.Fresh(ProvenSpec("192.0.2.1"))
+	expire := func(what string, at int64, want bool) {
+		t.Helper()
+		gone, err := h.Group.ExpirePeer(PeerAddr, at)
+		if peers, perr := h.peers(); err != nil || perr != nil || gone != want || (len(peers) == 0) != want {
+			t.Errorf("%s: gone %v, left %v; %v, %v", what, gone, peers, err, perr)
+		}
+	}
+	before := BootNow()
+	h.Expect("proves itself", FrameOf(provenAdvert(101, PeerAddr, prio(1, 100, 0))), wellHeard)
+	expect, err := h.peers()
+	if err != nil || len(expect) != 1 {
+		t.Fatalf("peers %v, %v", expect, err)
+	}
+	expire("heard since", before, false)
+	expire("silent since", expect[0].At, true)
+	if gone, err := h.Group.ExpirePeer(PeerAddr, BootNow()); gone || err != nil {
+		t.Errorf("forgotten twice: %v, %v", gone, err)
+	}
+	h.Expect("a replay afterwards", FrameOf(provenAdvert(101, PeerAddr, prio(1, 100, 0))), replayed)
+	if err := h.Group.PutPeer(tables.Peer{Addr: PeerAddr, Number: 101, At: -5}); err != nil {
+		t.Fatal(err)
+	}
+	expire("of an earlier boot", -5, true)
+}

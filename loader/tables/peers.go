@@ -75,6 +75,10 @@ func (g *Group) ForgetPeer(addr netip.Addr) (bool, error) {
 	if err := g.usable(); err != nil {
 		return false, err
 	}
+	return g.forgetPeer(addr)
+}
+
+func (g *Group) forgetPeer(addr netip.Addr) (bool, error) {
 	err := g.t.maps.Peers.Delete(g.senderKey(addr))
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return false, nil
@@ -83,6 +87,24 @@ func (g *Group) ForgetPeer(addr netip.Addr) (bool, error) {
 		return false, fmt.Errorf("forget peer %s of %s: %w", addr, g.name, err)
 	}
 	return true, nil
+}
+
+// ExpirePeer is ForgetPeer unless the kernel has heard the peer later than at that time.
+func (g *Group) ExpirePeer(addr netip.Addr, at int64) (bool, error) {
+	g.t.mu.Lock()
+	defer g.t.mu.Unlock()
+	if err := g.usable(); err != nil {
+		return false, err
+	}
+	key, val := g.senderKey(addr), object.BPFPeerVal{}
+	err := g.t.maps.Peers.Lookup(key, &val)
+	if err == nil && max(val.At, val.HelloAt) <= instant(at) {
+		return g.forgetPeer(addr)
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, fmt.Errorf("read peer %s of %s: %w", addr, g.name, err)
+	}
+	return false, nil
 }
 
 func (g *Group) senderKey(addr netip.Addr) object.BPFSourceKey {

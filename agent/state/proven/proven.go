@@ -8,7 +8,6 @@
 package proven
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -33,6 +32,11 @@ const (
 	calm = 5 * time.Second
 	// retry is the delay of a write after one that failed, unless a new peer comes before.
 	retry = time.Minute
+	// renewal is how often a file is written in which nothing is new: for how long all are silent is new.
+	renewal = time.Hour
+	// expireAtOnce bounds the peers that the data plane forgets in one turn of the loop, and patience the wait for it.
+	expireAtOnce = 64
+	patience     = 10 * time.Second
 
 	version = 1
 	// highest is more than any number of a node (agent/state/sequence).
@@ -46,16 +50,16 @@ type Peer struct {
 	Address   netip.Addr `json:"address"`
 	// Number is that of its last advert or hello.
 	Number uint64 `json:"number"`
-	// At is when that was heard, CLOCK_BOOTTIME ns; 0 if it was before this boot.
-	At int64 `json:"at,omitempty"`
-	// Heard is the same as time of day, from which it is seen when the peer is to be forgotten.
-	Heard time.Time `json:"heard"`
+	// At is when that was heard, CLOCK_BOOTTIME ns. It is below 0 if that was before this boot: the time for which this
+	// host was off since then does not count. The time of day is not asked, since it may be set.
+	At int64 `json:"at"`
 }
 
 // content is the file.
 type content struct {
 	Version int    `json:"version"`
-	Boot    string `json:"boot"` // the kernel's boot_id, for At
+	Boot    string `json:"boot"`    // the kernel's boot_id
+	Written int64  `json:"written"` // CLOCK_BOOTTIME then, ns
 	Peers   []Peer `json:"peers"`
 }
 
@@ -65,12 +69,14 @@ type Options struct {
 	// Boot identifies this boot; empty if that is unknown.
 	Boot string
 	Log  *slog.Logger
-	// Now is the time of day.
-	Now func() time.Time
+	// Now reads CLOCK_BOOTTIME, in nanoseconds.
+	Now func() int64
 	// Memory is for how long a silent peer is remembered; 0: for ever.
 	Memory func() time.Duration
 	// Read returns what the data plane knows. It is called outside the loop.
 	Read func() ([]Peer, error)
+	// Expire has the data plane forget those of these peers that it has not heard since.
+	Expire func(ctx context.Context, silent []Peer) error
 	// Write is durable.Write if it is nil.
 	Write func(path string, data []byte) error
 }
@@ -88,7 +94,7 @@ type Store struct {
 	end  chan struct{}
 
 	writing chan struct{} // holds a token during a write, which may never end
-	written []byte        // who has the token owns this
+	written *content      // the last one; who has the token owns this
 	failed  bool          // and this
 
 	busy  sync.Mutex // held while the data plane is read, or forgets; never by the loop
@@ -119,7 +125,7 @@ func Open(o Options) *Store {
 	}
 	for _, p := range c.Peers {
 		if c.Boot != o.Boot || o.Boot == "" {
-			p.At = 0
+			p.At = min(p.At-c.Written, 0)
 		}
 		s.put(p)
 	}
@@ -141,7 +147,7 @@ func load(path string) (c content, err error) {
 		return content{}, fmt.Errorf("version %d; this vipd reads %d", c.Version, version)
 	}
 	for _, p := range c.Peers {
-		if p.Interface == "" || p.VHID == 0 || !p.Address.IsValid() || p.Number >= highest || p.At < 0 {
+		if p.Interface == "" || p.VHID == 0 || !p.Address.IsValid() || p.Number >= highest {
 			return content{}, fmt.Errorf("peer %s of %.20q@%d is not valid", p.Address, p.Interface, p.VHID)
 		}
 	}
@@ -164,7 +170,7 @@ func (s *Store) put(p Peer) {
 
 func (s *Store) expired(p Peer) bool {
 	memory := s.o.Memory()
-	return memory > 0 && s.o.Now().Sub(p.Heard) >= memory
+	return memory > 0 && s.o.Now()-p.At >= int64(memory)
 }
 
 // Of returns the peers of a group. It does not wait for a disk.
@@ -206,6 +212,7 @@ func (s *Store) Start() {
 		for {
 			next := period
 			s.Refresh()
+			s.expire()
 			if s.save(context.Background()) != nil {
 				next = retry
 			}
@@ -242,11 +249,27 @@ func (s *Store) Refresh() {
 	for _, p := range heard {
 		s.put(p)
 	}
+}
+
+// expire forgets the peers that were silent for too long, here and in the data plane, which would run out of room.
+func (s *Store) expire() {
+	var gone []Peer
+	s.mu.Lock()
 	for _, of := range s.peers {
 		for addr, p := range of {
 			if s.expired(p) {
+				gone = append(gone, p)
 				delete(of, addr)
 			}
+		}
+	}
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for batch := range slices.Chunk(gone, expireAtOnce) {
+		if err := s.o.Expire(ctx, batch); err != nil {
+			s.o.Log.Warn("the data plane still remembers vipd nodes that were not heard for peer_memory", "err", err)
+			return
 		}
 	}
 }
@@ -296,17 +319,18 @@ func (s *Store) write() error {
 			return nil // no vipd node was ever heard
 		}
 	}
-	data, err := json.MarshalIndent(content{Version: version, Boot: s.o.Boot, Peers: peers}, "", "\t")
+	c := content{Version: version, Boot: s.o.Boot, Written: s.o.Now(), Peers: peers}
+	if w := s.written; w != nil && slices.Equal(w.Peers, peers) && c.Written-w.Written < int64(renewal) {
+		return nil
+	}
+	data, err := json.MarshalIndent(c, "", "\t")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", s.o.Path, err)
 	}
-	if data = append(data, '\n'); bytes.Equal(data, s.written) {
-		return nil
-	}
-	err = s.o.Write(s.o.Path, data)
+	err = s.o.Write(s.o.Path, append(data, '\n'))
 	switch {
 	case err == nil:
-		s.written = data
+		s.written = &c
 		if s.failed {
 			s.o.Log.Info("the vipd nodes that were heard are stored again", "file", s.o.Path)
 		}

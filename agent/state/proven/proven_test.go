@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,26 +30,43 @@ var (
 type node struct {
 	path, boot string
 	memory     time.Duration
+	booted     time.Time
 	log        bytes.Buffer
 	writes     atomic.Int64
 
-	mu     sync.Mutex
-	kernel []Peer
-	write  func() error
+	mu      sync.Mutex
+	kernel  []Peer
+	expired []Peer
+	write   func() error
 }
 
 func newNode(t *testing.T) *node {
-	return &node{path: filepath.Join(t.TempDir(), "peers"), boot: "a"}
+	return &node{path: filepath.Join(t.TempDir(), "peers"), boot: "a", booted: time.Now().Add(-time.Hour)}
+}
+
+// now reads CLOCK_BOOTTIME.
+func (n *node) now() int64 { return int64(time.Since(n.booted)) }
+
+// reboot begins another boot, which lasts for some time already.
+func (n *node) reboot(boot string, uptime time.Duration) {
+	n.boot, n.booted = boot, time.Now().Add(-uptime)
 }
 
 func (n *node) open() *Store {
 	return Open(Options{
-		Path: n.path, Boot: n.boot, Log: slog.New(slog.NewTextHandler(&n.log, nil)), Now: time.Now,
+		Path: n.path, Boot: n.boot, Log: slog.New(slog.NewTextHandler(&n.log, nil)), Now: n.now,
 		Memory: func() time.Duration { return n.memory },
 		Read: func() ([]Peer, error) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			return n.kernel, nil
+		},
+		Expire: func(_ context.Context, silent []Peer) error {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.expired = append(n.expired, silent...)
+			n.kernel = slices.DeleteFunc(slices.Clone(n.kernel), func(p Peer) bool { return slices.Contains(silent, p) })
+			return nil
 		},
 		Write: func(path string, data []byte) error {
 			n.writes.Add(1)
@@ -80,41 +98,48 @@ func (n *node) writing(fn func() error) {
 }
 
 func peer(addr netip.Addr, number uint64, at int64) Peer {
-	return Peer{Interface: "eth0", VHID: 1, Address: addr, Number: number, At: at, Heard: time.Now().UTC()}
+	return Peer{Interface: "eth0", VHID: 1, Address: addr, Number: number, At: at}
 }
 
 func one(t *testing.T, s *Store, want Peer) {
 	t.Helper()
 	got := s.Of("eth0", 1)
-	if len(got) != 1 || got[0].Address != want.Address || got[0].Number != want.Number || got[0].At != want.At ||
-		!got[0].Heard.Equal(want.Heard) {
+	if len(got) != 1 || got[0] != want {
 		t.Errorf("peers are %+v, want %+v", got, want)
 	}
 }
 
-// TestPeersSurviveRestartsAndReboots: the time since the boot only within it.
+// TestPeersSurviveRestartsAndReboots with the time for which they have been silent while this host was on.
 func TestPeersSurviveRestartsAndReboots(t *testing.T) {
-	n := newNode(t)
-	want := peer(fw2, 7, 1000)
-	n.has(want)
-	s := n.open()
-	s.Refresh()
-	s.Close(time.Second)
-	n.has()
-	s = n.open()
-	one(t, s, want)
-	if others := s.Of("eth0", 2); len(others) > 0 {
-		t.Errorf("another group has %v", others)
-	}
-	for _, boot := range []string{"b", "b", ""} {
-		n.boot, want.At = boot, 0
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		want := peer(fw2, 7, int64(50*time.Minute)) // ten minutes ago
+		n.has(want)
+		s := n.open()
+		s.Refresh()
+		s.Close(time.Second)
+		n.has()
 		s = n.open()
 		one(t, s, want)
-		s.Close(time.Second)
-	}
-	n.has(peer(fw2, 6, 5)) // known better
-	s.Refresh()
-	one(t, s, want)
+		if others := s.Of("eth0", 2); len(others) > 0 {
+			t.Errorf("another group has %v", others)
+		}
+		for _, boot := range []struct {
+			id     string // empty: it cannot be read
+			silent time.Duration
+		}{
+			{"b", 10 * time.Minute}, {"b", 10 * time.Minute}, {"", 11 * time.Minute}, {"c", 12 * time.Minute},
+		} {
+			n.reboot(boot.id, time.Minute)
+			s = n.open()
+			want.At = int64(-boot.silent)
+			one(t, s, want)
+			s.Close(time.Second)
+		}
+		n.has(peer(fw2, 6, 5)) // known better
+		s.Refresh()
+		one(t, s, want)
+	})
 }
 
 func TestNoPeersNoFile(t *testing.T) {
@@ -160,32 +185,65 @@ func TestDamagedFileIsSetAside(t *testing.T) {
 	}
 }
 
-// TestSilentPeersAreForgotten, unless the memory has no end.
+// TestSilentPeersAreForgotten, by the data plane too, unless the memory has no end.
 func TestSilentPeersAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode(t)
 		n.memory = time.Hour
-		n.has(peer(fw2, 7, 1))
+		old, heard := peer(fw2, 7, n.now()), peer(fw3, 8, n.now()+int64(time.Minute))
+		n.has(old, heard)
 		s := n.open()
 		s.Refresh()
-		n.has()
 		time.Sleep(time.Hour - 1)
-		if len(s.Of("eth0", 1)) != 1 {
+		s.expire()
+		if len(s.Of("eth0", 1)) != 2 || len(n.expired) > 0 {
 			t.Error("forgotten too early")
 		}
 		time.Sleep(time.Nanosecond)
-		if len(s.Of("eth0", 1)) != 0 {
-			t.Error("not forgotten")
+		if got := s.Of("eth0", 1); len(got) != 1 || got[0] != heard {
+			t.Errorf("not forgotten: %v", got)
 		}
 		n.memory = 0
-		if len(s.Of("eth0", 1)) != 1 {
+		s.expire()
+		if len(s.Of("eth0", 1)) != 2 || len(n.expired) > 0 {
 			t.Error("forgotten although the memory has no end")
 		}
 		n.memory = time.Hour
-		s.Refresh()
+		s.expire()
 		n.memory = 0
+		if got := s.Of("eth0", 1); len(got) != 1 || !slices.Equal(n.expired, []Peer{old}) {
+			t.Errorf("in the file %v; the data plane forgot %v", got, n.expired)
+		}
+		s.Refresh()
+		if got := s.Of("eth0", 1); len(got) != 1 {
+			t.Errorf("the data plane brought it back: %v", got)
+		}
+	})
+}
+
+// TestClockOfTheDayCountsForNothing: after a boot with a clock that is a year ahead, and whatever the time for which
+// the host was off, peers are remembered for as long as the host runs.
+func TestClockOfTheDayCountsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		n.memory = 24 * time.Hour
+		n.has(peer(fw2, 7, n.now()))
+		s := n.open()
+		s.Refresh()
+		time.Sleep(10 * time.Hour)
+		s.Close(time.Second)
+		n.has()
+		time.Sleep(365 * 24 * time.Hour)
+		n.reboot("b", time.Minute)
+		s = n.open()
+		one(t, s, peer(fw2, 7, int64(-10*time.Hour)))
+		time.Sleep(14*time.Hour - time.Minute - 1)
+		if len(s.Of("eth0", 1)) != 1 {
+			t.Error("forgotten too early")
+		}
+		time.Sleep(1)
 		if len(s.Of("eth0", 1)) != 0 {
-			t.Error("still in the file")
+			t.Error("not forgotten after 24 h of this host's time")
 		}
 	})
 }
@@ -214,20 +272,21 @@ func TestWrites(t *testing.T) {
 		expect("a burst", calm-1, 1)
 		n.has(peer(fw2, 1, 1), peer(fw3, 1, 1))
 		expect("after the burst", 1, 2)
-		expect("nothing new", time.Hour, 2)
+		expect("nothing new", renewal-period, 2)
+		expect("for how long they are silent", period, 3)
 		n.has(peer(fw2, 2, 2), peer(fw3, 1, 1))
-		expect("a later number", period, 3)
+		expect("a later number", period, 4)
 		n.writing(func() error { return errors.New("no space left on device") })
 		n.has(peer(fw2, 3, 3), peer(fw3, 1, 1))
-		expect("full", period, 4)
-		expect("still full", retry, 5)
+		expect("full", period, 5)
+		expect("still full", retry, 6)
 		n.writing(nil)
-		expect("no longer full", retry, 6)
+		expect("no longer full", retry, 7)
 		if got := strings.Count(n.log.String(), "level=ERROR"); got != 1 {
 			t.Errorf("%d errors in the log:\n%s", got, n.log.String())
 		}
 		s.Close(time.Second)
-		expect("at the end", time.Hour, 6)
+		expect("at the end", time.Hour, 7)
 	})
 }
 
