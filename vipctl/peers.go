@@ -37,12 +37,15 @@ func (p *program) peers(c *cli.Context, _ []string) error {
 }
 
 func (p *program) peersView(list *api.Peers) string {
+	var notes sentences
+	for _, group := range list.NoAddress {
+		notes.add(group, "this node cannot exchange hellos without an address of its own")
+	}
 	if len(list.Peers) == 0 {
-		return "No other node was heard.\n"
+		return strings.Join(append([]string{"No other node was heard."}, notes.lines()...), "\n") + "\n"
 	}
 	var t table
 	t.add("NODE", "GROUP", "ADDRESS", "STATE", "BASE/SKEW", "TAKEOVER", "LAST SEEN", "VERSION")
-	var notes sentences
 	for i := range list.Peers {
 		peer := &list.Peers[i]
 		version := peer.Version

@@ -165,4 +165,9 @@ func TestPeers(t *testing.T) {
 	if _, out, _ := run(t, Env{}, "--socket", socket, "peers"); out != "No other node was heard.\n" {
 		t.Errorf("none: %q", out)
 	}
+	n.peers.NoAddress = []string{"eth0@1"}
+	want := "No other node was heard.\neth0@1: this node cannot exchange hellos without an address of its own\n"
+	if _, out, _ := run(t, Env{}, "--socket", socket, "peers"); out != want {
+		t.Errorf("without an address: %q", out)
+	}
 }

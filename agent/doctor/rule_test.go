@@ -496,6 +496,19 @@ func TestNotes(t *testing.T) {
 	}
 }
 
+// A MASTER of which nobody can know a standby does not pass the check without a word.
+func TestUnknownStandbyIsNoted(t *testing.T) {
+	t.Parallel()
+	f := master()
+	f.Groups[0].HasPeer, f.Groups[0].StandbysUnknown = true, "this node cannot exchange hellos without an address of its own"
+	for _, c := range doctor.Diagnose(f).Checks {
+		want := "eth0@1: who would take over is unknown, since " + f.Groups[0].StandbysUnknown
+		if c.Code == doctor.CodeNoStandby && (c.Note != want || c.Result != api.CheckOK) {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
 func TestStarvedLease(t *testing.T) {
 	t.Parallel()
 	f := master()

@@ -31,7 +31,10 @@ func reportRules() []Rule {
 
 // noStandby needs a peer that was heard once: a single node, and one beside a BSD, is not at fault.
 func noStandby(f *Facts, g *Group) outcome {
-	if g.State != api.StateMaster || !g.HasPeer || g.Standbys > 0 || g.StandbysUnknown != "" {
+	if g.StandbysUnknown != "" {
+		return outcome{note: "who would take over is unknown, since " + g.StandbysUnknown}
+	}
+	if g.State != api.StateMaster || !g.HasPeer || g.Standbys > 0 {
 		return outcome{}
 	}
 	var last []string

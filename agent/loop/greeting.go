@@ -68,6 +68,19 @@ func (g *group) reportTo(v *election.View, now election.Instant) (src, dst netip
 	return netip.Addr{}, netip.Addr{}
 }
 
+// hasNoAddress reports whether none of the addresses that the group advertises from can be that of a hello.
+func (g *group) hasNoAddress() bool {
+	if g.iface == nil || !g.iface.opened {
+		return false // not known
+	}
+	for _, p := range g.cfg.Addresses {
+		if src, err := g.iface.source(p.Addr().Is6()); err != nil || !src.IsUnspecified() {
+			return false
+		}
+	}
+	return true
+}
+
 // arrangeReport notes when the next hello to the MASTER is due.
 func (g *group) arrangeReport(v *election.View, now election.Instant) {
 	gr, reports := &g.greeting, &g.env.groups.reports
@@ -149,6 +162,7 @@ func (g *group) showPeers(out *view.Group) {
 	gr.shown = now
 	out.Peers = gr.book.Peers()
 	out.HasPeer = len(g.hearing.met) > 0
+	out.NoAddress = g.hasNoAddress()
 	out.MasterProven = m.Heard && g.hearing.proven[election.FamilyOf(m.Master.Src)-election.IPv4]
 	g.arrangeReport(m, now)
 }

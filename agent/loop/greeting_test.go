@@ -601,3 +601,36 @@ func TestNoReportsWithoutInterface(t *testing.T) {
 		t.Error("a hello is due")
 	}
 }
+
+// A node whose interface has no address but the VIP exchanges no hellos, and readers get to know that.
+func TestNoHelloWithoutAnAddress(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		vips []string
+		own  []netip.Prefix
+		none bool
+		sent bool // to a MASTER that is heard by IPv4
+	}{
+		{"none", []string{"192.0.2.100/24"}, nil, true, false},
+		{"IPv4", []string{"192.0.2.100/24"}, []netip.Prefix{netip.MustParsePrefix("192.0.2.11/24")}, false, true},
+		{"of the other family", []string{"192.0.2.100/24"}, []netip.Prefix{linkLocal}, true, false},
+		{"of one of two families", []string{"192.0.2.100/24", "2001:db8::100/64"}, []netip.Prefix{linkLocal}, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, testGroup("eth0", 1, tt.vips...))
+			b.own = tt.own
+			b.syncInterfaces()
+			b.pass(0)
+			if got := b.shownOf("eth0@1").NoAddress; got != tt.none {
+				t.Errorf("without an address: %v", got)
+			}
+			if sent := b.follow(10*time.Second, true); (len(sent) > 0) != tt.sent {
+				t.Errorf("%d hellos in 10 s", len(sent))
+			}
+			list, err := b.operator.Peers(t.Context())
+			if err != nil || slices.Equal(list.NoAddress, []string{"eth0@1"}) != tt.none {
+				t.Errorf("%+v, %v", list, err)
+			}
+		})
+	}
+}

@@ -48,6 +48,8 @@ func standbysUnknown(v *view.Group, now election.Instant) string {
 	m := &v.Machine
 	foreign := m.Heard && !m.Master.Goodbye() && !heardFromVipd(v)
 	switch {
+	case m.State != election.Init && v.NoAddress:
+		return "this node cannot exchange hellos without an address of its own"
 	case m.State == election.Backup && foreign:
 		return "the master is no vipd"
 	case m.State != election.Master:
@@ -107,8 +109,12 @@ func (o *Operator) Peers(context.Context) (api.Peers, error) {
 	n := o.loop.View()
 	now, at := o.clock.Now(), o.clock.Calendar()
 	book := peerList{byNode: map[string]*api.Peer{}}
+	var mute []string
 	for _, g := range n.Groups {
 		v := g.Now()
+		if v.NoAddress {
+			mute = append(mute, g.Name())
+		}
 		for i := range v.Peers {
 			if now.Sub(v.Peers[i].At) <= view.PeerKept {
 				book.reported(n, v, g.Name(), &v.Peers[i], now, at)
@@ -116,7 +122,7 @@ func (o *Operator) Peers(context.Context) (api.Peers, error) {
 		}
 		book.heard(v, g.Name(), at)
 	}
-	return api.Peers{Node: n.Config.Node.Name, Peers: book.sorted()}, nil
+	return api.Peers{Node: n.Config.Node.Name, Peers: book.sorted(), NoAddress: mute}, nil
 }
 
 // peerList gathers what was heard of each node.

@@ -99,6 +99,17 @@ func TestStandbys(t *testing.T) {
 			func(g *view.Group) { g.MasterProven, g.Machine.State = true, election.Backup; hears(g, other) },
 			"", "", false,
 		},
+		{
+			"no address of its own",
+			func(g *view.Group) { g.Peers, g.NoAddress = nil, true },
+			"", "this node cannot exchange hellos without an address of its own", false,
+		},
+		{
+			"BACKUP without an address of its own",
+			func(g *view.Group) { g.Peers, g.NoAddress, g.Machine.State = nil, true, election.Backup; hears(g, other) },
+			"", "this node cannot exchange hellos without an address of its own", false,
+		},
+		{"INIT without one", func(g *view.Group) { g.Peers, g.NoAddress, g.Machine.State = nil, true, election.Init }, "", "", false},
 		{"BACKUP of no node", func(g *view.Group) { g.Peers, g.Machine.State = nil, election.Backup }, "", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -82,6 +82,8 @@ type Group struct {
 	Peers []Peer
 	// HasPeer: another vipd node was heard, perhaps before this start, and the operator has not had it forgotten.
 	HasPeer bool
+	// NoAddress: this node advertises from 0.0.0.0 alone, and no hello can have that as source or destination.
+	NoAddress bool
 	// MasterProven: the present master sends trailers, so it is a vipd.
 	MasterProven bool
 }

@@ -57,6 +57,8 @@ type Peers struct {
 	// Node is the name of this node.
 	Node  string `json:"node"`
 	Peers []Peer `json:"peers"`
+	// NoAddress lists the groups in which this node exchanges no hellos, since it has no address to advertise from.
+	NoAddress []string `json:"no_address,omitempty"`
 }
 
 // Peer is another node, with what it said in each group.

@@ -70,8 +70,8 @@ type Group struct {
 	// Standbys lists the nodes that would take the group over, the best first. They report to the MASTER alone, so the
 	// list is empty on any other node.
 	Standbys []Standby `json:"standbys"`
-	// StandbysUnknown is why no standby can be known, in a few words: the last other node that advertised is not vipd.
-	// Absent otherwise.
+	// StandbysUnknown is why no standby can be known, in a few words: for example, the last other node that advertised is
+	// not vipd. Absent otherwise.
 	StandbysUnknown string `json:"standbys_unknown,omitempty"`
 	// Differences lists in what the nodes that sent hellos are configured unlike this one, and only what is worth a
 	// warning; empty if there is nothing.
