@@ -69,13 +69,11 @@ type Agent struct {
 	hooks    *hooks.Runner
 	history  *state.History
 	recorder *record.Recorder
-	// solicited holds memberships for VIPs that are not addresses.
-	solicited *netio.Solicited
-	peers     *proven.Store
-	programs  *programs.Watch
-	reload    chan struct{}
-	leave     chan struct{}
-	checked   atomic.Bool // the config, for the leave that is asked for
+	peers    *proven.Store
+	programs *programs.Watch
+	reload   chan struct{}
+	leave    chan struct{}
+	checked  atomic.Bool // the config, for the leave that is asked for
 }
 
 // New prepares a daemon; nothing on the host is touched before Run.
@@ -235,14 +233,13 @@ func (a *Agent) wire(p parts) {
 	})
 	a.recorder = record.New(a.recordOptions())
 	followers := &events.Stream{}
-	a.solicited = netio.NewSolicited(a.log)
 	a.loop = loop.New(loop.Options{
 		Config: a.opts.Config, Log: a.log, Clock: a.clock, Host: p.host, Plane: p.plane,
 		Outlets: loop.Outlets{
 			On:      func(ifindex int) (loop.Sender, error) { return p.sender.On(ifindex), nil },
-			SendAll: p.sender.SendAll,
+			SendAll: p.sender.SendAll, Solicited: netio.NewSolicited(a.log),
 		},
-		Solicited: a.solicited, Sequence: p.numbers, Checks: a.checks, History: a.history, Recorder: a.recorder, Events: followers,
+		Sequence: p.numbers, Checks: a.checks, History: a.history, Recorder: a.recorder, Events: followers,
 		Hooks: a.hooks, Metrics: a.metrics, Notify: a.opts.Notify, Before: p.before,
 	})
 	a.operator = a.newOperator(p, followers)

@@ -82,7 +82,7 @@ func (a *Agent) serve(ctx context.Context, plane dataplane) (keep bool, err erro
 	tasks.Go(func() error { a.operator.WatchCounters(around); return nil })
 	tasks.Go(func() error { a.operator.WatchRoutes(around, a.loop.StateChanges()); return nil })
 	tasks.Go(func() error { return a.loop.WatchPrograms(around) })
-	tasks.Go(func() error { a.solicited.Run(around); return nil })
+	tasks.Go(func() error { a.loop.WatchMemberships(around); return nil })
 	tasks.Go(func() error { a.recorder.Run(around, plane); return nil })
 	tasks.Go(func() error {
 		a.programs.Run(around, a.log, func() *config.Config { return a.loop.View().Config })

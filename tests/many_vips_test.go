@@ -80,7 +80,7 @@ func (m manyLab) expectServed(addresses []string) {
 // onHost counts what the node has: virtual addresses, local routes of vipd, and solicited-node groups of the VIPs.
 func (m manyLab) onHost() (addresses, routes, groups int) {
 	m.Helper()
-	for _, line := range strings.Split(m.node.MustRun(toolTimeout, "ip", "-o", "addr", "show", "dev", "eth0"), "\n") {
+	for line := range strings.SplitSeq(m.node.MustRun(toolTimeout, "ip", "-o", "addr", "show", "dev", "eth0"), "\n") {
 		if strings.Contains(line, "198.18.") && strings.Contains(line, "/32 ") || strings.Contains(line, "2001:db8:9::1:") ||
 			strings.Contains(line, "2001:db8:9::1/128") {
 			addresses++
@@ -104,9 +104,9 @@ func (m manyLab) waitOnHost(what string, addresses, routes, groups int) {
 	})
 }
 
-// A group of 300 VIPs of both families has local routes, and the data plane and the host serve all of them. They outlive
-// a restart and kill -9 with a start after it, a route that another program deletes comes back, a reload makes addresses
-// of 200 and routes of 300 again while the host delivers without a gap, and in the end nothing is left.
+// A group of 300 VIPs of both families has local routes, and the data plane and the host serve all of them. They
+// outlive a restart and kill -9 with a start after it, a route that another program deletes comes back, a reload makes
+// addresses of 200 and routes of 300 again while the host delivers without a gap, and in the end nothing is left.
 func TestManyVIPsAreLocalRoutes(t *testing.T) {
 	t.Parallel()
 	const each = 150
@@ -148,8 +148,9 @@ func TestManyVIPsAreLocalRoutes(t *testing.T) {
 		t.Error(err)
 	}
 
-	m.node.MustRun(toolTimeout, "ip", "route", "del", "local", "198.18.0.64/32", "dev", "eth0", "table", "local")
-	m.node.MustRun(toolTimeout, "ip", "-6", "route", "del", "local", "2001:db8:9::1:40/128", "dev", "eth0", "table", "local")
+	for family, route := range map[string]string{"-4": "198.18.0.64/32", "-6": "2001:db8:9::1:40/128"} {
+		m.node.MustRun(toolTimeout, "ip", family, "route", "del", "local", route, "dev", "eth0", "table", "local")
+	}
 	m.waitOnHost("routes were deleted", 0, routes, each)
 
 	pinger := m.client.Ping(netip.MustParseAddr("198.18.0.64"), pingSpacing)

@@ -177,9 +177,9 @@ const (
 // Name is interface@vhid, for example eth0@1.
 func (g Group) Name() string { return GroupName(g.Interface, g.VHID) }
 
-// mostAddresses is how many VIPs of a group are addresses of the host. Each of them costs the kernel a renewal, an event
-// and a place in lists that it searches: 10,000 IPv6 addresses took it 25 s of CPU time, local routes to them half a
-// second.
+// mostAddresses is how many VIPs of a group are addresses of the host. Each of them costs the kernel a renewal, an
+// event and a place in lists that it searches: 10,000 IPv6 addresses took it 25 s of CPU time, local routes to them
+// half a second.
 const mostAddresses = 256
 
 // ByRoutes reports whether the host delivers to the group's VIPs by local routes, and does not have them as addresses.

@@ -74,7 +74,8 @@ const (
 	announceTurn  = 128
 )
 
-// announce tells the segment where the virtual MAC lives now, for each address. What exceeds announceFirst comes with later rounds of the loop.
+// announce tells the segment where the virtual MAC lives now, for each address. What exceeds announceFirst comes with
+// later rounds of the loop.
 func (g *group) announce() {
 	a := &g.speaking.announcing
 	if a.left == 0 {
@@ -105,9 +106,11 @@ func (g *group) announceAddress(addr netip.Addr) {
 	if g.iface == nil || g.iface.sender == nil {
 		return
 	}
-	frame := wire.GratuitousARP(g.cfg.VHID, addr)
+	var frame []byte
 	if addr.Is6() {
 		frame = wire.UnsolicitedNA(g.cfg.VHID, addr, g.iface.forwards)
+	} else {
+		frame = wire.GratuitousARP(g.cfg.VHID, addr)
 	}
 	if err := g.iface.sender.Send(frame); err != nil {
 		g.env.log.Warn("announcement not sent", "group", g.name, "address", addr, "err", err)

@@ -186,10 +186,10 @@ func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 	o := Options{
 		Config: cfg, Log: slog.New(slog.DiscardHandler),
 		Clock: clock.Of(func() int64 { return b.boot() }, day),
-		Host:  fakeHost{b}, Plane: fakePlane{b}, Sequence: numbers, Solicited: fakeHost{b},
+		Host:  fakeHost{b}, Plane: fakePlane{b}, Sequence: numbers,
 		Outlets: Outlets{
 			On:      func(int) (Sender, error) { return fakeSender{b}, nil },
-			SendAll: b.sendAll,
+			SendAll: b.sendAll, Solicited: fakeHost{b},
 		},
 		Checks:  checks.New(checks.Options{Verdicts: Verdicts(was.kept)}),
 		History: state.NewHistory(slog.New(slog.DiscardHandler), was.past...),
@@ -690,6 +690,8 @@ func (h fakeHost) DelLeftLocal(ifindex int, left func(netip.Prefix) bool) error 
 	}
 	return h.DelLocal(ifindex, 0, slices.DeleteFunc(there, func(p netip.Prefix) bool { return !left(p) }))
 }
+
+func (h fakeHost) Run(context.Context) {}
 
 func (h fakeHost) Want(ifindex int, vips []netip.Addr) { h.b.listening[ifindex] = len(vips) }
 

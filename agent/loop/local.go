@@ -3,6 +3,7 @@
 package loop
 
 import (
+	"context"
 	"maps"
 	"net/netip"
 	"slices"
@@ -30,7 +31,7 @@ const (
 	// localPart is how many of them are changed in one go. It takes a millisecond or two.
 	localPart = 128
 	// localShare bounds the time that looks at them take: the next one is not before so many times as long.
-	localShare = 500
+	localShare = 2000
 )
 
 // planLocal finds the local routes that the group's config needs.
@@ -281,14 +282,14 @@ func (g *group) onHostNow() []netip.Prefix {
 	return out
 }
 
-// listen has the host join the solicited-node groups of VIPs that are not addresses, as MASTER and as BACKUP: a takeover
-// of thousands of addresses does not wait for it.
+// listen has the host join the solicited-node groups of VIPs that are not addresses, as MASTER and as BACKUP: a
+// takeover of thousands of addresses does not wait for it.
 func (g *group) listen() {
-	if listens := g.entry.plane != nil && g.cfg.ByRoutes(); !listens && !g.entry.listens {
+	listens := g.entry.plane != nil && g.cfg.ByRoutes()
+	if !listens && !g.entry.listens {
 		return
-	} else {
-		g.entry.listens = listens
 	}
+	g.entry.listens = listens
 	var vips []netip.Addr
 	for _, other := range g.env.groups.on(g.iface) {
 		if other.entry.listens {
@@ -297,3 +298,6 @@ func (g *group) listen() {
 	}
 	g.env.solicited.Want(g.iface.link.Index, vips)
 }
+
+// WatchMemberships joins and leaves them until ctx ends.
+func (l *Loop) WatchMemberships(ctx context.Context) { l.solicited.Run(ctx) }

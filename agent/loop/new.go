@@ -31,28 +31,29 @@ import (
 
 // Options are what a Loop works with.
 type Options struct {
-	Config    *config.Config
-	Log       *slog.Logger
-	Clock     *clock.Clock
-	Host      Host
-	Plane     Plane
-	Outlets   Outlets
-	Solicited Solicited
-	Sequence  *sequence.Numbers // of adverts
-	Checks    *checks.Runner
-	History   *state.History
-	Recorder  *record.Recorder
-	Events    *events.Stream
-	Hooks     *hooks.Runner
-	Metrics   *metrics.Metrics
-	Notify    *sdnotify.Notifier // nil without a supervisor
-	Before    Before
+	Config   *config.Config
+	Log      *slog.Logger
+	Clock    *clock.Clock
+	Host     Host
+	Plane    Plane
+	Outlets  Outlets
+	Sequence *sequence.Numbers // of adverts
+	Checks   *checks.Runner
+	History  *state.History
+	Recorder *record.Recorder
+	Events   *events.Stream
+	Hooks    *hooks.Runner
+	Metrics  *metrics.Metrics
+	Notify   *sdnotify.Notifier // nil without a supervisor
+	Before   Before
 }
 
 // Outlets is how frames leave: one by one on an interface, or many on any interfaces at once (netio.Sender).
 type Outlets struct {
 	On      func(ifindex int) (Sender, error)
 	SendAll func([]netio.Frame)
+	// Solicited has the host receive solicitations for VIPs that are not addresses.
+	Solicited Solicited
 }
 
 // Before is what the operator and earlier processes left to hold the node back.
@@ -74,7 +75,7 @@ func New(o Options) *Loop {
 			clock: o.Clock,
 			system: system{
 				host: o.Host, plane: o.Plane, openSender: o.Outlets.On, sendAll: o.Outlets.SendAll, sequence: o.Sequence,
-				peers: o.Before.Peers, solicited: o.Solicited,
+				peers: o.Before.Peers, solicited: o.Outlets.Solicited,
 				links: netio.NewLinks(nil), addresses: hostcheck.NewTable(nil), inheriting: o.Plane.Pending(),
 			},
 			journal: journal{

@@ -3,6 +3,7 @@
 package loop
 
 import (
+	"context"
 	"net/netip"
 
 	"vipd/agent/config"
@@ -105,6 +106,7 @@ type Host interface {
 // Solicited is netio.Solicited.
 type Solicited interface {
 	Want(ifindex int, vips []netip.Addr)
+	Run(ctx context.Context)
 }
 
 // Sender is netio.Outlet. Adverts leave by netio.Sender.SendAll.

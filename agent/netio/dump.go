@@ -43,7 +43,8 @@ func (h *Host) dump(kind, answer uint16, begin func(), read func(m []byte), data
 }
 
 func dumpOn(
-	sockets map[int]*nl.SocketHandle, kind, answer uint16, begin func(), read func(m []byte), data ...nl.NetlinkRequestData,
+	sockets map[int]*nl.SocketHandle, kind, answer uint16, begin func(), read func(m []byte),
+	data ...nl.NetlinkRequestData,
 ) error {
 	var err error
 	for range maxDumps {

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// solicitedPart is how many memberships change before a rest of the same length. Each takes the kernel 50 us with
-	// the lock that all of netlink needs.
+	// solicitedPart is how many memberships change before a rest. Each takes the kernel 50 to 100 us with the lock that
+	// all of netlink needs.
 	solicitedPart = 16
+	solicitedRest = time.Millisecond
 	// solicitedRetry is when memberships are tried again that the kernel refused.
 	solicitedRetry = 30 * time.Second
 )
@@ -94,14 +95,13 @@ func (s *Solicited) bring(ctx context.Context) bool {
 		}
 	}
 	s.mu.Unlock()
-	began, n := time.Now(), 0
+	n := 0
 	rest := func() bool {
 		if n++; n%solicitedPart == 0 {
 			select {
 			case <-ctx.Done():
-			case <-time.After(time.Since(began)):
+			case <-time.After(solicitedRest):
 			}
-			began = time.Now()
 		}
 		return ctx.Err() == nil
 	}
