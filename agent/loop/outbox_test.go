@@ -35,7 +35,7 @@ func dualMasters(t *testing.T, n int) *bench {
 	return b
 }
 
-func parse(t *testing.T, f netio.Frame) wire.AdvertFrame {
+func parse(t testing.TB, f netio.Frame) wire.AdvertFrame {
 	t.Helper()
 	a, err := wire.ParseAdvertFrame(f.Data)
 	if err != nil {
