@@ -78,6 +78,11 @@ type Group struct {
 	Conflicts *conflict.View // nil: none so far
 	// Unreachable and Skipped are as in [api.Group].
 	Unreachable, Skipped []string
+	OtherNodes
+}
+
+// OtherNodes is what a group knows of the other vipd nodes.
+type OtherNodes struct {
 	// Peers are the other nodes as their hellos describe them, sorted by address.
 	Peers []Peer
 	// HasPeer: another vipd node was heard, perhaps before this start, and the operator has not had it forgotten.
