@@ -133,6 +133,10 @@ func (g *group) permit() {
 	}
 }
 
+// renews reports whether all that is due is the regular advert of an owner. What the kernel saw last is looked at just
+// before it leaves (heardMeanwhile), and can change nothing sooner.
+func (g *group) renews(now election.Instant) bool { return g.appointment.slice > 0 && g.owns(now) }
+
 // hearKernel applies the group's seen entry in the kernel: the newest advert in case the ring was full, and a yield
 // that no event reported (design I2, I3).
 func (g *group) hearKernel() {
@@ -156,7 +160,7 @@ func (g *group) hearKernel() {
 // (design I2). It returns the newest advert if the machine does not know it, or nil, and whether XDP has fenced the
 // present generation. It would have, had that advert come after the new role and not just before it, when the batch had
 // been read already.
-func (g *group) heardMeanwhile() (news election.Event, yielded bool) {
+func (g *group) heardMeanwhile(v *election.View) (news election.Event, yielded bool) {
 	seen, err := g.entry.plane.Seen()
 	if err != nil {
 		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
@@ -166,7 +170,10 @@ func (g *group) heardMeanwhile() (news election.Event, yielded bool) {
 		g.heed(seen.Src, seen.Counter, seen.Proven)
 		news = g.hearing.note(seen.Event)
 	}
-	return news, seen.YieldedGeneration >= g.machine.View().Generation
+	if !v.Claiming { // refused while we own: this says nothing about a silence after it
+		g.hearing.limitedAt = max(g.hearing.limitedAt, seen.LimitedAt)
+	}
+	return news, seen.YieldedGeneration >= v.Generation
 }
 
 // tick lets the machine decide.

@@ -138,10 +138,10 @@ func (l *Loop) catchUp() {
 		if g.entry.plane == nil || !g.due(now) {
 			continue
 		}
-		if g.hearWithheld(election.Never); g.due(now) {
-			g.hearKernel()
-		} else {
+		if g.hearWithheld(election.Never); !g.due(now) {
 			alive = true
+		} else if !g.renews(now) {
+			g.hearKernel()
 		}
 	}
 	if alive {

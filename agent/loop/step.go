@@ -59,7 +59,7 @@ func (g *group) advertise(act election.SendAdvert) (begun bool) {
 		return false
 	}
 	before := g.machine.View() // BACKUP takes back a claim
-	news, yielded := g.heardMeanwhile()
+	news, yielded := g.heardMeanwhile(&before)
 	if news != nil {
 		g.feed(news)
 	}

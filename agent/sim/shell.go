@@ -95,12 +95,20 @@ func (w *World) look(m *member) {
 		due, _ = m.machine.Deadline()
 	}
 	if due <= now && h.running() {
-		w.hearKernel(m)
+		if !m.renews(now) {
+			w.hearKernel(m)
+		}
 		if due, ok = m.machine.Deadline(); ok && due <= now && h.running() {
 			w.tick(m, now, due)
 		}
 	}
 	w.arm(m)
+}
+
+// renews reports whether all that is due is the regular advert of an owner: send looks at what the kernel saw last.
+func (m *member) renews(now election.Instant) bool {
+	v := m.machine.View()
+	return m.machine.Slice() > 0 && v.State == election.Master && !v.Expired && now < v.Lease
 }
 
 func (w *World) tick(m *member, now, due election.Instant) {
@@ -280,14 +288,17 @@ func (w *World) setRole(m *member, r election.SetRole) {
 func (w *World) send(m *member, act election.SendAdvert) {
 	h, k := m.host, &m.kernel
 	now := h.clock.local(w.now)
-	if k.yielded >= k.role.Generation {
-		if k.known && k.record.At > max(m.lastHeard, m.lastAgain) {
-			m.lastHeard, m.heardSeq = k.record.At, k.record.counter
-			w.note(m, &k.record)
-			m.repeats.Note(k.record.Advert)
-			w.feed(m, k.record.Advert)
-		}
-		w.feed(m, election.Yielded{Generation: k.role.Generation})
+	yielded, generation, state := k.yielded >= k.role.Generation, k.role.Generation, m.machine.State()
+	if k.known && k.record.At > max(m.lastHeard, m.lastAgain) {
+		m.lastHeard, m.heardSeq = k.record.At, k.record.counter
+		w.note(m, &k.record)
+		m.repeats.Note(k.record.Advert)
+		w.feed(m, k.record.Advert)
+	}
+	if yielded {
+		w.feed(m, election.Yielded{Generation: generation})
+	}
+	if yielded || m.machine.State() != state { // BACKUP takes back a claim
 		return
 	}
 	stalls := h.stalling > 0 && w.faults.chance(200)
