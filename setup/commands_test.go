@@ -40,10 +40,11 @@ var dynamic = map[string]string{
 	"tests/hog_test.go Command(program)":                    "", // the test binary itself
 	"tests/lab/proc.go Command(program)":                    "", // compared with the list when it runs
 	"tests/needs/needs.go LookPath(name)":                   "", // needs.Program, whose callers are read
-	"tests/require_test.go LookPath(string(...))":           "ucarp tcpdump promtool keepalived tshark chromium setpriv strace",
-	"tests/vm/init/main.go CommandContext(program)":         "", // test binaries, in the machine of tests/vm.sh
-	"vipctl/completion_test.go Program(tt.shell)":           "bash zsh fish",
-	"vipctl/completion_test.go CommandContext(path)":        "bash zsh fish",
+	"tests/require_test.go LookPath(string(...))": "ucarp tcpdump promtool keepalived tshark " +
+		"chromium setpriv strace",
+	"tests/vm/init/main.go CommandContext(program)":  "", // test binaries, in the machine of tests/vm.sh
+	"vipctl/completion_test.go Program(tt.shell)":    "bash zsh fish",
+	"vipctl/completion_test.go CommandContext(path)": "bash zsh fish",
 }
 
 // started returns the files that start each command, for tests, scripts, hooks and the Makefile.

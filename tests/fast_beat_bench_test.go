@@ -171,7 +171,8 @@ func strangeAdvert() []byte {
 	const vhid = 250
 	frame, err := wire.AdvertFrame{
 		SrcMAC: lab.VirtualMAC(vhid), DstMAC: wire.MulticastMAC(wire.MulticastV4), Src: addrClient,
-		Dst: wire.MulticastV4, TTL: 255, Advert: wire.Advert{VHID: vhid, AdvBase: 1, AuthLen: wire.AuthLen}, Trailer: &wire.Trailer{},
+		Dst: wire.MulticastV4, TTL: 255,
+		Advert: wire.Advert{VHID: vhid, AdvBase: 1, AuthLen: wire.AuthLen}, Trailer: &wire.Trailer{},
 	}.AppendBinary(nil)
 	if err != nil {
 		panic(err) // of constants
@@ -196,7 +197,8 @@ func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
 		"bare thread: one of that priority that sleeps and sends such a frame, with nothing else running, is the least that "+
 		"it costs here\nCPU over %v; goal at most %d %% of a core on each node\n\n", fastOver, beatCPU)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  beat\tMASTER\tresult\tBACKUP\tresult\tbare thread\tMASTER / bare\tlate > 1, 2.5, 5 ms of 1,000\tbare thread")
+	fmt.Fprintln(t, "  beat\tMASTER\tresult\tBACKUP\tresult\tbare thread\tMASTER / bare\t"+
+		"late > 1, 2.5, 5 ms of 1,000\tbare thread")
 	for _, r := range all {
 		fmt.Fprintf(t, "  %v\t%.1f %%\t%s\t%.1f %%\t%s\t%.1f %%\t%.1f x\t%.1f, %.1f, %.1f\t%.1f, %.1f, %.1f\n", r.beat,
 			r.cpu[0], reached(r.cpu[0], beatCPU), r.cpu[1], reached(r.cpu[1], beatCPU), r.bare.Percent,
@@ -204,9 +206,11 @@ func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
 			late(r.bare, 2500*time.Microsecond), late(r.bare, 5*time.Millisecond))
 	}
 	f.flush(t)
-	fmt.Printf("\n  gap of the client, %d crashes per beat, pings every %v; goal at most %d ms in 95 %% and %d ms in all\n",
+	fmt.Printf("\n  gap of the client, %d crashes per beat, pings every %v; "+
+		"goal at most %d ms in 95 %% and %d ms in all\n",
 		f.kills, beatSpacing, beatMost, beatAll)
-	fmt.Fprintln(t, "  beat\tcrash\tmedian\t95 %\tlongest\tat most 5 ms\tat most 8 ms\tBACKUP waits\tlongest stall of the pinger")
+	fmt.Fprintln(t, "  beat\tcrash\tmedian\t95 %\tlongest\tat most 5 ms\tat most 8 ms\t"+
+		"BACKUP waits\tlongest stall of the pinger")
 	for _, r := range all {
 		for i, gaps := range append(r.gaps[:], slices.Sorted(slices.Values(slices.Concat(r.gaps[:]...)))) {
 			if len(gaps) == 0 {

@@ -13,7 +13,7 @@ import (
 )
 
 // The next vipd cannot continue with the tables of another layout. `vipctl restart` finds that out before anything has
-// happened, and with --hand-over the addresses are on the other node during the restart, so that clients notice nothing.
+// happened, and with --hand-over the addresses are on the other node during the restart: clients notice nothing.
 func TestRestartIntoAnotherLayoutHandsOver(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(10))

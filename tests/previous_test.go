@@ -14,8 +14,8 @@ import (
 const movedGap = 500 * time.Millisecond
 
 // TestPackagesPrevious upgrades two machines from the package that VIPD_PREVIOUS_DEB names, such as that of the last
-// release, the BACKUP first. No ping is lost, unless the package says that its tables in the kernel are others: then the
-// address is on the other node meanwhile.
+// release, the BACKUP first. No ping is lost, unless the package says that its tables in the kernel are others: then
+// the address is on the other node meanwhile.
 func TestPackagesPrevious(t *testing.T) {
 	dir, previous := packages(t), os.Getenv("VIPD_PREVIOUS_DEB")
 	if previous == "" {

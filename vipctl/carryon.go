@@ -73,7 +73,8 @@ func (p *program) moveAway(ctx context.Context, client *api.Client, masters int)
 	}
 	st, err := client.Status(ctx)
 	if err == nil && ownedHere(&st) < masters {
-		p.warn("no other node takes over a part of the groups: their addresses are unanswered until the next vipd claims them")
+		p.warn("no other node takes over a part of the groups: their addresses are unanswered until the next vipd claims " +
+			"them")
 		return true, nil
 	}
 	p.warn("no other node takes over: the addresses are unanswered until the next vipd claims them")

@@ -31,7 +31,8 @@ func (p *program) restartCommand() *cli.Command {
 		Description: example(
 			"vipd exits without a goodbye: addresses and kernel programs stay, and the kernel answers until the lease ends.\n"+
 				"systemd starts the next vipd (Restart=always), which carries on; without a supervisor start it by hand at once.\n"+
-				"Returns when the next vipd answers. A config that it would refuse is refused first, and the running vipd stays.\n\n"+
+				"Returns when the next vipd answers. A config that it would refuse is refused first, and the running vipd "+
+				"stays.\n\n"+
 				"A vipd that has another layout of its tables in the kernel, or needs larger ones, cannot carry on. Then nothing\n"+
 				"happens without --hand-over. With it this node enters maintenance mode until the next vipd runs: the addresses\n"+
 				"move to another node before the restart, and back afterwards.",
@@ -39,7 +40,10 @@ func (p *program) restartCommand() *cli.Command {
 			"vipctl restart --hand-over",
 		),
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "hand-over", Usage: "if the next vipd cannot carry on, move the addresses to another node meanwhile"},
+			&cli.BoolFlag{
+				Name:  "hand-over",
+				Usage: "if the next vipd cannot carry on, move the addresses to another node meanwhile",
+			},
 			&cli.DurationFlag{Name: "timeout", Value: restartTimeout, Usage: "wait `TIME` for the next vipd"},
 		},
 		Action: withArguments(p.restart),

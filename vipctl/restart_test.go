@@ -50,7 +50,12 @@ func TestRestartByAVipdThatCannotCarryOn(t *testing.T) {
 		asked, says       string
 	}{
 		{"carries on", same, api.StateMaster, 1, nil, nil, ExitOK, itself, "restarted: "},
-		{"carries on, with leave to move", same, api.StateMaster, 1, []string{"--hand-over"}, nil, ExitOK, itself, "restarted: "},
+		{
+			"carries on, with leave to move", same, api.StateMaster, 1,
+			[]string{"--hand-over"},
+			nil,
+			ExitOK, itself, "restarted: ",
+		},
 		{"cannot be asked", older, api.StateMaster, 1, nil, nil, ExitOK, itself, "restarted: "},
 		{"nothing to lose", other, api.StateBackup, 1, nil, nil, ExitOK, itself, "restarted: "},
 		{
@@ -58,22 +63,28 @@ func TestRestartByAVipdThatCannotCarryOn(t *testing.T) {
 			"not restarted: the next vipd cannot carry on (layout v8, needs v9)",
 		},
 		{
-			"moves", other, api.StateMaster, 1, []string{"--hand-over"}, nil, ExitOK, moves,
+			"moves", other, api.StateMaster, 1,
+			[]string{"--hand-over"},
+			nil, ExitOK, moves,
 			"(layout v8, needs v9): the addresses move to another node during the restart.\n" +
 				"eth0@1: 192.0.2.12 took over",
 		},
 		{
-			"short lease", same, api.StateMaster, 0, []string{"--hand-over"}, nil, ExitOK, moves,
+			"short lease", same, api.StateMaster, 0,
+			[]string{"--hand-over"},
+			nil, ExitOK, moves,
 			"(the lease of eth0@1 is 152ms): the addresses move",
 		},
 		{
-			"alone", other, api.StateMaster, 1, []string{"--hand-over"},
+			"alone", other, api.StateMaster, 1,
+			[]string{"--hand-over"},
 			api.Errorf(api.CodeNoSuccessor, "no node took over"), ExitOK,
 			"maintenance and wait, force false,maintenance false,restart",
 			"no other node takes over: the addresses are unanswered until the next vipd claims them",
 		},
 		{
-			"cannot move", other, api.StateMaster, 1, []string{"--hand-over"},
+			"cannot move", other, api.StateMaster, 1,
+			[]string{"--hand-over"},
 			api.Errorf(api.CodeTimeout, "too slow"), ExitFailure, "maintenance and wait, force false,maintenance false",
 			"not restarted: too slow",
 		},

@@ -500,7 +500,8 @@ func TestNotes(t *testing.T) {
 func TestUnknownStandbyIsNoted(t *testing.T) {
 	t.Parallel()
 	f := master()
-	f.Groups[0].HasPeer, f.Groups[0].StandbysUnknown = true, "this node cannot exchange hellos without an address of its own"
+	f.Groups[0].HasPeer = true
+	f.Groups[0].StandbysUnknown = "this node cannot exchange hellos without an address of its own"
 	for _, c := range doctor.Diagnose(f).Checks {
 		want := "eth0@1: who would take over is unknown, since " + f.Groups[0].StandbysUnknown
 		if c.Code == doctor.CodeNoStandby && (c.Note != want || c.Result != api.CheckOK) {

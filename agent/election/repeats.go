@@ -40,6 +40,17 @@ func (r *Repeats) Withheld(heard [2]Instant, upTo Instant) (adverts [2]Advert, n
 	return adverts, n
 }
 
+// Follow reports whether r follows the same adverts as before did, of which it may know newer ones.
+func (r *Repeats) Follow(before *Repeats) bool {
+	for i := range r.families {
+		now, was := r.families[i], before.families[i]
+		if now.last = was.last; now != was {
+			return false
+		}
+	}
+	return true
+}
+
 // Settle returns what the kernel may withhold from now on, by family: repeats of the advert that it reported with this
 // time; none if that is 0.
 func (r *Repeats) Settle(m *Machine) (of [2]Instant) {

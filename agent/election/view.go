@@ -118,6 +118,13 @@ func (v View) HeardAgain(a Advert) View {
 	return v
 }
 
+// Renewed returns the view of a MASTER as if it had renewed its lease by a regular advert.
+func (v View) Renewed(lease Instant) View {
+	v.Next = v.Next.Add(lease.Sub(v.Lease))
+	v.Lease = lease
+	return v
+}
+
 // State returns the present state alone, which costs nothing.
 func (m *Machine) State() State { return m.state }
 

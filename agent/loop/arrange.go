@@ -147,6 +147,7 @@ func (g *group) change(cfg config.Group) {
 	if g.machine.View().State == election.Master {
 		g.announce()
 	}
+	g.publish()
 }
 
 // forgetRemoved drops the groups that have let go.

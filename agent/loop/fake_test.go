@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -263,6 +264,30 @@ func (b *bench) pass(after time.Duration) {
 	b.now += int64(after)
 	b.catchUp()
 	b.tick()
+	b.expectShown()
+}
+
+// expectShown checks that what makes a step visible leaves out nothing that readers see.
+func (b *bench) expectShown() {
+	b.t.Helper()
+	for _, g := range b.groups.order {
+		g.now = b.clock.Now()
+		g.show()
+		seen, has := *g.shown.Live().Now(), *g.view()
+		if repeats := has.Repeats; has.Plane != nil {
+			if _, n := repeats.Withheld(view.HeardAt(has.Plane.Heard()), election.Never); n > 0 {
+				continue // the machine has not heard of it yet
+			}
+		}
+		for i := range reflect.TypeFor[view.Group]().NumField() {
+			field := reflect.TypeFor[view.Group]().Field(i).Name
+			sees, is := reflect.ValueOf(seen).Field(i).Interface(), reflect.ValueOf(has).Field(i).Interface()
+			// When a peer was heard last may be a second old.
+			if field != "Repeats" && field != "Peers" && !reflect.DeepEqual(sees, is) {
+				b.t.Errorf("%s: readers see %s\n%+v\nand the loop has\n%+v", g.name, field, sees, is)
+			}
+		}
+	}
 }
 
 // status returns what the API shows of the node.

@@ -154,15 +154,3 @@ func (e *env) noteHelloSent(to *addressee, err error) {
 		e.log.Debug("hello not sent", "group", to.g.name, "to", to.dst, "err", err)
 	}
 }
-
-// showPeers adds to a view what hellos say. Every view says something that a hello may be due for.
-func (g *group) showPeers(out *view.Group) {
-	now, gr, m := g.env.clock.Now(), &g.greeting, &out.Machine
-	gr.book.Expire(now)
-	gr.shown = now
-	out.Peers = gr.book.Peers()
-	out.HasPeer = len(g.hearing.met) > 0
-	out.NoAddress = g.hasNoAddress()
-	out.MasterProven = m.Heard && g.hearing.proven[election.FamilyOf(m.Master.Src)-election.IPv4]
-	g.arrangeReport(m, now)
-}

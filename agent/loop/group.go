@@ -43,6 +43,7 @@ type group struct {
 // deciding is when the machine wants to decide, and what it decides.
 type deciding struct {
 	appointment appointment
+	now         election.Instant  // at its last event
 	queue       []election.Action // reused by step
 	done        int               // of them
 }
@@ -237,8 +238,44 @@ func upReason(init election.Reason) election.Reason {
 // due reports whether the machine wants to decide, or may.
 func (g *group) due(now election.Instant) bool { return g.appointment.due(now) }
 
+// show makes the group's present state visible to readers after a step of its machine. Nearly every step changes
+// nothing but a lease or when an advert was heard last, which needs no new view.
+func (g *group) show() {
+	v, last := g.machine.View(), g.shown.Last()
+	expired := g.greeting.book.Expire(g.now)
+	if expired || last == nil || g.outdated(last, &v) || !g.shown.Update(&v, &g.hearing.repeats) {
+		g.publish()
+	} else if g.greeting.report.no == 0 {
+		g.arrangeReport(&v, g.now)
+	}
+}
+
+// outdated reports whether a step may have changed anything that readers see beside the machine.
+func (g *group) outdated(last *view.Group, v *election.View) bool {
+	return len(last.Unreachable) > 0 || g.speaking.reach.told.Impaired ||
+		!slices.Equal(last.Skipped, g.speaking.reach.plan.Skipped) || last.HostFault != g.onHost.fault ||
+		last.HasPeer != (len(g.hearing.met) > 0) || last.NoAddress != g.hasNoAddress() || last.MasterProven != g.hearing.masterProven(v) ||
+		last.Preempt != g.env.cfg.Carp.Preempt
+}
+
 // publish makes the group's present state visible to readers.
 func (g *group) publish() {
+	now := g.env.clock.Now()
+	g.greeting.book.Expire(now)
+	out := g.view()
+	before := g.shown.Publish(out)
+	if before == nil || before.Machine.State != out.Machine.State {
+		g.env.metrics.Outdate()
+	}
+	if before != nil && before.Machine.Distrust != out.Machine.Distrust {
+		g.nameBeats(&before.Machine, &out.Machine)
+	}
+	g.greeting.shown = now
+	g.arrangeReport(&out.Machine, now) // it may be due for what has changed
+}
+
+// view returns the group's present state.
+func (g *group) view() *view.Group {
 	out := &view.Group{
 		Config: g.cfg, Machine: g.machine.View(), Repeats: g.hearing.repeats, Preempt: g.env.cfg.Carp.Preempt,
 		HostFault: g.onHost.fault, Conflicts: g.conflicts.view,
@@ -251,12 +288,8 @@ func (g *group) publish() {
 		out.Attachment = g.iface.att
 		out.Detail, out.SlotTaken = g.detail, g.slotTaken
 	}
-	g.showPeers(out)
-	before := g.shown.Publish(out)
-	if before == nil || before.Machine.State != out.Machine.State {
-		g.env.metrics.Outdate()
-	}
-	if before != nil && before.Machine.Distrust != out.Machine.Distrust {
-		g.nameBeats(&before.Machine, &out.Machine)
-	}
+	out.Peers, out.HasPeer = g.greeting.book.Peers(), len(g.hearing.met) > 0
+	out.NoAddress = g.hasNoAddress()
+	out.MasterProven = g.hearing.masterProven(&out.Machine)
+	return out
 }

@@ -67,6 +67,11 @@ func (h *hearing) again(a election.Advert, counter uint64) {
 	}
 }
 
+// masterProven reports whether the present master sends trailers.
+func (h *hearing) masterProven(v *election.View) bool {
+	return v.Heard && h.proven[election.FamilyOf(v.Master.Src)-election.IPv4]
+}
+
 // hear gives an advert to the group's machine, unless it knows it or a newer one.
 func (g *group) hear(ev loader.Event) {
 	if g.hearing.knows(ev) {

@@ -69,9 +69,8 @@ func (c Commands) ForgetPeer(addr netip.Addr, groups []string) error {
 			continue
 		}
 		delete(g.hearing.met, addr)
-		if g.greeting.book.Forget(addr) {
-			g.publish()
-		}
+		g.greeting.book.Forget(addr)
+		g.publish()
 		if g.entry.plane != nil {
 			_, err := g.entry.plane.ForgetPeer(addr)
 			errs = append(errs, err)

@@ -81,7 +81,12 @@ func TestExpirePeers(t *testing.T) {
 	heard := proven.Peer{Interface: "eth0", VHID: 2, Address: addr, Number: 7, At: second}
 	gone := proven.Peer{Interface: "eth9", VHID: 1, Address: addr, Number: 7}
 	s := peersOf(t, &[]proven.Peer{old, heard, gone})
-	b := newBenchAfter(t, earlier{peers: s}, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth0", 2, "192.0.2.101/24"))
+	b := newBenchAfter(
+		t,
+		earlier{peers: s},
+		testGroup("eth0", 1, "192.0.2.100/24"),
+		testGroup("eth0", 2, "192.0.2.101/24"),
+	)
 	b.drain()
 	if err := (Commands{b.Loop}).ExpirePeers([]proven.Peer{old, heard, gone}); err != nil {
 		t.Error(err)

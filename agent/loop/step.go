@@ -41,12 +41,13 @@ func (g *group) proceed() {
 	g.env.groups.agenda.set(g, at, g.machine.Slice(), waits)
 	g.permit()
 	g.noteKept()
-	g.publish()
+	g.show()
 }
 
 // feed gives an event to the machine. Its actions join the queue.
 func (g *group) feed(ev election.Event) {
-	g.queue = g.machine.Step(g.env.clock.Now(), ev, g.queue)
+	g.now = g.env.clock.Now()
+	g.queue = g.machine.Step(g.now, ev, g.queue)
 }
 
 // advertise carries out a SendAdvert, which has three parts. The machine hears what came of each before the next

@@ -106,10 +106,15 @@ func TestStandbys(t *testing.T) {
 		},
 		{
 			"BACKUP without an address of its own",
-			func(g *view.Group) { g.Peers, g.NoAddress, g.Machine.State = nil, true, election.Backup; hears(g, other) },
+			func(g *view.Group) {
+				g.Peers, g.NoAddress, g.Machine.State = nil, true, election.Backup
+				hears(g, other)
+			},
 			"", "this node cannot exchange hellos without an address of its own", false,
 		},
-		{"INIT without one", func(g *view.Group) { g.Peers, g.NoAddress, g.Machine.State = nil, true, election.Init }, "", "", false},
+		{"INIT without one", func(g *view.Group) {
+			g.Peers, g.NoAddress, g.Machine.State = nil, true, election.Init
+		}, "", "", false},
 		{"BACKUP of no node", func(g *view.Group) { g.Peers, g.Machine.State = nil, election.Backup }, "", "", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

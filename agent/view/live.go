@@ -13,7 +13,7 @@ import (
 // data plane's own, which restart with a re-created interface.
 type Live struct {
 	name string
-	now  atomic.Pointer[Group]
+	now  atomic.Pointer[edition]
 
 	sent, failed atomic.Uint64
 	restored     atomic.Uint64
@@ -23,22 +23,45 @@ type Live struct {
 // Name returns the group's name.
 func (l *Live) Name() string { return l.name }
 
-// Now returns what was published last, with what the kernel heard and withheld since; nil before the first time.
+// edition is a view, with what needs no other one.
+type edition struct {
+	*Group
+	lease atomic.Int64 // of a MASTER, renewed since; 0: it was not
+}
+
+// Now returns what was published last, with the lease renewed since and what the kernel heard and withheld since; nil
+// before the first time.
 func (l *Live) Now() *Group {
-	g := l.now.Load()
-	if g == nil || g.Plane == nil || g.Machine.State != election.Backup {
-		return g
+	e := l.now.Load()
+	if e == nil {
+		return nil
 	}
-	repeats := g.Repeats
-	adverts, n := repeats.Withheld(HeardAt(g.Plane.Heard()), election.Never)
-	if n == 0 {
-		return g
+	m, changed := e.machine()
+	if !changed {
+		return e.Group
 	}
-	fresh := *g
-	for _, a := range adverts[:n] {
-		fresh.Machine = fresh.Machine.HeardAgain(a)
-	}
+	fresh := *e.Group
+	fresh.Machine = m
 	return &fresh
+}
+
+// machine returns the machine as readers see it, and whether it has changed since it was published.
+func (e *edition) machine() (m election.View, changed bool) {
+	m = e.Machine
+	switch {
+	case m.State == election.Master:
+		if lease := election.Instant(e.lease.Load()); lease != 0 {
+			return m.Renewed(lease), true
+		}
+	case m.State == election.Backup && e.Plane != nil:
+		repeats := e.Repeats
+		adverts, n := repeats.Withheld(HeardAt(e.Plane.Heard()), election.Never)
+		for _, a := range adverts[:n] {
+			m = m.HeardAgain(a)
+		}
+		return m, n > 0
+	}
+	return m, false
 }
 
 // Sent returns the number of adverts sent.
@@ -68,7 +91,35 @@ func (p *Publisher) Live() *Live { return &p.live }
 
 // Publish makes g the newest view, and returns the one before, nil at first. g must not
 // change afterwards.
-func (p *Publisher) Publish(g *Group) (before *Group) { return p.live.now.Swap(g) }
+func (p *Publisher) Publish(g *Group) (before *Group) {
+	if e := p.live.now.Swap(&edition{Group: g}); e != nil {
+		return e.Group
+	}
+	return nil
+}
+
+// Last returns what was published last, nil before the first time.
+func (p *Publisher) Last() *Group {
+	if e := p.live.now.Load(); e != nil {
+		return e.Group
+	}
+	return nil
+}
+
+// Update reports whether readers see the machine as m by what was published last: nothing has changed, or only the
+// lease, which they see from now on, or the adverts that the kernel has withheld.
+func (p *Publisher) Update(m *election.View, repeats *election.Repeats) bool {
+	e := p.live.now.Load()
+	if e == nil || !repeats.Follow(&e.Repeats) {
+		return false
+	}
+	if m.State == election.Master && m.Lease != 0 && e.Machine.Renewed(m.Lease) == *m {
+		e.lease.Store(int64(m.Lease))
+		return true
+	}
+	seen, _ := e.machine()
+	return seen == *m
+}
 
 // CountSent counts an advert that was sent.
 func (p *Publisher) CountSent() { p.live.sent.Add(1) }

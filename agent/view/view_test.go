@@ -64,3 +64,33 @@ func TestLive(t *testing.T) {
 		t.Errorf("sent %d, failed %d, restored %d at %d", g.Sent(), g.Failed(), n, last)
 	}
 }
+
+// A lease that is renewed needs no new view; anything else does.
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	p := NewPublisher("eth0@1")
+	g := &Group{Machine: election.View{State: election.Master, Permit: election.Permit{Lease: 3000}, Next: 1000}}
+	m := g.Machine
+	if p.Last() != nil || p.Update(&m, &g.Repeats) {
+		t.Error("nothing was published, and readers see it")
+	}
+	p.Publish(g)
+	m.Lease, m.Next = 4000, 2000
+	if !p.Update(&m, &g.Repeats) || p.Live().Now().Machine != m || p.Last() != g || g.Machine.Lease != 3000 {
+		t.Errorf("a lease was renewed, and readers see %+v", p.Live().Now().Machine)
+	}
+	m.Lease, m.Next = 3500, 1500 // shorter than the last one
+	if !p.Update(&m, &g.Repeats) || p.Live().Now().Machine != m {
+		t.Errorf("a lease was cut, and readers see %+v", p.Live().Now().Machine)
+	}
+	other, heard := m, g.Repeats
+	other.Next++
+	heard.Note(election.Advert{At: 1})
+	if p.Update(&other, &g.Repeats) || p.Update(&m, &heard) || p.Live().Now().Machine != m {
+		t.Error("readers see what was not published")
+	}
+	m.State = election.Backup
+	if p.Update(&m, &g.Repeats) {
+		t.Error("a BACKUP is shown as a MASTER")
+	}
+}
