@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// TestPackageOfArm64 runs what needs no kernel of the .deb for arm64: the versions, the examples, and the check of each.
-// vipd itself loads programs, which make test-vm does with VM_ARCH=arm64.
+// TestPackageOfArm64 runs what needs no kernel of the .deb for arm64: the versions, the examples, and the check of
+// each. vipd itself loads programs, which make test-vm does with VM_ARCH=arm64.
 func TestPackageOfArm64(t *testing.T) {
 	dir := packages(t)
 	root := t.TempDir()
