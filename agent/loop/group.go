@@ -254,7 +254,8 @@ func (g *group) show() {
 func (g *group) outdated(last *view.Group, v *election.View) bool {
 	return len(last.Unreachable) > 0 || g.speaking.reach.told.Impaired ||
 		!slices.Equal(last.Skipped, g.speaking.reach.plan.Skipped) || last.HostFault != g.onHost.fault ||
-		last.HasPeer != (len(g.hearing.met) > 0) || last.NoAddress != g.hasNoAddress() || last.MasterProven != g.hearing.masterProven(v) ||
+		last.HasPeer != (len(g.hearing.met) > 0) || last.NoAddress != g.hasNoAddress() ||
+		last.MasterProven != g.hearing.masterProven(v) ||
 		last.Preempt != g.env.cfg.Carp.Preempt
 }
 
