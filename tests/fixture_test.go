@@ -136,10 +136,10 @@ func (p *pair) start() {
 	})
 }
 
-// listened waits until a node has been BACKUP for its master-down time: before that it acts on nothing that the other
-// one says.
-func listened(n *lab.Node) {
-	n.WaitFor(group, "has listened for its master-down time", patience, func(g lab.GroupStatus) bool {
+// listened waits until b has been BACKUP for its master-down time: before that it acts on nothing that a says.
+func (p *pair) listened() {
+	p.Helper()
+	p.b.WaitFor(group, "has listened for its master-down time", patience, func(g lab.GroupStatus) bool {
 		return g.State == lab.Backup && time.Since(g.Since) > skewed(g.AdvSkew)
 	})
 }

@@ -192,7 +192,6 @@ func TestClaimDelayOutlastsABlockedSwitchPort(t *testing.T) {
 	p.b.WaitAnswering(group, 2*time.Second)
 	p.a.Start()
 	p.a.WaitFor(group, "hears b", patience, hearsMaster)
-	listened(p.a)
 	stopped := p.b.Stop()
 	g := p.a.WaitAnswering(group, time.Second)
 	if took := g.Since.Sub(stopped); g.Reason != "goodbye" || took > 2*time.Second {
