@@ -87,7 +87,6 @@ func TestDemotedBackupStillTakesOver(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(100))
 	p.start()
-	p.listened()
 	p.a.MustCTL("demotion", "add", "upgrade", "240")
 	p.b.WaitAnswering(group, time.Second)
 	p.a.WaitState(group, lab.Backup, time.Second)

@@ -30,7 +30,6 @@ func TestFastFailover(t *testing.T) {
 	p := newPair(t, fast(master), fast(backup))
 	asShipped(t, p.a, p.b)
 	p.startNaturally()
-	p.listened()
 	for round := range 3 {
 		pinger := p.client.Ping(vip, 2*time.Millisecond)
 		pinger.AwaitAnswer(time.Now(), patience)

@@ -136,14 +136,6 @@ func (p *pair) start() {
 	})
 }
 
-// listened waits until b has been BACKUP for its master-down time: before that it acts on nothing that a says.
-func (p *pair) listened() {
-	p.Helper()
-	p.b.WaitFor(group, "has listened for its master-down time", patience, func(g lab.GroupStatus) bool {
-		return g.State == lab.Backup && time.Since(g.Since) > skewed(g.AdvSkew)
-	})
-}
-
 // realTime returns a directory with the programs of the directory built, whose vipd runs with the scheduling of
 // packaging/vipd.service.
 func realTime(t testing.TB, built string) string {

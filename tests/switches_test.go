@@ -173,7 +173,6 @@ func TestMaintenanceMovesTheVIPToAPreemptingPeer(t *testing.T) {
 	t.Parallel()
 	p := newPair(t, oneVIP(0), oneVIP(10))
 	p.start()
-	p.listened()
 	at := time.Now()
 	p.a.MustCTL("maintenance", "enter")
 	p.b.WaitAnswering(group, time.Second)

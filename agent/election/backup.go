@@ -40,21 +40,7 @@ func (m *Machine) downAt() Instant {
 	case m.cfg.AdvBase == 0:
 		due = max(due, m.allQuiet().Add(m.rank(time.Second)+b.tie))
 	}
-	return max(due, m.silenceCounts(), m.listened())
-}
-
-// listened returns the earliest time of a claim beside a vipd node: the group has listened then for as long as a living
-// MASTER may be silent. Before it has heard that one, a capture is news to it (docs/authentication.md). It is 0 beside
-// another node: whoever forges an advert without a trailer needs no capture of one.
-func (m *Machine) listened() Instant {
-	if !m.heard.Proven {
-		return 0
-	}
-	wait := m.cfg.downTime()
-	if m.cfg.AdvBase == 0 {
-		wait = downRatio*max(m.cfg.interval(), unknownInterval) + m.rank(time.Second)
-	}
-	return m.listens.Add(wait + m.backup.tie)
+	return max(due, m.silenceCounts())
 }
 
 // evidence takes the newest advert into account. Every valid advert restarts the timer; Tick decides on the rest.
@@ -122,7 +108,7 @@ func (m *Machine) decideAt() Instant {
 	if m.verdict(m.heard) == 0 {
 		return m.heard.At
 	}
-	at := max(m.heard.At.Add(b.tie), m.extraAt(), m.listened())
+	at := max(m.heard.At.Add(b.tie), m.extraAt())
 	for i := range m.speakers {
 		s := &m.speakers[i]
 		if s.used && s.Src != m.heard.Src && Superior(s.Priority, m.effective, s.Aware) {

@@ -24,7 +24,6 @@ type Advert struct {
 	Src netip.Addr
 	Priority
 	Beat       time.Duration // the next one comes within it, as a proven trailer states; 0 = no beat
-	Proven     bool          // it has a trailer: a vipd node sent it, now or earlier
 	Aware      bool          // the source is known to use the demote byte; see Superior
 	DemoteEver bool          // the source has sent a demote byte other than 0
 	Yielded    bool          // the kernel yielded to it

@@ -36,7 +36,6 @@ type condition struct {
 type restraints struct {
 	started    Instant // Config.PreemptDelay counts from here
 	watched    Instant // when the group last left INIT
-	listens    Instant // since when the data plane hears what is said
 	blindUntil Instant // until then silence is not evidence
 	awaiting   Instant // waits for verdicts of checks until then; see AwaitChecks
 	delay      claimDelay
@@ -64,7 +63,7 @@ func New(cfg Config, at Instant, generation uint64) *Machine {
 	m := &Machine{
 		cfg: cfg.normal(), now: at,
 		condition:  condition{state: Init, reason: ReasonStartup, since: at, generation: generation},
-		restraints: restraints{started: at, watched: at, listens: at},
+		restraints: restraints{started: at, watched: at},
 	}
 	m.effective = m.priority()
 	m.startClaimDelay()
@@ -134,9 +133,6 @@ func (m *Machine) up(reason Reason, out []Action) []Action {
 		return out
 	}
 	m.watched = m.now
-	if reason != ReasonEnabled { // a group that was switched off stays in the data plane
-		m.listens = m.now
-	}
 	if reason == ReasonStartup {
 		m.started = m.now
 	}

@@ -45,19 +45,16 @@ func (m *Machine) downTime() time.Duration {
 // ordinaryDown returns the down time without a beat: by Config.MasterDown with the configured skew, or by the rule of
 // fast.go with advbase 0.
 func (m *Machine) ordinaryDown() time.Duration {
-	if m.cfg.AdvBase == 0 {
+	c := m.cfg
+	switch {
+	case c.AdvBase == 0:
 		return downRatio*m.assumed() + m.rank(time.Second)
-	}
-	return m.cfg.downTime()
-}
-
-// downTime returns the same with an advbase other than 0, by the configuration alone.
-func (c Config) downTime() time.Duration {
-	if c.MasterDown == DownOpenBSD {
+	case c.MasterDown == DownOpenBSD:
 		return downRatio * c.interval()
+	default:
+		skew := Priority{AdvSkew: c.AdvSkew}.micros()
+		return downRatio*time.Duration(c.AdvBase)*time.Second + time.Duration(skew)*time.Microsecond
 	}
-	skew := Priority{AdvSkew: c.AdvSkew}.micros()
-	return downRatio*time.Duration(c.AdvBase)*time.Second + time.Duration(skew)*time.Microsecond
 }
 
 // willTimeOut reports whether the interval of a master that states theirs is longer than the down time, so that

@@ -365,7 +365,7 @@ func restore(t *testing.T, args []string) election.Event {
 	return election.Restore{Kept: k}
 }
 
-// advert reads "1/100 at=2s yielded=1 proven aware demote=3 src=192.0.2.9".
+// advert reads "1/100 at=2s yielded=1 aware demote=3 src=192.0.2.9".
 func advert(t *testing.T, at election.Instant, args []string) election.Event {
 	t.Helper()
 	base, skew, _ := strings.Cut(args[0], "/")
@@ -384,8 +384,6 @@ func advert(t *testing.T, at election.Instant, args []string) election.Event {
 			a.Beat = time.Duration(instant(t, v))
 		case "withheld":
 			a.Withheld = true
-		case "proven":
-			a.Proven = true
 		case "demote":
 			a.Demote = uint8(number(t, v))
 		case "src":

@@ -53,7 +53,6 @@ type View struct {
 	Extensions int // how often a late decision was postponed
 
 	DownTime  time.Duration // how long BACKUP waits for an advert
-	Listened  Instant       // BACKUP: it makes no claim before
 	Hold      Hold          // BACKUP: why it does not preempt now
 	HoldUntil Instant       // and until when at most
 
@@ -151,7 +150,6 @@ func (m *Machine) View() View {
 	}
 	if m.state == Backup {
 		v.Hold, v.HoldUntil = m.held()
-		v.Listened = m.listened()
 	}
 	v.Next, v.Waiting = m.next()
 	return v

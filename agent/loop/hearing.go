@@ -42,7 +42,6 @@ func (h *hearing) note(ev loader.Event) election.Advert {
 	a := election.Advert{
 		At: h.last, Src: ev.Src,
 		Priority: election.Priority{AdvBase: ev.AdvBase, AdvSkew: ev.AdvSkew, Demote: ev.Demote},
-		Proven:   ev.Proven,
 		Aware:    ev.DemoteAware, DemoteEver: ev.DemoteEver, Yielded: ev.Yielded, Generation: ev.Generation,
 	}
 	if ev.Proven {

@@ -118,16 +118,6 @@ func TestWhy(t *testing.T) {
 			},
 		},
 		{
-			"backup of a worse vipd node, just started", 0,
-			func(b *bench) {
-				ev := b.advert("eth0@1", 100)
-				ev.Proven = true
-				b.ring = append(b.ring, ev)
-				b.pass(time.Millisecond)
-			}, "BACKUP",
-			[]string{"this node's is shorter, and would win", "it acts on that in 3.0 s: it has just begun to listen"},
-		},
-		{
 			"master of a worse one", 0,
 			func(b *bench) { hear(b, 100, 0) }, "MASTER",
 			[]string{

@@ -65,7 +65,7 @@ func (w *why) explain(name string) api.Why {
 	default:
 		out.Because, out.Changes, out.Takeover = w.init()
 	}
-	out.Because = slices.Concat(out.Because, w.beats(), w.claimDelay(), w.listening())
+	out.Because = slices.Concat(out.Because, w.beats(), w.claimDelay())
 	var families []api.Family
 	families, out.SilentFamily = familiesOf(w.g, w.at)
 	for _, f := range families {
@@ -278,18 +278,6 @@ func (w *why) claimDelay() []string {
 	return []string{
 		fmt.Sprintf("it makes no claim before %s, since its switch port may not forward yet ([carp] claim_delay), "+
 			"unless an owner that was heard since the link came up leaves or dies", w.holdEnd()),
-	}
-}
-
-// listening explains why a BACKUP that has just started does not act yet on what it heard.
-func (w *why) listening() []string {
-	v := w.g.Machine
-	if v.Waiting != election.WaitDecision || v.Listened <= w.now {
-		return nil
-	}
-	return []string{
-		fmt.Sprintf("it acts on that in %.1f s: it has just begun to listen, for as long as a living MASTER may be silent, "+
-			"since what it hears before may be a replay", v.Listened.Sub(w.now).Seconds()),
 	}
 }
 

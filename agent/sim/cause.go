@@ -34,12 +34,6 @@ func (w *World) decided(m *member, t election.Transition) {
 	if t.To == election.Master && t.Reason == election.ReasonMasterTimeout && t.Cause == nil {
 		w.fence(m)
 	}
-	if t.From == election.Init && t.Reason != election.ReasonEnabled {
-		m.listens = t.At
-	}
-	if listened := t.At.Sub(m.listens); t.To == election.Master && v.Master.Proven && listened < minListen(m) {
-		w.fail(m, "listen", "claims because of %v after it has listened for %v", t.Reason, listened)
-	}
 	if t.Cause != nil {
 		w.checkMoved(m, t.Cause.At, fmt.Sprintf("%v -> %v %v", t.From, t.To, t.Reason))
 	}
@@ -69,14 +63,6 @@ func minDown(c election.Config) time.Duration {
 		return 3 * interval(c)
 	}
 	return 3 * time.Duration(c.AdvBase) * time.Second
-}
-
-// minListen returns how long a member listens at least before it claims: as long as a living MASTER may be silent.
-func minListen(m *member) time.Duration {
-	if m.cfg.AdvBase == 0 {
-		return 3 * time.Second
-	}
-	return min(m.patience, minDown(m.cfg))
 }
 
 // uncaused returns what is missing for a transition, or "".

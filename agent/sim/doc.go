@@ -29,7 +29,6 @@
 //   - gap: a node answers, no later than a healthy node's master-down time allows.
 //   - cause: every transition has the evidence that its reason names, and no decision is made on a clock that was
 //     not watched.
-//   - listen: no node claims beside a vipd node before it has listened for as long as a living MASTER may be silent.
 //   - rate: the number of adverts per second is limited in every situation.
 //   - forgery: under the address of a vipd node, no advert of an attacker is accepted, except an unaltered one that
 //     its receiver has not accepted before. That is not older than the tolerance, and moves nothing if the receiver

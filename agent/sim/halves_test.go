@@ -27,8 +27,8 @@ func TestHealthyNodeReplacesOneWithABrokenFamily(t *testing.T) {
 	}{
 		{name: "joins without a source", breaks: lose, before: true},
 		{name: "joins with a kernel that refuses", breaks: refuse, before: true, gap: 10 * time.Millisecond},
-		{name: "starts first without a source", breaks: lose, before: true, first: true, within: 4 * time.Second},
-		{name: "starts first with a kernel that refuses", breaks: refuse, before: true, first: true, within: 4 * time.Second},
+		{name: "starts first without a source", breaks: lose, before: true, first: true, within: 3 * time.Second},
+		{name: "starts first with a kernel that refuses", breaks: refuse, before: true, first: true, within: 3 * time.Second},
 		{name: "loses its source as MASTER", breaks: lose, within: 10 * time.Millisecond},
 		{name: "is refused as MASTER", breaks: refuse, within: 3 * time.Second},
 	} {

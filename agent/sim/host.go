@@ -77,10 +77,9 @@ type evidence struct {
 	failed     bool // the last send
 	late       int  // late decisions of the present wait
 	patience   time.Duration
-	listens    election.Instant // since when its data plane hears what is said
-	altered    time.Duration    // last change of configuration or priority
-	rebased    time.Duration    // last change of advbase
-	healthy    time.Duration    // since when it has no fault
+	altered    time.Duration // last change of configuration or priority
+	rebased    time.Duration // last change of advbase
+	healthy    time.Duration // since when it has no fault
 	normal     election.Config
 	transition int
 }
@@ -319,7 +318,7 @@ func (w *World) adopt(m *member, highest uint64) {
 	w.stats.Adopted++
 	machine, late := election.Adopt(m.cfg, h.clock.local(w.now), from, nil)
 	*m.machine = *machine
-	m.patience, m.listens = minDown(m.cfg), h.clock.local(w.now)
+	m.patience = minDown(m.cfg)
 	m.asked = true
 	for _, act := range late {
 		if t, ok := act.(election.Transition); ok {

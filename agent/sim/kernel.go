@@ -28,9 +28,15 @@ type kernel struct {
 	ownNumber uint64 // no advert from an own address with this number or a lower one is new
 	highest   uint64 // of the numbers that were proven in the group, or sent
 
-	told    [2]election.Advert  // by family, the last one that was not withheld
+	told    [2]told             // by family
 	heard   [2]seen             // the last advert that was withheld
 	settled [2]election.Instant // of what the agent permits to withhold repeats
+}
+
+// told is the last advert of a family that was not withheld.
+type told struct {
+	election.Advert
+	proven bool
 }
 
 const (
@@ -43,8 +49,10 @@ const (
 // seen is an accepted advert, as stored in the seen entry and the ring.
 type seen struct {
 	election.Advert
-	counter  uint64 // the number of a vipd node, if it is Proven
-	withheld bool   // from the ring
+	counter uint64
+	proven  bool // it has a valid trailer: counter is the number of a vipd node
+
+	withheld bool // from the ring
 }
 
 type source struct {
@@ -150,10 +158,10 @@ func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) 
 // accept handles an advert that passed the checks: it updates the seen entry, yields if necessary, and returns the
 // ring's entry. Hooks and known findings change it.
 func (k *kernel) accept(f *frame, now election.Instant, w *World) seen {
-	s := seen{counter: f.advert.Advert.Counter, Advert: election.Advert{
-		At: now, Src: f.advert.Src, Priority: f.prio, Generation: k.role.Generation, Proven: w.trailed(f),
+	s := seen{counter: f.advert.Advert.Counter, proven: w.trailed(f), Advert: election.Advert{
+		At: now, Src: f.advert.Src, Priority: f.prio, Generation: k.role.Generation,
 	}}
-	if s.Proven {
+	if s.proven {
 		s.DemoteEver = k.learnPeer(f, now, &w.hooks)
 	} else {
 		src := k.source(f)
@@ -182,7 +190,7 @@ func (k *kernel) withhold(s *seen) bool {
 	f := election.FamilyOf(s.Src) - election.IPv4
 	t := &k.told[f]
 	same := t.Src == s.Src && t.Priority == s.Priority && t.Aware == s.Aware && t.DemoteEver == s.DemoteEver &&
-		t.Proven == s.Proven
+		t.proven == s.proven
 	if k.role.State == election.Backup && t.At > 0 && k.settled[f] == t.At && same {
 		if s.At >= k.heard[f].At {
 			k.heard[f] = *s
@@ -190,7 +198,7 @@ func (k *kernel) withhold(s *seen) bool {
 		return true
 	}
 	before := t.At
-	*t = s.Advert
+	*t = told{s.Advert, s.proven}
 	if s.At <= before {
 		t.At = 0 // the time does not tell them apart
 	}

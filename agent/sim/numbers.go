@@ -81,7 +81,7 @@ type savedPeer struct {
 
 // note lets the agent learn from an advert that it read.
 func (w *World) note(m *member, s *seen) {
-	if !s.Proven || w.hooks.NeverRaise {
+	if !s.proven || w.hooks.NeverRaise {
 		return
 	}
 	before := m.host.ahead

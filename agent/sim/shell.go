@@ -488,17 +488,12 @@ func (w *World) sync(h *host) {
 		if !h.running() {
 			return
 		}
-		state, reason := m.kernel.role.State, m.machine.View().Reason
-		switch {
-		case !h.link && (state != election.Init || reason == election.ReasonDisabled):
+		switch state := m.kernel.role.State; {
+		case !h.link && state != election.Init:
 			w.ask(m, election.Down{Reason: election.ReasonLinkDown})
 		case h.link && m.wanted && state == election.Init:
-			up := election.ReasonLinkUp
-			if reason == election.ReasonDisabled {
-				up = election.ReasonEnabled
-			}
 			w.ask(m, election.Demotion{Total: w.total(h)})
-			w.ask(m, election.Up{Reason: up})
+			w.ask(m, election.Up{Reason: election.ReasonLinkUp})
 		}
 	}
 }
