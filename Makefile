@@ -39,7 +39,7 @@ SIMTIME ?= 60s
 BENCHTIME ?= 1s
 # Integration tests mostly wait, for timers and daemons, and packages of program tests for the kernel. Tests that
 # measure small times run alone all the same.
-PARALLEL ?= $(shell echo $$((3 * $$(nproc))))
+PARALLEL ?= $(shell echo $$((5 * $$(nproc) / 2)))
 PREFIX ?= /usr/local
 SYSCONFDIR ?= /etc
 
