@@ -85,7 +85,7 @@ test: setup ## run everything: setup, check-generate, race, test-program, test-i
 test-fresh: ## run README.md's commands in a minimal Debian 12 with the host's Go; half an hour or more; needs root
 	$(SUDO) tests/fresh.sh
 
-test-vm: ## run program tests and failovers on Debian 12's kernel in qemu; VM_KERNEL=ubuntu2204|debian11, VM_ARCH=arm64
+test-vm: ## run program tests and failovers on Debian 12's kernel in qemu; VM_KERNEL=ubuntu2204|debian11|backports, VM_ARCH=arm64, VM_NIC=vmxnet3|igb|e1000e
 	tests/vm.sh
 
 test-unit: ## run the unit tests; needs only Go

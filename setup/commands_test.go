@@ -25,6 +25,7 @@ var elsewhere = map[string]string{
 	"demo":                   "built by make demo and by its test",
 	"conntrackd":             "packaging/hooks_test.go puts a stub into PATH",
 	"cpio":                   "tests/vm.sh installs it, with qemu",
+	"xz":                     "tests/vm.sh installs it, for the kernel of the backports",
 	"debootstrap":            "tests/fresh.sh and tests/packages.sh install it",
 	"lintian":                "tests/packages.sh installs it",
 	"qemu-aarch64-static":    "tests/packages.sh installs it",

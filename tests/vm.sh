@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # Boots a distribution's own kernel under qemu and runs the program tests and failovers inside (make test-vm): Debian
-# 12's (6.1) unless VM_KERNEL is debian11 (5.10, below the floor: tests only that vipd refuses it and reports why) or
-# ubuntu2204 (5.15, the floor). VM_ARCH=arm64 selects that architecture. The host is not changed, except that missing
-# packages are installed; kernels are downloaded and unpacked only.
+# 12's (6.1) unless VM_KERNEL is debian11 (5.10, below the floor: tests only that vipd refuses it and reports why),
+# ubuntu2204 (5.15, the floor) or backports (6.12). VM_ARCH=arm64 selects that architecture. VM_NIC=vmxnet3, igb or
+# e1000e gives the machine those NICs; they need the kernel of the backports, where vmxnet3 has XDP and all of them are
+# modules, and igb needs its qemu. The host is not changed, except that missing packages are installed; kernels and that
+# qemu are downloaded and unpacked only.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -13,7 +15,8 @@ limit=${VM_LIMIT:-3000}
 step_limit=$(((limit - 100) / 2))
 cache=${VM_CACHE:-$HOME/.cache/vipd-vm}
 arch=${VM_ARCH:-amd64}
-which=${VM_KERNEL:-debian12}
+nic=${VM_NIC:-virtio-net-pci}
+which=${VM_KERNEL:-$([ "$nic" = virtio-net-pci ] && echo debian12 || echo backports)}
 modules="virtio_pci virtio_net veth 8021q macvlan bonding bridge cls_bpf sch_ingress"
 
 as_root() {
@@ -31,9 +34,18 @@ case $arch in
   arm64) qemu=qemu-system-aarch64 package=qemu-system-arm ;;
   *) die "VM_ARCH=$arch: amd64 or arm64" ;;
 esac
+case $nic in
+  virtio-net-pci) ;;
+  vmxnet3 | igb | e1000e)
+    [ "$arch-$which" = amd64-backports ] || die "VM_NIC=$nic is for amd64 and VM_KERNEL=backports, its default"
+    modules+=" $nic"
+    ;;
+  *) die "VM_NIC=$nic: virtio-net-pci, vmxnet3, igb or e1000e" ;;
+esac
 needs=()
 command -v "$qemu" >/dev/null || needs+=("$package")
 command -v cpio >/dev/null || needs+=(cpio)
+command -v xz >/dev/null || needs+=(xz-utils) # the modules of the backports are compressed
 if [ ${#needs[@]} -gt 0 ]; then
   say "installing ${needs[*]}"
   as_root timeout 300 apt-get update -q </dev/null
@@ -50,6 +62,10 @@ case $which in
     sources="deb [signed-by=$debian_keys] http://deb.debian.org/debian bookworm main
 deb [signed-by=$debian_keys] http://deb.debian.org/debian-security bookworm-security main"
     ;;
+  backports)
+    meta=linux-image-$arch
+    sources="deb [signed-by=$debian_keys] http://deb.debian.org/debian bookworm-backports main"
+    ;;
   debian11)
     meta=linux-image-cloud-$arch
     sources="deb [signed-by=$debian_keys] http://deb.debian.org/debian bullseye main"
@@ -59,7 +75,7 @@ deb [signed-by=$debian_keys] http://deb.debian.org/debian-security bookworm-secu
     [ "$arch" = amd64 ] || die "VM_KERNEL=ubuntu2204 is for amd64"
     sources="deb [trusted=yes] http://archive.ubuntu.com/ubuntu jammy main"
     ;;
-  *) die "VM_KERNEL=$which: debian12, debian11 or ubuntu2204" ;;
+  *) die "VM_KERNEL=$which: debian12, debian11, ubuntu2204 or backports" ;;
 esac
 
 # Runs apt-get with its own configuration: other sources and another architecture, without touching the host's.
@@ -110,9 +126,24 @@ d0ba4087d9e1d497925b3481d3531fba6c2a852855f8019d73b0b1385aa4da1f  linux-modules-
 SUMS
 }
 
+# unpack DIR PACKAGE... downloads packages and unpacks them into a new DIR, or leaves nothing.
+unpack() {
+  local dir=$1 work
+  shift
+  say "downloading $*"
+  work=$(mktemp -d "$cache/new-XXXXXX")
+  if (
+    cd "$work" && apt_download "$@" && ubuntu_sums && for deb in *.deb; do dpkg -x "$deb" root; done
+  ) </dev/null; then
+    mv "$work/root" "$dir"
+  fi
+  rm -rf "$work"
+  [ -d "$dir" ]
+}
+
 # Without a network, use an older kernel from the cache.
 fetch_kernel() {
-  local image packages work
+  local image packages
   mkdir -p "$cache"
   image=$(find_image)
   if [ -z "$image" ]; then
@@ -124,21 +155,27 @@ fetch_kernel() {
   [ -d "$kernel" ] && return 0
   packages=("$image")
   [ "$which" != ubuntu2204 ] || packages+=("${image/linux-image/linux-modules}")
-  say "downloading ${packages[*]}"
-  work=$(mktemp -d "$cache/new-XXXXXX")
-  if (
-    cd "$work" && apt_download "${packages[@]}" && ubuntu_sums && for deb in *.deb; do dpkg -x "$deb" root; done
-  ) </dev/null; then
-    mv "$work/root" "$kernel"
-  fi
-  rm -rf "$work"
-  [ -d "$kernel" ]
+  unpack "$kernel" "${packages[@]}"
 }
 
 kernel=
 fetch_kernel || kernel=$(find "$cache" -mindepth 1 -maxdepth 1 -name "$which-$arch-*" 2>/dev/null | sort -V | tail -n 1)
 [ -n "$kernel" ] || die "no kernel: apt-get cannot download $meta of $which, and none is in $cache"
 say "kernel $(basename "$kernel")"
+
+# Debian 12's qemu (7.2) has no igb; that of the backports has, and finds its own modules only in its own place.
+run_qemu=("$qemu")
+if [ "$nic" = igb ]; then
+  newer=$cache/qemu-$which-$arch
+  [ -d "$newer" ] ||
+    unpack "$newer" {qemu-system-x86,qemu-system-common,qemu-system-data,seabios}/bookworm-backports ||
+    die "cannot download the qemu of $which, which igb needs"
+  modules_dir=/usr/lib/x86_64-linux-gnu/qemu
+  # shellcheck disable=SC2016 # for the inner shell
+  run_qemu=(unshare --mount --map-root-user sh -c
+    '! [ -d "$1" ] || mount --bind "$0$1" "$1"; shift; exec "$0/usr/bin/qemu-system-x86_64" "$@"'
+    "$newer" "$modules_dir" -L "$newer/usr/share/qemu" -L "$newer/usr/share/seabios")
+fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/vipd-vm-XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -149,10 +186,13 @@ mkdir -p "$root/bin" "$root/lib/modules" "$root/src/loader" "$root/src/bpf" "$ro
 take_module() {
   local file need
   [ -e "$root/lib/modules/$1.ko" ] && return 0
-  file=$(find "$kernel/lib/modules" -name "$1.ko" -print -quit)
-  [ -n "$file" ] || return 0
-  cp "$file" "$root/lib/modules/"
-  for need in $(tr '\0' '\n' <"$file" | sed -n 's/^depends=//p' | tr ',' ' '); do take_module "$need"; done
+  file=$(find "$kernel/lib/modules" -name "$1.ko" -o -name "$1.ko.xz" | head -n 1)
+  case $file in
+    *.xz) xz -dc "$file" >"$root/lib/modules/$1.ko" ;;
+    *.ko) cp "$file" "$root/lib/modules/" ;;
+    *) return 0 ;;
+  esac
+  for need in $(tr '\0' '\n' <"$root/lib/modules/$1.ko" | sed -n 's/^depends=//p' | tr ',' ' '); do take_module "$need"; done
 }
 for m in $modules; do take_module "$m"; done
 
@@ -181,7 +221,7 @@ fi
 # Three NICs on an isolated hub: two nodes and a client.
 nics=()
 for i in 1 2 3; do
-  nics+=(-netdev "hubport,id=port$i,hubid=0" -device "virtio-net-pci,netdev=port$i,mac=02:00:00:00:56:0$i,romfile=")
+  nics+=(-netdev "hubport,id=port$i,hubid=0" -device "$nic,netdev=port$i,mac=02:00:00:00:56:0$i,romfile=")
 done
 # Emulated by default: /dev/kvm may exist and not work.
 machine=(-M q35 -cpu max) console=ttyS0
@@ -194,7 +234,7 @@ say "booting, at most ${limit} s ($accel); a failure shows its whole log"
 log=$work/console
 status=0
 started=$SECONDS
-timeout --kill-after 10 "$limit" nice -n 5 "$qemu" "${machine[@]}" -accel "$accel" \
+timeout --kill-after 10 "$limit" nice -n 5 "${run_qemu[@]}" "${machine[@]}" -accel "$accel" \
   -smp 2 -m 1536 -nodefaults -no-user-config -no-reboot \
   -display none -serial stdio -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initrd.gz" \
   -append "console=$console quiet panic=-1 net.ifnames=0" "${nics[@]}" </dev/null 2>"$work/qemu" |

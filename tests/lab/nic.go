@@ -5,7 +5,10 @@ package lab
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -25,6 +28,21 @@ func NICs(prefix []byte) ([]net.HardwareAddr, error) {
 		}
 	}
 	return out, nil
+}
+
+// NICDriver returns the name of the driver of the real interface with that address in this process's namespace.
+func NICDriver(mac net.HardwareAddr) (string, error) {
+	links, err := netlink.LinkList()
+	if err != nil {
+		return "", err
+	}
+	for _, l := range links {
+		if bytes.Equal(l.Attrs().HardwareAddr, mac) {
+			driver, err := os.Readlink("/sys/class/net/" + l.Attrs().Name + "/device/driver")
+			return filepath.Base(driver), err
+		}
+	}
+	return "", fmt.Errorf("no interface has the address %s", mac)
 }
 
 // TakeNIC moves the real interface with that address from this process's namespace into the host, under the name
