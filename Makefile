@@ -103,8 +103,9 @@ test-integration: build ## test real daemons in network namespaces; needs root
 fuzz: ## run every fuzz target for FUZZTIME each
 	FUZZTIME=$(FUZZTIME) tests/fuzz.sh
 
-sim: ## run the simulator over random seeds for SIMTIME; a failure prints the command that replays it
+sim: ## run the simulator over random seeds for SIMTIME, and over planted faults; a failure prints the command that replays it
 	$(GO) test ./agent/sim -run '^TestRandom$$' -count=1 -timeout 0 -v -sim.time=$(SIMTIME)
+	$(GO) test ./agent/sim -run '^TestSimulatorFindsPlantedFaults$$' -count=1 -timeout 0 -v -sim.planted
 
 bench: ## run every benchmark for BENCHTIME each; the BPF ones need root
 	$(GO) test $(EXEC) -run '^$$' -bench . -benchtime $(BENCHTIME) $(UNIT) ./loader/...

@@ -43,6 +43,7 @@ var dynamic = map[string]string{
 	"tests/needs/needs.go LookPath(name)":                   "", // needs.Program, whose callers are read
 	"tests/require_test.go LookPath(string(...))": "ucarp tcpdump promtool keepalived tshark " +
 		"chromium setpriv strace",
+	"agent/sim/planted_test.go CommandContext(test)": "", // the test binary that it has built
 	"tests/vm/init/main.go CommandContext(program)":  "", // test binaries, in the machine of tests/vm.sh
 	"vipctl/completion_test.go Program(tt.shell)":    "bash zsh fish",
 	"vipctl/completion_test.go CommandContext(path)": "bash zsh fish",

@@ -10,6 +10,7 @@ type backup struct {
 	base      Instant       // start of the down time
 	due       Instant       // then the master is down
 	pending   bool          // m.heard awaits a decision
+	worse     Instant       // the first of the adverts in a row that this node would take over from; 0 = none
 	extended  bool          // again is set
 	again     Instant       // when a postponed decision is due
 	tie       time.Duration // added to every wait after a contest of equals
@@ -53,6 +54,11 @@ func (m *Machine) evidence(a Advert, before *Advert) {
 	// A withheld advert comes late, and needs no decision unless something has changed meanwhile.
 	b.pending = !a.Withheld || m.verdict(a) != 0
 	b.extended, b.grace, m.extensions = false, 0, 0
+	if m.verdict(a) == 0 {
+		b.worse = 0
+	} else if b.worse == 0 {
+		b.worse = a.At
+	}
 	m.delay.heard = true
 	if a.Goodbye() {
 		if before != nil && !before.Goodbye() {
@@ -108,7 +114,11 @@ func (m *Machine) decideAt() Instant {
 	if m.verdict(m.heard) == 0 {
 		return m.heard.At
 	}
-	at := max(m.heard.At.Add(b.tie), m.extraAt())
+	// The tie delay may be longer than the interval, so it does not begin anew with each advert.
+	at := max(m.heard.At, m.extraAt())
+	if b.tie > 0 {
+		at = max(at, max(b.worse, b.from).Add(b.tie))
+	}
 	for i := range m.speakers {
 		s := &m.speakers[i]
 		if s.used && s.Src != m.heard.Src && Superior(s.Priority, m.effective, s.Aware) {
@@ -171,7 +181,7 @@ func (m *Machine) Settled(a Advert) bool {
 	b := &m.backup
 	return m.state == Backup && !b.pending && !b.extended && b.tie == 0 && m.inRhythm && !m.heard.Goodbye() &&
 		a.At >= b.from && !a.Goodbye() &&
-		(!m.doubts() || m.now < m.doubt.watchAt()) &&
+		!m.watches() &&
 		b.due == m.downAt() && // else the next advert shortens the wait, after a change of the configuration
 		m.judge(a, HoldNone) == 0 // a hold may end without an event
 }

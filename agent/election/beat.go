@@ -22,8 +22,10 @@ import (
 // wrong are not counted for some time, see doubt.
 
 const (
-	// claimMark is added to the beat in a claim: peers can tell a master that claims anew from one that never paused.
+	// claimMark is added to the beat in a claim, which is an even number of microseconds otherwise: peers can tell a
+	// master that claims from one that never paused.
 	claimMark = time.Microsecond
+	beatStep  = 2 * claimMark
 	minDoubt  = time.Minute
 	maxDoubt  = 60 * time.Minute
 	// watchTime is how long beats are watched, each of them, before they are counted again.
@@ -53,18 +55,46 @@ func (m *Machine) brief() bool {
 	return s.beat > 0 || s.old.unit > 0 && s.old.unit <= MaxBeat
 }
 
+// outOfStep returns how much sooner than usual the next advert leaves while another master is heard: up to a quarter,
+// hashed. Two masters in step would refuse each other's numbers, if they do not know each other: each number would be a
+// little below one that the other has just sent.
+func (m *Machine) outOfStep(t0 Instant) time.Duration {
+	if !m.master.rival || m.master.beat == 0 && m.heardBeat == 0 {
+		return 0
+	}
+	return tieDelay(m.sendTime()/2, m.cfg.NodeName, m.heard.Src, uint64(t0))
+}
+
 // counted returns the beat in which a BACKUP counts; 0 = it counts in intervals.
 func (m *Machine) counted() time.Duration {
-	if m.state != Backup || !m.inRhythm || m.doubts() {
+	if m.state != Backup || !m.inRhythm || m.doubted() != nil {
 		return 0
 	}
 	return m.heardBeat
 }
 
+// suspect is a master by the sources of its adverts. In a family in which it was not heard yet, it is recognised by its
+// priority.
+type suspect struct {
+	srcs [2]netip.Addr // by family; invalid = not known
+	said Priority
+}
+
+// is reports whether src is known to be the master.
+func (s *suspect) is(src netip.Addr) bool { return src.IsValid() && s.srcs[FamilyOf(src)-IPv4] == src }
+
+// sent reports whether the master sent a.
+func (s *suspect) sent(a Advert) bool {
+	f := FamilyOf(a.Src) - IPv4
+	if known := s.srcs[f]; known.IsValid() {
+		return known == a.Src
+	}
+	return s.srcs[1-f].IsValid() && a.Priority == s.said
+}
+
 // missed is a master that this node gave up because its beats were missing.
 type missed struct {
-	srcs [2]netip.Addr // by family
-	beat time.Duration
+	suspect
 	last Instant // when it was heard last
 	down Instant // end of its ordinary master-down time; 0 = there is no such master
 }
@@ -72,12 +102,11 @@ type missed struct {
 // doubt is about a master that was given up because beats were missing, and then heard. Its beats are not counted for
 // some time, which doubles if they prove wrong again soon after it, and which ends only after steady beats.
 type doubt struct {
-	missed missed
-
-	srcs  [2]netip.Addr // by family; invalid = no doubt
-	until Instant
-	wait  time.Duration
-	times int
+	suspect               // unknown sources: it has ended, or there was none
+	was     [2]netip.Addr // its sources
+	until   Instant
+	wait    time.Duration
+	times   int
 
 	last     Instant       // its newest advert
 	promised time.Duration // beat of that; 0 = none
@@ -91,58 +120,69 @@ type ended struct {
 	sure bool
 }
 
-func (d *doubt) covers(src netip.Addr) bool { return among(&d.srcs, src) }
-
-func among(srcs *[2]netip.Addr, src netip.Addr) bool {
-	return src.IsValid() && srcs[FamilyOf(src)-IPv4] == src
-}
-
 // giveUp follows a takeover after silence.
 func (m *Machine) giveUp() {
-	beat := m.counted()
-	if beat == 0 {
+	if m.counted() > 0 {
+		lost := missed{last: m.heard.At, down: m.heard.At.Add(m.ordinaryDown())}
+		lost.said, lost.srcs[FamilyOf(m.heard.Src)-IPv4] = m.heard.Priority, m.heard.Src
+		other := m.families[IPv6-FamilyOf(m.heard.Src)]
+		if other.Ever && other.Priority == lost.said && m.heard.At.Sub(other.At) <= minLateness {
+			lost.srcs[FamilyOf(other.Src)-IPv4] = other.Src
+		}
+		m.missed = lost
+	}
+}
+
+// noteAlive follows a master that was given up and is heard again. If it does not claim, it was there all the time. If
+// it does, its agent ran late, or was started again: that takes longer.
+func (m *Machine) noteAlive(a Advert) {
+	lost := &m.missed
+	if lost.down == 0 || a.At <= lost.last || !lost.sent(a) {
 		return
 	}
-	lost := missed{beat: beat, last: m.heard.At, down: m.heard.At.Add(m.ordinaryDown())}
-	for i, f := range m.families {
-		if f.Ever && f.Priority == m.heard.Priority && m.heard.At.Sub(f.At) <= minLateness {
-			lost.srcs[i] = f.Src
+	late := a.At.Sub(lost.last) <= minLateness
+	switch {
+	case a.At < lost.down && a.Beat > 0 && (late || a.Beat%beatStep == 0):
+		m.beginDoubt(a)
+	case !lost.is(a.Src):
+		return // perhaps another node with this priority
+	}
+	*lost = missed{}
+}
+
+// beginDoubt begins or renews the doubt about the master that was given up, in place of the oldest one.
+func (m *Machine) beginDoubt(a Advert) {
+	of := m.missed.suspect
+	d := &m.doubts[0]
+	for i := range m.doubts {
+		o := &m.doubts[i]
+		if o.was == of.srcs {
+			d = o
+			break
+		}
+		if o.until < d.until {
+			d = o
 		}
 	}
-	lost.srcs[FamilyOf(m.heard.Src)-IPv4] = m.heard.Src
-	m.doubt.missed = lost
-}
-
-// noteAlive follows a master that was given up and is heard again. If it states the beat of before, it was there all
-// the time. If it claims, its agent ran late, or was started again: that takes longer.
-func (m *Machine) noteAlive(a Advert) {
-	d := &m.doubt
-	lost := d.missed
-	if lost.down == 0 || a.At <= lost.last || !among(&lost.srcs, a.Src) {
-		return
-	}
-	d.missed = missed{}
-	late := a.At.Sub(lost.last) <= minLateness
-	if a.At < lost.down && (a.Beat == lost.beat || a.Beat > 0 && late) {
-		d.begin(lost.srcs, a)
-	}
-}
-
-func (d *doubt) begin(srcs [2]netip.Addr, a Advert) {
-	if d.wait > 0 && a.At < d.until.Add(d.wait) {
+	if d.was == of.srcs && a.At < d.until.Add(d.wait) {
 		d.wait = min(2*d.wait, maxDoubt)
 		d.times++
 	} else {
 		d.wait, d.times = minDoubt, 1
 	}
-	d.srcs, d.until = srcs, a.At.Add(d.wait)
-	d.last, d.promised, d.steady = a.At, a.Beat, 0
+	*d = doubt{
+		suspect: of, was: of.srcs, until: a.At.Add(d.wait), wait: d.wait, times: d.times,
+		last: a.At, promised: a.Beat,
+	}
 }
 
 // watch follows the adverts of a master whose beats are in doubt. At the end of that time each of them is heard.
 func (d *doubt) watch(a Advert) {
-	if !d.covers(a.Src) || a.At <= d.last {
+	if !d.sent(a) || a.At <= d.last {
 		return
+	}
+	if d.is(a.Src) {
+		d.said = a.Priority
 	}
 	gap, promised := a.At.Sub(d.last), d.promised
 	d.last, d.promised = a.At, a.Beat
@@ -155,15 +195,28 @@ func (d *doubt) watch(a Advert) {
 	case d.steady == 0:
 		d.steady = a.At
 	case a.At >= d.until && a.At.Sub(d.steady) >= watchTime:
-		d.srcs, d.until = [2]netip.Addr{}, a.At
+		d.suspect, d.until = suspect{}, a.At
 	}
 }
 
 // watchAt returns from when on each advert must be heard.
 func (d *doubt) watchAt() Instant { return d.until.Add(-watchTime) }
 
-// doubts reports whether the beats of the present master are in doubt.
-func (m *Machine) doubts() bool { return m.doubt.covers(m.heard.Src) }
+// doubted returns the doubt about the beats of the present master, or nil.
+func (m *Machine) doubted() *doubt {
+	for i := range m.doubts {
+		if d := &m.doubts[i]; d.sent(m.heard) {
+			return d
+		}
+	}
+	return nil
+}
+
+// watches reports whether each advert of the present master must be heard, since the doubt about it may end soon.
+func (m *Machine) watches() bool {
+	d := m.doubted()
+	return d != nil && m.now >= d.watchAt()
+}
 
 // noteEnded follows whether the adverts of a master state beats no longer. Before it hands over they do not, either, so
 // only two intervals without are an end.
@@ -181,13 +234,16 @@ func (m *Machine) noteEnded(a Advert, before *Advert) {
 
 // distrust returns the state of the present master's beats for a View.
 func (m *Machine) distrust() (d Distrust) {
-	if m.doubts() {
-		d.Distrusted, d.DistrustUntil, d.DistrustTimes = m.doubt.srcs[0], m.doubt.until, m.doubt.times
+	if m.state != Backup {
+		return d
+	}
+	if of := m.doubted(); of != nil {
+		d.Distrusted, d.DistrustUntil, d.DistrustTimes = of.srcs[0], of.until, of.times
 		if !d.Distrusted.IsValid() {
-			d.Distrusted = m.doubt.srcs[1]
+			d.Distrusted = of.srcs[1]
 		}
 	}
-	if m.ended.sure && m.state == Backup {
+	if m.ended.sure {
 		d.BeatsEnded = m.ended.at
 	}
 	return d

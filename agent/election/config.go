@@ -57,7 +57,7 @@ func (c Config) normal() Config {
 		c.AdvSkew = max(c.AdvSkew, 1)
 	}
 	c.PreemptDelay, c.ClaimDelay = max(c.PreemptDelay, 0), max(c.ClaimDelay, 0)
-	c.Beat = c.Beat.Truncate(time.Microsecond)
+	c.Beat = c.Beat.Truncate(beatStep)
 	if c.Beat < MinBeat || c.Beat > MaxBeat || c.Beat >= c.interval() {
 		c.Beat = 0
 	}

@@ -53,7 +53,8 @@ type received struct {
 	inRhythm bool          // it was heard since BACKUP began
 
 	heardBeat time.Duration // of the same advert
-	doubt     doubt
+	missed    missed
+	doubts    [3]doubt
 	ended     ended
 }
 
@@ -179,7 +180,9 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 	}
 	m.noteFamily(a)
 	m.noteAlive(a)
-	m.doubt.watch(a)
+	for i := range m.doubts {
+		m.doubts[i].watch(a)
+	}
 	m.noteEnded(a, before)
 	switch m.state {
 	case Backup:

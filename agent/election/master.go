@@ -265,7 +265,7 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s.lease = leaseFrom(t0, m.cfg.span(s.old.limit(s.unit)))
 	// In fast mode the lease may have become shorter than the claim.
 	s.sendUntil = min(s.sendUntil, s.lease)
-	s.nextSend = t0.Add(m.sendTime())
+	s.nextSend = t0.Add(m.sendTime() - m.outOfStep(t0))
 	if s.stated != m.effective {
 		s.nextSend = min(s.nextSend, max(m.now, m.extraAt())) // changed while the advert was sent
 	}

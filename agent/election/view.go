@@ -176,11 +176,11 @@ func (m *Machine) nextBackup() (Instant, Wait) {
 		return max(m.now, m.decideAt()), WaitDecision
 	case b.due == m.silenceCounts():
 		return b.due, WaitClaimDelay
-	case m.doubts() && m.now < m.doubt.watchAt() && m.doubt.watchAt() < b.due:
-		return m.doubt.watchAt(), WaitBeats
-	default:
-		return b.due, WaitMasterDown
 	}
+	if d := m.doubted(); d != nil && m.now < d.watchAt() && d.watchAt() < b.due {
+		return d.watchAt(), WaitBeats
+	}
+	return b.due, WaitMasterDown
 }
 
 func (m *Machine) nextMaster() (Instant, Wait) {

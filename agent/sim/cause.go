@@ -33,6 +33,7 @@ func (w *World) decided(m *member, t election.Transition) {
 	}
 	if t.To == election.Master && t.Reason == election.ReasonMasterTimeout && t.Cause == nil {
 		w.fence(m)
+		w.silenced(m, t)
 	}
 	if t.Cause != nil {
 		w.checkMoved(m, t.Cause.At, fmt.Sprintf("%v -> %v %v", t.From, t.To, t.Reason))
@@ -43,7 +44,7 @@ func (w *World) decided(m *member, t election.Transition) {
 // transition handles a transition that was carried out.
 func (w *World) transition(m *member, t election.Transition) {
 	m.transition++
-	m.group.moved = w.now
+	m.group.moved, m.group.movedBefore = w.now, m.group.moved
 	w.stats.Transitions++
 	if int(t.Reason) < len(w.stats.Reasons) {
 		w.stats.Reasons[t.Reason]++
@@ -68,7 +69,11 @@ func minDown(c election.Config) time.Duration {
 // uncaused returns what is missing for a transition, or "".
 func (w *World) uncaused(m *member, t election.Transition, v election.View) string {
 	k := &m.kernel
-	if t.To == election.Master && t.Lag > patienceForLate(m.cfg) && m.late < maxLate {
+	patience := patienceForLate(m.cfg)
+	if t.Cause == nil && m.inBeats(t.At.Add(-t.Lag)) {
+		patience = min(patience, k.record.Beat)
+	}
+	if t.To == election.Master && t.Lag > patience && m.late < maxLate {
 		return "decided on a clock that was not watched"
 	}
 	stale := t.Cause != nil && t.Cause.At < k.record.At
@@ -78,6 +83,9 @@ func (w *World) uncaused(m *member, t election.Transition, v election.View) stri
 		if m.cfg.AdvBase == 0 {
 			wait = 3 * k.record.Interval() // fast mode follows the master
 		}
+		if k.record.Beat > 0 {
+			wait = min(wait, 3*k.record.Beat)
+		}
 		if t.Cause == nil && k.known && !k.record.Goodbye() && t.At.Sub(k.record.At) < wait {
 			return "an advert was heard within the down time"
 		}
@@ -85,7 +93,7 @@ func (w *World) uncaused(m *member, t election.Transition, v election.View) stri
 			return "not the newest advert"
 		}
 	case election.ReasonPreempt:
-		if t.Cause == nil || stale || !m.cfg.Preempt || t.Cause.Interval() <= v.Effective.Interval() {
+		if t.Cause == nil || stale || !m.cfg.Preempt || t.Cause.Priority.Interval() <= v.Effective.Interval() {
 			return "no newest advert that is worse"
 		}
 	case election.ReasonGoodbye:

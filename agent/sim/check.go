@@ -238,6 +238,10 @@ func (w *World) fence(m *member) {
 		if m.kernel.heardLast(o.goodbyes) {
 			continue // it answers until the next advert of any node
 		}
+		unread := func(l lastSent) bool { return slices.Contains(m.unread[:], l) && l != lastSent{} }
+		if slices.ContainsFunc(o.lastSent[:], unread) {
+			continue // the ring was full
+		}
 		if o != m && calm && w.answering(o) && o.host.peer == PeerNone && m.kernel.heardLast(o.lastSent) {
 			w.fail(m, "fence", "%s takes over after silence while %s answers until %v; it received its last advert, sent at %v",
 				m.host.name, o.host.name, w.leaseEnd(o), o.sentAt)
@@ -254,6 +258,9 @@ func (w *World) countSend(m *member) {
 	limit := maxRate
 	if m.cfg.AdvBase == 0 {
 		limit += 11 * 256 // one per tenth of the shortest interval, which a reload may just have ended
+	}
+	if w.Beat > 0 {
+		limit += 11 * int(time.Second/w.Beat) // one per tenth of a beat
 	}
 	if m.inSecond > limit {
 		w.fail(m, "rate", "%d adverts in a second", m.inSecond)

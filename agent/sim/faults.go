@@ -43,6 +43,8 @@ const (
 	faultSource              // a family has no source address; the agent knows it
 	faultRefuse              // the kernel refuses the frames of a family
 	faultTape                // an attacker plays what it recorded, at the speed of then
+	faultBeat                // reload with another beat
+	faultPolice              // a switch limits the frames to a host
 	faultKinds
 )
 
@@ -50,13 +52,13 @@ const (
 const oldKinds = faultForget + 1
 
 // FaultSet is a set of faults, one bit per kind.
-type FaultSet uint32
+type FaultSet uint64
 
 func (k faultKind) String() string {
 	return [...]string{
 		"loss", "delay", "shuffle", "double", "cut", "partition", "link", "crash", "kill", "pause", "freeze",
 		"suspend", "starve", "ring", "send", "stall", "skew", "base", "secret", "demote", "storm", "release",
-		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "tape", "?",
+		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "tape", "beat", "police", "?",
 	}[min(k, faultKinds)]
 }
 
@@ -76,7 +78,7 @@ func (k faultKind) gentle() bool {
 	switch k {
 	case faultShuffle, faultDouble, faultCrash, faultKill, faultPause, faultStarve, faultRing, faultSend,
 		faultStall, faultSkew, faultDemote, faultStorm, faultRelease, faultGarbage, faultHairpin, faultRotate,
-		faultSource, faultRefuse:
+		faultSource, faultRefuse, faultBeat:
 		return true
 	default:
 		return false

@@ -17,16 +17,17 @@ type group struct {
 	classes [latencyClasses][]*member // by latency, in order of host
 
 	// For the invariants.
-	masters   []*member // kernels with role MASTER, of hosts that are up
-	overlaps  []overlap
-	disturbed time.Duration // last time that an advert was lost or forged, or a clock stood still
-	halfSince time.Duration // since when the owner reaches only one of two families; 0 = it does not
-	forged    time.Duration // last time that an attacker's advert was accepted
-	gapOpen   bool
-	gapSince  time.Duration
-	until     time.Duration // lease of the last owner that was found
-	moved     time.Duration // last transition of a member
-	rotating  bool
+	masters     []*member // kernels with role MASTER, of hosts that are up
+	overlaps    []overlap
+	disturbed   time.Duration // last time that an advert was lost or forged, or a clock stood still
+	halfSince   time.Duration // since when the owner reaches only one of two families; 0 = it does not
+	forged      time.Duration // last time that an attacker's advert was accepted
+	gapOpen     bool
+	gapSince    time.Duration
+	until       time.Duration // lease of the last owner that was found
+	moved       time.Duration // last transition of a member
+	movedBefore time.Duration // the one before
+	rotating    bool
 }
 
 // member is a group on a host.
@@ -42,6 +43,7 @@ type member struct {
 
 	agentMember
 	evidence
+	beatLog
 	forgeries
 	sendLog
 	wakeLog
@@ -51,24 +53,27 @@ type member struct {
 
 // agentMember is the state that the agent has about a member.
 type agentMember struct {
-	cfg       election.Config
-	signs     int    // number of the secret for its own adverts
-	accepts   uint64 // numbers of the accepted secrets, as bits
-	counter   uint64
-	stamp     election.Instant // of the last frame
-	lastHeard election.Instant
-	lastAgain election.Instant // of what was withheld
-	heardSeq  uint64
-	untold    *member          // sender of the advert that the kernel saw last, if it is not in the ring
-	untoldAt  election.Instant // when it was heard
-	wanted    bool             // not disabled
-	vips      bool
-	releasing bool // disabled, during the handover
-	errors    election.SendErrors
-	reach     election.Reach // as the machine knows it
-	touched   bool           // received an advert in this iteration
-	repeats   election.Repeats
-	saved     []savedPeer // in state_dir
+	cfg          election.Config
+	signs        int    // number of the secret for its own adverts
+	accepts      uint64 // numbers of the accepted secrets, as bits
+	counter      uint64
+	stamp        election.Instant // of the last frame
+	lastHeard    election.Instant
+	lastAgain    election.Instant // of what was withheld
+	heardSeq     uint64
+	untold       *member          // sender of the advert that the kernel saw last, if it is not in the ring
+	untoldAt     election.Instant // when it was heard
+	untoldNumber lastSent
+	unread       [8]lastSent // of those, the last that no agent will hear of
+	unreads      int
+	wanted       bool // not disabled
+	vips         bool
+	releasing    bool // disabled, during the handover
+	errors       election.SendErrors
+	reach        election.Reach // as the machine knows it
+	touched      bool           // received an advert in this iteration
+	repeats      election.Repeats
+	saved        []savedPeer // in state_dir
 }
 
 // evidence is what the invariants need to judge transitions.
@@ -171,9 +176,12 @@ type actions struct {
 // hostFaults are the active faults of a host.
 type hostFaults struct {
 	halves   [2]half // by family
+	police   *police // limits what reaches it; nil: nothing does
+	beatless bool    // its vipd is of a version that does not know beats
 	failing  int     // faults that make sends fail
 	stalling int     // faults that make a send hang
 	thawed   time.Duration
+	troubled time.Duration // last change of what may make it late
 }
 
 type arrival struct {
@@ -247,6 +255,7 @@ func (w *World) startAgent(h *host) {
 		h.remind(m)
 		m.errors, m.reach = election.SendErrors{}, election.Reach{}
 		m.wanted = true // a reboot, and in this model a restart, clears the disable switch
+		m.beatLog = beatLog{}
 		m.stamp, m.lastHeard, m.heardSeq, m.late = 0, 0, 0, 0
 		m.lastAgain = 0
 		m.inSecond = 0 // a new process has a burst of its own
@@ -300,6 +309,7 @@ func (w *World) resetKernel(m *member) {
 
 // unwell restarts the time for which the members have been healthy.
 func (w *World) unwell(h *host) {
+	h.troubled = w.now
 	for _, m := range h.members {
 		m.healthy = max(m.healthy, w.now)
 	}

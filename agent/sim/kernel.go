@@ -157,11 +157,14 @@ func (s *source) learn(f *frame, now election.Instant, twice bool) (aware bool) 
 
 // accept handles an advert that passed the checks: it updates the seen entry, yields if necessary, and returns the
 // ring's entry. Hooks and known findings change it.
-func (k *kernel) accept(f *frame, now election.Instant, w *World) seen {
+func (k *kernel) accept(f *frame, m *member, now election.Instant, w *World) seen {
 	s := seen{counter: f.advert.Advert.Counter, proven: w.trailed(f), Advert: election.Advert{
 		At: now, Src: f.advert.Src, Priority: f.prio, Generation: k.role.Generation,
 	}}
 	if s.proven {
+		if !m.host.beatless {
+			s.Beat = time.Duration(f.advert.Trailer.Beat) * time.Microsecond
+		}
 		s.DemoteEver = k.learnPeer(f, now, &w.hooks)
 	} else {
 		src := k.source(f)
@@ -189,8 +192,8 @@ func (k *kernel) accept(f *frame, now election.Instant, w *World) seen {
 func (k *kernel) withhold(s *seen) bool {
 	f := election.FamilyOf(s.Src) - election.IPv4
 	t := &k.told[f]
-	same := t.Src == s.Src && t.Priority == s.Priority && t.Aware == s.Aware && t.DemoteEver == s.DemoteEver &&
-		t.proven == s.proven
+	same := t.Src == s.Src && t.Priority == s.Priority && t.Beat == s.Beat && t.Aware == s.Aware &&
+		t.DemoteEver == s.DemoteEver && t.proven == s.proven
 	if k.role.State == election.Backup && t.At > 0 && k.settled[f] == t.At && same {
 		if s.At >= k.heard[f].At {
 			k.heard[f] = *s

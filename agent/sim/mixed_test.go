@@ -14,8 +14,8 @@ func TestMixedSeeds(t *testing.T) {
 	t.Parallel()
 	for _, words := range lines(t, "mixed.txt") {
 		seed := number(t, words[0])
-		if r := scenario(seed, sim.KnownAll, true).Run(); r.Violation != nil {
-			failSeed(t, seed, sim.KnownAll, true, r)
+		if r := scenario(seed, sim.KnownAll, true, false).Run(); r.Violation != nil {
+			failSeed(t, seed, sim.KnownAll, true, false, r)
 		}
 	}
 }
@@ -31,10 +31,10 @@ func TestMixedSegmentsHoldInvariants(t *testing.T) {
 	kinds, rules := map[kind]int{}, map[election.DownRule]int{}
 	var sum sim.Stats
 	for seed := range uint64(150) {
-		s := scenario(seed+1, sim.KnownAll, true)
+		s := scenario(seed+1, sim.KnownAll, true, false)
 		r := s.Run()
 		if r.Violation != nil {
-			failSeed(t, seed+1, sim.KnownAll, true, r)
+			failSeed(t, seed+1, sim.KnownAll, true, false, r)
 		}
 		kinds[kind{s.Peer, s.Families}]++
 		rules[s.MasterDown]++

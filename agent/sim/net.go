@@ -27,13 +27,15 @@ type network struct {
 	delayBy time.Duration
 	shuffle int // by up to half a flight: frames overtake each other
 	double  int
+	policed int  // hosts
 	hairpin bool // frames come back to their sender
 	cuts    []cut
 	sides   []uint8 // partition by host; nil: none
 }
 
 func (n *network) update() {
-	n.trouble = n.loss > 0 || n.delay > 0 || n.shuffle > 0 || n.double > 0 || len(n.cuts) > 0 || n.sides != nil
+	n.trouble = n.loss > 0 || n.delay > 0 || n.shuffle > 0 || n.double > 0 || len(n.cuts) > 0 || n.sides != nil ||
+		n.policed > 0
 }
 
 // transmit sends an advert to the segment.
@@ -82,6 +84,10 @@ func (w *World) arrive(f *frame, class int32) {
 func (w *World) passes(m *member, f *frame) bool {
 	n := &w.net
 	if f.from != nil && w.cut(f, m.host) || n.loss > 0 && w.losses.chance(n.loss) {
+		w.lost(m, f)
+		return false
+	}
+	if p := m.host.police; p != nil && !p.passes(w.now) {
 		w.lost(m, f)
 		return false
 	}
@@ -174,6 +180,8 @@ func (w *World) receive(m *member, f *frame) {
 	// The seen entry holds one advert: of two that are not in the ring, the agent sees only the later one.
 	if m.untold != nil && m.untold != f.from && m.untoldAt > max(m.lastHeard, m.lastAgain) {
 		w.missed(m, m.untold)
+		m.unread[m.unreads%len(m.unread)] = m.untoldNumber
+		m.unreads++
 	}
 	m.untold = nil
 	if s.withheld {
@@ -185,7 +193,7 @@ func (w *World) receive(m *member, f *frame) {
 		w.wakeRing(h)
 	} else {
 		w.stats.RingFull++
-		m.untold, m.untoldAt = f.from, s.At
+		m.untold, m.untoldAt, m.untoldNumber = f.from, s.At, lastSent{s.Src, s.counter}
 	}
 }
 
@@ -210,8 +218,11 @@ func (w *World) verdict(m *member, f *frame, now election.Instant) (reject, seen
 	}
 	knew := k.peer(f.advert.Src) != nil
 	answered := k.answering(now)
-	s := k.accept(f, now, w)
+	s := k.accept(f, m, now, w)
 	w.took(m, f, knew)
+	if f.from != nil {
+		m.got[election.FamilyOf(s.Src)-election.IPv4] = f.nth
+	}
 	if s.Yielded && answered {
 		w.checkMoved(m, now, "yields")
 	}

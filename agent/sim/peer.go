@@ -73,7 +73,7 @@ func (w *World) setPeer(m *member, to election.State) {
 	}
 	m.kernel.role = role
 	m.transition++
-	m.group.moved = w.now
+	m.group.moved, m.group.movedBefore = w.now, m.group.moved
 	w.stats.Transitions++
 	w.stats.PeerTransitions++
 	w.hash.add(hashRole, uint64(m.id), uint64(to)<<56|role.Generation, 0)

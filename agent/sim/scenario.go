@@ -29,6 +29,8 @@ type Scenario struct {
 	Lag     time.Duration // maximum until an agent wakes up, drawn per host
 	Drift   int           // maximum of clocks, in parts per million
 
+	Beat time.Duration // of most nodes; 0: no node has one
+
 	Course
 	Mixture
 
@@ -257,6 +259,7 @@ func (w *World) round() {
 	w.strike(end)
 	w.strikeHalves(end)
 	w.strikeTapes(end)
+	w.strikeBeats(end)
 	w.run(end)
 	w.heal()
 	// The longest case: one or two ties of equals, each a down time and half an interval, the extension of a late

@@ -121,7 +121,11 @@ func (w *World) tick(m *member, now, due election.Instant) {
 	state, moved, sent := m.kernel.role.State, m.transition, m.nth
 	late := now.Sub(due)
 	w.step(m, election.Tick{})
-	if state == election.Backup && moved == m.transition && late > patienceForLate(m.cfg) {
+	patience := patienceForLate(m.cfg)
+	if m.inBeats(due) {
+		patience = min(patience, m.kernel.record.Beat)
+	}
+	if state == election.Backup && moved == m.transition && late > patience {
 		m.late++
 	}
 	if m.host.blocked != nil {
@@ -201,6 +205,9 @@ func (w *World) step(m *member, ev election.Event) {
 // may carry them out much later.
 func (w *World) feed(m *member, ev election.Event) {
 	h := m.host
+	if a, ok := ev.(election.Advert); ok {
+		w.noteBeat(m, a)
+	}
 	before := len(h.queue)
 	h.queue = m.machine.Step(h.clock.local(w.now), ev, h.queue)
 	for i := before; i < len(h.queue); i++ {
@@ -387,7 +394,7 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 			continue
 		}
 		due++
-		frame := w.sign(m, act.Priority, h.addrs[f])
+		frame := w.sign(m, act, h.addrs[f])
 		passes := m.kernel.advertise(h.clock.local(w.now), act.Goodbye)
 		passed = passed && passes
 		if !passes || !h.link || h.failing > 0 || h.halves[f].refused > 0 {
@@ -422,14 +429,14 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 	m.failed = !out.ok
 	w.hash.add(hashSend, uint64(m.id), prioWord(act.Priority), m.counter<<1|boolWord(out.ok))
 	if w.tracing {
-		w.notef(h, m.group, "sends %d/%d demote %d, %+v", act.AdvBase, act.AdvSkew, act.Demote, out)
+		w.notef(h, m.group, "sends %d/%d demote %d beat %v, %+v", act.AdvBase, act.AdvSkew, act.Demote, act.Beat, out)
 	}
 	return out
 }
 
 // sign builds one advert and stores it in the loop check before it is sent.
-func (w *World) sign(m *member, p election.Priority, src netip.Addr) wire.AdvertFrame {
-	h := m.host
+func (w *World) sign(m *member, act election.SendAdvert, src netip.Addr) wire.AdvertFrame {
+	h, p := m.host, act.Priority
 	secret := &m.group.secrets[m.signs]
 	if w.Trailers == TrailersOff {
 		if m.counter++; m.counter == m.heardSeq { // must differ from a peer's last one
@@ -449,7 +456,7 @@ func (w *World) sign(m *member, p election.Priority, src netip.Addr) wire.Advert
 		out.Advert = w.hooks.Advert(out.Advert, m.cfg.AdvSkew, h.demotion)
 	}
 	if w.Trailers != TrailersOff {
-		trailer := secret.trailer.Trailer(w.hooks.bound(src), out.Advert, 0)
+		trailer := secret.trailer.Trailer(w.hooks.bound(src), out.Advert, uint16(act.Beat/time.Microsecond))
 		out.Trailer = &trailer
 	}
 	m.kernel.recordSent(m.counter, digest, p)

@@ -25,11 +25,12 @@ var (
 	timeFlag  = flag.Duration("sim.time", 0, "how long TestRandom tries random seeds; 0: a few fixed ones")
 	mixedFlag = flag.Bool("sim.mixed", false, "TestSeed and TestRandom with BSD peers, IPv6, other timers and adoption")
 	fastFlag  = flag.Bool("sim.fast", false, "TestSeed and TestRandom in fast mode, advbase 0")
+	beatFlag  = flag.Bool("sim.beat", false, "TestSeed and TestRandom with beats")
 	fromFlag  = flag.Uint64("sim.from", 0, "the first seed of TestRandom; 0 with -sim.time: a new one each time")
 )
 
 // scenario returns the scenario of a seed under the flags.
-func scenario(seed uint64, known sim.Known, mixed bool) sim.Scenario {
+func scenario(seed uint64, known sim.Known, mixed, beat bool) sim.Scenario {
 	s := sim.Random(seed).Around(known)
 	if *fastFlag {
 		s = s.Fast()
@@ -37,11 +38,14 @@ func scenario(seed uint64, known sim.Known, mixed bool) sim.Scenario {
 	if mixed {
 		s = s.Mixed()
 	}
+	if beat {
+		s = s.Beating()
+	}
 	return s
 }
 
 // failSeed fails t with the command and the trace of a seed.
-func failSeed(t *testing.T, seed uint64, known sim.Known, mixed bool, r sim.Result) {
+func failSeed(t *testing.T, seed uint64, known sim.Known, mixed, beat bool, r sim.Result) {
 	t.Helper()
 	flags := ""
 	if known != sim.KnownAll {
@@ -53,8 +57,11 @@ func failSeed(t *testing.T, seed uint64, known sim.Known, mixed bool, r sim.Resu
 	if mixed {
 		flags += " -sim.mixed"
 	}
+	if beat {
+		flags += " -sim.beat"
+	}
 	t.Errorf("seed %d: %v\nreplay with:\n\n\tgo test ./agent/sim -run '^TestSeed$' -count=1 -v -sim.seed=%d%s\n\n%s",
-		seed, r.Violation, seed, flags, scenario(seed, known, mixed).Explain())
+		seed, r.Violation, seed, flags, scenario(seed, known, mixed, beat).Explain())
 }
 
 // TestSeed replays a seed and prints its trace.
@@ -62,7 +69,7 @@ func TestSeed(t *testing.T) {
 	if *seedFlag == 0 {
 		t.Skip("no -sim.seed")
 	}
-	s := scenario(*seedFlag, sim.Known(*knownFlag), *mixedFlag)
+	s := scenario(*seedFlag, sim.Known(*knownFlag), *mixedFlag, *beatFlag)
 	r := s.Run()
 	t.Logf("%d hosts, %d groups, %+v\n%s", s.Hosts, s.Groups, r.Stats, s.Explain())
 	if r.Violation != nil {
@@ -97,15 +104,17 @@ func TestRandom(t *testing.T) {
 				if n >= count || !until.IsZero() && time.Now().After(until) {
 					return
 				}
+				// Every other run is mixed, and every fourth of either kind has beats.
 				mixed := *mixedFlag || !*fastFlag && n%2 == 1
-				r := scenario(from+n, sim.KnownAll, mixed).Run()
+				beat := *beatFlag || n/2%4 == 3
+				r := scenario(from+n, sim.KnownAll, mixed, beat).Run()
 				events.Add(uint64(r.Stats.Total()))
 				mu.Lock()
 				sum.Add(r.Stats)
 				mu.Unlock()
 				if r.Violation != nil {
 					failed.Add(1)
-					failSeed(t, from+n, sim.KnownAll, mixed, r)
+					failSeed(t, from+n, sim.KnownAll, mixed, beat, r)
 				}
 			}
 		})
@@ -130,7 +139,7 @@ func checkCoverage(t *testing.T, s sim.Stats) {
 	}
 	for name, n := range map[string]int{
 		"overlap": s.Overlaps, "loss": s.Lost, "forgery": s.Forged, "rejection": s.Rejected, "full ring": s.RingFull,
-		"withheld advert": s.Withheld,
+		"withheld advert": s.Withheld, "takeover in beats": s.InBeats,
 	} {
 		if n == 0 {
 			t.Errorf("no %s ever happened", name)
@@ -167,7 +176,7 @@ func TestSeeds(t *testing.T) {
 	for _, words := range lines(t, "seeds.txt") {
 		seed := number(t, words[0])
 		if r := sim.Random(seed).Around(sim.KnownAll).Run(); r.Violation != nil {
-			failSeed(t, seed, sim.KnownAll, false, r)
+			failSeed(t, seed, sim.KnownAll, false, false, r)
 		}
 	}
 }

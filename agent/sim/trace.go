@@ -104,8 +104,8 @@ func (w *World) traces() string {
 			role := m.kernel.role
 			fmt.Fprintf(&b, "%s@%d: %v %v; kernel %v generation %d yielded %d, answering %v; ",
 				h.name, m.group.vhid, v.State, v.Reason, role.State, role.Generation, m.kernel.yielded, w.answering(m))
-			fmt.Fprintf(&b, "up %v, runs %v, advbase %d, advskew %d, states %d/%d demote %d\n",
-				h.up, h.running(), m.cfg.AdvBase, m.cfg.AdvSkew,
+			fmt.Fprintf(&b, "up %v, runs %v, advbase %d, advskew %d, beat %v, states %d/%d demote %d\n",
+				h.up, h.running(), m.cfg.AdvBase, m.cfg.AdvSkew, m.cfg.Beat,
 				v.Effective.AdvBase, v.Effective.AdvSkew, v.Effective.Demote)
 		}
 	}

@@ -37,7 +37,7 @@ type World struct {
 
 // streams are the sources of randomness.
 type streams struct {
-	latencies, losses, faults, clocks, attacks, halves, tapes, numbers *stream
+	latencies, losses, faults, clocks, attacks, halves, tapes, numbers, beats *stream
 }
 
 // findings are the results so far.
@@ -63,8 +63,10 @@ type Stats struct {
 
 	PeerTransitions, Adopted, AdoptedMaster int // of mixed runs
 
+	Ordered  int // comparisons of two backups of one master
+	InBeats  int // takeovers after silence that was counted in beats
 	Faults   int
-	ByKind   [32]int       // faults
+	ByKind   [64]int       // faults
 	Overlaps int           // pairs of owners
 	Overlap  time.Duration // the longest
 	Gap      time.Duration // the longest time without an owner
@@ -110,6 +112,8 @@ func (s *Stats) Add(o Stats) {
 	s.PeerTransitions += o.PeerTransitions
 	s.Adopted += o.Adopted
 	s.AdoptedMaster += o.AdoptedMaster
+	s.InBeats += o.InBeats
+	s.Ordered += o.Ordered
 	s.Faults += o.Faults
 	for i, n := range o.ByKind {
 		s.ByKind[i] += n
@@ -130,6 +134,7 @@ func newWorld(s Scenario, tracing bool) *World {
 	w.halves = newStream(s.Seed, "halves")
 	w.tapes = newStream(s.Seed, "tapes")
 	w.numbers = newStream(s.Seed, "numbers")
+	w.beats = newStream(s.Seed, "beats")
 	config := newStream(s.Seed, "config")
 
 	longest := time.Duration(0)
@@ -209,6 +214,7 @@ func (w *World) addHost(i int, members []member, config *stream) {
 			m.cfg.MasterDown = election.DownOpenBSD
 		case PeerNone:
 		}
+		w.setBeat(h, m)
 		m.normal = m.cfg
 		m.kernel.role = election.SetRole{State: election.Init}
 		h.members = append(h.members, m)

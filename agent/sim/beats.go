@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"vipd/agent/election"
+)
+
+// This file contains beats (agent/election/beat.go), switches that police multicast, and what the invariants need for
+// both.
+
+// Beating returns s with masters that have a beat, on a segment and hosts that are fast enough. Some nodes have none,
+// some do not know beats, and reloads change them. All of this depends on the seed.
+func (s Scenario) Beating() Scenario {
+	c := newStream(s.Seed, "beating")
+	const ms = time.Millisecond
+	s.Beat = oneOf(c, ms, 2*ms, 5*ms, 5*ms, 10*ms, 10*ms, 20*ms, 30*ms)
+	s.Latency = min(s.Latency, s.Beat/10)
+	s.Lag = oneOf(c, 0, s.Beat/20)
+	// Without drift, two masters in step would refuse each other's numbers for ever.
+	s.Drift = max(s.Drift, 50)
+	s.Hosts, s.Groups = min(s.Hosts, 5), min(s.Groups, 2)
+	if s.Trailers == TrailersOff {
+		s.Trailers = TrailersSent
+	}
+	// An advert is an event, so a run has about as many beats whatever their length.
+	s.Chaos = min(s.Chaos, max(3000*s.Beat, 5*time.Second))
+	s.Faults |= beatFaults
+	if c.chance(300) {
+		s.Faults &^= 1 << faultPolice // else nearly every overlap has an excuse
+	}
+	return s
+}
+
+// beatFaults have their own stream, so that other runs do not change.
+const beatFaults = FaultSet(1<<faultBeat | 1<<faultPolice)
+
+// setBeat draws the beat of a host, and whether it knows what a beat is.
+func (w *World) setBeat(h *host, m *member) {
+	if w.Beat == 0 || h.peer != PeerNone {
+		return
+	}
+	m.cfg.Beat = oneOf(w.beats, w.Beat, w.Beat, w.Beat, min(2*w.Beat, maxBeat), 0)
+	if len(h.members) == 0 {
+		h.beatless = w.beats.chance(150)
+	}
+	if h.beatless {
+		m.cfg.Beat = 0
+	}
+	if w.AdvBase == 0 && m.cfg.Beat >= interval(m.cfg) {
+		m.cfg.Beat = 0
+	}
+}
+
+const maxBeat = 30 * time.Millisecond
+
+// strikeBeats starts beat faults until the given time.
+func (w *World) strikeBeats(until time.Duration) {
+	if w.Beat == 0 || w.Faults&beatFaults == 0 {
+		return
+	}
+	next := w.now + w.beats.between(0, 2*min(w.Pace, 50*w.Beat))
+	if next >= until {
+		return
+	}
+	w.at(next, func() {
+		k := faultBeat
+		if w.Faults&(1<<k) == 0 || w.Faults&(1<<faultPolice) != 0 && w.beats.chance(300) {
+			k = faultPolice
+		}
+		w.beginBeat(k)
+		w.strikeBeats(until)
+	})
+}
+
+func (w *World) beginBeat(k faultKind) {
+	f := &fault{kind: k}
+	h := w.hosts[w.beats.below(len(w.hosts))]
+	m := h.members[w.beats.below(len(h.members))]
+	duration := w.beats.between(0, oneOf(w.beats, 5*w.Beat, 20*w.Beat, 2*time.Second, 10*time.Second))
+	beat := oneOf(w.beats, 0, 0, w.Beat, min(2*w.Beat, maxBeat), min(5*w.Beat, maxBeat))
+	police := police{rate: oneOf(w.beats, 3, 30, 200), burst: oneOf(w.beats, 1, 5, 50), window: w.beats.chance(500)}
+	if k == faultPolice {
+		if h.police != nil {
+			return
+		}
+		h.police = &police
+		f.what = fmt.Sprintf("%s, %+v", h.name, police)
+		f.end = func() { h.police = nil }
+		w.net.policed++
+		w.net.update()
+		end := f.end
+		f.end = func() { end(); w.net.policed--; w.net.update() }
+		w.started(f, duration)
+		return
+	}
+	if !h.running() || h.peer != PeerNone || h.beatless {
+		return
+	}
+	cfg := m.cfg
+	cfg.Beat = beat
+	f.what = fmt.Sprintf("%s@%d from %v to %v", h.name, m.group.vhid, m.cfg.Beat, beat)
+	w.reload(m, cfg)
+	f.end = func() { w.reload(m, m.normal) }
+	w.started(f, duration)
+}
+
+// police is a switch port that lets through a limited number of frames per second to a host: a token bucket, or a
+// number per second, after which everything is dropped until the second ends (storm control).
+type police struct {
+	rate   int // frames per second
+	burst  int
+	window bool
+
+	tokens float64
+	since  time.Duration
+}
+
+func (p *police) passes(now time.Duration) bool {
+	if p.window {
+		if now.Truncate(time.Second) != p.since {
+			p.since, p.tokens = now.Truncate(time.Second), float64(p.rate)
+		}
+	} else {
+		p.tokens = min(p.tokens+float64(now-p.since)/float64(time.Second)*float64(p.rate), float64(p.burst))
+		p.since = now
+	}
+	if p.tokens < 1 {
+		return false
+	}
+	p.tokens--
+	return true
+}
+
+// beatLog is what the invariants need to judge takeovers that beats decided.
+type beatLog struct {
+	got     [2]int              // number of the last send of each family's last sender that arrived
+	gaveUp  *member             // the master that was given up, because its beats were missing
+	heardAt election.Instant    // when it was heard last
+	doubted [8]election.Instant // until when the beats of a host must not decide, since they proved wrong
+}
+
+// inBeats reports whether a decision on silence that was due at that time was made in beats.
+func (m *member) inBeats(due election.Instant) bool {
+	k := &m.kernel
+	ordinary := min(m.patience, minDown(m.cfg))
+	if m.cfg.AdvBase == 0 {
+		ordinary = 3 * k.record.Priority.Interval()
+	}
+	return k.known && k.record.Beat > 0 && due.Sub(k.record.At) < ordinary
+}
+
+// sender returns the member that an advert of m's group is from, by its source, or nil.
+func (m *member) sender(a election.Advert) *member {
+	i := slices.IndexFunc(m.group.members, func(o *member) bool { return o.host.owns(a.Src) })
+	if i < 0 {
+		return nil
+	}
+	return m.group.members[i]
+}
+
+// silenced checks a takeover after silence that was counted in beats.
+func (w *World) silenced(m *member, t election.Transition) {
+	due := t.At.Add(-t.Lag)
+	if !m.inBeats(due) {
+		return
+	}
+	w.stats.InBeats++
+	k := &m.kernel
+	o := m.sender(k.record.Advert)
+	if o == nil || o == m || m.group.forged+echo(m.cfg) > w.now {
+		return
+	}
+	if t.At < m.doubted[o.host.id%len(m.doubted)] {
+		w.fail(m, "doubt", "takes over from %s because of missing beats, which proved wrong before", o.host.name)
+	}
+	// Of a master that goes on, two adverts in a row are lost at least.
+	family := election.FamilyOf(k.record.Src) - election.IPv4
+	lost := o.nth-m.got[family] == 1 && o.sentAt+w.net.flight < w.now
+	since := max(o.host.troubled, o.host.clock.when(o.machine.View().Since, 0)) // of its term
+	if w.answering(o) && lost && w.well(o) && since+4*k.record.Beat < w.now {
+		w.fail(m, "doubt", "takes over from %s, of which it missed one advert", o.host.name)
+	}
+	if heard := m.machine.View().Master; m.sender(heard) == o {
+		m.gaveUp, m.heardAt = o, heard.At
+	}
+	w.inOrder(m, o)
+}
+
+// inOrder checks that no better backup, which heard the same last advert, still waits.
+func (w *World) inOrder(m, o *member) {
+	k := &m.kernel
+	if max(m.group.disturbed, m.group.movedBefore)+echo(m.cfg) > w.now {
+		return // they may have heard different things
+	}
+	for _, x := range m.group.members {
+		v := x.machine.View()
+		r := &x.kernel.record
+		if x == m || x == o || !w.well(x) || x.host.beatless || v.State != election.Backup || v.Extensions > 0 ||
+			r.counter != k.record.counter || r.Src != k.record.Src || v.Hold != election.HoldNone || v.Distrusted.IsValid() ||
+			x.healthy+echo(m.cfg) > w.now || v.Waiting != election.WaitMasterDown && v.Waiting != election.WaitExtension {
+			continue
+		}
+		// Its rank is lower, by so much.
+		step := k.record.Beat / 256
+		ahead := time.Duration(int(m.cfg.AdvSkew)-int(x.cfg.AdvSkew))*step - step/2
+		w.stats.Ordered++
+		if ahead > w.net.flight+m.host.latency()+x.host.latency()+2*slack/100 {
+			w.fail(m, "order", "takes over before %s, which is better and heard the same last advert: it waits until %v",
+				x.host.name, time.Duration(v.Next))
+		}
+	}
+}
+
+// noteBeat follows a master that was given up and is heard again.
+func (w *World) noteBeat(m *member, s election.Advert) {
+	o := m.gaveUp
+	if o == nil || s.At <= m.heardAt || m.sender(s) != o {
+		return
+	}
+	m.gaveUp = nil
+	late := s.At.Sub(m.heardAt) <= 100*time.Millisecond
+	if s.At.Sub(m.heardAt) < minDown(m.cfg) && s.Beat > 0 && (late || s.Beat/time.Microsecond%2 == 0) {
+		m.doubted[o.host.id%len(m.doubted)] = s.At.Add(time.Minute)
+		if w.tracing {
+			w.notef(m.host, m.group, "has given up %s, which states a beat of %v", o.host.name, s.Beat)
+		}
+	}
+}
