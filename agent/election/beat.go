@@ -67,7 +67,7 @@ func (m *Machine) outOfStep(t0 Instant) time.Duration {
 
 // counted returns the beat in which a BACKUP counts; 0 = it counts in intervals.
 func (m *Machine) counted() time.Duration {
-	if m.state != Backup || !m.inRhythm || m.doubted() != nil {
+	if m.state != Backup || !m.inRhythm || m.doubted() != nil || m.now < m.allUntil {
 		return 0
 	}
 	return m.heardBeat
@@ -126,7 +126,7 @@ func (m *Machine) giveUp() {
 		lost := missed{last: m.heard.At, down: m.heard.At.Add(m.ordinaryDown())}
 		lost.said, lost.srcs[FamilyOf(m.heard.Src)-IPv4] = m.heard.Priority, m.heard.Src
 		other := m.families[IPv6-FamilyOf(m.heard.Src)]
-		if other.Ever && other.Priority == lost.said && m.heard.At.Sub(other.At) <= minLateness {
+		if other.Ever && other.Priority == lost.said && m.heard.At.Sub(other.At) <= m.counted()/4 { // of the same send
 			lost.srcs[FamilyOf(other.Src)-IPv4] = other.Src
 		}
 		m.missed = lost
@@ -170,19 +170,18 @@ func (m *Machine) beginDoubt(a Advert) {
 	} else {
 		d.wait, d.times = minDoubt, 1
 	}
+	if d.was != of.srcs && d.until > a.At {
+		m.allUntil = max(m.allUntil, d.until) // no room: the fault is probably this node's own
+	}
 	*d = doubt{
-		suspect: of, was: of.srcs, until: a.At.Add(d.wait), wait: d.wait, times: d.times,
-		last: a.At, promised: a.Beat,
+		suspect: of, was: of.srcs, until: a.At.Add(d.wait), wait: d.wait, times: d.times, last: a.At, promised: a.Beat,
 	}
 }
 
 // watch follows the adverts of a master whose beats are in doubt. At the end of that time each of them is heard.
 func (d *doubt) watch(a Advert) {
-	if !d.sent(a) || a.At <= d.last {
+	if !d.is(a.Src) || a.At <= d.last {
 		return
-	}
-	if d.is(a.Src) {
-		d.said = a.Priority
 	}
 	gap, promised := a.At.Sub(d.last), d.promised
 	d.last, d.promised = a.At, a.Beat
@@ -202,10 +201,16 @@ func (d *doubt) watch(a Advert) {
 // watchAt returns from when on each advert must be heard.
 func (d *doubt) watchAt() Instant { return d.until.Add(-watchTime) }
 
+// covers reports whether the master may have sent a: it may in a family in which its source is not known.
+func (d *doubt) covers(a Advert) bool {
+	f := FamilyOf(a.Src) - IPv4
+	return d.is(a.Src) || !d.srcs[f].IsValid() && d.srcs[1-f].IsValid()
+}
+
 // doubted returns the doubt about the beats of the present master, or nil.
 func (m *Machine) doubted() *doubt {
 	for i := range m.doubts {
-		if d := &m.doubts[i]; d.sent(m.heard) {
+		if d := &m.doubts[i]; d.covers(m.heard) {
 			return d
 		}
 	}
@@ -242,6 +247,9 @@ func (m *Machine) distrust() (d Distrust) {
 		if !d.Distrusted.IsValid() {
 			d.Distrusted = of.srcs[1]
 		}
+	}
+	if m.now < m.allUntil && m.heardBeat > 0 && !d.Distrusted.IsValid() {
+		d.Distrusted, d.DistrustUntil, d.DistrustTimes = m.heard.Src, m.allUntil, 1
 	}
 	if m.ended.sure {
 		d.BeatsEnded = m.ended.at

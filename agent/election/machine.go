@@ -55,6 +55,7 @@ type received struct {
 	heardBeat time.Duration // of the same advert
 	missed    missed
 	doubts    [3]doubt
+	allUntil  Instant // no beats are counted until then
 	ended     ended
 }
 

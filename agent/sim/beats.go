@@ -141,17 +141,26 @@ type beatLog struct {
 	got     [2]int              // number of the last send of each family's last sender that arrived
 	gaveUp  *member             // the master that was given up, because its beats were missing
 	heardAt election.Instant    // when it was heard last
+	down    time.Duration       // its ordinary master-down time
 	doubted [8]election.Instant // until when the beats of a host must not decide, since they proved wrong
 }
 
 // inBeats reports whether a decision on silence that was due at that time was made in beats.
 func (m *member) inBeats(due election.Instant) bool {
 	k := &m.kernel
-	ordinary := min(m.patience, minDown(m.cfg))
+	ordinary := min(m.patience, m.ordinary(k.record.Advert))
 	if m.cfg.AdvBase == 0 {
-		ordinary = 3 * k.record.Priority.Interval()
+		ordinary = m.ordinary(k.record.Advert)
 	}
 	return k.known && k.record.Beat > 0 && due.Sub(k.record.At) < ordinary
+}
+
+// ordinary returns the shortest master-down time of a master that sent a, without a beat.
+func (m *member) ordinary(a election.Advert) time.Duration {
+	if m.cfg.AdvBase == 0 {
+		return 3 * a.Priority.Interval()
+	}
+	return minDown(m.cfg)
 }
 
 // sender returns the member that an advert of m's group is from, by its source, or nil.
@@ -186,7 +195,7 @@ func (w *World) silenced(m *member, t election.Transition) {
 		w.fail(m, "doubt", "takes over from %s, of which it missed one advert", o.host.name)
 	}
 	if heard := m.machine.View().Master; m.sender(heard) == o {
-		m.gaveUp, m.heardAt = o, heard.At
+		m.gaveUp, m.heardAt, m.down = o, heard.At, m.ordinary(heard)
 	}
 	w.inOrder(m, o)
 }
@@ -194,7 +203,7 @@ func (w *World) silenced(m *member, t election.Transition) {
 // inOrder checks that no better backup, which heard the same last advert, still waits.
 func (w *World) inOrder(m, o *member) {
 	k := &m.kernel
-	if max(m.group.disturbed, m.group.movedBefore)+echo(m.cfg) > w.now {
+	if max(m.group.disturbed, m.group.movedBefore)+max(echo(m.cfg), 4*time.Second) > w.now {
 		return // they may have heard different things
 	}
 	for _, x := range m.group.members {
@@ -224,7 +233,7 @@ func (w *World) noteBeat(m *member, s election.Advert) {
 	}
 	m.gaveUp = nil
 	late := s.At.Sub(m.heardAt) <= 100*time.Millisecond
-	if s.At.Sub(m.heardAt) < minDown(m.cfg) && s.Beat > 0 && (late || s.Beat/time.Microsecond%2 == 0) {
+	if s.At.Sub(m.heardAt) < m.down && s.Beat > 0 && (late || s.Beat/time.Microsecond%2 == 0) {
 		m.doubted[o.host.id%len(m.doubted)] = s.At.Add(time.Minute)
 		if w.tracing {
 			w.notef(m.host, m.group, "has given up %s, which states a beat of %v", o.host.name, s.Beat)

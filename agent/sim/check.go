@@ -238,7 +238,7 @@ func (w *World) fence(m *member) {
 		if m.kernel.heardLast(o.goodbyes) {
 			continue // it answers until the next advert of any node
 		}
-		unread := func(l lastSent) bool { return slices.Contains(m.unread[:], l) && l != lastSent{} }
+		unread := func(l lastSent) bool { return l != lastSent{} && slices.Contains(m.unread[:], l) }
 		if slices.ContainsFunc(o.lastSent[:], unread) {
 			continue // the ring was full
 		}

@@ -29,6 +29,9 @@
 //   - gap: a node answers, no later than a healthy node's master-down time allows.
 //   - cause: every transition has the evidence that its reason names, and no decision is made on a clock that was
 //     not watched.
+//   - doubt: a node that claimed because beats were missing, and then heard that master alive, does not do so again
+//     within a minute; and of a master that goes on sending, no single lost advert makes a takeover in beats.
+//   - order: of two backups that heard the same last beat, the better one claims first.
 //   - rate: the number of adverts per second is limited in every situation.
 //   - forgery: under the address of a vipd node, no advert of an attacker is accepted, except an unaltered one that
 //     its receiver has not accepted before. That is not older than the tolerance, and moves nothing if the receiver
@@ -44,7 +47,7 @@
 //
 // make sim tries random seeds for SIMTIME. Seeds that failed are kept in testdata/seeds.txt and run with every go
 // test. Findings that are still open are in testdata/open.txt; runs avoid them (see [Known]), so that they find
-// others. -sim.fast uses advbase 0. -sim.mixed uses a segment with FreeBSD, OpenBSD or ucarp, with IPv6 or both
-// families, OpenBSD's timers, and agents that adopt what an earlier one left pinned; every other random seed is
-// such a run.
+// others. -sim.fast uses advbase 0. -sim.beat uses masters with a beat (beats.go); every fourth random seed is such a
+// run. -sim.mixed uses a segment with FreeBSD, OpenBSD or ucarp, with IPv6 or both families, OpenBSD's timers, and
+// agents that adopt what an earlier one left pinned; every other random seed is such a run.
 package sim

@@ -37,8 +37,9 @@ func TestSimulatorFindsPlantedFaults(t *testing.T) {
 		},
 		{"a late backup decides at once", "timers.go", "limit = beat", "limit = max(beat, minLateness)", "cause"},
 		{
-			"two missing beats make a takeover", "timers.go",
-			"return downRatio*beat + m.rank(beat)", "return 2*beat + m.rank(beat)", "fence|cause",
+			"the lease does not follow the beat", "master.go",
+			"s.lease = leaseFrom(t0, m.cfg.span(s.old.limit(s.unit)))",
+			"s.lease = leaseFrom(t0, m.cfg.span(max(m.cfg.interval(), s.unit)))", "fence",
 		},
 		{
 			"slower masters that were heard are forgotten", "backup.go",

@@ -121,9 +121,12 @@ func (w *World) tick(m *member, now, due election.Instant) {
 	state, moved, sent := m.kernel.role.State, m.transition, m.nth
 	late := now.Sub(due)
 	w.step(m, election.Tick{})
-	patience := patienceForLate(m.cfg)
-	if m.inBeats(due) {
-		patience = min(patience, m.kernel.record.Beat)
+	patience, k := patienceForLate(m.cfg), &m.kernel
+	switch {
+	case m.inBeats(due):
+		patience = min(patience, k.record.Beat)
+	case m.cfg.AdvBase == 0 && k.known:
+		patience = min(patience, k.record.Priority.Interval())
 	}
 	if state == election.Backup && moved == m.transition && late > patience {
 		m.late++
