@@ -157,9 +157,7 @@ __noinline int accept_advert(struct advert *a)
 		return REJECT_NONE;
 	if (is_taken(&a->ev, s))
 		return REJECT_NONE;
-	if (a->proof == PROOF_VALID) {
-		learn_peer(a);
-	} else {
+	if (a->proof != PROOF_VALID) {
 		why = ordinary(a, r, s, &aware);
 		if (why != REJECT_NONE)
 			return why;

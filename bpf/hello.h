@@ -75,26 +75,6 @@ static __always_inline int hello_is_old(const struct event *ev, const struct pee
 	return ev->at - p->hello_at < HELLO_AGAIN_NS ? REJECT_RATE_LIMITED : REJECT_NONE;
 }
 
-static __always_inline void learn_hello(const struct event *ev, struct peer_val *p)
-{
-	struct peer_val fresh = {};
-	struct source_key key;
-
-	if (p) {
-		p->hello = ev->counter;
-		p->hello_at = ev->at;
-		return;
-	}
-	fresh.number = ev->counter;
-	fresh.pace = ev->counter;
-	fresh.at = ev->at;
-	fresh.hello = ev->counter;
-	fresh.hello_at = ev->at;
-	key.slot = ev->slot;
-	__builtin_memcpy(key.src, ev->src, sizeof(key.src));
-	bpf_map_update_elem(&peers, &key, &fresh, BPF_ANY);
-}
-
 /* Copies the payload. Not inline, so that the type is described for the agent. */
 static __noinline int copy_hello(PACKET *ctx, struct hello *h, __u32 off, __u32 len)
 {
@@ -148,7 +128,7 @@ __noinline int judge_hello(PACKET *ctx, struct advert *a, __u32 off, __u32 len)
 {
 	void *end = frame_end(ctx);
 	__u8 *p = frame(ctx);
-	__u32 slot, live, k;
+	__u32 slot, k;
 	struct peer_val *peer;
 	struct budget *b;
 	struct auth *au;
@@ -171,8 +151,7 @@ __noinline int judge_hello(PACKET *ctx, struct advert *a, __u32 off, __u32 len)
 	b = bpf_map_lookup_elem(&budget, &slot);
 	if (!r || !s || !b)
 		return REJECT_BAD_TRAILER;
-	live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
-	au = bpf_map_lookup_elem(&auth, &live);
+	au = auth_of(slot, r);
 	if (!au)
 		return REJECT_BAD_TRAILER;
 	a->ev.at = boot_now();
@@ -189,7 +168,7 @@ right:
 	why = hello_is_old(&a->ev, peer, r, s);
 	if (why != REJECT_NONE)
 		return why;
-	learn_hello(&a->ev, peer);
+	know_peer(a, peer, BY_HELLO);
 	tell_hello(ctx, &a->ev, off, len);
 	return REJECT_NONE;
 }

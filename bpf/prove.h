@@ -8,6 +8,7 @@
 #define VIPD_PROVE_H
 
 #include "judged.h"
+#include "stats.h"
 #include "trailer.h"
 #include "twice.h"
 
@@ -54,6 +55,7 @@ __noinline int tag_matches(const struct auth_context *c, const struct advert *a)
 	return sip_end(&s) == a->tag;
 }
 
+/* 0.0.0.0 or "::", from which several nodes may send, so that nothing is known of it. */
 static __always_inline int has_no_address(const __u8 *src)
 {
 	const __u32 *w = (const __u32 *)src;
@@ -61,15 +63,19 @@ static __always_inline int has_no_address(const __u8 *src)
 	return !w[0] && !w[1] && (!w[2] || w[2] == bpf_htonl(0xffff)) && !w[3];
 }
 
-/* Several nodes may send from no address, so nothing is known of it. */
+static __always_inline void sender_of(struct source_key *key, const struct event *ev)
+{
+	key->slot = ev->slot;
+	__builtin_memcpy(key->src, ev->src, sizeof(key->src));
+}
+
 static __always_inline struct peer_val *peer_of(const struct event *ev)
 {
 	struct source_key key;
 
 	if (has_no_address(ev->src))
 		return 0;
-	key.slot = ev->slot;
-	__builtin_memcpy(key.src, ev->src, sizeof(key.src));
+	sender_of(&key, ev);
 	return bpf_map_lookup_elem(&peers, &key);
 }
 
@@ -95,18 +101,90 @@ static __always_inline int is_fresh(const struct event *ev, const struct peer_va
 	return ev->counter > p->number && ev->counter + slack >= expected(p, ev->at);
 }
 
-/* Whether an advert whose tag is right came back from us or was heard before: an enum reject. */
-static __always_inline int old(struct advert *a, const struct role *r, const struct seen *s)
+/* What a peer proved itself by. */
+enum proved_by {
+	BY_ADVERT,
+	BY_HELLO,
+};
+
+/*
+ * Makes an entry for a source that has proven itself. The time of one for which the map has no room is kept instead:
+ * see lacks_trailer(). Until there is room its numbers are held to the highest one of the group, like those of a source
+ * that is new.
+ */
+static __always_inline struct peer_val *add_peer(const struct event *ev)
+{
+	struct peer_val fresh = {};
+	struct group_stats *st;
+	struct source_key key;
+	struct seen *s;
+
+	if (has_no_address(ev->src))
+		return 0;
+	fresh.number = ev->counter;
+	fresh.pace = ev->counter;
+	fresh.at = ev->at;
+	sender_of(&key, ev);
+	if (!bpf_map_update_elem(&peers, &key, &fresh, BPF_ANY))
+		return bpf_map_lookup_elem(&peers, &key);
+	bpf_map_delete_elem(&sources, &key);
+	s = seen_of(key.slot);
+	if (s)
+		s->no_room_at = ev->at;
+	st = group_counters(key.slot);
+	if (st)
+		st->no_room++;
+	return 0;
+}
+
+/*
+ * Notes what a source has proven, p being what was known of it. Global: it has a stack of its own beside that of the
+ * hash.
+ */
+__noinline int know_peer(struct advert *a, struct peer_val *p, __u32 by)
+{
+	int goodbye;
+	__u64 pace;
+
+	if (!a)
+		return 0;
+	if (!p)
+		p = add_peer(&a->ev);
+	if (!p)
+		return 0;
+	if (by == BY_HELLO) {
+		p->hello = a->ev.counter;
+		p->hello_at = a->ev.at;
+		return 1;
+	}
+	pace = expected(p, a->ev.at);
+	p->number = a->ev.counter;
+	p->pace = pace > a->ev.counter ? pace : a->ev.counter;
+	p->at = a->ev.at;
+	goodbye = a->ev.advbase == GOODBYE && a->ev.advskew == GOODBYE;
+	if (!goodbye)
+		p->interval_us = interval_us(a->ev.advbase, a->ev.advskew);
+	if (a->ev.demote)
+		p->flags = SOURCE_DEMOTE_EVER;
+	if (p->flags)
+		a->ev.flags |= EVENT_DEMOTE_EVER;
+	return 1;
+}
+
+/*
+ * Whether an advert whose tag is right came back from us or was heard before: an enum reject. p is what is known of its
+ * source.
+ */
+static __always_inline int check_number(struct advert *a, const struct peer_val *p, const struct role *r,
+					const struct seen *s)
 {
 	__u64 top = READ_ONCE(s->highest), sent = READ_ONCE(r->own_sent), number = a->ev.counter;
-	const struct peer_val *p;
 
 	if (is_loop(a, r))
 		return REJECT_LOOP;
 	if (top < sent)
 		top = sent;
-	/* Nothing is known of a new source, nor of no address, which several nodes may use. */
-	p = peer_of(&a->ev);
+	/* Nothing is known of a new source, nor of no address. */
 	if (!p && number <= top)
 		return REJECT_REPLAY;
 	if (number <= READ_ONCE(r->own_number) && !has_no_address(a->ev.src) && is_own_source(r, a->ev.src))
@@ -116,13 +194,22 @@ static __always_inline int old(struct advert *a, const struct role *r, const str
 	return REJECT_NONE;
 }
 
+/* The keys of a group that are in force. */
+static __always_inline struct auth *auth_of(__u32 slot, const struct role *r)
+{
+	__u32 live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
+
+	return bpf_map_lookup_elem(&auth, &live);
+}
+
 /*
  * Judges an advert with a trailer: REJECT_BAD_TRAILER if its tag is right under no context, otherwise the final
  * verdict. Several contexts may have one password and different addresses. Global, like its callees.
  */
 __noinline int prove(struct advert *a)
 {
-	__u32 k, slot, live, found = 0;
+	__u32 k, slot, found = 0;
+	struct peer_val *p = 0;
 	struct auth *au;
 	struct role *r;
 	struct seen *s;
@@ -136,8 +223,7 @@ __noinline int prove(struct advert *a)
 	s = seen_of(slot);
 	if (!r || !s)
 		return REJECT_BAD_TRAILER;
-	live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
-	au = bpf_map_lookup_elem(&auth, &live);
+	au = auth_of(slot, r);
 	if (!au)
 		return REJECT_BAD_TRAILER;
 	for (k = 0; k < MAX_CONTEXTS && k < au->n; k++) {
@@ -150,74 +236,59 @@ __noinline int prove(struct advert *a)
 				a->proof = PROOF_VALID;
 				return REJECT_NONE;
 			}
-			why = old(a, r, s);
+			p = peer_of(&a->ev);
+			why = check_number(a, p, r, s);
 			if (why != REJECT_NONE)
 				return why;
 		}
 		if (digest_matches(&au->ctx[k], a->ev.counter, &a->md)) {
 			a->ev.ctx = k;
 			a->proof = PROOF_VALID;
+			a->ev.flags |= a->ev.demote ? EVENT_PROVEN | EVENT_DEMOTE_EVER : EVENT_PROVEN;
+			know_peer(a, p, BY_ADVERT);
 			return REJECT_NONE;
 		}
 	}
 	return found ? REJECT_BAD_HMAC : REJECT_BAD_TRAILER;
 }
 
+/* When a peer last proved itself for which there was no room, as far as the operator has not said to forget it. */
+static __always_inline __u64 no_room_at(const struct role *r, const struct seen *s)
+{
+	__u64 at = READ_ONCE(s->no_room_at), stored = READ_ONCE(r->no_room_at);
+
+	if (at <= READ_ONCE(r->forgotten_at))
+		at = 0;
+	return at > stored ? at : stored;
+}
+
 /*
  * Whether an advert without a trailer can only be forged: its source is one of ours, or has proven itself to be a vipd
- * node.
+ * node. If there was no room for one that did, that may be any source that is not known to send none.
  */
 static __always_inline int lacks_trailer(const struct advert *a)
 {
-	const struct peer_val *p = peer_of(&a->ev);
 	const struct role *r = role_of(a->ev.slot);
+	const struct seen *s = seen_of(a->ev.slot);
+	const struct peer_val *p;
+	struct source_key key;
 	__u64 now, at;
 
-	if (r && a->rules & GROUP_TRAILERS && !has_no_address(a->ev.src) && is_own_source(r, a->ev.src))
-		return 1;
-	if (!p)
+	if (!r || !s || has_no_address(a->ev.src))
 		return 0;
-	now = recently();
-	at = p->at > p->hello_at ? p->at : p->hello_at;
-	return !a->memory_s || now <= at || now - at < a->memory_s * 1000000000ull;
-}
-
-/* Learns from an accepted advert about the peer. */
-static __always_inline void learn_peer(struct advert *a)
-{
-	int goodbye = a->ev.advbase == GOODBYE && a->ev.advskew == GOODBYE;
-	__u32 interval = goodbye ? 0 : interval_us(a->ev.advbase, a->ev.advskew);
-	struct peer_val *p = peer_of(&a->ev), fresh = {};
-	struct source_key key;
-	__u64 pace;
-
-	a->ev.flags |= EVENT_PROVEN;
-	if (!p) {
-		if (a->ev.demote)
-			a->ev.flags |= EVENT_DEMOTE_EVER;
-		if (has_no_address(a->ev.src))
-			return;
-		fresh.number = a->ev.counter;
-		fresh.pace = a->ev.counter;
-		fresh.at = a->ev.at;
-		fresh.flags = a->ev.demote ? SOURCE_DEMOTE_EVER : 0;
-		fresh.interval_us = interval;
-		key.slot = a->ev.slot;
-		__builtin_memcpy(key.src, a->ev.src, sizeof(key.src));
-		/* No room: it is held to the highest number of the group, as before. */
-		bpf_map_update_elem(&peers, &key, &fresh, BPF_ANY);
-		return;
+	if (a->rules & GROUP_TRAILERS && is_own_source(r, a->ev.src))
+		return 1;
+	sender_of(&key, &a->ev);
+	p = bpf_map_lookup_elem(&peers, &key);
+	if (p) {
+		at = p->at > p->hello_at ? p->at : p->hello_at;
+	} else {
+		at = no_room_at(r, s);
+		if (!at || bpf_map_lookup_elem(&sources, &key))
+			return 0;
 	}
-	if (a->ev.demote)
-		p->flags = SOURCE_DEMOTE_EVER;
-	if (p->flags)
-		a->ev.flags |= EVENT_DEMOTE_EVER;
-	pace = expected(p, a->ev.at);
-	p->number = a->ev.counter;
-	p->pace = pace > a->ev.counter ? pace : a->ev.counter;
-	p->at = a->ev.at;
-	if (!goodbye)
-		p->interval_us = interval;
+	now = recently();
+	return !a->memory_s || now <= at || now - at < a->memory_s * 1000000000ull;
 }
 
 #endif

@@ -170,7 +170,9 @@ struct role {
 	__u64 own_number; /* no advert from our addresses with this number or a lower one is new */
 	__u64 own_sent;	  /* the last number that we sent for the group; 0: none */
 	__u64 settled[2]; /* IPv4, IPv6: time of the advert whose repetitions are withheld (repeat.h); 0: none */
-	__u64 pad[6];	  /* whole cache lines: a renewal disturbs no other group */
+	__u64 no_room_at;   /* like seen.no_room_at, of peers that the agent could not bring back */
+	__u64 forgotten_at; /* what seen.no_room_at says of the time up to then does not count */
+	__u64 pad[4];	  /* whole cache lines: a renewal disturbs no other group */
 };
 _Static_assert(sizeof(struct role) == 448, "role");
 
@@ -225,8 +227,9 @@ struct seen {
 	__u16 told_gen;
 	__u16 told_beat;
 	__u64 highest; /* number that a vipd node proved; 0: none */
+	__u64 no_room_at; /* when the map of peers last had no room for one that proved itself; 0: never */
 };
-_Static_assert(sizeof(struct seen) == 120, "seen");
+_Static_assert(sizeof(struct seen) == 128, "seen");
 
 /* heard: the adverts of a group and family that were withheld from the agent (repeat.h). */
 struct heard {
@@ -301,11 +304,12 @@ struct group_stats {
 	__u64 own_counter;  /* authentic adverts of others with a counter that we sent */
 	__u64 foreign_vrrp; /* on our VHID */
 	__u64 hellos;	    /* accepted */
+	__u64 no_room;	    /* adverts and hellos of peers for which the map had no room */
 	__u64 rejected[REJECT_SIZE];
 	__u64 dropped[DROP_SIZE];
 	__u64 contexts[MAX_CONTEXTS]; /* received, by matching context */
 };
-_Static_assert(sizeof(struct group_stats) == 320, "group_stats");
+_Static_assert(sizeof(struct group_stats) == 328, "group_stats");
 
 #define MAX_ASKED 4
 

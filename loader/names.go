@@ -36,6 +36,9 @@ func FallbackReasons() []string { return attach.FallbackReasons() }
 // Hooks lists the possible elements of [Repaired].Lost.
 func Hooks() []string { return attach.HookNames() }
 
+// ErrNoRoom is tables.ErrNoRoom.
+var ErrNoRoom = tables.ErrNoRoom
+
 // Types of package tables.
 //
 //nolint:revive // they have their comments there

@@ -29,7 +29,8 @@ func (p *program) peerCommand() *cli.Command {
 					"Use it after a node was replaced by another implementation of CARP, such as a BSD, at the same address.\n"+
 						"Without it, advertisements from ADDRESS are refused as bad_trailer until [carp] peer_memory is over. A vipd\n"+
 						"node that still sends from there is remembered again with its next advertisement. The exit code is 1 if\n"+
-						"ADDRESS is not remembered.",
+						"ADDRESS is not remembered. Where the kernel has no room for a vipd node, and thus refuses new sources, it\n"+
+						"makes room.",
 					"vipctl peer forget 192.0.2.12",
 					"vipctl peer forget fe80::12 --group eth0@1",
 				),

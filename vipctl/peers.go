@@ -41,6 +41,13 @@ func (p *program) peersView(list *api.Peers) string {
 	for _, group := range list.NoAddress {
 		notes.add(group, "this node cannot exchange hellos without an address of its own")
 	}
+	for _, group := range list.NoRoom {
+		notes.add(group, "the kernel has no room to remember another vipd node that proved itself; it refuses unknown "+
+			"sources without a trailer. `vipctl peer forget` makes room")
+	}
+	for _, group := range list.Unlisted {
+		notes.add(group, "there are more vipd nodes than are listed here")
+	}
 	if len(list.Peers) == 0 {
 		return strings.Join(append([]string{"No other node was heard."}, notes.lines()...), "\n") + "\n"
 	}

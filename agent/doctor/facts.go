@@ -91,6 +91,9 @@ type Hearing struct {
 	HasPeer         bool
 	Standbys        int
 	StandbysUnknown string
+	// NoRoom is true if the kernel has no room to remember a vipd node that proved itself, Unlisted if there are more
+	// vipd nodes than Reports has.
+	NoRoom, Unlisted bool
 	// Reports are the last hellos of other vipd nodes.
 	Reports []Report
 	// Rise is by how much the reject counters, foreign_vrrp among them, rose in RiseTime:

@@ -46,6 +46,7 @@ const (
 	CodeNoOwner          = "no_owner"
 	CodeNoStandby        = "no_standby"
 	CodeConfigDiffers    = "config_differs"
+	CodePeersFull        = "peers_full"
 	CodeSendFailing      = "send_failing"
 	CodeStarved          = "starved"
 	CodeNoRealTime       = "no_realtime"

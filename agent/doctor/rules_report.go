@@ -26,6 +26,12 @@ func reportRules() []Rule {
 			Found: "another node reports another advbase, beat or preemption",
 			group: configDiffers,
 		},
+		{
+			Code:  CodePeersFull,
+			OK:    "every vipd node that was heard is remembered",
+			Found: "there is no room for another vipd node",
+			group: peersFull,
+		},
 	}
 }
 
@@ -46,6 +52,22 @@ func noStandby(f *Facts, g *Group) outcome {
 		"Start vipd on the other nodes, and end what holds them back: `vipctl peers` shows what each reported last. "+
 			"`vipctl status` on them shows the rest.",
 		last...)
+}
+
+// peersFull: so many nodes are not meant, so the addresses of some are likely to be those of former times.
+func peersFull(_ *Facts, g *Group) outcome {
+	var o outcome
+	if g.NoRoom {
+		o = o.and(warning("The kernel has no room to remember another vipd node, which has proven itself. Until peer_memory "+
+			"has passed, advertisements without a trailer from sources that are not known are refused as bad_trailer.",
+			"Make room: `vipctl peer forget ADDRESS` for nodes that are gone, or a shorter [carp] peer_memory. Give the nodes "+
+				"fixed addresses."))
+	}
+	if g.Unlisted {
+		o = o.and(warning("There are more vipd nodes in this group than vipd lists; the others get no answers to their hellos, "+
+			"and are none of the standbys.", "Find out which nodes take part: `vipctl peers` lists some of them."))
+	}
+	return o
 }
 
 // configDiffers leaves out versions, which differ in every upgrade.

@@ -452,10 +452,11 @@ func (fakePlane) Close() error  { return nil }
 func (fakePlane) Remove() error { return nil }
 
 type fakeGroup struct {
-	b    *bench
-	name string
-	role loader.Role
-	seen loader.Seen
+	stranger netip.Addr // that the kernel does not remember
+	b        *bench
+	name     string
+	role     loader.Role
+	seen     loader.Seen
 
 	ifindex  int
 	vips     []netip.Addr
@@ -534,13 +535,15 @@ func (g *fakeGroup) PutPeer(p loader.Peer) error {
 
 func (g *fakeGroup) ForgetPeer(addr netip.Addr) (bool, error) {
 	g.b.note("forget peer %s %s", g.name, addr)
-	return true, nil
+	return addr != g.stranger, nil
 }
 
 func (g *fakeGroup) ExpirePeer(addr netip.Addr, at int64) (bool, error) {
 	g.b.note("expire peer %s %s %d", g.name, addr, at)
 	return at < second, nil
 }
+
+func (g *fakeGroup) ForgetNoRoom(int64) error { g.seen.NoRoomAt = 0; return nil }
 
 func (*fakeGroup) Slot() uint32                       { return 0 }
 func (*fakeGroup) SetCapture(bool) error              { return nil }

@@ -26,6 +26,8 @@ type greeting struct {
 	said     saying // what it said
 	book     peers.Book
 	shown    election.Instant // when readers got what the book has
+	// notListed is when a hello came last for whose sender the book had no room; 0: never.
+	notListed election.Instant
 }
 
 // saying is what makes a hello due at once when it changes. The zero value has not been said to any node.

@@ -290,7 +290,7 @@ func (g *group) view() *view.Group {
 		out.Detail, out.SlotTaken = g.detail, g.slotTaken
 	}
 	out.Peers, out.HasPeer = g.greeting.book.Peers(), len(g.hearing.met) > 0
-	out.NoAddress = g.hasNoAddress()
+	out.NoAddress, out.NotListedAt = g.hasNoAddress(), g.greeting.notListed
 	out.MasterProven = g.hearing.masterProven(&out.Machine)
 	return out
 }

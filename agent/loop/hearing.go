@@ -23,6 +23,7 @@ type hearing struct {
 	met       map[netip.Addr]bool // sources that have proven themselves
 	limitedAt int64               // when a digest budget last ran out, as far as known
 	blind     bool                // one has since the last tick: silence is no evidence
+	noRoom    bool                // a vipd node proved itself for which the kernel has no room
 	deaf      election.Instant    // the programs were last found not attached for a while since then: the same; 0: never
 }
 
@@ -149,6 +150,7 @@ func (g *group) hearKernel() {
 		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
 		return
 	}
+	g.noteRoom(seen.NoRoomAt)
 	if seen.Count > 0 && election.Instant(seen.At) > g.hearing.repeated {
 		g.hear(seen.Event)
 	}
@@ -170,6 +172,7 @@ func (g *group) heardMeanwhile(v *election.View) (news election.Event, yielded b
 		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
 		return nil, false
 	}
+	g.noteRoom(seen.NoRoomAt)
 	if at := election.Instant(seen.At); at > max(g.hearing.last, g.hearing.repeated) {
 		g.heed(seen.Src, seen.Counter, seen.Proven)
 		news = g.hearing.note(seen.Event)

@@ -3,10 +3,12 @@
 package loop
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
 	"vipd/agent/election"
+	"vipd/agent/peers"
 	"vipd/agent/view"
 	"vipd/loader"
 )
@@ -129,6 +131,10 @@ func (l *Loop) noteHellos(now election.Instant) {
 func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) bool {
 	gr := &g.greeting
 	p, news, err := gr.book.Note(ev.Src, election.Instant(ev.At), ev.Payload)
+	if errors.Is(err, peers.ErrFull) {
+		g.noteFull(election.Instant(ev.At), err)
+		return false
+	}
 	if err != nil {
 		g.env.log.Debug("hello not understood", "group", g.name, "err", err)
 		return false
@@ -141,4 +147,18 @@ func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) bool {
 		g.publish()
 	}
 	return g.machine.State() == election.Master && !p.Hello.Answer && gr.book.Answer(ev.Src, now)
+}
+
+// noteFull notes that a peer cannot be listed. Such a peer gets no answer, and is none of the standbys.
+func (g *group) noteFull(at election.Instant, why error) {
+	gr := &g.greeting
+	g.shown.CountNotListed()
+	first := gr.notListed == 0 || at.Sub(gr.notListed) >= view.PeerKept
+	gr.notListed = at
+	if first {
+		g.env.log.Warn("a vipd node is not listed, and gets no answers", "group", g.name, "err", why)
+	}
+	if last := g.shown.Last(); first || last == nil || at.Sub(last.NotListedAt) >= view.PeerFresh {
+		g.publish()
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"vipd/agent/config"
+	"vipd/agent/peers"
 	"vipd/agent/state/proven"
 	"vipd/loader"
 )
@@ -17,8 +18,13 @@ import (
 // restorePeers gives a group that is new in the data plane the peers of earlier times.
 func (g *group) restorePeers() {
 	g.hearing.met = map[netip.Addr]bool{}
+	full := false
 	for _, p := range g.env.peers.Of(g.cfg.Interface, g.cfg.VHID) {
 		err := g.entry.plane.PutPeer(loader.Peer{Addr: p.Address, Number: p.Number, At: max(p.At, 0)})
+		if errors.Is(err, loader.ErrNoRoom) {
+			full = true
+			continue
+		}
 		if err != nil {
 			g.env.log.Error("a vipd node heard earlier is not known; its adverts are believed without a trailer until it is "+
 				"heard again", "group", g.name, "source", p.Address.String(), "err", err)
@@ -26,6 +32,35 @@ func (g *group) restorePeers() {
 		}
 		g.hearing.met[p.Address] = true
 	}
+	if full {
+		g.lookForRoom()
+	}
+}
+
+// lookForRoom asks the kernel whether it had room for all vipd nodes that have proven themselves.
+func (g *group) lookForRoom() {
+	seen, err := g.entry.plane.Seen()
+	if err != nil {
+		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
+		return
+	}
+	g.noteRoom(seen.NoRoomAt)
+}
+
+// noteRoom logs that the kernel has no room for a vipd node, or has again.
+func (g *group) noteRoom(missedAt int64) {
+	full := peers.NoRoom(missedAt, g.env.clock.Now(), g.env.cfg.Carp.PeerMemory)
+	if full == g.hearing.noRoom {
+		return
+	}
+	g.hearing.noRoom = full
+	if full {
+		g.env.log.Warn("a vipd node has proven itself, and the kernel has no room to remember it; until peer_memory has "+
+			"passed, advertisements without a trailer from sources that are not known are refused as bad_trailer. "+
+			"`vipctl peer forget` makes room", "group", g.name)
+		return
+	}
+	g.env.log.Info("every vipd node that has proven itself is remembered again", "group", g.name)
 }
 
 // meet notes a source that has proven itself. Several nodes may send from no address.
@@ -37,6 +72,9 @@ func (g *group) meet(src netip.Addr) {
 		g.hearing.met = map[netip.Addr]bool{}
 	}
 	g.hearing.met[src] = true
+	if g.entry.plane != nil {
+		g.lookForRoom()
+	}
 	g.env.peers.Met()
 	g.env.log.Debug("a vipd node has proven itself", "group", g.name, "source", src.String())
 }
@@ -72,8 +110,12 @@ func (c Commands) ForgetPeer(addr netip.Addr, groups []string) error {
 		g.greeting.book.Forget(addr)
 		g.publish()
 		if g.entry.plane != nil {
-			_, err := g.entry.plane.ForgetPeer(addr)
+			known, err := g.entry.plane.ForgetPeer(addr)
 			errs = append(errs, err)
+			if err == nil && !known { // it may be the one for which there was no room
+				errs = append(errs, g.entry.plane.ForgetNoRoom(int64(c.l.clock.Now())))
+			}
+			g.lookForRoom()
 		}
 	}
 	c.l.log.Info("peer forgotten by the operator", "source", addr.String(), "groups", groups)

@@ -3,11 +3,14 @@
 package loop
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -196,4 +199,83 @@ func TestAdvertsHaveTrailers(t *testing.T) {
 		t.Errorf("%v allocations per advert, %v of them by the test", n, fake)
 	}
 	b.outbox.frames, b.outbox.to = nil, nil
+}
+
+// TestNoRoomForAPeer: it is said once when it begins, once when it ends, and the operator can end it.
+func TestNoRoomForAPeer(t *testing.T) {
+	const full = "the kernel has no room to remember it"
+	b := newBenchAfter(t, earlier{peers: peersOf(t, &[]proven.Peer{})}, testGroup("eth0", 1, "192.0.2.100/24"))
+	var logged bytes.Buffer
+	b.env.log = slog.New(slog.NewTextHandler(&logged, nil))
+	g := b.group("eth0@1")
+	missed := func() {
+		g.entry.plane.(*fakeGroup).seen.NoRoomAt = b.now
+		ev := b.vipdAdvert("eth0@1")
+		ev.Src, ev.Counter = netip.MustParseAddr("192.0.2.13"), uint64(b.now)
+		b.ring = append(b.ring, ev)
+		b.pass(time.Second)
+	}
+	doubts := func() (list api.Peers, rule bool) {
+		list, err := b.operator.Peers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list, len(list.NoRoom) > 0
+	}
+	if _, is := doubts(); is || strings.Contains(logged.String(), full) {
+		t.Error("no room before a node came")
+	}
+	for range 3 {
+		missed()
+	}
+	if list, is := doubts(); !is || !slices.Equal(list.NoRoom, []string{"eth0@1"}) || strings.Count(logged.String(), full) != 1 {
+		t.Errorf("%+v, log %s", list, logged.String())
+	}
+	b.obey()
+	g.entry.plane.(*fakeGroup).stranger = netip.MustParseAddr("192.0.2.77")
+	got, err := b.operator.ForgetPeer(t.Context(), api.ForgetPeer{Address: "192.0.2.77"})
+	if err != nil || !slices.Equal(got.Groups, []string{"eth0@1"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if _, is := doubts(); is || strings.Count(logged.String(), "is remembered again") != 1 {
+		t.Errorf("after it was forgotten: %s", logged.String())
+	}
+	missed()
+	if _, is := doubts(); !is || strings.Count(logged.String(), full) != 2 {
+		t.Errorf("another time: %s", logged.String())
+	}
+}
+
+// TestMorePeersThanAreListed: the one that is left out gets no answer, is counted, and is spoken of once.
+func TestMorePeersThanAreListed(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	var logged bytes.Buffer
+	b.env.log = slog.New(slog.NewTextHandler(&logged, nil))
+	b.master()
+	from := netip.MustParseAddr("192.0.2.120")
+	say := func(n int) {
+		for i := range n {
+			h := fw2()
+			h.Node = fmt.Sprint("fw", i)
+			b.hello("eth0@1", from.String(), h)
+			from = from.Next()
+		}
+		b.pass(time.Second)
+	}
+	say(128)
+	if v := b.shownOf("eth0@1"); len(v.Peers) != 128 || v.HasUnlisted(election.Instant(b.now)) {
+		t.Fatalf("%d peers, more %v", len(v.Peers), v.HasUnlisted(election.Instant(b.now)))
+	}
+	b.reports = nil
+	say(2)
+	list, err := b.operator.Peers(t.Context())
+	if err != nil || !slices.Equal(list.Unlisted, []string{"eth0@1"}) {
+		t.Errorf("unlisted %v, %v", list.Unlisted, err)
+	}
+	if n := b.group("eth0@1").shown.Live().NotListed(); n != 2 || len(b.reports) != 0 {
+		t.Errorf("%d counted, %d answers", n, len(b.reports))
+	}
+	if n := strings.Count(logged.String(), "a vipd node is not listed"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
 }

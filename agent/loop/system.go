@@ -73,6 +73,7 @@ type PlaneGroup interface {
 	PutPeer(p loader.Peer) error
 	ForgetPeer(addr netip.Addr) (bool, error)
 	ExpirePeer(addr netip.Addr, at int64) (bool, error)
+	ForgetNoRoom(now int64) error
 	Seen() (loader.Seen, error)
 	Withhold(repeatsOf [2]int64)
 	Heard() [2]loader.Heard

@@ -213,6 +213,16 @@ func advertFamilies() []family {
 			counter,
 			count(func(g *Group) uint64 { return g.EventsLost }),
 		},
+		{
+			nameNotRemembered,
+			"Advertisements and hellos of other vipd nodes that could not be remembered for lack of room: in the kernel, " +
+				"which then refuses unknown sources without a trailer, or in the agent, which does not list such nodes.",
+			counter,
+			perGroup(func(p *page, g *groupView) {
+				p.count(g.NotListed, g.iface, label("table", "agent"), g.vhid)
+				p.count(g.NotRemembered, g.iface, label("table", "kernel"), g.vhid)
+			}),
+		},
 	}
 }
 

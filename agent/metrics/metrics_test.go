@@ -141,7 +141,7 @@ func TestEveryName(t *testing.T) {
 		nameBuildInfo, nameSlowRounds,
 		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
 		nameSamplesLost, nameSkipped, nameAnswersUnseen,
-		nameStandbys, namePeerLastSeen, namePeerInfo,
+		nameStandbys, namePeerLastSeen, namePeerInfo, nameNotRemembered,
 		nameContext, nameFamilySilent, nameContribution, nameCheckFailing, nameConflicts,
 		nameBeat, nameMasterBeat, nameBeatDistrusted,
 	} {

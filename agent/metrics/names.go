@@ -42,6 +42,7 @@ const (
 	nameStandbys         = "vipd_group_standbys"
 	namePeerLastSeen     = "vipd_peer_last_seen_seconds"
 	namePeerInfo         = "vipd_peer_info"
+	nameNotRemembered    = "vipd_peers_not_remembered_total"
 	nameBeat             = "vipd_beat_seconds"
 	nameMasterBeat       = "vipd_master_beat_seconds"
 	nameBeatDistrusted   = "vipd_beat_distrusted"

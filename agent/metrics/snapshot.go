@@ -106,6 +106,9 @@ type Adverts struct {
 	// has counts as 0 where it is missing.
 	Rejected   []uint64
 	EventsLost uint64
+	// NotRemembered counts adverts and hellos of vipd nodes that the kernel had no room to remember, NotListed hellos of
+	// those for which the agent had none.
+	NotRemembered, NotListed uint64
 	// Heard is false until an advert of another node is heard; without one there is no age.
 	Heard bool
 	// LastAdvertAge is the time since the last authentic advert of another node.

@@ -120,6 +120,7 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 				f.Groups[i].HostNotes = host.Notes(g.Now().Config)
 			}
 			f.Groups[i].SlotTaken, f.Groups[i].HasPeer = g.Now().SlotTaken, g.Now().HasPeer
+			f.Groups[i].NoRoom, f.Groups[i].Unlisted = noRoom(e.n, g.Now(), now), g.Now().HasUnlisted(now)
 			f.Groups[i].Reports = reportsOf(e.n, g.Now(), now, at)
 			e.before.since(g, &st.Groups[i], now, &f.Groups[i])
 			f.Groups[i].Questions = e.questions(g, at)

@@ -20,17 +20,25 @@ func (o *Operator) ForgetPeer(ctx context.Context, f api.ForgetPeer) (api.PeerFo
 	if err != nil {
 		return api.PeerForgotten{}, err
 	}
+	out := api.PeerForgotten{}
 	known := o.opts.Intent.Peers.All()
 	gone := slices.DeleteFunc(slices.Clone(known), func(p proven.Peer) bool {
 		return p.Address != addr || f.Group != "" && groupOf(p) != f.Group
 	})
-	if len(gone) == 0 {
+	n, now := o.loop.View(), o.clock.Now()
+	for _, g := range n.Groups {
+		matches := f.Group == "" || f.Group == g.Name()
+		remembered := slices.ContainsFunc(gone, func(p proven.Peer) bool { return groupOf(p) == g.Name() })
+		if matches && !remembered && noRoom(n, g.Now(), now) {
+			out.Groups = append(out.Groups, g.Name())
+		}
+	}
+	if len(gone) == 0 && len(out.Groups) == 0 {
 		if f.Group != "" && o.loop.View().Group(f.Group) == nil {
 			return api.PeerForgotten{}, noSuchGroup(f.Group)
 		}
 		return api.PeerForgotten{}, unknownPeer(addr, f.Group, known)
 	}
-	out := api.PeerForgotten{}
 	for _, p := range gone {
 		out.Groups = append(out.Groups, groupOf(p))
 	}

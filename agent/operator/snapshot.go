@@ -64,6 +64,7 @@ func snapshotOf(g *view.Live, v *view.Group, k *loader.Reading, now election.Ins
 		Interface: v.Config.Interface, VHID: v.Config.VHID, State: v.Machine.State.String(),
 		Adverts: metrics.Adverts{
 			Sent: g.Sent(), Received: k.Stats.Received, Rejected: k.Stats.Rejected[:], EventsLost: k.Stats.EventsLost,
+			NotRemembered: k.Stats.NoRoom, NotListed: g.NotListed(),
 		},
 		Dropped: k.Stats.Dropped[:], Packets: k.Stats.Packets, Bytes: k.Stats.Bytes,
 		VIPs: make([]metrics.VIP, 0, len(v.Config.Addresses)),

@@ -109,11 +109,17 @@ func (o *Operator) Peers(context.Context) (api.Peers, error) {
 	n := o.loop.View()
 	now, at := o.clock.Now(), o.clock.Calendar()
 	book := peerList{byNode: map[string]*api.Peer{}}
-	var mute []string
+	out := api.Peers{Node: n.Config.Node.Name}
 	for _, g := range n.Groups {
 		v := g.Now()
 		if v.NoAddress {
-			mute = append(mute, g.Name())
+			out.NoAddress = append(out.NoAddress, g.Name())
+		}
+		if noRoom(n, v, now) {
+			out.NoRoom = append(out.NoRoom, g.Name())
+		}
+		if v.HasUnlisted(now) {
+			out.Unlisted = append(out.Unlisted, g.Name())
 		}
 		for i := range v.Peers {
 			if now.Sub(v.Peers[i].At) <= view.PeerKept {
@@ -122,7 +128,17 @@ func (o *Operator) Peers(context.Context) (api.Peers, error) {
 		}
 		book.heard(v, g.Name(), at)
 	}
-	return api.Peers{Node: n.Config.Node.Name, Peers: book.sorted(), NoAddress: mute}, nil
+	out.Peers = book.sorted()
+	return out, nil
+}
+
+// noRoom reports whether the kernel has no room to remember a vipd node that proved itself in a group.
+func noRoom(n *view.Node, v *view.Group, now election.Instant) bool {
+	if v.Plane == nil {
+		return false
+	}
+	seen, err := v.Plane.Seen()
+	return err == nil && peers.NoRoom(seen.NoRoomAt, now, n.Config.Carp.PeerMemory)
 }
 
 // peerList gathers what was heard of each node.

@@ -7,6 +7,7 @@ package peers
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -16,8 +17,12 @@ import (
 	"vipd/agent/wire"
 )
 
-// maxPeers bounds how many peers of a group are remembered; the one that was silent longest makes room.
+// maxPeers bounds how many peers of a group are listed. The one that was silent longest makes room, unless what it said
+// last still counts.
 const maxPeers = 128
+
+// ErrFull is the error for the hello of a peer for which there is no room.
+var ErrFull = errors.New("too many vipd nodes in this group")
 
 // Book is what is known of the other nodes in one group. The zero Book is empty.
 type Book struct {
@@ -50,7 +55,9 @@ func (b *Book) Note(addr netip.Addr, at election.Instant, payload []byte) (p vie
 		return view.Peer{}, false, fmt.Errorf("hello from %s: %w", addr, err)
 	}
 	if !known {
-		b.makeRoom(addr, &h)
+		if !b.makeRoom(addr, at, &h) {
+			return view.Peer{}, false, fmt.Errorf("hello from %s: %w, %d are listed", addr, ErrFull, maxPeers)
+		}
 		i, _ = b.find(addr)
 		b.entries = slices.Insert(b.entries, i, entry{})
 	}
@@ -69,13 +76,13 @@ func (b *Book) find(addr netip.Addr) (int, bool) {
 }
 
 // makeRoom makes room for a new peer. A node of that name which spoke from an address of the other family is this one:
-// it reports in one family at a time.
-func (b *Book) makeRoom(addr netip.Addr, h *wire.Hello) {
+// it reports in one family at a time. It returns false if there is no room.
+func (b *Book) makeRoom(addr netip.Addr, at election.Instant, h *wire.Hello) bool {
 	b.entries = slices.DeleteFunc(b.entries, func(e entry) bool {
 		return e.Hello.Node == h.Node && e.Addr.Is4() != addr.Is4()
 	})
 	if len(b.entries) < maxPeers {
-		return
+		return true
 	}
 	oldest := 0
 	for i := range b.entries {
@@ -83,7 +90,11 @@ func (b *Book) makeRoom(addr netip.Addr, h *wire.Hello) {
 			oldest = i
 		}
 	}
+	if b.entries[oldest].Fresh(at) {
+		return false
+	}
 	b.entries = slices.Delete(b.entries, oldest, oldest+1)
+	return true
 }
 
 // Forget removes a peer, and reports whether there was one.

@@ -45,3 +45,9 @@ func Phase(node, group string) time.Duration {
 	x = (x ^ x>>33) * 0xff51afd7ed558ccd // the last letters differ, and FNV hardly mixes them (MurmurHash3)
 	return time.Duration((x ^ x>>33) % uint64(Period))
 }
+
+// NoRoom reports whether the kernel refuses new sources without a trailer, since it had no room for a vipd node at a
+// time, 0 for never. memory is peer_memory of the config.
+func NoRoom(missedAt int64, now election.Instant, memory time.Duration) bool {
+	return missedAt != 0 && (memory == 0 || now.Sub(election.Instant(missedAt)) < memory)
+}

@@ -3,6 +3,7 @@
 package peers
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
@@ -142,15 +143,23 @@ func TestOtherFamily(t *testing.T) {
 	}
 }
 
+// TestBookIsBounded: a peer that no longer reports makes room, and one that does is not replaced.
 func TestBookIsBounded(t *testing.T) {
 	var b Book
 	a := addr("192.0.2.1")
-	for i := range maxPeers + 2 {
+	for i := range maxPeers {
 		note(t, &b, a.String(), start.Add(time.Duration(i)), standbyHello(fmt.Sprint(i)))
 		a = a.Next()
 	}
-	list := b.Peers()
-	if len(list) != maxPeers || list[0].Hello.Node != "2" {
+	soon := start.Add(view.PeerFresh - 1)
+	if _, news, err := b.Note(a, soon, payload(t, standbyHello("late"))); !errors.Is(err, ErrFull) || news {
+		t.Errorf("one more of %d that report: news %v, %v", maxPeers, news, err)
+	}
+	if list := b.Peers(); len(list) != maxPeers || list[0].Hello.Node != "0" || b.Answer(a, soon) {
+		t.Errorf("%d peers, the first is %s", len(list), list[0].Hello.Node)
+	}
+	note(t, &b, a.String(), start.Add(view.PeerFresh), standbyHello("late"))
+	if list := b.Peers(); len(list) != maxPeers || list[0].Hello.Node != "1" || list[maxPeers-1].Hello.Node != "late" {
 		t.Errorf("%d peers, the first is %s", len(list), list[0].Hello.Node)
 	}
 }

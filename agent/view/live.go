@@ -18,6 +18,7 @@ type Live struct {
 	sent, failed atomic.Uint64
 	restored     atomic.Uint64
 	restoredAt   atomic.Int64
+	notListed    atomic.Uint64
 }
 
 // Name returns the group's name.
@@ -76,6 +77,9 @@ func (l *Live) Restored() (count uint64, last election.Instant) {
 	return l.restored.Load(), election.Instant(l.restoredAt.Load())
 }
 
+// NotListed returns how many hellos came from peers for which there was no room in [OtherNodes].
+func (l *Live) NotListed() uint64 { return l.notListed.Load() }
+
 // Publisher is the writing end of a [Live]. The loop has it.
 type Publisher struct{ live Live }
 
@@ -126,6 +130,9 @@ func (p *Publisher) CountSent() { p.live.sent.Add(1) }
 
 // CountFailed counts an advert that could not be sent to all.
 func (p *Publisher) CountFailed() { p.live.failed.Add(1) }
+
+// CountNotListed counts a hello of a peer for which there is no room.
+func (p *Publisher) CountNotListed() { p.live.notListed.Add(1) }
 
 // CountRestored counts addresses that were restored.
 func (p *Publisher) CountRestored(n int, now election.Instant) {

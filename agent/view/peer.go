@@ -17,6 +17,11 @@ const (
 	PeerKept = 10 * time.Minute
 )
 
+// HasUnlisted reports whether there are more peers than are listed.
+func (o *OtherNodes) HasUnlisted(now election.Instant) bool {
+	return o.NotListedAt != 0 && now.Sub(o.NotListedAt) < PeerKept
+}
+
 // Peer is another node as its last hello in a group describes it.
 type Peer struct {
 	Addr  netip.Addr // that its hellos come from

@@ -85,6 +85,8 @@ type Group struct {
 type OtherNodes struct {
 	// Peers are the other nodes as their hellos describe them, sorted by address.
 	Peers []Peer
+	// NotListedAt is when a hello last came from a peer for which there was no room in Peers; 0: never.
+	NotListedAt election.Instant
 	// HasPeer: another vipd node was heard, perhaps before this start, and the operator has not had it forgotten.
 	HasPeer bool
 	// NoAddress: this node advertises from 0.0.0.0 alone, and no hello can have that as source or destination.

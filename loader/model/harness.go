@@ -165,6 +165,7 @@ func (h *Harness) counters() map[string]uint64 {
 	add("own_counter", st.OwnCounter)
 	add("group_foreign_vrrp", st.ForeignVRRP)
 	add("hellos", st.Hellos)
+	add("no_room", st.NoRoom)
 	vips, err := h.Group.VIPStats()
 	if err != nil {
 		h.T.Fatal(err)

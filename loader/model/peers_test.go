@@ -3,9 +3,11 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
+	"time"
 
 	"vipd/loader/tables"
 )
@@ -81,4 +83,105 @@ func TestExpirePeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	expire("of an earlier boot", -5, true)
+}
+
+// TestNoRoomForAPeer: a vipd node that cannot be remembered is heard with its trailer and never without one; what is
+// known to send none is heard on, and what is new is not.
+func TestNoRoomForAPeer(t *testing.T) {
+	h := NewHarness(t)
+	spec := ProvenSpec("192.0.2.1")
+	spec.PeerMemory = time.Hour
+	h.Fresh(spec)
+	other := GoldenSpec("10.0.0.1")
+	other.VHID = 2
+	crowd, err := h.Plane.AddGroup(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Expect("an ordinary peer", from("192.0.2.3", Advert(1, 0, 0, 7)), wellHeard)
+	h.Expect("a node before it proves itself", FrameOf(Advert(1, 100, 0, 9)), wellHeard)
+	room := int(h.Plane.Objects.Peers.MaxEntries())
+	addr := netip.MustParseAddr("10.1.0.0")
+	for range room {
+		if err := crowd.PutPeer(tables.Peer{Addr: addr, Number: 1, At: 1}); err != nil {
+			t.Fatal(err)
+		}
+		addr = addr.Next()
+	}
+	if at := h.Seen().NoRoomAt; at != 0 {
+		t.Fatalf("no room at %d, and none was missing", at)
+	}
+	mine := func(number uint64) carp { return provenAdvert(number, PeerAddr, prio(1, 100, 0)) }
+	stripped := func(number uint64) []byte { c := mine(number); c.trailer = nil; return FrameOf(c) }
+	noRoom := Want{Verdict: XDPPass, Counts: count("received", "no_room"), events: 1}
+	before := BootNow()
+	h.Expect("proves itself", FrameOf(mine(100)), noRoom)
+	if at := h.Seen().NoRoomAt; at < before || at > BootNow() {
+		t.Errorf("no room at %d, want %d or later", at, before)
+	}
+	h.Expect("a copy", FrameOf(mine(100)), replayed)
+	h.Expect("stripped, and known as an ordinary peer from before", stripped(101), badTrailer)
+	h.Expect("the next", FrameOf(mine(102)), noRoom)
+	h.Expect("stripped again", stripped(103), badTrailer)
+	h.Expect("the ordinary peer", from("192.0.2.3", Advert(1, 0, 0, 8)), wellHeard)
+	h.Expect("a new one", from("192.0.2.4", Advert(1, 0, 0, 8)), badTrailer)
+	h.Expect("says hello",
+		Packet{Dst: ownAddr, DstMAC: VMAC(1), Payload: helloOf(trailerKey(), 1, 104, 96, PeerAddr, ownAddr)}.Bytes(),
+		Want{Verdict: xdpDrop, Counts: count("hellos", "no_room", "drop_unicast_advert")})
+
+	// The operator takes the node off.
+	if err := h.Group.ForgetNoRoom(BootNow()); err != nil {
+		t.Fatal(err)
+	}
+	if at := h.Seen().NoRoomAt; at != 0 {
+		t.Errorf("no room at %d after the operator had it forgotten", at)
+	}
+	h.Expect("a new one then", from("192.0.2.4", Advert(1, 0, 0, 9)), wellHeard)
+	h.Expect("the node after all", FrameOf(mine(200)), noRoom)
+	h.Expect("and another new one", from("192.0.2.5", Advert(1, 0, 0, 9)), badTrailer)
+
+	// There is room again.
+	if known, err := crowd.ForgetPeer(netip.MustParseAddr("10.1.0.0")); err != nil || !known {
+		t.Fatal(known, err)
+	}
+	h.Expect("fits", FrameOf(mine(201)), wellHeard)
+	h.Expect("is remembered", stripped(202), badTrailer)
+	if peers, err := h.peers(); err != nil || len(peers) != 1 {
+		t.Errorf("peers %v, %v", peers, err)
+	}
+	h.Expect("others may still be nodes without room", from("192.0.2.5", Advert(1, 0, 0, 9)), badTrailer)
+	spec.PeerMemory = time.Second
+	if err := h.Group.Update(spec); err != nil {
+		t.Fatal(err)
+	}
+	h.await("until peer_memory has passed", from("192.0.2.5", Advert(1, 0, 0, 9)))
+
+	// What the agent cannot bring back.
+	spec.PeerMemory = 0
+	if err := h.Group.Update(spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Group.ForgetNoRoom(BootNow()); err != nil {
+		t.Fatal(err)
+	}
+	h.Expect("to be forgotten", from("192.0.2.6", Advert(1, 0, 0, 9)), wellHeard)
+	back := tables.Peer{Addr: netip.MustParseAddr("192.0.2.6"), Number: 1}
+	if err := h.Group.PutPeer(back); !errors.Is(err, tables.ErrNoRoom) {
+		t.Errorf("brought back: %v", err)
+	}
+	h.Expect("not brought back, so not believed", from("192.0.2.6", Advert(1, 0, 0, 9)), badTrailer)
+	h.Expect("the ordinary peer goes on", from("192.0.2.3", Advert(1, 0, 0, 9)), wellHeard)
+}
+
+// await runs a frame again until it is accepted.
+func (h *Harness) await(what string, frame []byte) {
+	h.T.Helper()
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		before := h.counters()
+		h.Run(frame)
+		if since(before, h.counters())["received"] == 1 {
+			return
+		}
+	}
+	h.T.Fatal("not in 10 s: " + what)
 }

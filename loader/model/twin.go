@@ -59,6 +59,7 @@ type twinMemory struct {
 	repeats [2]twinRepeats // by family
 	spent   [3]int64       // up to when the digests of each class are paid for, and hellos
 	highest uint64         // number that a vipd node has proved
+	noRoom  int64          // when there was last no room for a peer; the random worlds have room for all
 }
 
 // twinClock is when a frame is judged. recent may be a tick older; it is used where the design allows that.

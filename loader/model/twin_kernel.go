@@ -25,12 +25,13 @@ var (
 	groupWords = func() (names [unsafe.Sizeof(object.BPFGroupStats{}) / 8]string) {
 		copy(names[:], []string{
 			"received", "packets", "bytes", "events_lost", "yields", "own_counter", "foreign_vrrp", "hellos",
+			"no_room",
 		})
-		copy(names[9:], tables.RejectReasons())
+		copy(names[10:], tables.RejectReasons())
 		for i, name := range tables.DropReasons() {
-			names[24+i] = "drop_" + name
+			names[25+i] = "drop_" + name
 		}
-		copy(names[32:], contextNames[:])
+		copy(names[33:], contextNames[:])
 		return names
 	}()
 	vipWords = [...]string{
@@ -285,7 +286,7 @@ func (x *twinned) memories() (map[uint8]twinMemory, error) {
 		out[vhid] = twinMemory{
 			last: lastOf(s, g.Slot()), heard: s.Count, yielded: s.YieldedGen, limited: int64(s.LimitedAt),
 			claimed: int64(s.Claimed), told: toldOf(s), highest: s.Highest, repeats: repeatsOf(heard, g.Slot()),
-			spent: spentOf(spent[4*g.Slot():]),
+			spent: spentOf(spent[4*g.Slot():]), noRoom: int64(s.NoRoomAt),
 		}
 	}
 	return out, nil

@@ -96,6 +96,7 @@ type BPFGroupStats struct {
 	OwnCounter  uint64
 	ForeignVrrp uint64
 	Hellos      uint64
+	NoRoom      uint64
 	Rejected    [16]uint64
 	Dropped     [8]uint64
 	Contexts    [8]uint64
@@ -183,10 +184,12 @@ type BPFRole struct {
 		Digest  [5]uint32
 		Prio    uint32
 	}
-	OwnNumber uint64
-	OwnSent   uint64
-	Settled   [2]uint64
-	Pad       [6]uint64
+	OwnNumber   uint64
+	OwnSent     uint64
+	Settled     [2]uint64
+	NoRoomAt    uint64
+	ForgottenAt uint64
+	Pad         [4]uint64
 }
 
 type BPFScratch struct {
@@ -226,6 +229,7 @@ type BPFSeen struct {
 	ToldGen    uint16
 	ToldBeat   uint16
 	Highest    uint64
+	NoRoomAt   uint64
 }
 
 type BPFSourceKey struct {

@@ -6,11 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
 
 	"vipd/loader/object"
 )
+
+// ErrNoRoom is the error for a peer that the kernel has no room to remember.
+var ErrNoRoom = errors.New("the kernel has no room for another peer")
 
 // Peer is a source that has proven itself by a trailer to be a vipd node.
 type Peer struct {
@@ -52,7 +58,8 @@ func peerOf(k object.BPFSourceKey, v object.BPFPeerVal) Peer {
 	return p
 }
 
-// PutPeer brings back a peer that an earlier vipd stored, unless it has been heard since.
+// PutPeer brings back a peer that an earlier vipd stored, unless it has been heard since. After [ErrNoRoom] the kernel
+// believes no unknown source without a trailer, as after a peer for which it had no room itself.
 func (g *Group) PutPeer(p Peer) error {
 	g.t.mu.Lock()
 	defer g.t.mu.Unlock()
@@ -60,7 +67,17 @@ func (g *Group) PutPeer(p Peer) error {
 		return err
 	}
 	val := object.BPFPeerVal{Number: p.Number, Pace: p.Number, At: instant(p.At)}
-	err := g.t.maps.Peers.Update(g.senderKey(p.Addr), val, ebpf.UpdateNoExist)
+	key := g.senderKey(p.Addr)
+	err := g.t.maps.Peers.Update(key, val, ebpf.UpdateNoExist)
+	if errors.Is(err, unix.E2BIG) {
+		defer runtime.KeepAlive(g.t.roles)
+		r := g.t.roles.at(g.slot)
+		atomic.StoreUint64(&r.NoRoomAt, max(atomic.LoadUint64(&r.NoRoomAt), val.At, 1))
+		if derr := g.t.maps.Sources.Delete(key); derr != nil && !errors.Is(derr, ebpf.ErrKeyNotExist) {
+			err = errors.Join(err, derr)
+		}
+		return fmt.Errorf("bring back peer %s of %s: %w: %w", p.Addr, g.name, ErrNoRoom, err)
+	}
 	if err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
 		return fmt.Errorf("bring back peer %s of %s: %w", p.Addr, g.name, err)
 	}
@@ -76,6 +93,21 @@ func (g *Group) ForgetPeer(addr netip.Addr) (bool, error) {
 		return false, err
 	}
 	return g.forgetPeer(addr)
+}
+
+// ForgetNoRoom has the kernel believe unknown sources without a trailer again, although it had no room up to now for
+// vipd nodes that proved themselves. The next proof of one ends that.
+func (g *Group) ForgetNoRoom(now int64) error {
+	g.t.mu.RLock()
+	defer g.t.mu.RUnlock()
+	if err := g.usable(); err != nil {
+		return err
+	}
+	defer runtime.KeepAlive(g.t.roles)
+	r := g.t.roles.at(g.slot)
+	atomic.StoreUint64(&r.NoRoomAt, 0)
+	atomic.StoreUint64(&r.ForgottenAt, instant(now))
+	return nil
 }
 
 func (g *Group) forgetPeer(addr netip.Addr) (bool, error) {

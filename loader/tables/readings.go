@@ -57,7 +57,7 @@ func (t *Tables) Readings(now int64) (map[*Group]*Reading, error) {
 		if r := out[g]; r != nil && g.removed {
 			delete(out, g)
 		} else if r != nil {
-			r.Seen = seenOf(&v[0], slot)
+			r.Seen = g.t.seenOf(&v[0], slot)
 			r.Answering = g.right().holds(r.Seen, now)
 		}
 	})

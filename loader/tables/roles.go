@@ -39,6 +39,8 @@ func (t *roleTable) clear(slot uint32) {
 	atomic.StoreUint64(&r.N_src, 0)
 	atomic.StoreUint64(&r.OwnNumber, 0)
 	atomic.StoreUint64(&r.OwnSent, 0)
+	atomic.StoreUint64(&r.NoRoomAt, 0)
+	atomic.StoreUint64(&r.ForgottenAt, 0)
 	t.permit(slot, [2]int64{})
 	r.Src = [4][16]uint8{}
 	for i := range r.Sent {
@@ -54,6 +56,16 @@ func (t *roleTable) permit(slot uint32, of [2]int64) {
 		atomic.StoreUint64(&r.Settled[family], instant(at))
 	}
 	runtime.KeepAlive(t)
+}
+
+// noRoomAt is no_room_at() of bpf/prove.h.
+func (t *roleTable) noRoomAt(slot uint32, seen uint64) int64 {
+	defer runtime.KeepAlive(t)
+	r := t.at(slot)
+	if seen <= atomic.LoadUint64(&r.ForgottenAt) {
+		seen = 0
+	}
+	return int64(max(seen, atomic.LoadUint64(&r.NoRoomAt)))
 }
 
 // silence revokes the right to speak of every slot and keeps the generations.

@@ -81,6 +81,10 @@ type Seen struct {
 	LimitedAt int64
 	// Claim is the [Role.SendUntil] of the newest claim whose advert has left, 0 if none has.
 	Claim int64
+	// NoRoomAt is when a vipd node last proved itself that the kernel has no room to remember, CLOCK_BOOTTIME ns, 0 if
+	// none did since [Group.ForgetNoRoom]. For the memory of peers from then on, sources that are not known are believed
+	// with a trailer only.
+	NoRoomAt int64
 }
 
 // Seen reads the seen entry of the group, consistently.
@@ -102,11 +106,14 @@ func (t *Tables) readSeen(slot uint32) (Seen, error) {
 	if err := lookupLocked(t.maps.Seen, slot, &s); err != nil {
 		return Seen{}, err
 	}
-	return seenOf(&s, slot), nil
+	return t.seenOf(&s, slot), nil
 }
 
-func seenOf(s *object.BPFSeen, slot uint32) Seen {
-	out := Seen{Count: s.Count, YieldedGeneration: s.YieldedGen, LimitedAt: int64(s.LimitedAt), Claim: int64(s.Claimed)}
+func (t *Tables) seenOf(s *object.BPFSeen, slot uint32) Seen {
+	out := Seen{
+		Count: s.Count, YieldedGeneration: s.YieldedGen, LimitedAt: int64(s.LimitedAt), Claim: int64(s.Claimed),
+		NoRoomAt: t.roles.noRoomAt(slot, s.NoRoomAt),
+	}
 	if s.Count > 0 {
 		e := object.BPFEvent{
 			At: s.At, Generation: s.Generation, Counter: s.Counter, Ifindex: s.Ifindex, Slot: slot,

@@ -58,6 +58,8 @@ type GroupStats struct {
 	ForeignVRRP uint64
 	// Hellos counts those of other vipd nodes that were accepted. Refused ones are in Rejected.
 	Hellos uint64
+	// NoRoom counts adverts and hellos of vipd nodes that the kernel had no room to remember.
+	NoRoom uint64
 	// Contexts splits Received by the index of the [AuthContext] that matched. A context that an update keeps takes its
 	// count along to its new index; adverts that arrive during the update may be counted for its neighbour.
 	Contexts []uint64
@@ -105,6 +107,7 @@ func sumGroup(cpus []object.BPFGroupStats) (st GroupStats) {
 		st.OwnCounter += c.OwnCounter
 		st.ForeignVRRP += c.ForeignVrrp
 		st.Hellos += c.Hellos
+		st.NoRoom += c.NoRoom
 		for r := range st.Rejected {
 			st.Rejected[r] += c.Rejected[r+1]
 		}

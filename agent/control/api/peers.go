@@ -59,6 +59,11 @@ type Peers struct {
 	Peers []Peer `json:"peers"`
 	// NoAddress lists the groups in which this node exchanges no hellos, since it has no address to advertise from.
 	NoAddress []string `json:"no_address,omitempty"`
+	// NoRoom lists the groups in which another vipd node proved itself that the kernel has no room to remember. There it
+	// refuses advertisements without a trailer from sources that it does not know, until peer_memory has passed.
+	NoRoom []string `json:"no_room,omitempty"`
+	// Unlisted lists the groups with more vipd nodes than are listed.
+	Unlisted []string `json:"unlisted,omitempty"`
 }
 
 // Peer is another node, with what it said in each group.
