@@ -375,3 +375,44 @@ func TestReloadAppliesTheDifferenceOrLogsWhyNot(t *testing.T) {
 		t.Errorf("after a reload without a file: %s since %v", g.State, g.Since)
 	}
 }
+
+// What stands in the place of a state file never blocks the start: a file that only helps is reported and done without,
+// and a switch whose position is unknown refuses the start in one sentence.
+func TestStateFilesThatAreNone(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	for _, dir := range []string{s.node.StateDir(), s.node.RuntimeDir()} {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fifo := func(path string) {
+		t.Helper()
+		if err := syscall.Mkfifo(path, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{s.node.StateDir(), s.node.RuntimeDir()} {
+		for _, name := range []string{"history", "peers", "sequence", "memory.json", "vipd.lock"} {
+			fifo(filepath.Join(dir, name))
+		}
+	}
+	s.startMaster()
+	if out := s.node.Proc().Output(); strings.Count(out, "not a regular file") < 4 {
+		t.Errorf("the log does not name each file that is not one:\n%s", out)
+	}
+	s.node.Stop()
+
+	for _, path := range []string{
+		filepath.Join(s.node.StateDir(), "maintenance"), filepath.Join(s.node.RuntimeDir(), "disabled"),
+	} {
+		fifo(path)
+		code, out := s.node.VIPD("--config", s.node.ConfigFile())
+		if code != 1 || !strings.Contains(out, path+" is not a regular file") || strings.Count(out, "\n") != 1 {
+			t.Errorf("start with a FIFO as %s: exit code %d, want 1 and one sentence:\n%s", path, code, out)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

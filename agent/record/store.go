@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"vipd/agent/state/durable"
 )
 
 const (
@@ -168,10 +170,7 @@ func (s *store) load(n int) []*incident {
 }
 
 func (s *store) read(id uint64) (*incident, error) {
-	if st, err := os.Stat(s.path(id)); err != nil || st.Size() > maxFile {
-		return nil, fmt.Errorf("more than %d bytes, or: %w", maxFile, err)
-	}
-	b, err := os.ReadFile(s.path(id))
+	b, err := durable.Read(s.path(id), maxFile)
 	if err != nil {
 		return nil, err
 	}

@@ -18,10 +18,13 @@ import (
 	"vipd/agent/state/durable"
 )
 
+// maxHistoryFile limits how much of the file is read: a start must not wait for a file that grew without bounds.
+const maxHistoryFile = 64 << 20
+
 // readHistory returns the readable lines and the number of damaged ones. The last line is
 // torn if a crash interrupted its write.
 func readHistory(path string) (lines []api.Transition, damaged int, torn bool, err error) {
-	f, err := os.Open(path)
+	f, err := durable.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, false, nil
 	}
@@ -29,6 +32,15 @@ func readHistory(path string) (lines []api.Transition, damaged int, torn bool, e
 		return nil, 0, false, err
 	}
 	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, 0, false, err
+	}
+	if fi.Size() > maxHistoryFile { // not written by us: the first line that is read may be cut
+		if _, err := f.Seek(-maxHistoryFile, io.SeekEnd); err != nil {
+			return nil, 0, false, err
+		}
+	}
 	in := bufio.NewReaderSize(f, 64<<10)
 	for {
 		line, err := in.ReadSlice('\n')

@@ -7,8 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -20,6 +20,9 @@ import (
 // switchLimit is how long a command waits for the disk.
 const switchLimit = 5 * time.Second
 
+// switchContentLimit is more than the content has, in bytes.
+const switchContentLimit = 4096
+
 // Switch is one bit of the operator's intent in a file: maintenance mode in
 // state_dir, the disable switch in runtime_dir. The bit is set while the file
 // exists. The content is for people: a damaged file still counts, so that a
@@ -28,6 +31,7 @@ type Switch struct {
 	path  string
 	limit time.Duration // 0 means switchLimit
 	busy  chan struct{} // holds a token during a write, which may never end
+	hangs func()        // for tests: called before the write
 }
 
 // NewSwitch returns the switch that is kept at path.
@@ -41,18 +45,31 @@ type switchContent struct {
 
 // On reports the bit and since when it has been set (zero when unknown).
 func (s Switch) On() (bool, time.Time, error) {
-	data, err := os.ReadFile(s.path)
+	data, err := s.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, time.Time{}, nil
 	}
 	if err != nil {
-		return false, time.Time{}, fmt.Errorf("read %s: %w", s.path, err)
+		return false, time.Time{}, fmt.Errorf("%w; if this node is to serve, remove %s", err, s.path)
 	}
 	var content switchContent
 	if json.Unmarshal(data, &content) != nil {
 		return true, time.Time{}, nil
 	}
 	return true, content.Since, nil
+}
+
+// read returns the content. The file of a machine that crashed may have any length; the bit is set all the same.
+func (s Switch) read() ([]byte, error) {
+	f, err := durable.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, switchContentLimit))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // Set writes the bit to the disk. After a return without error, the bit survives a crash of the daemon and of the
@@ -103,10 +120,13 @@ func (s Switch) silent(what string) error {
 
 // write leaves the file as it was unless it counts in the end.
 func (s Switch) write(ctx context.Context, on bool, now time.Time, counts func() bool) error {
-	was, err := os.ReadFile(s.path)
+	if s.hangs != nil {
+		s.hangs()
+	}
+	was, err := s.read()
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
-		return fmt.Errorf("read %s: %w", s.path, err)
+		return err
 	}
 	if on != missing {
 		counts()

@@ -63,6 +63,27 @@ func TestSwitchFileDamagedStaysOn(t *testing.T) {
 	}
 }
 
+// Neither is read to the end, and a directory cannot be: whether the bit is set is unknown.
+func TestSwitchThatIsNotAFile(t *testing.T) {
+	for name, create := range map[string]func(string) error{
+		"fifo":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"device":    func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		s := NewSwitch(filepath.Join(t.TempDir(), "maintenance"))
+		if err := create(s.path); err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range []error{ignoreState(s.On()), s.Set(true, time.Now()), s.Set(false, time.Now())} {
+			if err == nil || !strings.Contains(err.Error(), "not a regular file") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func ignoreState(_ bool, _ time.Time, err error) error { return err }
+
 func TestSwitchFileFailureChangesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "missing")
 	s := NewSwitch(filepath.Join(dir, "maintenance"))
@@ -77,10 +98,12 @@ func TestSwitchFileFailureChangesNothing(t *testing.T) {
 // A disk that does not answer costs a command its limit, and changes nothing, not even when it answers later.
 func TestSwitchFileOnADiskThatHangs(t *testing.T) {
 	s := NewSwitch(filepath.Join(t.TempDir(), "maintenance"))
-	s.limit = 50 * time.Millisecond
-	if err := unix.Mkfifo(s.path, 0o600); err != nil { // whoever reads it waits for a writer
+	if err := s.Set(true, time.Now()); err != nil {
 		t.Fatal(err)
 	}
+	s.limit = 50 * time.Millisecond
+	answers := make(chan struct{})
+	s.hangs = func() { <-answers }
 	for i, want := range []string{"no write within 50ms", "an earlier write still hangs"} {
 		err := s.Set(false, time.Now())
 		if e, ok := errors.AsType[*api.Error](err); !ok || e.Code != api.CodeTimeout ||
@@ -88,13 +111,7 @@ func TestSwitchFileOnADiskThatHangs(t *testing.T) {
 			t.Fatalf("command %d: %v, want a time-out that says %q", i, err, want)
 		}
 	}
-	f, err := os.OpenFile(s.path, os.O_WRONLY, 0)
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	close(answers)
 	s.busy <- struct{}{} // the write has ended
 	<-s.busy
 	if st, err := os.Lstat(s.path); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vipd/agent/sdnotify"
+	"vipd/agent/state/durable"
 )
 
 const (
@@ -20,6 +21,8 @@ const (
 	freeStarts = 5
 	// maxPatience is the longest wait: the cause of the failures may end at any time.
 	maxPatience = 15 * time.Second
+	// maxCount is more than the file has, in bytes.
+	maxCount = 64
 	// lasting is the run time after which earlier failures are forgotten.
 	lasting = 10 * time.Second
 )
@@ -43,7 +46,7 @@ func (p *patience) begin(ctx context.Context) {
 		return
 	}
 	failed := 0
-	if data, err := os.ReadFile(p.file); err == nil {
+	if data, err := durable.Read(p.file, maxCount); err == nil {
 		failed, _ = strconv.Atoi(strings.TrimSpace(string(data)))
 	}
 	if wait := waitAfter(failed); wait > 0 {
@@ -55,6 +58,7 @@ func (p *patience) begin(ctx context.Context) {
 		}
 	}
 	_ = os.MkdirAll(filepath.Dir(p.file), 0o750)
+	_ = os.Remove(p.file) // writing to anything but a regular file might not end
 	_ = os.WriteFile(p.file, []byte(strconv.Itoa(failed+1)+"\n"), 0o600)
 }
 

@@ -1,16 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package durable replaces files so that a crash leaves either the old or the new content.
+// Package durable replaces files so that a crash leaves either the old or the new content, and reads files in whose place
+// anything may stand.
 package durable
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
+
+// Open opens a regular file for reading. Anything else in its place is an error: a FIFO would block the reader, and a
+// device may never end.
+func Open(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := regular(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func regular(f *os.File) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !fi.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a regular file (%s)", f.Name(), fi.Mode())
+	}
+	return nil
+}
+
+// Read returns the content of a regular file that has at most limit bytes.
+func Read(path string, limit int64) ([]byte, error) {
+	f, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s exceeds the limit of %d bytes", path, limit)
+	}
+	return data, nil
+}
+
+// Overwrite writes data over the beginning of a regular file, which it creates if it is missing, without fsync.
+func Overwrite(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NONBLOCK, 0o600)
+	if err != nil {
+		return err
+	}
+	if err = regular(f); err == nil {
+		_, err = f.WriteAt(data, 0)
+	}
+	return errors.Join(err, f.Close())
+}
 
 // Write replaces path with data: temporary file, fsync, rename, fsync of the directory. Readers never
 // see an incomplete file.

@@ -8,16 +8,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"vipd/agent/state/durable"
 )
@@ -87,17 +83,9 @@ func (s *Store) read() Memory {
 }
 
 func load(path string) (f file, err error) {
-	in, err := os.OpenFile(filepath.Clean(path), os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO must not block the start
+	data, err := durable.Read(path, maxSize)
 	if err != nil {
-		return f, fmt.Errorf("open: %w", err)
-	}
-	defer func() { err = errors.Join(err, in.Close()) }()
-	data, err := io.ReadAll(io.LimitReader(in, maxSize+1))
-	switch {
-	case err != nil:
-		return f, fmt.Errorf("read: %w", err)
-	case len(data) > maxSize:
-		return f, fmt.Errorf("exceeds the limit of %d bytes", maxSize)
+		return f, err
 	}
 	if err := json.Unmarshal(data, &f); err != nil {
 		return file{}, fmt.Errorf("decode: %w", err)

@@ -39,6 +39,8 @@ const (
 	patience     = 10 * time.Second
 
 	version = 1
+	// maxFile is more than the peers that the data plane has room for take, in bytes.
+	maxFile = 64 << 20
 	// highest is more than any number of a node (agent/state/sequence).
 	highest = 1 << 63
 )
@@ -133,7 +135,7 @@ func Open(o Options) *Store {
 }
 
 func load(path string) (c content, err error) {
-	data, err := os.ReadFile(path)
+	data, err := durable.Read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
 	}

@@ -33,6 +33,8 @@ const (
 	Block = 600_000_000
 	// maxDay is more than any time of day. A clock beyond it is not believed.
 	maxDay = 1 << 62
+	// maxFile is more than either file has, in bytes.
+	maxFile = 256
 	// bits of a number. A higher one is not a number of vipd.
 	bits = 63
 	// patience is how long numbers may be in use that the note does not cover, before that is an error.
@@ -402,17 +404,10 @@ func (files) Boot() string {
 }
 
 // Read implements store.
-func (files) Read(path string) ([]byte, error) { return os.ReadFile(path) }
+func (files) Read(path string) ([]byte, error) { return durable.Read(path, maxFile) }
 
 // Note implements store.
-func (files) Note(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(data, 0)
-	return errors.Join(err, f.Close())
-}
+func (files) Note(path string, data []byte) error { return durable.Overwrite(path, data) }
 
 // Write implements store.
 func (files) Write(path string, data []byte) error { return durable.Write(path, data) }
