@@ -31,7 +31,10 @@ func (s *interfaceSet) syncInterfaces() {
 		}
 	}
 	_, read := s.readAddresses()
-	s.follow(was, read)
+	s.follow(was)
+	if read {
+		s.env.groups.restore()
+	}
 	s.resync.doneAll(began, s.env.clock.Now())
 }
 
@@ -39,11 +42,15 @@ func (s *interfaceSet) syncInterfaces() {
 // programs on other interfaces, and come and go.
 func (s *interfaceSet) syncAddresses() {
 	began := s.env.clock.Now()
-	switch changed, read := s.readAddresses(); {
-	case changed:
-		s.follow(s.faults(), read)
-	case read: // what vipd itself has added since then may be gone again
-		s.env.groups.restore()
+	changed, read := s.readAddresses()
+	if changed {
+		s.follow(s.faults())
+	}
+	// Also if nothing changed: what vipd itself has added since then may be gone again.
+	if read && s.env.groups.lackVIPs(began) {
+		// The kernel removes IPv6 addresses from an interface that is set down, and its event about the link comes later.
+		s.syncInterfaces()
+		return
 	}
 	s.resync.doneAddresses(began, s.env.clock.Now())
 }
@@ -58,7 +65,7 @@ func (s *interfaceSet) faults() map[*iface]election.Reason {
 }
 
 // follow moves the groups along with the interfaces and addresses that were read. was has the faults before.
-func (s *interfaceSet) follow(was map[*iface]election.Reason, addressesRead bool) {
+func (s *interfaceSet) follow(was map[*iface]election.Reason) {
 	s.joinAliases()
 	changed := false
 	for _, p := range s.interfaces {
@@ -76,9 +83,6 @@ func (s *interfaceSet) follow(was map[*iface]election.Reason, addressesRead bool
 		s.handicap.demote()
 	}
 	s.env.groups.start()
-	if addressesRead {
-		s.env.groups.restore()
-	}
 	s.env.groups.noteUnattached()
 	s.env.stale.reach, s.env.stale.idle = true, true
 	s.publish()

@@ -367,6 +367,24 @@ func (g *group) goneVIPs(now election.Instant) []netip.Addr {
 	return gone
 }
 
+// lackVIPs reports whether owners lack addresses that are to be put back now. If so, restore is to follow; if not, it
+// notes when to look again.
+func (s *groupSet) lackVIPs(now election.Instant) bool {
+	s.restoreAt = 0
+	for _, g := range s.order {
+		r := &g.onHost.restores
+		r.missing = len(g.goneVIPs(now)) > 0
+		switch {
+		case !r.missing:
+		case now >= r.next:
+			return true
+		case s.restoreAt == 0 || r.next < s.restoreAt:
+			s.restoreAt = r.next
+		}
+	}
+	return false
+}
+
 // restore puts back what other processes removed from the host, and notes when to look again.
 func (s *groupSet) restore() {
 	s.restoreAt = 0

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"vipd/agent/election"
 	"vipd/agent/netio"
 )
 
@@ -26,6 +27,21 @@ func TestFlushedAddressesReturnAfterAnAddressEvent(t *testing.T) {
 			t.Errorf("flush %d: the address was not put back", i)
 		}
 		b.now += int64(restorePause)
+	}
+}
+
+// The kernel removes the IPv6 addresses of an interface that is set down, and says that first.
+func TestDownInterfaceIsNotFlushedByAnybody(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.master()
+	down := b.links["eth0"]
+	down.Up = false
+	b.links["eth0"] = down
+	clear(b.vips)
+	b.syncAddresses()
+	b.expectState("eth0@1", election.Init, election.ReasonLinkDown)
+	if n, _ := b.group("eth0@1").shown.Live().Restored(); n != 0 {
+		t.Errorf("%d addresses counted as removed by another process", n)
 	}
 }
 
