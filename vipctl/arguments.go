@@ -86,7 +86,7 @@ func words(c *cli.Context) ([]string, error) {
 		}
 		for _, name := range flag.Names() { // the library links aliases only while it parses
 			if err := c.Set(name, value); err != nil {
-				return nil, usagef("--%s %q: %v; see `%s --help`", name, value, err, commandName(c))
+				return nil, usagef("%s %q is not %s; see `%s --help`", dashed(name), value, kindOf(flag), commandName(c))
 			}
 		}
 		if f, ok := flag.(cli.ActionableFlag); ok { // as the library does for flags before the arguments
@@ -96,6 +96,23 @@ func words(c *cli.Context) ([]string, error) {
 		}
 	}
 	return args, nil
+}
+
+// dashed is the flag as typed.
+func dashed(name string) string { return strings.Repeat("-", min(len(name), 2)) + name }
+
+// kindOf names what a flag takes.
+func kindOf(flag cli.Flag) string {
+	switch flag.(type) {
+	case *cli.DurationFlag:
+		return "a time with its unit, such as 30s or 10m"
+	case *cli.IntFlag:
+		return "a number"
+	case *cli.BoolFlag:
+		return "true or false"
+	default:
+		return "valid"
+	}
 }
 
 // completeNames completes the first argument with the names that the daemon returns within a

@@ -107,7 +107,7 @@ func TestDemotionVerbs(t *testing.T) {
 		{"add ops ten", ExitUsage, `N is "ten"; it must be a number, 1..255 or, after --, -1..-255`},
 		{"add ops 1 --until 10m", ExitUsage, "there is no flag --until; see `vipctl demotion add --help`"},
 		{"add ops 1 --for", ExitUsage, "--for needs a value; see `vipctl demotion add --help`"},
-		{"add ops 1 --for ten", ExitUsage, `--for "ten": parse error; see`},
+		{"add ops 1 --for ten", ExitUsage, `--for "ten" is not a time with its unit, such as 30s or 10m; see`},
 		{
 			"add ops 1 --for 1500ms",
 			ExitUsage,

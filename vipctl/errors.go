@@ -5,6 +5,7 @@ package vipctl
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -53,7 +54,17 @@ func exitCode(err error) int {
 	return ExitFailure
 }
 
+// badValue is the flag library's error for a value of another kind.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]+): `)
+
 func onUsageError(c *cli.Context, err error, _ bool) error {
+	if m := badValue.FindStringSubmatch(err.Error()); m != nil && c.Command != nil {
+		for _, f := range c.Command.Flags {
+			if slices.Contains(f.Names(), m[2]) {
+				return usagef("%s %s is not %s; see `%s --help`", dashed(m[2]), m[1], kindOf(f), commandName(c))
+			}
+		}
+	}
 	return usagef("%v; see `%s --help`", err, commandName(c))
 }
 

@@ -8,6 +8,26 @@ import (
 	"vipd/agent/control/api"
 )
 
+// waiting is a node that has just started: two groups hear no master yet, and the programs of one are not attached.
+func waiting() api.Status {
+	group := func(name, address string) api.Group {
+		return api.Group{
+			Name: name, Interface: "eth0", State: api.StateBackup, Reason: reasonStartup,
+			Since: testNow().Add(-800 * time.Millisecond), Addresses: []string{address}, AdvBase: 1,
+			TakesOverAt: testNow().Add(2200 * time.Millisecond), Dataplane: api.Dataplane{Mode: "tc", Egress: "tcx"},
+		}
+	}
+	st := api.Status{Version: api.Version, Node: "fw1", Enabled: true, Preempt: true}
+	st.Groups = append(st.Groups, group("eth0@1", "192.0.2.100/24"), group("eth0@2", "192.0.2.101/24"))
+	later := group("eth0@3", "192.0.2.102/24")
+	later.AdvBase, later.TakesOverAt = 30, testNow().Add(89*time.Second)
+	attaching := group("eth1@1", "198.51.100.1/24")
+	attaching.State, attaching.TakesOverAt = api.StateInit, time.Time{}
+	attaching.Detail = "vipd has just started and attaches its programs to the interface"
+	st.Groups = append(st.Groups, later, attaching)
+	return st
+}
+
 // healthy is a node with a MASTER, two BACKUPs and all counters set.
 func healthy() api.Status {
 	since := testNow().Add(-3*time.Minute - 5*time.Second)

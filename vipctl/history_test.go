@@ -76,7 +76,7 @@ func TestHistory(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"-n 0":          "-n 0 is not allowed; allowed are numbers from 1",
-		"-n x":          `invalid value "x" for flag -n`,
+		"-n x":          `-n "x" is not a number`,
 		"eth0@1 eth1@1": "\"eth1@1\" is one argument too many: `vipctl history [flags] [GROUP]`",
 		"-o wide":       `--output "wide" is unknown`,
 	} {

@@ -51,6 +51,9 @@ func (p *program) restartCommand() *cli.Command {
 }
 
 func (p *program) restart(c *cli.Context, _ []string) error {
+	if limit := c.Duration("timeout"); limit <= 0 {
+		return usagef("--timeout %v is not allowed; allowed are times above 0, such as 15s", limit)
+	}
 	client := p.client(c)
 	away, err := p.prepareRestart(c, client)
 	if err != nil {

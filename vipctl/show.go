@@ -57,6 +57,9 @@ func (p *program) groupView(g *api.Group) string {
 	}
 	line("Interval", "advbase %d s, advskew %d/256 s%s%s", g.AdvBase, g.AdvSkew, effective, beatText(g.BeatSeconds))
 	p.heardLines(&t, g)
+	if !g.TakesOverAt.IsZero() {
+		line("Takes over", "in %s, unless a master is heard until then", age(g.TakesOverAt.Sub(p.env.Now())))
+	}
 	p.standbyLines(&t, g)
 	t.add("Data plane", dataplaneText(&g.Dataplane))
 	line("Answering", "%s, lease %.1f s, generation %d",

@@ -33,6 +33,8 @@ func TestStatus(t *testing.T) {
 		{"status-json", healthy(), Env{}, []string{"status", "--output=json"}},
 		{"status-terminal", healthy(), Env{Terminal: true}, []string{"status"}},
 		{"status-terminal-no-colour", troubled(), Env{Terminal: true, Getenv: term("NO_COLOR", "1")}, []string{"status"}},
+		{"status-waiting", waiting(), Env{}, []string{"status"}},
+		{"show-waiting", waiting(), Env{}, []string{"show", "eth0@1"}},
 		{"status-troubled", troubled(), Env{}, []string{"status"}},
 		{"status-troubled-wide", troubled(), Env{}, []string{"status", "-o", "wide"}},
 		{"status-disabled", disabledNode(), Env{}, []string{"status"}},

@@ -5,6 +5,7 @@ package vipctl
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"vipd/agent/control/api"
 )
@@ -135,6 +136,7 @@ func (p *program) notes(st *api.Status, wide bool) []string {
 				"that drops its advertisements.", g.Name, familyText(g.SilentFamily))
 		}
 	}
+	out = append(out, waitingNotes(st.Groups, now)...)
 	out = append(out, p.standbyNotes(st.Groups, wide)...)
 	if hint := doctorHint(st.Groups); hint != "" {
 		note("%s", hint)
@@ -151,6 +153,19 @@ func (p *program) notes(st *api.Status, wide bool) []string {
 		note("The versions differ: vipd %s, vipctl %s; restart the one that was upgraded.", st.Version, api.Version)
 	}
 	return out
+}
+
+// waitingNotes are the sentences on groups that hear no master and will take over.
+func waitingNotes(groups []api.Group, now time.Time) []string {
+	var s sentences
+	for i := range groups {
+		if g := &groups[i]; !g.TakesOverAt.IsZero() {
+			// Whole seconds: groups that were started together share a line.
+			left := max(g.TakesOverAt.Sub(now), 0).Truncate(time.Second) + time.Second
+			s.add(g.Name, fmt.Sprintf("no master is heard; this node takes over within %v unless one is heard until then", left))
+		}
+	}
+	return s.lines()
 }
 
 // mastersOf lists the groups that are still MASTER here, with the cause if it is known.

@@ -133,7 +133,7 @@ func TestHandover(t *testing.T) {
 		"yield":                      "GROUP is missing: `vipctl yield [flags] GROUP`",
 		"yield eth0@1 eth1@2":        "\"eth1@2\" is one argument too many",
 		"yield eth0@1 --now":         "there is no flag --now; see `vipctl yield --help`",
-		"yield eth0@1 --force=maybe": `--force "maybe": parse error; see`,
+		"yield eth0@1 --force=maybe": `--force "maybe" is not true or false; see`,
 	} {
 		code, out, errs := run(t, Env{}, append([]string{"--socket", socket}, strings.Fields(args)...)...)
 		if code != ExitUsage || out != "" || !strings.HasPrefix(errs, "vipctl: "+want) || n.asked != nil {

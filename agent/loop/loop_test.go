@@ -347,3 +347,23 @@ func TestTwoAdvertsOfOneMoment(t *testing.T) {
 		t.Errorf("last heard is %+v, want the second of the two", v.Master)
 	}
 }
+
+// A status right after the start says how long the node still waits for a master.
+func TestStatusSaysWhenABackupTakesOver(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	at := b.status().Groups[0].TakesOverAt
+	if left := at.Sub(b.clock.TimeOfDay()); left <= 0 || left > 3*time.Second {
+		t.Errorf("takes over in %v, want the master-down interval of 3 s at most", left)
+	}
+	b.pass(time.Second)
+	if again := b.status().Groups[0].TakesOverAt; !again.Equal(at) {
+		t.Errorf("takes over at %v a second later, was %v", again, at)
+	}
+	for range 30 {
+		b.pass(100 * time.Millisecond)
+	}
+	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+	if at := b.status().Groups[0].TakesOverAt; !at.IsZero() {
+		t.Errorf("a MASTER takes over at %v", at)
+	}
+}

@@ -133,6 +133,9 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 	if r.view.Held(r.now) {
 		out.Hold, out.HoldUntil = m.Hold.String(), r.at(m.HoldUntil)
 	}
+	if m.State == election.Backup && !m.Heard && m.Waiting == election.WaitMasterDown {
+		out.TakesOverAt = r.at(m.Next)
+	}
 	if r.kernel.Answering {
 		out.LeaseRemainingSeconds = max(0, m.Lease.Sub(r.now)).Seconds()
 	}
@@ -225,6 +228,9 @@ func familiesOf(v *view.Group, at func(election.Instant) time.Time) ([]api.Famil
 func initDetail(v *view.Group, enabled bool) string {
 	if !enabled {
 		return "switched off by the operator; `vipctl enable` switches it on again"
+	}
+	if v.Detail == "" && v.Machine.Reason == election.ReasonStartup {
+		return "vipd has just started and attaches its programs to the interface"
 	}
 	return v.Detail
 }

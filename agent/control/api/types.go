@@ -93,6 +93,9 @@ type Group struct {
 	// HoldUntil at the latest. With claim_delay it does not replace a silent master either.
 	Hold      string    `json:"hold,omitempty"`
 	HoldUntil time.Time `json:"hold_until,omitzero"`
+	// TakesOverAt is when a BACKUP that hears no master takes over, unless one is heard until then; absent in any other
+	// state, and while Hold is claim_delay.
+	TakesOverAt time.Time `json:"takes_over_at,omitzero"`
 	// Contexts lists the passwords and address lists with which adverts are accepted.
 	Contexts []Context `json:"contexts,omitempty"`
 	// Faults lists codes of faults of the group that its counters show, see [Finding.Code]; GET /v1/doctor examines more.
