@@ -22,8 +22,8 @@ func reportRules() []Rule {
 		},
 		{
 			Code:  CodeConfigDiffers,
-			OK:    "the other nodes report the same advbase, beat and preemption",
-			Found: "another node reports another advbase, beat or preemption",
+			OK:    "the other nodes report the same advbase, beat and preemption, and names of their own",
+			Found: "another node reports another advbase, beat or preemption, or a name that is taken",
 			group: configDiffers,
 		},
 		{
@@ -58,14 +58,14 @@ func noStandby(f *Facts, g *Group) outcome {
 func peersFull(_ *Facts, g *Group) outcome {
 	var o outcome
 	if g.NoRoom {
-		o = o.and(warning("The kernel has no room to remember another vipd node, which has proven itself. Until peer_memory "+
-			"has passed, advertisements without a trailer from sources that are not known are refused as bad_trailer.",
-			"Make room: `vipctl peer forget ADDRESS` for nodes that are gone, or a shorter [carp] peer_memory. Give the nodes "+
-				"fixed addresses."))
+		o = o.and(warning("The kernel has no room to remember another vipd node, which has proven itself. Until "+
+			"peer_memory has passed, advertisements without a trailer from sources that are not known are refused as "+
+			"bad_trailer.", "Make room: `vipctl peer forget ADDRESS` for nodes that are gone, or a shorter [carp] "+
+			"peer_memory. Give the nodes fixed addresses."))
 	}
 	if g.Unlisted {
-		o = o.and(warning("There are more vipd nodes in this group than vipd lists; the others get no answers to their hellos, "+
-			"and are none of the standbys.", "Find out which nodes take part: `vipctl peers` lists some of them."))
+		o = o.and(warning("There are more vipd nodes in this group than vipd lists; the others get no answers to their "+
+			"hellos, and are none of the standbys.", "Find out which nodes take part: `vipctl peers` lists some of them."))
 	}
 	return o
 }
@@ -75,6 +75,7 @@ func configDiffers(f *Facts, g *Group) outcome {
 	o := reportedDifference(f, g, api.DiffersAdvBase)
 	o = o.and(reportedDifference(f, g, api.DiffersBeat))
 	o = o.and(reportedDifference(f, g, api.DiffersPreempt))
+	o = o.and(reportedDifference(f, g, api.DiffersNodeName))
 	for i := range g.Reports {
 		for _, d := range g.Reports[i].Differences {
 			if d.Code == api.DiffersVersion && g.Reports[i].Current {
@@ -92,6 +93,8 @@ func reportAdvice(code string) string {
 			"afterwards a node refuses what it does not have."
 	case api.DiffersMaintenance:
 		return "Run `vipctl maintenance leave` on the node that is to serve."
+	case api.DiffersNodeName:
+		return "Set [node] name on one of them, or its hostname, and restart vipd there."
 	default:
 		return "Make the configs alike and run `vipctl reload`; `vipctl peers` shows what each node reports."
 	}

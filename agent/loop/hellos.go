@@ -130,7 +130,7 @@ func (l *Loop) noteHellos(now election.Instant) {
 // not see every repetition.
 func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) bool {
 	gr := &g.greeting
-	p, news, err := gr.book.Note(ev.Src, election.Instant(ev.At), ev.Payload)
+	p, news, err := gr.book.Note(ev.Src, ev.SrcMAC, election.Instant(ev.At), ev.Payload)
 	if errors.Is(err, peers.ErrFull) {
 		g.noteFull(election.Instant(ev.At), err)
 		return false

@@ -228,7 +228,8 @@ func TestNoRoomForAPeer(t *testing.T) {
 	for range 3 {
 		missed()
 	}
-	if list, is := doubts(); !is || !slices.Equal(list.NoRoom, []string{"eth0@1"}) || strings.Count(logged.String(), full) != 1 {
+	list, is := doubts()
+	if !is || !slices.Equal(list.NoRoom, []string{"eth0@1"}) || strings.Count(logged.String(), full) != 1 {
 		t.Errorf("%+v, log %s", list, logged.String())
 	}
 	b.obey()

@@ -81,7 +81,7 @@ func differencesOf(n *view.Node, v *view.Group, now election.Instant) []api.Diff
 	var out []api.Difference
 	for i := range v.Peers {
 		if p := &v.Peers[i]; p.Fresh(now) {
-			for _, d := range differences(n, v, &p.Hello) {
+			for _, d := range differences(n, v, p, now) {
 				if !slices.Contains(out, d) {
 					out = append(out, d)
 				}
@@ -91,14 +91,16 @@ func differencesOf(n *view.Node, v *view.Group, now election.Instant) []api.Diff
 	return out
 }
 
-func differences(n *view.Node, v *view.Group, theirs *wire.Hello) []api.Difference {
+func differences(n *view.Node, v *view.Group, p *view.Peer, now election.Instant) []api.Difference {
+	theirs := &p.Hello
 	key, err := peers.KeyOf(v.Config)
 	if err != nil {
 		key = theirs.Key // checked with the config: there is nothing to compare
 	}
 	ours := peers.Self(n, v, key)
 	var out []api.Difference
-	for _, d := range peers.Differences(&ours, theirs) {
+	same := peers.SameName(ours.Node, p, v.Peers, now)
+	for _, d := range slices.Concat(same, peers.Differences(&ours, theirs)) {
 		out = append(out, api.Difference{Code: d.What, Text: d.Text})
 	}
 	return out
@@ -170,7 +172,7 @@ func (l *peerList) reported(
 		Demotion: int(h.Demotion), Demotions: h.Demotions, Maintenance: h.Maintenance, Disabled: h.Disabled,
 		BeatSeconds: (time.Duration(h.Beat) * time.Microsecond).Seconds(),
 		Preempt:     &h.Preempt, LastSeen: at(said.At), Hello: true, Current: said.Fresh(now),
-		Differences: differences(n, v, h),
+		Differences: differences(n, v, said, now),
 	}
 	for _, a := range h.Addresses {
 		g.Addresses = append(g.Addresses, a.String())
@@ -258,7 +260,7 @@ func reportsOf(n *view.Node, v *view.Group, now election.Instant, at func(electi
 		r := doctor.Report{
 			Node: p.Hello.Node, Address: p.Addr, At: at(p.At), Current: p.Fresh(now),
 			Addresses: p.Hello.Addresses, Complete: p.Hello.Complete,
-			Differences: differences(n, v, &p.Hello),
+			Differences: differences(n, v, p, now),
 		}
 		out = append(out, r)
 	}

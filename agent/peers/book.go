@@ -37,14 +37,16 @@ type entry struct {
 	answered election.Instant // 0: never
 }
 
-// Note takes the hello that came from addr at a time. It returns what is known of the peer now, and whether it says
+// Note takes the hello that came from addr and mac at a time. It returns what is known of the peer now, and whether it says
 // anything new.
-func (b *Book) Note(addr netip.Addr, at election.Instant, payload []byte) (p view.Peer, news bool, err error) {
+func (b *Book) Note(
+	addr netip.Addr, mac [6]byte, at election.Instant, payload []byte,
+) (p view.Peer, news bool, err error) {
 	i, known := b.find(addr)
 	if known && at < b.entries[i].At {
 		return b.entries[i].Peer, false, nil
 	}
-	if known && bytes.Equal(b.entries[i].body, body(payload)) {
+	if known && b.entries[i].MAC == mac && bytes.Equal(b.entries[i].body, body(payload)) {
 		e := &b.entries[i]
 		e.At, e.Hello.Number = at, wire.HelloNumber(payload)
 		b.shown = nil
@@ -55,14 +57,14 @@ func (b *Book) Note(addr netip.Addr, at election.Instant, payload []byte) (p vie
 		return view.Peer{}, false, fmt.Errorf("hello from %s: %w", addr, err)
 	}
 	if !known {
-		if !b.makeRoom(addr, at, &h) {
+		if !b.makeRoom(addr, mac, at, &h) {
 			return view.Peer{}, false, fmt.Errorf("hello from %s: %w, %d are listed", addr, ErrFull, maxPeers)
 		}
 		i, _ = b.find(addr)
 		b.entries = slices.Insert(b.entries, i, entry{})
 	}
 	e := &b.entries[i]
-	e.Peer, e.body = view.Peer{Addr: addr, At: at, Hello: h}, body(payload)
+	e.Peer, e.body = view.Peer{Addr: addr, MAC: mac, At: at, Hello: h}, body(payload)
 	b.shown = nil
 	b.setOldest()
 	return e.Peer, true, nil
@@ -75,11 +77,11 @@ func (b *Book) find(addr netip.Addr) (int, bool) {
 	return slices.BinarySearchFunc(b.entries, addr, func(e entry, addr netip.Addr) int { return e.Addr.Compare(addr) })
 }
 
-// makeRoom makes room for a new peer. A node of that name which spoke from an address of the other family is this one:
-// it reports in one family at a time. It returns false if there is no room.
-func (b *Book) makeRoom(addr netip.Addr, at election.Instant, h *wire.Hello) bool {
+// makeRoom makes room for a new peer. A node of that name and MAC which spoke from an address of the other family is this
+// one: it reports in one family at a time. It returns false if there is no room.
+func (b *Book) makeRoom(addr netip.Addr, mac [6]byte, at election.Instant, h *wire.Hello) bool {
 	b.entries = slices.DeleteFunc(b.entries, func(e entry) bool {
-		return e.Hello.Node == h.Node && e.Addr.Is4() != addr.Is4()
+		return e.Hello.Node == h.Node && e.MAC == mac && e.Addr.Is4() != addr.Is4()
 	})
 	if len(b.entries) < maxPeers {
 		return true

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"vipd/agent/election"
+	"vipd/agent/view"
 	"vipd/agent/wire"
 )
 
@@ -21,6 +23,7 @@ const (
 	Preempt     = "preempt"
 	Version     = "version"
 	Maintenance = "maintenance"
+	NodeName    = "node_name"
 )
 
 // Difference is in what a peer is set up otherwise than this node, although both should be alike, or what should not be
@@ -60,6 +63,31 @@ func Differences(ours, theirs *wire.Hello) []Difference {
 	add(ours.Maintenance && theirs.Maintenance, Maintenance,
 		"this node and %s are both in maintenance mode; `vipctl maintenance leave` ends it", node)
 	return out
+}
+
+// SameName returns a Difference if a peer has the name of this node, ours, or that of another of the peers that report.
+// One MAC is one node: it may have got another address a moment ago.
+func SameName(ours string, p *view.Peer, list []view.Peer, now election.Instant) []Difference {
+	const advice = "give each node its own ([node] name)"
+	name := p.Hello.Node
+	if name == "" || !p.Fresh(now) {
+		return nil
+	}
+	if name == ours {
+		return []Difference{{NodeName, fmt.Sprintf("the node at %s is named %s like this one; %s", p.Addr, name, advice)}}
+	}
+	var at []string
+	doubled := false
+	for i := range list {
+		if q := &list[i]; q.Hello.Node == name && q.Fresh(now) {
+			at = append(at, q.Addr.String())
+			doubled = doubled || q.MAC != p.MAC
+		}
+	}
+	if !doubled {
+		return nil
+	}
+	return []Difference{{NodeName, fmt.Sprintf("the nodes at %s are all named %s; %s", strings.Join(at, ", "), name, advice)}}
 }
 
 func beatText(us uint16) string { return (time.Duration(us) * time.Microsecond).String() }

@@ -38,7 +38,18 @@ func payload(t *testing.T, h wire.Hello) []byte {
 // note has the book hear of h, and reports whether that is news.
 func note(t *testing.T, b *Book, from string, at election.Instant, h wire.Hello) bool {
 	t.Helper()
-	p, news, err := b.Note(addr(from), at, payload(t, h))
+	return noteFrom(t, b, from, macOf(h.Node), at, h)
+}
+
+// macOf is the MAC of a node.
+func macOf(name string) (mac [6]byte) {
+	copy(mac[1:], name)
+	return mac
+}
+
+func noteFrom(t *testing.T, b *Book, from string, mac [6]byte, at election.Instant, h wire.Hello) bool {
+	t.Helper()
+	p, news, err := b.Note(addr(from), mac, at, payload(t, h))
 	if err != nil || p.Addr != addr(from) {
 		t.Fatal(p, err)
 	}
@@ -89,7 +100,7 @@ func TestBook(t *testing.T) {
 	if note(t, &b, "192.0.2.2", start.Add(2*second), h) || b.Peers()[0].Hello.Demotion != 240 {
 		t.Error("an older hello replaces a newer one")
 	}
-	if _, news, err := b.Note(addr("192.0.2.2"), start.Add(5*second), []byte{0xf1, 1}); err == nil || news {
+	if _, news, err := b.Note(addr("192.0.2.2"), macOf("fw2"), start.Add(5*second), []byte{0xf1, 1}); err == nil || news {
 		t.Error("half a hello is noted")
 	}
 }
@@ -128,18 +139,67 @@ func TestSilentPeersAreForgotten(t *testing.T) {
 	}
 }
 
-// TestOtherFamily: a node reports in one family at a time, but two nodes may have one name.
+// TestOtherFamily: a node reports in one family at a time.
 func TestOtherFamily(t *testing.T) {
 	var b Book
 	note(t, &b, "192.0.2.2", start, standbyHello("fw2"))
-	note(t, &b, "192.0.2.4", start, standbyHello("fw2"))
-	if names(b.Peers()) != "fw2 fw2" {
-		t.Errorf("two nodes of one name: %s", names(b.Peers()))
-	}
 	note(t, &b, "192.0.2.3", start, standbyHello("fw3"))
 	note(t, &b, "fe80::2", start.Add(second), standbyHello("fw2"))
 	if list := b.Peers(); names(list) != "fw3 fw2" || !list[1].Addr.Is6() {
 		t.Errorf("over IPv6: %+v", list)
+	}
+}
+
+// TestTwoNodesOfOneName: each has its entry, whatever family they report in, and both addresses are named.
+func TestTwoNodesOfOneName(t *testing.T) {
+	var b Book
+	clone := [6]byte{2, 9}
+	both := func(theirs string, now election.Instant) {
+		t.Helper()
+		note(t, &b, "192.0.2.2", now, standbyHello("fw2"))
+		noteFrom(t, &b, theirs, clone, now, standbyHello("fw2"))
+		note(t, &b, "192.0.2.3", now, standbyHello("fw3"))
+	}
+	same := func(i int, now election.Instant) []Difference {
+		list := b.Peers()
+		return SameName("fw1", &list[i], list, now)
+	}
+	for _, theirs := range []string{"fe80::4", "192.0.2.4"} {
+		b = Book{}
+		for i := range 3 { // neither removes the other
+			both(theirs, start.Add(time.Duration(i)*second))
+		}
+		now := start.Add(2 * second)
+		list := b.Peers()
+		if len(list) != 3 || strings.Count(names(list), "fw2") != 2 {
+			t.Fatalf("with %s: %s", theirs, names(list))
+		}
+		for i := range list {
+			got := same(i, now)
+			if list[i].Hello.Node == "fw3" {
+				if got != nil {
+					t.Errorf("fw3: %v", got)
+				}
+				continue
+			}
+			if len(got) != 1 || got[0].What != NodeName || !strings.Contains(got[0].Text, "192.0.2.2, "+theirs+" ") {
+				t.Errorf("%s: %v", list[i].Addr, got)
+			}
+			if mine := SameName("fw2", &list[i], list, now); len(mine) != 1 ||
+				!strings.Contains(mine[0].Text, list[i].Addr.String()+" is named fw2 like this one") {
+				t.Errorf("%s, as this node: %v", list[i].Addr, mine)
+			}
+			if got := same(i, now.Add(view.PeerFresh)); got != nil {
+				t.Errorf("%s, silent: %v", list[i].Addr, got)
+			}
+		}
+	}
+	// One whose address changed is one node.
+	b = Book{}
+	note(t, &b, "192.0.2.2", start, standbyHello("fw2"))
+	note(t, &b, "192.0.2.4", start, standbyHello("fw2"))
+	if got := same(0, start); got != nil {
+		t.Errorf("one node with two addresses: %v", got)
 	}
 }
 
@@ -152,7 +212,7 @@ func TestBookIsBounded(t *testing.T) {
 		a = a.Next()
 	}
 	soon := start.Add(view.PeerFresh - 1)
-	if _, news, err := b.Note(a, soon, payload(t, standbyHello("late"))); !errors.Is(err, ErrFull) || news {
+	if _, news, err := b.Note(a, macOf("late"), soon, payload(t, standbyHello("late"))); !errors.Is(err, ErrFull) || news {
 		t.Errorf("one more of %d that report: news %v, %v", maxPeers, news, err)
 	}
 	if list := b.Peers(); len(list) != maxPeers || list[0].Hello.Node != "0" || b.Answer(a, soon) {

@@ -25,6 +25,7 @@ func (o *OtherNodes) HasUnlisted(now election.Instant) bool {
 // Peer is another node as its last hello in a group describes it.
 type Peer struct {
 	Addr  netip.Addr // that its hellos come from
+	MAC   [6]byte    // the same: of the node, or of a router
 	At    election.Instant
 	Hello wire.Hello
 }

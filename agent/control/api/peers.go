@@ -35,7 +35,8 @@ type Standby struct {
 
 // Difference is one way in which another node is configured unlike this one.
 type Difference struct {
-	// Code is stable: addresses, password, advbase, beat, preempt, version, or maintenance (both nodes are in it).
+	// Code is stable: addresses, password, advbase, beat, preempt, version, maintenance (both nodes are in it), or
+	// node_name (two nodes have the same).
 	Code string `json:"code"`
 	// Text is one sentence that names both nodes and the values.
 	Text string `json:"text"`
@@ -50,6 +51,7 @@ const (
 	DiffersPreempt     = "preempt"
 	DiffersVersion     = "version"
 	DiffersMaintenance = "maintenance"
+	DiffersNodeName    = "node_name"
 )
 
 // Peers is the answer to GET /v1/peers: the other nodes that were heard, sorted by name.
