@@ -8,6 +8,11 @@
 // CLOCK_BOOTTIME, so it is valid for the boot in which it was written. It is written ahead of need, without fsync. The
 // reservation in state_dir survives the machine: a goroutine writes it ahead of time, with fsync, and it is read only
 // if there is no note. If both are lost, numbers continue from the time of day.
+//
+// A start without a note skips what was reserved and not used. So the reservation reaches only as far ahead as the
+// process has been running: the numbers of a node that restarts again and again, in a container whose runtime_dir does
+// not survive, or where the boot cannot be told, run at most three times as fast as time does, and half a minute more
+// per start. They never come back to the clock, since peers expect numbers that rise as fast as time.
 package sequence
 
 import (
@@ -17,11 +22,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"vipd/agent/state/durable"
 )
@@ -29,8 +37,9 @@ import (
 const (
 	// Step is the minimum distance of the note ahead of need, in microseconds; each write doubles it.
 	Step = 2_000_000
-	// Block is the same for the reservation on disk, which is written as often.
-	Block = 600_000_000
+	// Block is the same for the reservation on disk once the process has run for as long, FirstBlock at its start.
+	Block      = 600_000_000
+	FirstBlock = 15_000_000
 	// maxDay is more than any time of day. A clock beyond it is not believed.
 	maxDay = 1 << 62
 	// maxFile is more than either file has, in bytes.
@@ -64,8 +73,8 @@ type Options struct {
 
 // store reads and writes the two files.
 type store interface {
-	// Boot identifies the current boot of the machine.
-	Boot() string
+	// Boot identifies the current boot of the machine, for a note at a path.
+	Boot(note string) string
 	Read(path string) ([]byte, error)
 	// Note replaces the content in place, without fsync.
 	Note(path string, data []byte) error
@@ -77,6 +86,7 @@ type store interface {
 // Numbers draws numbers. One goroutine owns Next, Raise and Close.
 type Numbers struct {
 	opts Options
+	boot string
 	last uint64        // drawn
 	base atomic.Uint64 // what CLOCK_BOOTTIME is added to
 	note *writer       // base may rise to its mark before the next write
@@ -97,16 +107,19 @@ func Open(o Options) *Numbers {
 		o.wait = firstWait
 	}
 	n := &Numbers{opts: o}
-	boot := o.store.Boot()
-	n.note = newWriter(n.base.Load, Step, n.writeNote(boot))
-	n.disk = newWriter(n.present, Block, n.writeReservation())
+	n.boot = o.store.Boot(o.Note)
+	opened := n.uptime()
+	n.note = newWriter(n.base.Load, func() uint64 { return Step }, n.writeNote())
+	n.disk = newWriter(n.present, func() uint64 {
+		return min(max(n.uptime()-opened, FirstBlock), Block)
+	}, n.writeReservation())
 	n.disk.timed = true
 	uptime, day := n.uptime(), uint64(0)
 	if us := o.Now.UnixMicro(); us > 0 && us < maxDay {
 		day = uint64(us)
 	}
 	start := max(day, uptime)
-	noted, err := n.readNote(boot)
+	noted, err := n.readNote()
 	if err == nil {
 		start = max(start, noted+uptime)
 		n.startAt(start, uptime)
@@ -118,7 +131,7 @@ func Open(o Options) *Numbers {
 	if !errors.Is(err, fs.ErrNotExist) {
 		o.Log.Warn("cannot read the sequence numbers in runtime_dir, using the reservation on disk", "err", err)
 	}
-	// The first start of this boot, or runtime_dir was emptied. All used numbers are below the reservation.
+	// The first start of this boot, or runtime_dir was emptied, or the boot cannot be told. All used numbers are below the reservation.
 	n.startAt(start, uptime)
 	n.disk.begin(func() (uint64, error) {
 		reserved, err := n.readReservation()
@@ -208,7 +221,7 @@ func (n *Numbers) Close() {
 		defer close(done)
 		n.note.mu.Lock()
 		defer n.note.mu.Unlock()
-		if err := n.opts.store.Note(n.opts.Note, encodeNote(n.opts.store.Boot(), n.base.Load())); err != nil {
+		if err := n.opts.store.Note(n.opts.Note, encodeNote(n.boot, n.base.Load())); err != nil {
 			n.opts.Log.Debug("cannot return unused sequence numbers", "err", err)
 		}
 	}()
@@ -218,10 +231,10 @@ func (n *Numbers) Close() {
 	}
 }
 
-func (n *Numbers) writeNote(boot string) func(uint64) error {
+func (n *Numbers) writeNote() func(uint64) error {
 	failed := false
 	return func(upTo uint64) error {
-		err := n.opts.store.Note(n.opts.Note, encodeNote(boot, upTo))
+		err := n.opts.store.Note(n.opts.Note, encodeNote(n.boot, upTo))
 		if err != nil {
 			// An outdated note is worse than none.
 			err = errors.Join(err, durable.IgnoreMissing(n.opts.store.Remove(n.opts.Note)))
@@ -234,7 +247,7 @@ func (n *Numbers) writeNote(boot string) func(uint64) error {
 	}
 }
 
-func (n *Numbers) readNote(boot string) (uint64, error) {
+func (n *Numbers) readNote() (uint64, error) {
 	data, err := n.opts.store.Read(n.opts.Note)
 	if err != nil {
 		return 0, err
@@ -243,7 +256,7 @@ func (n *Numbers) readNote(boot string) (uint64, error) {
 	if len(fields) != 2 {
 		return 0, fmt.Errorf("read %s: vipd did not write this", n.opts.Note)
 	}
-	if fields[0] != boot || boot == unknownBoot {
+	if fields[0] != n.boot || n.boot == unknownBoot {
 		return 0, fs.ErrNotExist // from an earlier boot
 	}
 	v, err := strconv.ParseUint(fields[1], 10, bits)
@@ -288,7 +301,7 @@ func (n *Numbers) readReservation() (uint64, error) {
 // writer keeps the mark in a file ahead of a value that rises.
 type writer struct {
 	value func() uint64
-	ahead uint64
+	ahead func() uint64
 	timed bool // the value rises with time
 	write func(upTo uint64) error
 
@@ -301,7 +314,7 @@ type writer struct {
 	began bool
 }
 
-func newWriter(value func() uint64, ahead uint64, write func(uint64) error) *writer {
+func newWriter(value, ahead func() uint64, write func(uint64) error) *writer {
 	return &writer{
 		value: value, ahead: ahead, write: write,
 		poke: make(chan struct{}, 1), tried: make(chan struct{}), done: make(chan struct{}),
@@ -344,7 +357,7 @@ func (w *writer) renew() bool {
 		return false
 	default:
 	}
-	upTo := w.value() + 2*w.ahead
+	upTo := w.value() + 2*w.ahead()
 	if w.write(upTo) != nil {
 		return false
 	}
@@ -354,12 +367,12 @@ func (w *writer) renew() bool {
 
 func (w *writer) short(value uint64) bool {
 	mark := w.mark.Load()
-	return mark < value || mark-value < w.ahead
+	return mark < value || mark-value < w.ahead()
 }
 
 // lasts returns how long time takes to make the mark too short.
 func (w *writer) lasts() time.Duration {
-	left := int64(w.mark.Load()) - int64(w.value()) - int64(w.ahead)
+	left := int64(w.mark.Load()) - int64(w.value()) - int64(w.ahead())
 	return time.Duration(max(left, 0)+1) * time.Microsecond
 }
 
@@ -388,17 +401,29 @@ func (w *writer) wait(limit time.Duration) bool {
 
 func (w *writer) stop() { close(w.done) }
 
-// unknownBoot is no boot for which a note is valid.
-const unknownBoot = "unknown"
+const (
+	// unknownBoot is no boot for which a note is valid.
+	unknownBoot = "unknown"
+	// thisBoot identifies the boot for a note that ends with it.
+	thisBoot = "memory"
+)
 
 // files is the store on the host.
 type files struct{}
 
 // Boot implements store.
-func (files) Boot() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+func (files) Boot(note string) string { return bootOf("/proc/sys/kernel/random/boot_id", filepath.Dir(note)) }
+
+// bootOf returns the content of a file, or, where that cannot be read, what dir is good for: what is in memory does not
+// survive a boot.
+func bootOf(file, dir string) string {
+	b, err := os.ReadFile(file)
 	if id := string(bytes.TrimSpace(b)); err == nil && id != "" {
 		return id
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err == nil && (fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC) {
+		return thisBoot
 	}
 	return unknownBoot
 }

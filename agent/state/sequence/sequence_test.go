@@ -36,7 +36,7 @@ func newDisk() *disk {
 	return &disk{boot: "a", booted: time.Now(), notes: map[string][]byte{}, durable: map[string][]byte{}}
 }
 
-func (d *disk) Boot() string {
+func (d *disk) Boot(string) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.boot
@@ -341,14 +341,14 @@ func TestDamagedFilesAreIgnored(t *testing.T) {
 	if got := first(); got != reserved+1 {
 		t.Errorf("a note of another boot: %d", got)
 	}
-	for _, text := range []string{"", "garbage", "a b c", files{}.Boot() + " 9999999999999999999"} {
+	for _, text := range []string{"", "garbage", "a b c", files{}.Boot("") + " 9999999999999999999"} {
 		write(state, "1900000000000000\n")
 		write(note, text)
 		if got := first(); got != reserved+1 {
 			t.Errorf("note %q: %d", text, got)
 		}
 	}
-	write(note, files{}.Boot()+" 1950000000000000")
+	write(note, files{}.Boot("")+" 1950000000000000")
 	if got := first(); got != 1_950_000_000_000_000+uptime+1 {
 		t.Errorf("a note from which time has gone on: %d", got)
 	}
@@ -436,7 +436,7 @@ func TestReservationFollowsTime(t *testing.T) {
 				t.Fatalf("reserved up to %d, and it is %d", n.disk.mark.Load(), n.present())
 			}
 		}
-		if writes > 8 {
+		if writes > 13 { // six in the first ten minutes
 			t.Errorf("%d writes in an hour", writes)
 		}
 	})
@@ -469,4 +469,76 @@ func TestFullDiskIsSaidOnce(t *testing.T) {
 		}
 		n.Close()
 	})
+}
+
+// TestManyRestartsWithoutANote: each skips what was reserved, which is no more than the process has been running for,
+// and half a minute.
+func TestManyRestartsWithoutANote(t *testing.T) {
+	for _, life := range []time.Duration{time.Second, 10 * time.Second, time.Minute, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			d := newDisk()
+			d.boot = unknownBoot
+			seen := &drawn{t: t}
+			const restarts = 50
+			begun := time.Now()
+			for range restarts {
+				n := d.open()
+				for range 4 {
+					seen.from(n, 10, "after a restart")
+					time.Sleep(life / 4)
+				}
+				kill(n)
+			}
+			took := time.Since(begun)
+			ran := time.Duration(seen.last-uint64(epoch.UnixMicro())) * time.Microsecond
+			if most := 3*took + restarts*2*FirstBlock*time.Microsecond; ran > most {
+				t.Errorf("lives of %s: numbers ran for %s in %s, want at most %s", life, ran, took, most)
+			}
+			// A reservation that was always as large as at last would be skipped each time.
+			if ran < took {
+				t.Errorf("lives of %s: numbers ran for %s in %s: the clock overtook them", life, ran, took)
+			}
+		})
+	}
+}
+
+// TestReservationGrows while the process runs, so that a hung disk is noticed late only by one that has run for long.
+func TestReservationGrows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		n := d.open()
+		defer kill(n)
+		for _, c := range []struct{ after, least, most time.Duration }{
+			{0, 15 * time.Second, 30 * time.Second},
+			{time.Minute, time.Minute, 2 * time.Minute},
+			{time.Hour, 10 * time.Minute, 20 * time.Minute},
+		} {
+			time.Sleep(c.after)
+			synctest.Wait()
+			ahead := time.Duration(n.disk.mark.Load()-n.present()) * time.Microsecond
+			if ahead < c.least/2 || ahead > c.most {
+				t.Errorf("after %s: %s ahead, want %s to %s", c.after, ahead, c.least/2, c.most)
+			}
+		}
+	})
+}
+
+// TestBootWithoutBootID: a note in memory is of this boot, and one on a disk may be of another.
+func TestBootWithoutBootID(t *testing.T) {
+	id := filepath.Join(t.TempDir(), "boot_id")
+	if got := bootOf(id, "/proc"); got != unknownBoot {
+		t.Errorf("in /proc: %q", got)
+	}
+	if got := bootOf(id, filepath.Join(t.TempDir(), "none")); got != unknownBoot {
+		t.Errorf("nowhere: %q", got)
+	}
+	if got := bootOf(id, "/dev/shm"); got != thisBoot {
+		t.Errorf("in memory: %q", got)
+	}
+	if err := os.WriteFile(id, []byte("a-b-c\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := bootOf(id, "/dev/shm"); got != "a-b-c" {
+		t.Errorf("with a boot_id: %q", got)
+	}
 }
