@@ -3,7 +3,7 @@
 # Builds a minimal Debian 12 (debootstrap --variant=minbase) with the host's Go and a clone of HEAD, and runs in it the
 # commands of README.md, "Try it" (make test-fresh). Arguments: other commands to run instead, one each.
 #
-# It shares the kernel and the network with the host, because apt, go and npm need their registries. It has its own
+# It shares the kernel and the network with the host, because apt, go and setup.sh download. It has its own
 # mounts, processes, host name and IPC, and tests make their own network namespaces. It leaves nothing but the log and
 # the cache.
 #   FRESH_SHARE=1    take Go modules from the host's cache, read-only, instead of downloading them
