@@ -60,7 +60,7 @@ func (b *batch) fill(frames []Frame) {
 	}
 }
 
-// fewFrames is how many frames are sent without the knowledge of the Go runtime (see BootNow), which waits for the call
+// fewFrames is how many frames are sent without the knowledge of the Go runtime (see readBoot), which waits for the call
 // before it collects garbage: some 50 us per frame on a veth, where the call includes the way to the receiver.
 const fewFrames = 8
 
