@@ -54,6 +54,15 @@ func TestPeersOfAllGroups(t *testing.T) {
 	if all, err = d.Peers(); err != nil || len(all[groups[2]]) != 2 {
 		t.Errorf("%v, %v", all, err)
 	}
+	s := GoldenSpec("10.0.0.9")
+	s.VHID = 9
+	next, err := d.AddGroup(s)
+	if err != nil || next.Slot() != groups[1].Slot() {
+		t.Fatalf("slot %d instead of the one that was removed, %v", next.Slot(), err)
+	}
+	if all, err = d.Peers(); err != nil || len(all[next]) != 0 || len(all[groups[0]]) != 1 || len(all[groups[2]]) != 2 {
+		t.Errorf("a group in the place of another: %v, %v", all, err)
+	}
 }
 
 // TestExpirePeer: only one that was not heard since is forgotten, by adverts or hellos.

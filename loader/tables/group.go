@@ -232,8 +232,7 @@ func (g *Group) reset() error {
 		o.Budget.Put(g.slot, make([]object.BPFBudget, cpus)),
 		o.TapUsed.Put(g.slot, make([]object.BPFTapUsed, cpus)),
 		o.TapCapture.Put(g.slot, uint32(0)),
-		forgetSenders[object.BPFSourceVal](o.Sources, g.slot),
-		forgetSenders[object.BPFPeerVal](o.Peers, g.slot),
+		g.t.forgetRemoved(g.slot),
 	)
 }
 
@@ -348,5 +347,6 @@ func (g *Group) remove() error {
 	g.removed = true
 	delete(g.t.groups, g.key)
 	g.t.slots.give(g.slot)
+	g.t.worn = true
 	return nil
 }

@@ -154,11 +154,35 @@ func eachSender[V any](m *ebpf.Map, fn func(object.BPFSourceKey, V)) error {
 	return it.Err()
 }
 
-// forgetSenders removes what the kernel learnt about senders for a slot.
-func forgetSenders[V any](m *ebpf.Map, slot uint32) error {
+// forgetRemoved removes what the kernel learnt about senders for slots that no group has, nor, before it is reset, the
+// given one. The maps are long, so that it looks only after groups were removed: from then on nothing is learnt for them.
+func (t *Tables) forgetRemoved(fresh uint32) error {
+	if !t.worn {
+		return nil
+	}
+	used := make(map[uint32]bool, len(t.groups)+len(t.pinned))
+	for _, g := range t.groups {
+		used[g.slot] = true
+	}
+	for _, p := range t.pinned {
+		used[p.slot] = true
+	}
+	delete(used, fresh)
+	if err := errors.Join(
+		forgetSenders[object.BPFSourceVal](t.maps.Sources, used),
+		forgetSenders[object.BPFPeerVal](t.maps.Peers, used),
+	); err != nil {
+		return err
+	}
+	t.worn = false
+	return nil
+}
+
+// forgetSenders removes the senders of all slots but those used.
+func forgetSenders[V any](m *ebpf.Map, used map[uint32]bool) error {
 	var gone []object.BPFSourceKey
 	errs := []error{eachSender(m, func(k object.BPFSourceKey, _ V) {
-		if k.Slot == slot {
+		if !used[k.Slot] {
 			gone = append(gone, k)
 		}
 	})}

@@ -47,6 +47,7 @@ type Tables struct {
 	groups   map[object.BPFGroupKey]*Group
 	slots    slots // of groups
 	vipSlots slots
+	worn     bool                                // senders of slots without a group may be left; see forgetRemoved
 	pinned   map[object.BPFGroupKey]*pinnedGroup // adopted but not claimed
 }
 
@@ -59,6 +60,7 @@ func Open(maps *object.BPFMaps, tapEpoch *ebpf.Variable, o Options) (_ *Tables, 
 		groups:   make(map[object.BPFGroupKey]*Group),
 		slots:    slots{bound: maps.Groups.MaxEntries()},
 		vipSlots: slots{bound: maps.Vips.MaxEntries()},
+		worn:     true, // an earlier process may have left some
 	}
 	defer func() {
 		if err != nil {
