@@ -64,16 +64,7 @@ func fromGroup(g *api.Group) Group {
 	return out
 }
 
-// Rise returns by how much each counter rose. One that fell has started anew from 0.
-func Rise(now, before map[string]uint64) map[string]uint64 {
-	out := make(map[string]uint64, len(now))
-	for reason, n := range now {
-		out[reason] = RiseOf(n, before[reason])
-	}
-	return out
-}
-
-// RiseOf is [Rise] for one counter.
+// RiseOf returns by how much a counter rose. One that fell has started anew from 0.
 func RiseOf(now, before uint64) uint64 {
 	if now < before {
 		return now

@@ -560,8 +560,7 @@ func TestPassive(t *testing.T) {
 	if diff != "" || f.Groups[0].Interval != time.Second {
 		t.Errorf("%+v\n%s", f.Groups[0], diff)
 	}
-	now, before := map[string]uint64{"bad_hmac": 9, "loop": 2}, map[string]uint64{"bad_hmac": 7, "loop": 5}
-	f.Groups[0].Rise = doctor.Rise(now, before)
+	f.Groups[0].Rise = map[string]uint64{"bad_hmac": doctor.RiseOf(9, 7), "loop": doctor.RiseOf(2, 5)}
 	want := []string{doctor.CodeSignatureRefused, doctor.CodePeerDeaf, doctor.CodeReflected}
 	if got := codes(doctor.Passive(f)); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)

@@ -62,11 +62,16 @@ func readGroup(v *view.Group, now election.Instant) loader.Reading {
 	return r
 }
 
-// rejected returns every reason of a group, at 0 where the data plane has none, and the
-// foreign VRRP routers on its VHID, which are not rejects of a group.
-func rejected(st loader.GroupStats) map[string]uint64 {
-	out := byReason(loader.RejectReasons(), st.Rejected[:])
-	out["foreign_vrrp"] = st.ForeignVRRP
+// The names of the counters, in the kernel's order, and that of what is no reject of a group: the foreign VRRP routers on
+// its VHID.
+var rejectReasons, dropReasons = loader.RejectReasons(), loader.DropReasons()
+
+const foreignVRRP = "foreign_vrrp"
+
+// rejected returns every reason of a group, at 0 where the data plane has none.
+func rejected(st *loader.GroupStats) map[string]uint64 {
+	out := byReason(rejectReasons, st.Rejected[:])
+	out[foreignVRRP] = st.ForeignVRRP
 	return out
 }
 

@@ -4,6 +4,7 @@ package operator
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -27,14 +28,7 @@ type rises struct {
 // reading is the counters of all groups at one moment.
 type reading struct {
 	at     election.Instant
-	groups map[*view.Live]counted
-}
-
-type counted struct {
-	rejected map[string]uint64
-	received uint64
-	packets  uint64
-	fenced   uint64
+	groups map[*view.Live]loader.GroupStats
 }
 
 // WatchCounters reads the counters every now and then until ctx ends.
@@ -58,16 +52,11 @@ func (o *Operator) WatchCounters(ctx context.Context) {
 func (o *Operator) NoteCounters() { o.rises.older.Store(o.readCounters()) }
 
 func (o *Operator) readCounters() *reading {
-	out := &reading{at: o.clock.Now(), groups: map[*view.Live]counted{}}
-	for _, g := range o.loop.View().Groups {
-		if p := g.Now().Plane; p != nil {
-			if st, err := p.Stats(); err == nil { // a group that is removed meanwhile has no counters
-				out.groups[g] = counted{
-					rejected(st), st.Received, st.Packets,
-					fenced(byReason(loader.DropReasons(), st.Dropped[:])),
-				}
-			}
-		}
+	groups := o.loop.View().Groups
+	out := &reading{at: o.clock.Now(), groups: make(map[*view.Live]loader.GroupStats, len(groups))}
+	for i, r := range o.readKernel(viewsOf(groups), out.at) {
+		r.Stats.Contexts = nil
+		out.groups[groups[i]] = r.Stats
 	}
 	return out
 }
@@ -75,17 +64,35 @@ func (o *Operator) readCounters() *reading {
 // since sets what has risen since the reading.
 func (r *reading) since(g *view.Live, st *api.Group, now election.Instant, f *doctor.Group) {
 	before := r.groups[g] // a group that is not there began with zeros
-	f.Rise = doctor.Rise(st.Counters.AdvertisementsRejected, before.rejected)
-	f.Received = doctor.RiseOf(st.Counters.AdvertisementsReceived, before.received)
-	f.Delivered = doctor.RiseOf(st.Counters.Packets, before.packets)
-	f.Fenced = doctor.RiseOf(fenced(st.Counters.FramesDropped), before.fenced)
+	f.Rise = rise(st.Counters.AdvertisementsRejected, &before)
+	f.Received = doctor.RiseOf(st.Counters.AdvertisementsReceived, before.Received)
+	f.Delivered = doctor.RiseOf(st.Counters.Packets, before.Packets)
+	f.Fenced = doctor.RiseOf(st.Counters.FramesDropped[fencedIP], before.Dropped[fencedPlace])
 	f.RiseTime = now.Sub(r.at)
 }
 
-// fencedIP is the reason with which packets of this host from a VIP are dropped, as in loader.DropReasons.
+// rise returns the reasons of rejected adverts that rose, and by how much.
+func rise(now map[string]uint64, before *loader.GroupStats) (out map[string]uint64) {
+	note := func(reason string, before uint64) {
+		if n := doctor.RiseOf(now[reason], before); n > 0 {
+			if out == nil {
+				out = make(map[string]uint64)
+			}
+			out[reason] = n
+		}
+	}
+	for i, reason := range rejectReasons {
+		note(reason, before.Rejected[i])
+	}
+	note(foreignVRRP, before.ForeignVRRP)
+	return out
+}
+
+// fencedIP is the reason with which packets of this host from a VIP are dropped, and its place in
+// [loader.GroupStats].Dropped.
 const fencedIP = "egress_not_answering_ip"
 
-func fenced(dropped map[string]uint64) uint64 { return dropped[fencedIP] }
+var fencedPlace = slices.Index(dropReasons, fencedIP)
 
 // nameFaults sets the faults that the doctor's passive rules find in the groups, which are
 // those of st.

@@ -27,8 +27,8 @@ func (o *Operator) Snapshot() metrics.Snapshot {
 		Enabled:          n.Enabled,
 		Maintenance:      n.Maintenance,
 		Demotion:         n.Demotions.Total(),
-		RejectReasons:    loader.RejectReasons(),
-		DropReasons:      loader.DropReasons(),
+		RejectReasons:    rejectReasons,
+		DropReasons:      dropReasons,
 		Groups:           make([]metrics.Group, 0, len(n.Groups)),
 	}
 	for _, d := range n.Demotions {

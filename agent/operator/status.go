@@ -170,7 +170,7 @@ func (r *report) counters() api.Counters {
 	restored, _ := r.live.Restored()
 	return api.Counters{
 		AdvertisementsSent: r.live.Sent(), AdvertisementsReceived: st.Received,
-		AdvertisementsRejected: rejected(*st), FramesDropped: byReason(loader.DropReasons(), st.Dropped[:]),
+		AdvertisementsRejected: rejected(st), FramesDropped: byReason(dropReasons, st.Dropped[:]),
 		Packets: st.Packets, Bytes: st.Bytes, EventsLost: st.EventsLost,
 		LoopsSuspected: st.OwnCounter, AddressesRestored: restored,
 	}

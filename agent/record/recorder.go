@@ -68,6 +68,7 @@ type Recorder struct {
 	mu        sync.Mutex // guards what follows
 	groups    map[string]*group
 	bySlot    map[uint32]*group
+	open      []*group // with an open incident
 	incidents []*incident // oldest first
 	nextID    uint64
 	skipped   uint64
@@ -178,6 +179,9 @@ func (r *Recorder) tick(src Source) {
 		}
 	}
 	r.closeDue(r.opts.Boot())
+	if r.captures == 0 {
+		return // without a walk through thousands of groups
+	}
 	for _, g := range r.groups {
 		if len(g.captures) > 0 {
 			g.deliver(fresh[g])
@@ -287,6 +291,7 @@ func (r *Recorder) freeze(g *group, e *entry) {
 	in.Entries = append(before, *e)
 	in.limit = len(in.Entries) + recordedAfter
 	g.open = in
+	r.open = append(r.open, g)
 	r.keep(in)
 }
 
@@ -298,8 +303,8 @@ func (r *Recorder) keep(in *incident) {
 }
 
 func (r *Recorder) closeDue(now int64) {
-	for _, g := range r.groups {
-		if g.open != nil && now >= g.open.until {
+	for _, g := range slices.Clone(r.open) {
+		if now >= g.open.until {
 			r.close(g)
 		}
 	}
@@ -308,6 +313,7 @@ func (r *Recorder) closeDue(now int64) {
 func (r *Recorder) close(g *group) {
 	in := g.open
 	g.open = nil
+	r.open = slices.DeleteFunc(r.open, func(o *group) bool { return o == g })
 	in.finish(g.missed())
 	oldest := uint64(0)
 	if len(r.incidents) > 0 {
