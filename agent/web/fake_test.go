@@ -160,9 +160,10 @@ func (n *node) ResetDemotions(context.Context) (api.DemotionChange, error) {
 
 // site is a running server with its counters.
 type site struct {
-	t    *testing.T
-	node *node
-	base string
+	t      *testing.T
+	node   *node
+	server *Server
+	base   string
 
 	mu      sync.Mutex
 	refused map[string]int
@@ -195,7 +196,8 @@ func serve(t *testing.T, n *node, change func(*Options)) *site {
 	s.base = "http://" + l.Addr().String()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- New(n, opts).Run(ctx, l) }()
+	s.server = New(n, opts)
+	go func() { done <- s.server.Run(ctx, l) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {

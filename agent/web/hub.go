@@ -28,6 +28,12 @@ const (
 	readWait = 10 * time.Second
 	// gatherTime collects the transitions of one event into one reading.
 	gatherTime = 50 * time.Millisecond
+	// keptGroups is up to how many groups the charts are kept while nobody looks. With more that costs too much time and
+	// memory: they begin when somebody opens the page, and end keptFor after the last one has left.
+	keptGroups = 256
+	keptFor    = 10 * time.Minute
+	// nap is the pause while nobody looks at that many.
+	nap = time.Hour
 	// shownTransitions is how many transitions the status page lists.
 	shownTransitions = 20
 )
@@ -54,6 +60,8 @@ type hub struct {
 	reading sync.Mutex // guards memory and serialises readings
 	memory  *memory
 	took    atomic.Int64 // duration of the last reading, in ns
+	groups  atomic.Int64 // at the last reading
+	looked  atomic.Pointer[time.Time]
 
 	mu      sync.Mutex
 	viewers map[chan struct{}]struct{} // notified of each new snapshot
@@ -74,8 +82,13 @@ func (h *hub) run(ctx context.Context) {
 	defer func() { forget() }()
 	for ctx.Err() == nil {
 		began := moment()
-		if err := h.tryRead(ctx); err != nil && ctx.Err() == nil {
-			h.log.Warn("the status page cannot read the node", "err", err)
+		if !h.idle() {
+			if err := h.tryRead(ctx); err != nil && ctx.Err() == nil {
+				h.log.Warn("the status page cannot read the node", "err", err)
+			}
+		}
+		if h.idle() {
+			h.forget()
 		}
 		if open := h.rest(ctx, began, events); !open && ctx.Err() == nil { // dropped for being slow
 			forget()
@@ -116,6 +129,9 @@ func (h *hub) rest(ctx context.Context, began time.Time, events <-chan api.Event
 			if !open {
 				return false
 			}
+			if h.idle() {
+				continue
+			}
 			due := max(gatherTime, began.Add(restFactor*h.lastTook()).Sub(moment()))
 			timer.Reset(min(due, max(0, began.Add(h.pause()).Sub(moment()))))
 		}
@@ -125,13 +141,47 @@ func (h *hub) rest(ctx context.Context, began time.Time, events <-chan api.Event
 func (h *hub) lastTook() time.Duration { return time.Duration(h.took.Load()) }
 
 func (h *hub) pause() time.Duration {
-	h.mu.Lock()
-	looking := len(h.viewers) > 0
-	h.mu.Unlock()
-	if !looking {
+	switch {
+	case h.watching():
+		return max(watched, min(restFactor*h.lastTook(), sampleEvery))
+	case h.idle():
+		return nap
+	default:
 		return sampleEvery
 	}
-	return max(watched, min(restFactor*h.lastTook(), sampleEvery))
+}
+
+func (h *hub) watching() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.viewers) > 0
+}
+
+// idle reports whether nobody looks, and the node has too many groups to be read for nobody.
+func (h *hub) idle() bool {
+	if h.groups.Load() <= keptGroups || h.watching() {
+		return false
+	}
+	at := h.looked.Load()
+	return at == nil || moment().Sub(*at) >= keptFor
+}
+
+// look notes that somebody wants to see the node now, and wakes run.
+func (h *hub) look() {
+	now := moment()
+	h.looked.Store(&now)
+	select {
+	case h.come <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops the charts and the last snapshot.
+func (h *hub) forget() {
+	h.reading.Lock()
+	defer h.reading.Unlock()
+	h.memory = newMemory()
+	h.snap.Store(nil)
 }
 
 // watch returns a channel that is notified of every snapshot until forget is called.
@@ -140,11 +190,9 @@ func (h *hub) watch() (poked <-chan struct{}, forget func()) {
 	h.mu.Lock()
 	h.viewers[ch] = struct{}{}
 	h.mu.Unlock()
-	select {
-	case h.come <- struct{}{}:
-	default:
-	}
+	h.look()
 	return ch, func() {
+		h.look() // until now
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		delete(h.viewers, ch)
@@ -184,7 +232,9 @@ func (h *hub) read(ctx context.Context) (*snapshot, error) {
 	}
 	s := &snapshot{at: moment(), status: st, history: slices.Clone(past.Transitions), incidents: list.Incidents}
 	slices.Reverse(s.history)
-	h.memory.note(s.at, &s.status)
+	if !h.idle() { // else a health check asks
+		h.memory.note(s.at, &s.status)
+	}
 	s.faults = make(map[string][]fault)
 	for i := range s.status.Groups {
 		g := &s.status.Groups[i]
@@ -194,6 +244,7 @@ func (h *hub) read(ctx context.Context) (*snapshot, error) {
 	}
 	s.rows = makeRows(s, h.memory, was)
 	h.took.Store(int64(moment().Sub(began)))
+	h.groups.Store(int64(len(s.status.Groups)))
 	s.dead = h.alive()
 	h.snap.Store(s)
 	h.mu.Lock()

@@ -296,6 +296,7 @@ func (s *Server) turnToRead(w http.ResponseWriter, r *http.Request) (snap *snaps
 	if done, ok = s.turn(w, r); !ok {
 		return nil, nil, false
 	}
+	s.hub.look()
 	snap, err := s.hub.current(r.Context())
 	if err != nil {
 		s.unreadable(w, err)
