@@ -119,8 +119,8 @@ func (p *program) heardLines(t *table, g *api.Group) {
 	}
 	if d := g.BeatDistrust; d != nil {
 		t.add("Beats", fmt.Sprintf(
-			"those of %s do not count before %s, since not all arrived (%d times): run `vipctl doctor`",
-			d.Address, p.clock(d.Until, toSeconds), d.Times))
+			"waits %.3f s for those of %s, until %s at least, since not all arrived (%d times): run `vipctl doctor`",
+			d.WaitSeconds, d.Address, p.clock(d.Until, toSeconds), d.Times))
 	}
 	for i := range g.Families {
 		f := &g.Families[i]

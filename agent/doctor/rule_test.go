@@ -173,7 +173,7 @@ func faulty() map[string]struct {
 			},
 		}},
 		doctor.CodeBeatDistrusted: {backup, func(_ *doctor.Facts, g *doctor.Group) {
-			g.BeatDistrust = &api.BeatDistrust{Address: peerAddr.String(), Until: at(50), Times: 2}
+			g.BeatDistrust = &api.BeatDistrust{Address: peerAddr.String(), WaitSeconds: 0.5, Until: at(50), Times: 2}
 		}, []string{"The beats of 192.0.2.12 did not all arrive"}, []change{
 			func(_ *doctor.Facts, g *doctor.Group) { g.BeatDistrust = nil },
 			func(_ *doctor.Facts, g *doctor.Group) { g.BeatDistrust, g.Master.BeatsEnded = nil, at(-5) }, // by its operator

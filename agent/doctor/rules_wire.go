@@ -222,7 +222,7 @@ func lastWord(f *Facts, g *Group) string {
 	return fmt.Sprintf("%s was heard last, %s ago", g.Master.Address, ago(f, g.Master.LastSeen))
 }
 
-// beatDistrusted finds that the segment carried ordinary adverts and not every beat.
+// beatDistrusted finds that a living master's beats did not all arrive.
 func beatDistrusted(f *Facts, g *Group) outcome {
 	var o outcome
 	if m := g.Master; m != nil && !m.BeatsEnded.IsZero() && g.State == api.StateBackup {
@@ -233,12 +233,12 @@ func beatDistrusted(f *Facts, g *Group) outcome {
 		return o
 	}
 	return o.and(warning(
-		fmt.Sprintf("The beats of %s did not all arrive: this node claimed beside it, and counts its ordinary interval for "+
-			"a while.", d.Address),
+		fmt.Sprintf("The beats of %s did not all arrive: this node claimed beside it, and waits %.3f s for them for a while.",
+			d.Address, d.WaitSeconds),
 		"Look for what limits or delays multicast between the nodes: storm control or a policer on the switch, which must "+
-			"let 1/beat adverts per second and family pass, or a host that is busy. Or choose a longer beat. The beats count "+
-			"again by themselves.",
-		fmt.Sprintf("it happened %d times in succession; the beats do not count before %s", d.Times,
+			"let 1/beat adverts per second and family pass, or a host that is busy. Or choose a longer beat. The wait ends by "+
+			"itself.",
+		fmt.Sprintf("it happened %d times in succession; the wait is longer until %s at least", d.Times,
 			d.Until.UTC().Format(time.RFC3339))))
 }
 

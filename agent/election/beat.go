@@ -18,18 +18,21 @@ import (
 // A MASTER states no beat while it hands over or leaves, so that it can answer for longer than three beats after its
 // goodbye, nor while it is impaired.
 //
-// Beats can be missing while the master lives: its agent runs late, or a switch polices multicast. So beats that proved
-// wrong are not counted for some time, see doubt.
+// Beats can be missing while the master lives: its agent runs late, or a switch polices multicast. A BACKUP that took
+// over from a living master then counts in longer units for some time, see doubt.
 
 const (
-	// claimMark is added to the beat in a claim, which is an even number of microseconds otherwise: peers can tell a
-	// master that claims from one that never paused.
+	// claimMark is added to the beat in a claim; it is an even number of microseconds otherwise. A claim says so that
+	// there was a reason for silence before: the master was started, its link was down, or it stood still for so long that
+	// the takeover was right. One that was late by at most minLateness claims without the mark.
 	claimMark = time.Microsecond
 	beatStep  = 2 * claimMark
 	minDoubt  = time.Minute
 	maxDoubt  = 60 * time.Minute
 	// watchTime is how long beats are watched, each of them, before they are counted again.
 	watchTime = 10 * time.Second
+	// pauseRatio is how many of the longest pause that proved harmless a BACKUP waits.
+	pauseRatio = 2
 )
 
 // beat returns the beat that the next advert states; 0 = none.
@@ -37,7 +40,7 @@ func (m *Machine) beat() time.Duration {
 	switch {
 	case m.cfg.Beat == 0 || m.handover.on || m.impaired() || m.phase == phaseEnding:
 		return 0
-	case m.phase == phaseClaiming:
+	case m.phase == phaseClaiming && !m.returns():
 		return m.cfg.Beat + claimMark
 	default:
 		return m.cfg.Beat
@@ -65,162 +68,117 @@ func (m *Machine) outOfStep(t0 Instant) time.Duration {
 	return tieDelay(m.sendTime()/2, m.cfg.NodeName, m.heard.Src, uint64(t0))
 }
 
-// counted returns the beat in which a BACKUP counts; 0 = it counts in intervals.
+// returns reports whether a claim is that of a master that was only a little late.
+func (m *Machine) returns() bool { return m.now.Sub(max(m.late, m.master.lastSent)) <= minLateness }
+
+// counted returns the unit in which a BACKUP counts: the beat, or a longer one while beats are in doubt; 0 = it counts
+// in intervals.
 func (m *Machine) counted() time.Duration {
-	if m.state != Backup || !m.inRhythm || m.doubted() != nil || m.now < m.allUntil {
+	if m.state != Backup || !m.inRhythm || m.heardBeat == 0 {
 		return 0
 	}
-	return m.heardBeat
-}
-
-// suspect is a master by the sources of its adverts. In a family in which it was not heard yet, it is recognised by its
-// priority.
-type suspect struct {
-	srcs [2]netip.Addr // by family; invalid = not known
-	said Priority
-}
-
-// is reports whether src is known to be the master.
-func (s *suspect) is(src netip.Addr) bool { return src.IsValid() && s.srcs[FamilyOf(src)-IPv4] == src }
-
-// sent reports whether the master sent a.
-func (s *suspect) sent(a Advert) bool {
-	f := FamilyOf(a.Src) - IPv4
-	if known := s.srcs[f]; known.IsValid() {
-		return known == a.Src
+	unit := max(m.heardBeat, m.doubt.unit)
+	if m.doubted() && downRatio*unit+m.rank(unit) >= m.ordinaryDown() {
+		return 0
 	}
-	return s.srcs[1-f].IsValid() && a.Priority == s.said
+	return unit
 }
 
 // missed is a master that this node gave up because its beats were missing.
 type missed struct {
-	suspect
-	last Instant // when it was heard last
-	down Instant // end of its ordinary master-down time; 0 = there is no such master
+	srcs [2]netip.Addr // of its adverts, by family; invalid = not known
+	last Instant       // when it was heard last
+	down Instant       // end of its ordinary master-down time; 0 = there is no such master
 }
 
-// doubt is about a master that was given up because beats were missing, and then heard. Its beats are not counted for
-// some time, which doubles if they prove wrong again soon after it, and which ends only after steady beats.
+// doubt follows a takeover from a master that then proved to be alive. Until it ends, the beats of all masters count as
+// longer ones: the pause of which the takeover came is less than the new down time. It ends when beats were steady, not
+// before a time that doubles each time that they prove wrong again soon after.
 type doubt struct {
-	suspect               // unknown sources: it has ended, or there was none
-	was     [2]netip.Addr // its sources
-	until   Instant
-	wait    time.Duration
-	times   int
-
-	last     Instant       // its newest advert
-	promised time.Duration // beat of that; 0 = none
-	steady   Instant       // since then each beat was in time; 0 = the last one was not
-}
-
-// ended is a master whose adverts no longer state a beat.
-type ended struct {
-	src  netip.Addr
-	at   Instant
-	sure bool
+	unit   time.Duration // 0 = there is none, or it has ended
+	of     netip.Addr    // the master
+	until  Instant
+	times  int
+	steady Instant // since then each beat was in time; 0 = the last one was not
 }
 
 // giveUp follows a takeover after silence.
 func (m *Machine) giveUp() {
-	if m.counted() > 0 {
-		lost := missed{last: m.heard.At, down: m.heard.At.Add(m.ordinaryDown())}
-		lost.said, lost.srcs[FamilyOf(m.heard.Src)-IPv4] = m.heard.Priority, m.heard.Src
-		other := m.families[IPv6-FamilyOf(m.heard.Src)]
-		if other.Ever && other.Priority == lost.said && m.heard.At.Sub(other.At) <= m.counted()/4 { // of the same send
-			lost.srcs[FamilyOf(other.Src)-IPv4] = other.Src
-		}
-		m.missed = lost
-	}
-}
-
-// noteAlive follows a master that was given up and is heard again. If it does not claim, it was there all the time. If
-// it does, its agent ran late, or was started again: that takes longer.
-func (m *Machine) noteAlive(a Advert) {
-	lost := &m.missed
-	if lost.down == 0 || a.At <= lost.last || !lost.sent(a) {
+	if m.counted() == 0 {
 		return
 	}
-	late := a.At.Sub(lost.last) <= minLateness
-	switch {
-	case a.At < lost.down && a.Beat > 0 && (late || a.Beat%beatStep == 0):
+	lost := missed{last: m.heard.At, down: m.heard.At.Add(m.ordinaryDown())}
+	lost.srcs[FamilyOf(m.heard.Src)-IPv4] = m.heard.Src
+	other := m.families[IPv6-FamilyOf(m.heard.Src)]
+	if other.Ever && other.Priority == m.heard.Priority && m.heard.At.Sub(other.At) <= m.heardBeat/4 { // of the same send
+		lost.srcs[FamilyOf(other.Src)-IPv4] = other.Src
+	}
+	m.missed = lost
+}
+
+// noteAlive follows a master that was given up and is heard again. Unless it says that there was a reason for its
+// silence, the takeover was wrong.
+func (m *Machine) noteAlive(a Advert) {
+	lost := &m.missed
+	if lost.down == 0 || a.At <= lost.last || lost.srcs[FamilyOf(a.Src)-IPv4] != a.Src {
+		return
+	}
+	if a.At < lost.down && a.Beat > 0 && a.Beat%beatStep == 0 {
 		m.beginDoubt(a)
-	case !lost.is(a.Src):
-		return // perhaps another node with this priority
 	}
 	*lost = missed{}
 }
 
-// beginDoubt begins or renews the doubt about the master that was given up, in place of the oldest one.
+// beginDoubt begins or renews the doubt, after the pause that a has ended.
 func (m *Machine) beginDoubt(a Advert) {
-	of := m.missed.suspect
-	d := &m.doubts[0]
-	for i := range m.doubts {
-		o := &m.doubts[i]
-		if o.was == of.srcs {
-			d = o
-			break
-		}
-		if o.until < d.until {
-			d = o
-		}
+	d, lost := &m.doubt, &m.missed
+	if a.At >= d.until.Add(d.wait()) {
+		*d = doubt{}
 	}
-	if d.was == of.srcs && a.At < d.until.Add(d.wait) {
-		d.wait = min(2*d.wait, maxDoubt)
-		d.times++
-	} else {
-		d.wait, d.times = minDoubt, 1
-	}
-	if d.was != of.srcs && d.until > a.At {
-		m.allUntil = max(m.allUntil, d.until) // no room: the fault is probably this node's own
-	}
-	*d = doubt{
-		suspect: of, was: of.srcs, until: a.At.Add(d.wait), wait: d.wait, times: d.times, last: a.At, promised: a.Beat,
+	d.times++
+	d.unit = max(d.unit, pauseRatio*a.At.Sub(lost.last)/downRatio+1)
+	d.until, d.steady = a.At.Add(d.wait()), 0
+	if d.of = lost.srcs[0]; !d.of.IsValid() {
+		d.of = lost.srcs[1]
 	}
 }
 
-// watch follows the adverts of a master whose beats are in doubt. At the end of that time each of them is heard.
-func (d *doubt) watch(a Advert) {
-	if !d.is(a.Src) || a.At <= d.last {
-		return
-	}
-	gap, promised := a.At.Sub(d.last), d.promised
-	d.last, d.promised = a.At, a.Beat
+// wait returns how long the doubt lasts at least.
+func (d *doubt) wait() time.Duration {
+	return min(minDoubt<<min(max(d.times, 1)-1, 6), maxDoubt)
+}
+
+// watch follows the adverts during a doubt, each with the one before it. At the end of that time each of them is heard.
+func (d *doubt) watch(a, before Advert) {
 	switch {
-	case a.At < d.watchAt():
-	case a.Withheld || a.Beat == 0 || a.Beat != promised: // what came before is not known, or it claims
+	case d.unit == 0 || a.At < d.watchAt():
+	case a.Withheld || a.Beat == 0 || a.Beat != before.Beat: // what came before is not known, or it claims
 		d.steady = 0
-	case gap > downRatio*promised:
-		d.steady, d.until = 0, a.At.Add(d.wait)
+	case a.At.Sub(before.At) > downRatio*a.Beat:
+		d.steady, d.until = 0, a.At.Add(d.wait())
 	case d.steady == 0:
 		d.steady = a.At
 	case a.At >= d.until && a.At.Sub(d.steady) >= watchTime:
-		d.suspect, d.until = suspect{}, a.At
+		d.unit, d.until = 0, a.At
 	}
 }
 
 // watchAt returns from when on each advert must be heard.
 func (d *doubt) watchAt() Instant { return d.until.Add(-watchTime) }
 
-// covers reports whether the master may have sent a: it may in a family in which its source is not known.
-func (d *doubt) covers(a Advert) bool {
-	f := FamilyOf(a.Src) - IPv4
-	return d.is(a.Src) || !d.srcs[f].IsValid() && d.srcs[1-f].IsValid()
+// doubted reports whether a doubt makes this BACKUP count in longer units.
+func (m *Machine) doubted() bool {
+	return m.state == Backup && m.heardBeat > 0 && m.doubt.unit > m.heardBeat
 }
 
-// doubted returns the doubt about the beats of the present master, or nil.
-func (m *Machine) doubted() *doubt {
-	for i := range m.doubts {
-		if d := &m.doubts[i]; d.covers(m.heard) {
-			return d
-		}
-	}
-	return nil
-}
+// watches reports whether each advert of the present master must be heard, since the doubt may end soon.
+func (m *Machine) watches() bool { return m.doubted() && m.now >= m.doubt.watchAt() }
 
-// watches reports whether each advert of the present master must be heard, since the doubt about it may end soon.
-func (m *Machine) watches() bool {
-	d := m.doubted()
-	return d != nil && m.now >= d.watchAt()
+// ended is a master whose adverts no longer state a beat.
+type ended struct {
+	src  netip.Addr
+	at   Instant
+	sure bool
 }
 
 // noteEnded follows whether the adverts of a master state beats no longer. Before it hands over they do not, either, so
@@ -237,19 +195,13 @@ func (m *Machine) noteEnded(a Advert, before *Advert) {
 	}
 }
 
-// distrust returns the state of the present master's beats for a View.
+// distrust returns what is said of the beats in a View.
 func (m *Machine) distrust() (d Distrust) {
 	if m.state != Backup {
 		return d
 	}
-	if of := m.doubted(); of != nil {
-		d.Distrusted, d.DistrustUntil, d.DistrustTimes = of.srcs[0], of.until, of.times
-		if !d.Distrusted.IsValid() {
-			d.Distrusted = of.srcs[1]
-		}
-	}
-	if m.now < m.allUntil && m.heardBeat > 0 && !d.Distrusted.IsValid() {
-		d.Distrusted, d.DistrustUntil, d.DistrustTimes = m.heard.Src, m.allUntil, 1
+	if of := &m.doubt; m.doubted() {
+		d.Distrusted, d.DistrustUntil, d.DistrustTimes = of.of, of.until, of.times
 	}
 	if m.ended.sure {
 		d.BeatsEnded = m.ended.at

@@ -29,7 +29,8 @@ type condition struct {
 	reason     Reason
 	since      Instant
 	generation uint64
-	extensions int // how often a late decision was postponed
+	extensions int     // how often a late decision was postponed
+	late       Instant // T0 of the last advert before the term as MASTER ended because this node was late; 0 = it did not
 }
 
 // restraints are what delays or prevents a takeover.
@@ -54,8 +55,7 @@ type received struct {
 
 	heardBeat time.Duration // of the same advert
 	missed    missed
-	doubts    [3]doubt
-	allUntil  Instant // no beats are counted until then
+	doubt     doubt
 	ended     ended
 }
 
@@ -175,15 +175,13 @@ func (m *Machine) advert(a Advert, out []Action) []Action {
 	newest := !m.known || a.At >= m.heard.At
 	before := m.noteSpeaker(a)
 	if newest {
+		m.doubt.watch(a, m.heard)
 		m.heard, m.known = a, true
 		m.heard.Withheld = false
 		m.noteRhythm(a)
 	}
 	m.noteFamily(a)
 	m.noteAlive(a)
-	for i := range m.doubts {
-		m.doubts[i].watch(a)
-	}
 	m.noteEnded(a, before)
 	switch m.state {
 	case Backup:
@@ -235,6 +233,10 @@ func (m *Machine) enter(to State, reason Reason, cause *Advert, due Instant, out
 	case Init:
 		m.failures = failures{} // a new link or start follows
 	case Backup:
+	}
+	m.late = 0
+	if reason == ReasonLeaseExpired {
+		m.late = m.master.lastSent
 	}
 	out = m.endHandover(to, reason, cause, out)
 	m.phase = phaseNone

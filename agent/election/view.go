@@ -87,10 +87,10 @@ type Received struct {
 	Silent     Family     // not heard while the other family is; only with Config.DualStack
 }
 
-// Distrust is whether the beats of a node proved wrong: this node had claimed because some were missing, and then heard
-// that the other was alive. Meanwhile it counts the ordinary intervals of that node.
+// Distrust is whether missing beats proved harmless: this node had claimed, and then heard that the other was alive.
+// Meanwhile it waits for longer, see DownTime.
 type Distrust struct {
-	Distrusted    netip.Addr // the present master; invalid if its beats are counted
+	Distrusted    netip.Addr // the other node; invalid if beats are counted as they are stated
 	DistrustUntil Instant    // at the earliest: they have to be steady
 	DistrustTimes int        // how often in succession
 	// BeatsEnded is when the present master's adverts stopped stating a beat; 0 if they never did, or do again.
@@ -177,8 +177,8 @@ func (m *Machine) nextBackup() (Instant, Wait) {
 	case b.due == m.silenceCounts():
 		return b.due, WaitClaimDelay
 	}
-	if d := m.doubted(); d != nil && m.now < d.watchAt() && d.watchAt() < b.due {
-		return d.watchAt(), WaitBeats
+	if at := m.doubt.watchAt(); m.doubted() && m.now < at && at < b.due {
+		return at, WaitBeats
 	}
 	return b.due, WaitMasterDown
 }

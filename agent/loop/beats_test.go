@@ -118,15 +118,15 @@ func TestBeatsAreNamed(t *testing.T) {
 	src := b.advert("eth0@1", 0).Src
 	trusted, ended := election.View{}, election.View{}
 	ended.BeatsEnded, ended.Master.Src = 7, src
-	distrusted := election.View{Distrust: election.Distrust{
+	distrusted := election.View{DownTime: 40 * time.Millisecond, Distrust: election.Distrust{
 		Distrusted: src, DistrustUntil: g.env.clock.Now().Add(time.Minute), DistrustTimes: 2,
 	}}
 	for _, c := range []struct {
 		was, now election.View
 		said     string
 	}{
-		{trusted, distrusted, "in_succession=2"},
-		{distrusted, trusted, "count again"},
+		{trusted, distrusted, "waits=40ms for=1m0s in_succession=2"},
+		{distrusted, trusted, "count as stated again"},
 		{trusted, ended, "no beat any more"},
 		{ended, trusted, ""},
 	} {

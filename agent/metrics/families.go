@@ -270,8 +270,8 @@ func groupFamilies() []family {
 			}),
 		},
 		{
-			nameBeatDistrusted, "1 while the beats of another node do not count: this node had claimed since some were " +
-				"missing, and that node was alive.", gauge,
+			nameBeatDistrusted, "1 while this node waits longer for the beats of another one: it had claimed since some " +
+				"were missing, and that node was alive.", gauge,
 			perGroup(func(p *page, g *groupView) { p.truth(g.BeatDistrusted, g.iface, g.vhid) }),
 		},
 		{

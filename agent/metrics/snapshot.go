@@ -90,8 +90,8 @@ type Group struct {
 	// Watched is true on the MASTER if another vipd node was ever heard; Standbys then counts those that would take over.
 	Watched  bool
 	Standbys int
-	// Beat is as configured, MasterBeat as the last other node stated it; 0: none. BeatDistrusted is true while that does
-	// not count.
+	// Beat is as configured, MasterBeat as the last other node stated it; 0: none. BeatDistrusted is true while this node
+	// waits longer than that says.
 	Beat, MasterBeat time.Duration
 	BeatDistrusted   bool
 	// HasHook is true if the group has a hook; HookWaiting counts the transitions that wait for it.

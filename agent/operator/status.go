@@ -148,13 +148,16 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 	return out
 }
 
-// beatDistrust returns whose beats do not count now, nil if there is no such node.
+// beatDistrust returns why this node waits longer for beats than they state, nil if it does not.
 func (r *report) beatDistrust() *api.BeatDistrust {
 	m := &r.view.Machine
 	if !r.view.Distrusts() {
 		return nil
 	}
-	return &api.BeatDistrust{Address: m.Distrusted.String(), Until: r.at(m.DistrustUntil), Times: m.DistrustTimes}
+	return &api.BeatDistrust{
+		Address: m.Distrusted.String(), WaitSeconds: m.DownTime.Seconds(), Until: r.at(m.DistrustUntil),
+		Times: m.DistrustTimes,
+	}
 }
 
 func (r *report) dataplane(counts interfaceCounts) api.Dataplane {

@@ -17,7 +17,7 @@ func timeText(d time.Duration) string {
 	return fmt.Sprintf("%.3f s", d.Seconds())
 }
 
-// beats returns what is to be said of beats: how often the owner advertises, and why that does not count.
+// beats returns what is to be said of beats: how often the owner advertises, and why this node waits longer for it.
 func (w *why) beats() []string {
 	v := &w.g.Machine
 	var out []string
@@ -33,9 +33,9 @@ func (w *why) beats() []string {
 	}
 	if w.g.Distrusts() {
 		out = append(out, fmt.Sprintf(
-			"the beats of %s do not count before %s: this node had claimed since some were missing, and %s was alive (%s); "+
-				"look for what limits or loses multicast on the way (`vipctl doctor`)",
-			v.Distrusted, w.at(v.DistrustUntil).Format(time.RFC3339), v.Distrusted, inSuccession(v.DistrustTimes)))
+			"beats of %s were missing although it was alive, and this node had claimed (%s): it takes over %s after the last "+
+				"advert, until %s at least; look for what limits or delays multicast on the way (`vipctl doctor`)",
+			v.Distrusted, inSuccession(v.DistrustTimes), timeText(v.DownTime), w.at(v.DistrustUntil).Format(time.RFC3339)))
 	}
 	return out
 }

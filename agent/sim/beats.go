@@ -4,6 +4,7 @@ package sim
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -138,11 +139,27 @@ func (p *police) passes(now time.Duration) bool {
 
 // beatLog is what the invariants need to judge takeovers that beats decided.
 type beatLog struct {
-	got     [2]int              // number of the last send of each family's last sender that arrived
-	gaveUp  *member             // the master that was given up, because its beats were missing
-	heardAt election.Instant    // when it was heard last
-	down    time.Duration       // its ordinary master-down time
-	doubted [8]election.Instant // until when the beats of a host must not decide, since they proved wrong
+	got     [2]int        // number of the last send of each family's last sender that arrived
+	gaveUp  *member       // the master that was given up, because its beats were missing
+	heard   lastHeard     // of it, at that time
+	down    time.Duration // its ordinary master-down time
+	back    time.Duration // after what time it was heard again; 0 = it was not
+	excused bool          // it claimed, or states no beat
+	pauses  [8]harmless   // of a host, that proved harmless
+	longest time.Duration // of all pauses that may have proved harmless
+}
+
+// lastHeard is the advert of a master that was heard last.
+type lastHeard struct {
+	src netip.Addr
+	at  election.Instant
+	now time.Duration // the same time
+}
+
+// harmless is the longest pause of a master that was given up, and was alive.
+type harmless struct {
+	until election.Instant // a shorter one must not make a takeover until then
+	pause time.Duration
 }
 
 // inBeats reports whether a decision on silence that was due at that time was made in beats.
@@ -179,13 +196,18 @@ func (w *World) silenced(m *member, t election.Transition) {
 		return
 	}
 	w.stats.InBeats++
-	k := &m.kernel
+	k, heard := &m.kernel, m.machine.View().Master
 	o := m.sender(k.record.Advert)
+	m.gaveUp, m.down, m.back, m.excused = m.sender(heard), m.ordinary(heard), 0, false
+	m.heard = lastHeard{heard.Src, heard.At, w.now - t.At.Sub(heard.At)}
+	if m.gaveUp == nil || m.gaveUp == m {
+		m.gaveUp, m.longest = nil, time.Hour // an attacker decides when that master is heard again
+	}
 	if o == nil || o == m || m.group.forged+echo(m.cfg) > w.now {
 		return
 	}
-	if t.At < m.doubted[o.host.id%len(m.doubted)] {
-		w.fail(m, "doubt", "takes over from %s because of missing beats, which proved wrong before", o.host.name)
+	if p, paused := m.pauses[o.host.id%len(m.pauses)], due.Sub(k.record.At); t.At < p.until && paused < 2*p.pause {
+		w.fail(m, "doubt", "takes over from %s after %v without a beat, and %v proved harmless", o.host.name, paused, p.pause)
 	}
 	// Of a master that goes on, two adverts in a row are lost at least.
 	family := election.FamilyOf(k.record.Src) - election.IPv4
@@ -193,9 +215,6 @@ func (w *World) silenced(m *member, t election.Transition) {
 	since := max(o.host.troubled, o.host.clock.when(o.machine.View().Since, 0)) // of its term
 	if w.answering(o) && lost && w.well(o) && since+4*k.record.Beat < w.now {
 		w.fail(m, "doubt", "takes over from %s, of which it missed one advert", o.host.name)
-	}
-	if heard := m.machine.View().Master; m.sender(heard) == o {
-		m.gaveUp, m.heardAt, m.down = o, heard.At, m.ordinary(heard)
 	}
 	w.inOrder(m, o)
 }
@@ -225,18 +244,50 @@ func (w *World) inOrder(m, o *member) {
 	}
 }
 
-// noteBeat follows a master that was given up and is heard again.
+// noteBeat follows a master that was given up and is heard again. Unless it claims and says so, its pause was harmless.
 func (w *World) noteBeat(m *member, s election.Advert) {
 	o := m.gaveUp
-	if o == nil || s.At <= m.heardAt || m.sender(s) != o {
+	if o == nil || s.At <= m.heard.at || m.sender(s) != o {
 		return
 	}
+	if m.back == 0 {
+		m.back = s.At.Sub(m.heard.at)
+	}
+	claims := s.Beat/time.Microsecond%2 == 1
+	m.excused = m.excused || claims || s.Beat == 0
+	// Not started since then, as far as m can know: a claim may have been lost.
+	if !claims && (o.host.began <= m.heard.now || m.group.disturbed >= m.heard.now) {
+		m.longest = max(m.longest, s.At.Sub(m.heard.at))
+	}
+	if s.Src != m.heard.src {
+		return // m may not know whose it is
+	}
 	m.gaveUp = nil
-	late := s.At.Sub(m.heardAt) <= 100*time.Millisecond
-	if s.At.Sub(m.heardAt) < m.down && s.Beat > 0 && (late || s.Beat/time.Microsecond%2 == 0) {
-		m.doubted[o.host.id%len(m.doubted)] = s.At.Add(time.Minute)
-		if w.tracing {
-			w.notef(m.host, m.group, "has given up %s, which states a beat of %v", o.host.name, s.Beat)
-		}
+	if m.excused || s.At.Sub(m.heard.at) >= m.down {
+		return
+	}
+	p := &m.pauses[o.host.id%len(m.pauses)]
+	if s.At >= p.until {
+		p.pause = 0
+	}
+	*p = harmless{s.At.Add(time.Minute), max(p.pause, m.back)}
+	if w.tracing {
+		w.notef(m.host, m.group, "has given up %s, which states a beat of %v, after %v", o.host.name, s.Beat, m.back)
+	}
+}
+
+// unit returns the longest unit in which m may count beats: twice the longest pause that was harmless is three units.
+func (m *member) unit(beat time.Duration) time.Duration { return max(beat, (2*m.longest+2)/3) }
+
+// checkWait checks that a BACKUP does not wait for beats longer than the pauses of its masters explain: twice the
+// longest one that was harmless, and its rank.
+func (w *World) checkWait(m *member) {
+	v := m.machine.View()
+	if v.State != election.Backup || v.Master.Beat == 0 || v.Master.At < v.Since || !m.host.running() {
+		return
+	}
+	limit := 4 * m.unit(v.Master.Beat)
+	if v.DownTime > limit {
+		w.fail(m, "wait", "waits %v for a beat, more than %v: %+v", v.DownTime, limit, v)
 	}
 }

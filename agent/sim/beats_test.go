@@ -115,10 +115,18 @@ func TestReloadsOfTheBeatMoveNothing(t *testing.T) {
 	}
 }
 
-// A switch that limits the adverts to a node costs one takeover, however long it does. Then the beats count again.
+// A switch that limits the adverts to a node costs one takeover, however long it does, and meanwhile a dead master is
+// replaced after twice the pause that the switch made. Then the beats count again.
 func TestPolicedBeatsCostOneTakeover(t *testing.T) {
 	t.Parallel()
-	for _, p := range []police{{rate: 50, burst: 5}, {rate: 100, window: true}} {
+	for _, c := range []struct {
+		police
+		pause time.Duration // at most
+	}{
+		{police{rate: 50, burst: 5}, 25 * time.Millisecond},
+		{police{rate: 100, window: true}, 505 * time.Millisecond},
+	} {
+		p := c.police
 		w := beating(t, 1, 5*time.Millisecond, PeerNone, 1)
 		before, backup := transitions(w), w.hosts[1].members[0]
 		police := func(p *police, policed int) {
@@ -130,14 +138,74 @@ func TestPolicedBeatsCostOneTakeover(t *testing.T) {
 		if moved := transitions(w) - before; moved != 2 || w.violation != nil {
 			t.Errorf("%+v: %d transitions, want one there and back; %v\n%s", p, moved, w.violation, w.traces())
 		}
-		if v := backup.machine.View(); v.Distrusted != w.hosts[0].addrs[0] || v.DownTime < 3*time.Second {
+		v := backup.machine.View()
+		if v.Distrusted != w.hosts[0].addrs[0] || v.DownTime < c.pause || v.DownTime > 8*c.pause/3 {
 			t.Errorf("%+v: %+v", p, v)
 		}
 		w.at(w.now, func() { police(nil, 0) })
 		w.run(w.now + 75*time.Second)
-		v := backup.machine.View()
+		v = backup.machine.View()
 		if v.Distrusted.IsValid() || v.DownTime > 20*time.Millisecond || v.State != election.Backup {
 			t.Errorf("%+v: after a minute of steady beats: %+v", p, v)
+		}
+	}
+}
+
+// A MASTER whose agent stood still for a moment and that crashes soon after is replaced after twice that time and the
+// rank, not after its ordinary master-down time.
+func TestCrashInDoubt(t *testing.T) {
+	t.Parallel()
+	const beat = time.Millisecond
+	for seed := range uint64(20) {
+		w := beating(t, seed+1, beat, PeerNone, 1)
+		owner, heir := w.hosts[0].members[0], w.hosts[1].members[0]
+		stall := w.clocks.between(5*beat, 50*beat)
+		owner.host.held++
+		w.run(w.now + stall)
+		owner.host.held--
+		w.revive(owner.host)
+		w.run(w.now + w.clocks.between(time.Second, 50*time.Second))
+		if heir.transition != 3 || !w.answering(owner) { // BACKUP, MASTER, BACKUP
+			t.Fatalf("seed %d: %d transitions\n%s", w.Seed, heir.transition, w.traces())
+		}
+		w.crash(owner.host)
+		most := w.now + 4*2*(stall+2*beat)/3
+		for !w.answering(heir) && w.now < most {
+			w.run(w.now + beat/100)
+		}
+		if w.now >= most || w.violation != nil {
+			t.Errorf("seed %d: more than %v without an owner, after a stall of %v; %v\n%s", w.Seed, 4*2*(stall+2*beat)/3, stall,
+				w.violation, w.traces())
+		}
+	}
+}
+
+// A MASTER that is killed and started again within a few milliseconds, or whose link is lost for as long, was not late:
+// its beats count as before.
+func TestReturnIsNoDoubt(t *testing.T) {
+	t.Parallel()
+	const beat = time.Millisecond
+	for seed := range uint64(40) {
+		w := beating(t, seed+1, beat, PeerNone, 1)
+		owner, heir := w.hosts[0].members[0], w.hosts[1].members[0]
+		gone := w.clocks.between(4*beat, 90*beat)
+		lost := seed%2 == 0
+		if lost {
+			w.setLink(owner.host, false)
+		} else {
+			w.killAgent(owner.host)
+		}
+		w.run(w.now + gone)
+		if lost {
+			w.setLink(owner.host, true)
+		} else {
+			w.startAgent(owner.host)
+		}
+		w.run(w.now + time.Second)
+		v := heir.machine.View()
+		if heir.transition != 3 || !w.answering(owner) || v.DownTime > 4*beat || w.violation != nil {
+			t.Errorf("seed %d: gone for %v, link %v: %d transitions, %+v; %v\n%s", w.Seed, gone, lost, heir.transition, v,
+				w.violation, w.traces())
 		}
 	}
 }

@@ -71,7 +71,7 @@ func (w *World) uncaused(m *member, t election.Transition, v election.View) stri
 	k := &m.kernel
 	patience := patienceForLate(m.cfg)
 	if t.Cause == nil && m.inBeats(t.At.Add(-t.Lag)) {
-		patience = min(patience, k.record.Beat)
+		patience = min(patience, m.unit(k.record.Beat))
 	}
 	if t.To == election.Master && t.Lag > patience && m.late < maxLate {
 		return "decided on a clock that was not watched"

@@ -278,6 +278,9 @@ func (w *World) audit() {
 			w.checkGap(g)
 		}
 		w.checkHalves(g)
+		for _, m := range g.members {
+			w.checkWait(m)
+		}
 		if w.stableSince > 0 {
 			w.checkStable(g)
 		}

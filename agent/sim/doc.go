@@ -30,7 +30,9 @@
 //   - cause: every transition has the evidence that its reason names, and no decision is made on a clock that was
 //     not watched.
 //   - doubt: a node that claimed because beats were missing, and then heard that master alive, does not do so again
-//     within a minute; and of a master that goes on sending, no single lost advert makes a takeover in beats.
+//     within a minute after less than twice that pause; and of a master that goes on sending, no single lost advert
+//     makes a takeover in beats.
+//   - wait: a BACKUP waits for a beat no longer than such pauses explain.
 //   - order: of two backups that heard the same last beat, the better one claims first.
 //   - rate: the number of adverts per second is limited in every situation.
 //   - forgery: under the address of a vipd node, no advert of an attacker is accepted, except an unaltered one that

@@ -287,7 +287,7 @@ func (w *World) setLink(h *host, up bool) {
 	if !h.up || h.link == up {
 		return
 	}
-	h.link = up
+	h.link, h.began = up, w.now
 	w.unwell(h)
 	w.sync(h)
 	for _, m := range h.members {

@@ -146,6 +146,7 @@ type power struct {
 	held      int  // faults that stop the agent
 	suspended bool // the machine sleeps; its clock does not
 	link      bool
+	began     time.Duration // when the agent or the link came up last
 }
 
 // scheduling is when the agent runs.
@@ -242,7 +243,7 @@ func (w *World) boot(h *host) {
 
 // startAgent starts vipd, which adopts or removes the data plane of an earlier process.
 func (w *World) startAgent(h *host) {
-	h.agent, h.demotion, h.told, h.napUntil = true, 0, 0, 0
+	h.agent, h.demotion, h.told, h.napUntil, h.began = true, 0, 0, 0, w.now
 
 	h.startNumbers(w.now)
 	highest := h.highest()

@@ -46,6 +46,18 @@ func TestSimulatorFindsPlantedFaults(t *testing.T) {
 			"due = max(due, m.allQuiet().Add(m.rank(beat)+b.tie))", "due = max(due, 0)", "fence",
 		},
 		{"beats that proved wrong are counted", "beat.go", "m.beginDoubt(a)", "m.missed = missed{}", "doubt"},
+		{
+			"a doubt stretches too little", "beat.go",
+			"pauseRatio*a.At.Sub(lost.last)/downRatio+1", "a.At.Sub(lost.last)/downRatio+1", "doubt",
+		},
+		{
+			"a master in doubt is not counted in beats", "beat.go",
+			"unit := max(m.heardBeat, m.doubt.unit)", "unit := max(m.heardBeat, m.doubt.unit*1000)", "wait",
+		},
+		{
+			"a master that was started again is taken for a late one", "beat.go",
+			"a.Beat > 0 && a.Beat%beatStep == 0 {", "a.Beat > 0 {", "wait",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			found := regexp.MustCompile(`seed \d+: (` + c.invariants + `) at .*`).FindString(planted(t, c.file, c.line, c.fault))

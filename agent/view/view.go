@@ -101,7 +101,7 @@ func (g *Group) Held(now election.Instant) bool {
 	return m.State == election.Backup && m.Hold != election.HoldNone && m.HoldUntil > now
 }
 
-// Distrusts reports whether the beats of the master do not count now.
+// Distrusts reports whether the machine waits longer for beats than they state.
 func (g *Group) Distrusts() bool { return g.Machine.Distrusted.IsValid() }
 
 // Handover is the handover of a group that has begun.

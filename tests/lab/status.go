@@ -52,9 +52,10 @@ type GroupStatus struct {
 	EffectiveAdvSkew int       `json:"effective_advskew"`
 	BeatSeconds      float64   `json:"beat_seconds"`
 	BeatDistrust     *struct {
-		Address string    `json:"address"`
-		Until   time.Time `json:"until"`
-		Times   int       `json:"times"`
+		Address     string    `json:"address"`
+		WaitSeconds float64   `json:"wait_seconds"`
+		Until       time.Time `json:"until"`
+		Times       int       `json:"times"`
 	} `json:"beat_distrust"`
 	Master *struct {
 		Address     string    `json:"address"`

@@ -63,7 +63,7 @@ type Group struct {
 	EffectiveAdvSkew int `json:"effective_advskew"`
 	// BeatSeconds is how often this node advertises as MASTER according to its config; 0: once per interval.
 	BeatSeconds float64 `json:"beat_seconds"`
-	// BeatDistrust is why the beats of another node do not count now; absent if they do.
+	// BeatDistrust is why this node waits longer for beats than they state; absent if it does not.
 	BeatDistrust *BeatDistrust `json:"beat_distrust,omitempty"`
 	// Master is the last other node that advertised, also while this node is MASTER; null if none was heard.
 	Master *Master `json:"master"`
@@ -187,13 +187,17 @@ type Master struct {
 	Proven bool `json:"proven"`
 }
 
-// BeatDistrust is another node whose beats do not count for a while: this node had claimed since some of them were
-// missing, and then heard that the other one was alive. Its ordinary interval counts meanwhile.
+// BeatDistrust is another node whose beats proved unreliable: this node had claimed since some of them were missing,
+// and then heard that the other one was alive. It waits longer for a while: twice the pause, at most its ordinary
+// master-down time.
 type BeatDistrust struct {
 	Address string `json:"address"`
-	// Until is when the beats count again, at the earliest: before, each of them has to arrive for ten seconds.
+	// WaitSeconds is how long this node waits for an advertisement meanwhile.
+	WaitSeconds float64 `json:"wait_seconds"`
+	// Until is when the beats count as they are stated again, at the earliest: before, each of them has to arrive for ten
+	// seconds.
 	Until time.Time `json:"until"`
-	// Times is how often that happened in succession; each time doubles how long the beats do not count.
+	// Times is how often that happened in succession; each time doubles how long it lasts.
 	Times int `json:"times"`
 }
 
