@@ -69,7 +69,9 @@ type Condition struct {
 	Since     time.Time
 	Answering bool
 	// Mode is how the data plane is attached: native, tc or generic.
-	Mode             string
+	Mode string
+	// Note is what is unusual about the data plane.
+	Note             string
 	EffectiveAdvSkew int
 	// Interval is the interval of this node's adverts now, Configured without demotions.
 	Interval, Configured time.Duration

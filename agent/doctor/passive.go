@@ -27,7 +27,7 @@ func fromGroup(g *api.Group) Group {
 		Name: g.Name, Interface: g.Interface, VHID: uint8(g.VHID),
 		Condition: Condition{
 			State: g.State, Reason: g.Reason, Detail: g.Detail, Since: g.Since,
-			Answering: g.Dataplane.Answering, Mode: g.Dataplane.Mode,
+			Answering: g.Dataplane.Answering, Mode: g.Dataplane.Mode, Note: g.Dataplane.Note,
 			EffectiveAdvSkew: g.EffectiveAdvSkew,
 			Interval:         (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.EffectiveAdvSkew}).Interval(),
 			Configured:       (&Speaker{AdvBase: g.AdvBase, AdvSkew: g.AdvSkew}).Interval(),

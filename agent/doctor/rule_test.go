@@ -303,7 +303,9 @@ func faulty() map[string]struct {
 			func(_ *doctor.Facts, g *doctor.Group) { g.Master.AdvBase, g.Master.AdvSkew = 255, 255 },
 		}},
 		doctor.CodeSendFailing: {master, func(f *doctor.Facts, _ *doctor.Group) {
-			f.Demotions = []api.Demotion{{Name: "senderr:eth0@1", Value: 240, Since: at(-9)}}
+			f.Demotions = []api.Demotion{{
+				Name: "senderr:eth0@1", Value: 240, Since: at(-9), Reason: "adverts could not be sent: queue is full",
+			}}
 		}, []string{"eth0@1"}, []change{
 			func(f *doctor.Facts, _ *doctor.Group) { f.Demotions[0].Name = "maintenance" },
 		}},
@@ -327,7 +329,7 @@ func faulty() map[string]struct {
 		}},
 		doctor.CodeAddressRemoved: {master, func(_ *doctor.Facts, g *doctor.Group) {
 			g.Restored, g.RestoredAt = 3, at(-10)
-		}, []string{"3 were restored, the last 10.0 s ago"}, []change{
+		}, []string{"3 restored so far, the last one 10.0 s ago"}, []change{
 			func(_ *doctor.Facts, g *doctor.Group) { g.RestoredAt = at(-61) },
 		}},
 		doctor.CodeRoutesLost: {backup, func(_ *doctor.Facts, g *doctor.Group) {
@@ -591,6 +593,25 @@ func TestDocs(t *testing.T) {
 	for _, section := range strings.Split(string(text), "\n### ")[1:] {
 		if !strings.Contains(section, "**Cause:**") || !strings.Contains(section, "**Cure:**") {
 			t.Errorf("no cause or no cure: %.60s", section)
+		}
+	}
+}
+
+// What the kernel said of a send that failed is part of the finding.
+func TestFailedSendsHaveTheirReason(t *testing.T) {
+	t.Parallel()
+	const why = "adverts could not be sent: the queue is full"
+	f := master()
+	f.Demotions = []api.Demotion{{Name: "senderr:eth0@1", Value: 240, Since: at(-9), Reason: why}}
+	f.Groups[0].State, f.Groups[0].Reason, f.Groups[0].Master = api.StateBackup, "send_failed", nil
+	f.Groups[0].Note = "another program drops them"
+	report := doctor.Diagnose(f)
+	for code, want := range map[string]string{
+		doctor.CodeSendFailing: why, doctor.CodeNoOwner: "data plane: another program drops them",
+	} {
+		at := slices.IndexFunc(report.Findings, func(f api.Finding) bool { return f.Code == code })
+		if at < 0 || !slices.Contains(report.Findings[at].Evidence, want) {
+			t.Errorf("%s lacks the evidence %q: %+v", code, want, report.Findings)
 		}
 	}
 }

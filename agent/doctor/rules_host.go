@@ -63,8 +63,8 @@ func addressRemoved(f *Facts, g *Group) outcome {
 		return outcome{}
 	}
 	return fault(
-		fmt.Sprintf("Another process removes virtual addresses from this host while it is MASTER: %d were restored, the "+
-			"last %s ago.", g.Restored, ago(f, g.RestoredAt)),
+		fmt.Sprintf("Another process removes virtual addresses from this host while it is MASTER: %d restored so far, the "+
+			"last one %s ago.", g.Restored, ago(f, g.RestoredAt)),
 		"vipd restores them. `ip monitor address` shows when they are removed; configure network managers and scripts "+
 			"(`ip addr flush`) not to touch addresses that vipd has added.",
 	)

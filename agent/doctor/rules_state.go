@@ -140,10 +140,14 @@ func noOwner(f *Facts, g *Group) outcome {
 	if g.Reason == reasonSendFailed {
 		cause = "No owner is heard, and the claim of this node failed."
 	}
+	evidence := []string{lastWord(f, g)}
+	if g.Reason == reasonSendFailed && g.Note != "" {
+		evidence = append(evidence, "data plane: "+g.Note)
+	}
 	return fault(cause,
 		"`vipctl why "+g.Name+"` and the log show what prevents this node from it; run `vipctl doctor` on the other "+
 			"nodes, too.",
-		lastWord(f, g))
+		evidence...)
 }
 
 // sendErrorPrefix begins the names of demotions for failed sends, "senderr:GROUP".
@@ -153,9 +157,14 @@ func sendFailing(f *Facts) outcome {
 	var all outcome
 	for _, d := range f.Demotions {
 		if group, ok := strings.CutPrefix(d.Name, sendErrorPrefix); ok {
+			evidence := []string{
+				fmt.Sprintf("the node is demoted by %d (%s) since %s", d.Value, d.Name, d.Since.UTC().Format(time.RFC3339)),
+			}
+			if d.Reason != "" {
+				evidence = append(evidence, d.Reason)
+			}
 			o := fault(fmt.Sprintf("Adverts of %s cannot be sent.", group),
-				"vipd's log has the kernel's error: a filter or a full queue on the interface, or no source address.",
-				fmt.Sprintf("the node is demoted by %d (%s) since %s", d.Value, d.Name, d.Since.UTC().Format(time.RFC3339)))
+				"vipd's log has the kernel's error: a filter or a full queue on the interface, or no source address.", evidence...)
 			all.findings = append(all.findings, o.findings...)
 		}
 	}

@@ -3,7 +3,6 @@
 package netio
 
 import (
-	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -35,7 +34,7 @@ func (s *Sender) SendAll(frames []Frame) {
 		n, err := sendMMsg(s.raw, b.msgs[next:len(frames)])
 		next += n
 		if err != nil {
-			frames[next].Err = fmt.Errorf("send frame on interface %d: %w", frames[next].IfIndex, err)
+			frames[next].Err = sendError(frames[next].IfIndex, err)
 			next++
 		}
 	}

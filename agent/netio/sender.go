@@ -83,9 +83,21 @@ func (s *Sender) Close() error {
 // queue.
 func (o *Outlet) Send(frame []byte) error {
 	if err := unix.Sendto(o.s.raw, frame, 0, &o.to); err != nil {
-		return fmt.Errorf("send frame on interface %d: %w", o.ifindex, err)
+		return sendError(o.ifindex, err)
 	}
 	return nil
+}
+
+// sendError says what the kernel's error means for a frame.
+func sendError(ifindex int, err error) error {
+	why := ""
+	switch {
+	case errors.Is(err, unix.ENOBUFS):
+		why = ": an egress filter dropped it, or the queue is full"
+	case errors.Is(err, unix.EMSGSIZE):
+		why = ": it exceeds the interface's MTU"
+	}
+	return fmt.Errorf("send frame on interface %d%s: %w", ifindex, why, err)
 }
 
 // Join joins the multicast group on the interface, so that the NIC's filter and snooping switches pass

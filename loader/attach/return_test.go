@@ -256,3 +256,29 @@ func TestAhead(t *testing.T) {
 		s.works(hook + ", gone")
 	}
 }
+
+// TestSecondFence: another vipd's egress program, such as one that a killed vipd with another bpf_dir left, drops the
+// adverts of this one.
+func TestSecondFence(t *testing.T) {
+	kerneltest.RequireTCX(t)
+	s := newSettling(t, "loader-second", loader.Options{}, func(int) {})
+	p := kerneltest.Must(ebpf.NewProgram(&ebpf.ProgramSpec{
+		Type: ebpf.SchedCLS, Name: "vipd_egress", License: "GPL",
+		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, -1), asm.Return()}, // TCX_NEXT
+	}))
+	defer p.Close()
+	theirs := kerneltest.Must(link.AttachTCX(link.TCXOptions{
+		Interface: s.index, Program: p, Attach: ebpf.AttachTCXEgress, Anchor: link.Tail(),
+	}))
+	if got := s.repair("with another"); !strings.Contains(got.Note, "of another vipd is on tcx egress") ||
+		!strings.Contains(got.Note, "vipd_egress") {
+		t.Errorf("%+v", got)
+	}
+	s.whole("said")
+	if err := theirs.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.repair("alone"); strings.Contains(got.Note, "another vipd") {
+		t.Errorf("%+v", got)
+	}
+}

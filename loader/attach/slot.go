@@ -148,6 +148,10 @@ func (h *Hooks) whoIsAhead(a *attachment, ifindex int, now time.Duration) string
 		if who := ahead(h.set.VipdEgress, ifindex, ebpf.AttachTCXEgress); who != "" {
 			return who + " comes before vipd on tcx egress: what it accepts passes the fence"
 		}
+		if who := secondFence(h.set.VipdEgress, ifindex); who != "" {
+			return who + " of another vipd is on tcx egress as well: it drops adverts of its groups, whoever sends them; " +
+				"end that vipd, or, if it is dead, stop this one and run `vipd --cleanup` with the config of that one"
+		}
 	}
 	if a.stays && a.standsIn() {
 		if who := a.slot.look(ifindex, now); who != "" {
@@ -180,6 +184,25 @@ func ahead(ours *ebpf.Program, ifindex int, at ebpf.AttachType) string {
 		return ""
 	}
 	return named(uint32(q.Programs[0].ID))
+}
+
+// secondFence names the egress program of another vipd on the interface.
+func secondFence(ours *ebpf.Program, ifindex int) string {
+	q, err := link.QueryPrograms(link.QueryOptions{Target: ifindex, Attach: ebpf.AttachTCXEgress})
+	if err != nil || len(q.Programs) < 2 {
+		return ""
+	}
+	info, err := ours.Info()
+	if err != nil {
+		return ""
+	}
+	id, ok := info.ID()
+	for _, p := range q.Programs {
+		if ok && p.ID != id && programName(uint32(p.ID)) == info.Name {
+			return named(uint32(p.ID))
+		}
+	}
+	return ""
 }
 
 // named is how notes name a program.
