@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -209,4 +210,24 @@ func names(entries []fs.DirEntry) []string {
 		out = append(out, e.Name())
 	}
 	return out
+}
+
+// timeout(1) sends SIGTERM twice, and Ctrl-C goes to the whole process group: signals in a row are one, and the stop
+// takes everything off the host. The MASTER still waits for a successor when they arrive.
+func TestSignalsInARowAreOne(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	clean := s.node.Snapshot()
+	s.startMaster()
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGTERM, syscall.SIGINT, syscall.SIGTERM} {
+		s.node.Proc().Signal(signal)
+		time.Sleep(20 * time.Millisecond) // each is delivered
+	}
+	if !s.node.Proc().Running() {
+		t.Error("the daemon ended before it could hand over: the test proves nothing, or the second signal killed it")
+	}
+	if code := s.node.Proc().Wait(patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	assertNothingLeft(t, s.node, clean)
 }

@@ -160,7 +160,11 @@ func action(ctx context.Context, c *cli.Context, stdout, stderr io.Writer) error
 		if err := compareWithHost(cfg, log); err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%s: ok, %d groups\n", cfg.Source, len(cfg.Groups))
+		many := "groups"
+		if len(cfg.Groups) == 1 {
+			many = "group"
+		}
+		fmt.Fprintf(stdout, "%s: ok, %d %s\n", cfg.Source, len(cfg.Groups), many)
 		return nil
 	}
 	opts := agent.Options{

@@ -21,6 +21,9 @@ import (
 // (agent/ordinary), but the runtime cannot end the main thread: it would keep the low priority, unused.
 func init() { runtime.LockOSThread() }
 
+// together is within which signals to stop count as one.
+const together = time.Second
+
 func main() {
 	exit := make(chan int)
 	go func() { exit <- run(context.Background(), os.Args, os.Stdout, os.Stderr) }()
@@ -28,14 +31,19 @@ func main() {
 }
 
 // serve runs the daemon and handles its signals (docs/decisions/operations.md): TERM and INT stop
-// with a handover (a second one kills), HUP reloads, USR2 exits without a goodbye for the next vipd.
+// with a handover (a later one kills), HUP reloads, USR2 exits without a goodbye for the next vipd.
 func serve(ctx context.Context, opts agent.Options) error {
 	ctx, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, os.Interrupt)
 	defer cancel()
-	context.AfterFunc(ctx, cancel) // a second signal has its default effect
+	// A further signal has its default effect, but not at once: timeout(1) and a terminal's process group send two.
+	context.AfterFunc(ctx, func() { time.AfterFunc(together, cancel) })
 	// A log reader that exits must not kill vipd. Not signal.Ignore, which hooks and checks would
 	// inherit.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	// Before the start waits for anything: HUP would end the process.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
+	defer signal.Stop(signals)
 	if err := command.KeepFiles(); err != nil {
 		return err
 	}
@@ -55,9 +63,6 @@ func serve(ctx context.Context, opts agent.Options) error {
 	defer steady.Stop()
 
 	a := agent.New(opts)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
-	defer signal.Stop(signals)
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
