@@ -7,6 +7,7 @@
 #ifndef VIPD_PROVE_H
 #define VIPD_PROVE_H
 
+#include "claim.h"
 #include "judged.h"
 #include "stats.h"
 #include "trailer.h"
@@ -101,9 +102,12 @@ static __always_inline int is_fresh(const struct event *ev, const struct peer_va
 	return ev->counter > p->number && ev->counter + slack >= expected(p, ev->at);
 }
 
+#define STRANGER_AGAIN_NS 3000000000ull /* between two reports of a peer with another list; the period of hellos */
+
 /* What a peer proved itself by. */
 enum proved_by {
 	BY_ADVERT,
+	BY_NUMBER, /* an advert that does not count, since it is for another list of addresses */
 	BY_HELLO,
 };
 
@@ -138,6 +142,37 @@ static __always_inline struct peer_val *add_peer(const struct event *ev)
 }
 
 /*
+ * Tells the agent of a peer whose adverts do not count here, unless its hellos do. It is woken: the advert has just
+ * shown switches where the virtual MAC is.
+ */
+static __always_inline void tell_stranger(const struct event *ev, struct peer_val *p)
+{
+	__u64 last = p->told_at > p->hello_at ? p->told_at : p->hello_at;
+	struct hello *h;
+
+	if (last && ev->at - last < STRANGER_AGAIN_NS)
+		return;
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > CLAIM_ROOM)
+		return;
+	h = bpf_ringbuf_reserve(&events, sizeof(*h), 0);
+	if (!h)
+		return;
+	p->told_at = ev->at;
+	h->at = ev->at;
+	h->ifindex = ev->ifindex;
+	h->slot = ev->slot;
+	__builtin_memcpy(h->src, ev->src, sizeof(h->src));
+	__builtin_memcpy(h->src_mac, ev->src_mac, sizeof(h->src_mac));
+	h->vhid = ev->vhid;
+	h->ctx = 0;
+	h->len = 0;
+	h->pad = 0;
+	h->pad2 = 0;
+	*(__u64 *)h->data = ev->counter;
+	bpf_ringbuf_submit(h, BPF_RB_FORCE_WAKEUP);
+}
+
+/*
  * Notes what a source has proven, p being what was known of it. Global: it has a stack of its own beside that of the
  * hash.
  */
@@ -161,6 +196,10 @@ __noinline int know_peer(struct advert *a, struct peer_val *p, __u32 by)
 	p->number = a->ev.counter;
 	p->pace = pace > a->ev.counter ? pace : a->ev.counter;
 	p->at = a->ev.at;
+	if (by == BY_NUMBER) {
+		tell_stranger(&a->ev, p);
+		return 1;
+	}
 	goodbye = a->ev.advbase == GOODBYE && a->ev.advskew == GOODBYE;
 	if (!goodbye)
 		p->interval_us = interval_us(a->ev.advbase, a->ev.advskew);
@@ -249,7 +288,11 @@ __noinline int prove(struct advert *a)
 			return REJECT_NONE;
 		}
 	}
-	return found ? REJECT_BAD_HMAC : REJECT_BAD_TRAILER;
+	if (!found)
+		return REJECT_BAD_TRAILER;
+	/* A node with the key sent it: its number is spent, so that a copy costs no digest, and it needs a trailer. */
+	know_peer(a, p, BY_NUMBER);
+	return REJECT_BAD_HMAC;
 }
 
 /* When a peer last proved itself for which there was no room, as far as the operator has not said to forget it. */

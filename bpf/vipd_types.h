@@ -277,8 +277,9 @@ struct peer_val {
 	__u64 hello;	   /* number of its last hello; 0: none */
 	__u64 hello_at;
 	__u64 pace;	   /* the number that was expected at that time, if the last one was late */
+	__u64 told_at;	   /* when the agent was last told of an advert for another list of addresses; 0: never */
 };
-_Static_assert(sizeof(struct peer_val) == 48, "peer_val");
+_Static_assert(sizeof(struct peer_val) == 56, "peer_val");
 
 /* scratch: a block of SHA-1 and the advert in progress, more than fits on the stack. */
 struct scratch {
@@ -398,7 +399,10 @@ _Static_assert(sizeof(struct claim) == 56, "claim");
 
 #define HELLO_MAX 512
 
-/* events: also a hello of another vipd node, see hello.h. Its length distinguishes it, too. */
+/*
+ * events: also a hello of another vipd node, see hello.h. Its length distinguishes it, too. len is 0 for a node that has
+ * proven itself by an advert for another list of addresses (prove.h): data then begins with its number.
+ */
 struct hello {
 	__u64 at;
 	__u32 ifindex;

@@ -120,3 +120,27 @@ func TestStandbyBesideUCARPIsUnknown(t *testing.T) {
 		t.Error("standbys are counted beside ucarp")
 	}
 }
+
+// Nodes whose lists of addresses have nothing in common refuse each other's advertisements, and are both MASTER. Each
+// names the addresses nevertheless, and with one list again one of them yields.
+func TestNodesWithoutACommonListNameTheAddresses(t *testing.T) {
+	t.Parallel()
+	with := func(advskew int, addresses ...string) lab.NodeConfig {
+		return lab.NodeConfig{Groups: []lab.Group{{Addresses: addresses, AdvSkew: advskew}}}
+	}
+	const first, second = "192.0.2.100", "192.0.2.101"
+	p := newPair(t, with(0, first+"/24"), with(100, second+"/24"))
+	p.a.Start()
+	p.b.Start()
+	p.a.WaitState(group, lab.Master, upTimeout)
+	p.b.WaitState(group, lab.Master, upTimeout)
+	p.says(p.a, "peers", "b     eth0@1  192.0.2.12  MASTER", "only b has "+second, "only this node has "+first)
+	p.says(p.b, "peers", "a     eth0@1  192.0.2.11  MASTER", "only a has "+first, "only this node has "+second)
+	if code, out := p.a.CTL("doctor", "--for", "3"); code != 4 || !strings.Contains(out, "addresses_differ") ||
+		!strings.Contains(out, second) {
+		t.Errorf("doctor: exit %d\n%s", code, out)
+	}
+	reload(p.b, with(100, first+"/24"))
+	p.b.WaitState(group, lab.Backup, upTimeout)
+	p.says(p.a, "status", "b 1/100")
+}

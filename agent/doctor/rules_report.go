@@ -89,8 +89,8 @@ func configDiffers(f *Facts, g *Group) outcome {
 func reportAdvice(code string) string {
 	switch code {
 	case api.DiffersAddresses, api.DiffersPassword:
-		return "Both nodes accept both now ([[vip.accept]]). End the change on each before you remove what they accept: " +
-			"afterwards a node refuses what it does not have."
+		return "Configure the same on both. If both accept both now ([[vip.accept]]), end the change on each before you " +
+			"remove what they accept: a node refuses what it does not have."
 	case api.DiffersMaintenance:
 		return "Run `vipctl maintenance leave` on the node that is to serve."
 	case api.DiffersNodeName:

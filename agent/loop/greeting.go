@@ -132,6 +132,26 @@ func (g *group) answer(n *view.Node, to netip.Addr, mac [6]byte) {
 	}
 }
 
+// greetStranger puts a hello into the outbox to a vipd node that has another list of addresses, so that its adverts do
+// not count here, nor this node's there. Both are MASTER sooner or later, and would know nothing of each other. The
+// kernel reports such a node once per period, unless it says hello.
+func (g *group) greetStranger(n *view.Node, to netip.Addr, mac [6]byte) {
+	if g.entry.plane == nil || g.iface == nil || g.iface.sender == nil || g.machine.State() == election.Init {
+		return
+	}
+	src, err := g.iface.source(to.Is6())
+	if err != nil || src.IsUnspecified() {
+		return
+	}
+	if way := g.wayTo(to); mac == wire.VirtualMAC(g.cfg.VHID) {
+		mac = way // a unicast peer may be in a network that knows no virtual MACs
+	}
+	if known, ok := g.greeting.book.MAC(to); ok {
+		mac = known
+	}
+	g.writeHello(n, src, to, mac, false)
+}
+
 // writeHello puts a hello into the outbox. Its source is the interface's own MAC: switches would learn the virtual one.
 func (g *group) writeHello(n *view.Node, src, dst netip.Addr, mac [6]byte, answer bool) {
 	shown := view.Group{Config: g.cfg, Machine: g.machine.View(), Preempt: g.env.cfg.Carp.Preempt}

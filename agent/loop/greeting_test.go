@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -632,5 +633,74 @@ func TestNoHelloWithoutAnAddress(t *testing.T) {
 				t.Errorf("%+v, %v", list, err)
 			}
 		})
+	}
+}
+
+// stranger lets the kernel report a vipd node whose adverts are for another list of addresses.
+func (b *bench) stranger(g, from string, number uint64) {
+	gr := b.group(g)
+	b.hellos = append(b.hellos, loader.HelloEvent{
+		At: b.now, IfIndex: gr.iface.link.Index, VHID: gr.cfg.VHID, Slot: gr.entry.plane.Slot(),
+		Src: netip.MustParseAddr(from), SrcMAC: wire.VirtualMAC(gr.cfg.VHID), Number: number,
+	})
+}
+
+// A node that has another list of addresses gets a hello with a number above its own, from a MASTER and from a BACKUP,
+// and its answer shows the difference. Nothing of the election changes.
+func TestHelloToANodeWithAnotherList(t *testing.T) {
+	const them = "192.0.2.12"
+	var b *bench
+	for _, state := range []election.State{election.Backup, election.Master} {
+		b = newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+		if state == election.Master {
+			b.master()
+		}
+		before := b.group("eth0@1").machine.View()
+		b.reports = nil
+		number := b.sequence.Last() + 1_000_000
+		b.stranger("eth0@1", them, number)
+		b.pass(50 * time.Millisecond)
+		if len(b.reports) != 1 {
+			t.Fatalf("%s: %d hellos", state, len(b.reports))
+		}
+		f := b.reports[0]
+		if f.Dst != netip.MustParseAddr(them) || f.DstMAC != wire.VirtualMAC(1) || f.Hello.Answer ||
+			f.Hello.Number <= number || f.Hello.State != wire.HelloState(state) {
+			t.Errorf("%s: hello %+v", state, f)
+		}
+		after := b.group("eth0@1").machine.View()
+		if after.Lease = before.Lease; before != after {
+			t.Errorf("%s: the machine was %+v, is %+v", state, before, after)
+		}
+		b.pass(time.Second)
+	}
+	h := fw2()
+	h.State, h.Answer, h.Complete = wire.HelloMaster, true, true
+	h.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.200")}
+	h.List = wire.ListFingerprint(h.Addresses)
+	b.hello("eth0@1", them, h)
+	b.reports = nil
+	b.pass(time.Second)
+	if len(b.reports) != 0 {
+		t.Errorf("an answer is answered: %+v", b.reports)
+	}
+	list, err := b.operator.Peers(t.Context())
+	if err != nil || len(list.Peers) != 1 || len(list.Peers[0].Groups) != 1 {
+		t.Fatalf("%+v, %v", list, err)
+	}
+	said := ""
+	for _, d := range list.Peers[0].Groups[0].Differences {
+		if d.Code == api.DiffersAddresses {
+			said = d.Text
+		}
+	}
+	if !strings.Contains(said, "only fw2 has 192.0.2.200") || !strings.Contains(said, "only this node has 192.0.2.100") {
+		t.Errorf("difference %q", said)
+	}
+	// Its own MAC is known now.
+	b.stranger("eth0@1", them, b.sequence.Last())
+	b.pass(time.Second)
+	if len(b.reports) != 1 || b.reports[0].DstMAC == wire.VirtualMAC(1) {
+		t.Errorf("another hello: %+v", b.reports)
 	}
 }

@@ -29,16 +29,17 @@ const (
 // greeter carries hellos between the data plane and the groups.
 type greeter struct {
 	events  []loader.HelloEvent // reused
-	answers []owed              // the oldest first
+	answers []owed              // the oldest first; also hellos to strangers
 	turnAt  election.Instant    // nothing leaves before
 	lookAt  election.Instant    // the ring is read by then
 }
 
-// owed is an answer that a MASTER owes to a peer.
+// owed is an answer that a MASTER owes to a peer, or a hello to a stranger: a vipd node whose adverts do not count here.
 type owed struct {
-	g   *group
-	to  netip.Addr
-	mac [6]byte
+	g        *group
+	to       netip.Addr
+	mac      [6]byte
+	stranger bool
 }
 
 // greet hears the hellos that came, and sends those that are due, or a part of them. It comes after the machines have
@@ -76,7 +77,11 @@ func (l *Loop) sendHellos(n *view.Node, now election.Instant) {
 	}
 	most = min(most, len(d.answers))
 	for _, a := range d.answers[:most] {
-		a.g.answer(n, a.to, a.mac)
+		if a.stranger {
+			a.g.greetStranger(n, a.to, a.mac)
+		} else {
+			a.g.answer(n, a.to, a.mac)
+		}
 	}
 	d.answers = append(d.answers[:0], d.answers[most:]...)
 	for range batchSize - most {
@@ -119,8 +124,12 @@ func (l *Loop) noteHellos(now election.Instant) {
 		if g == nil || g.entry.plane == nil || g.entry.plane.Slot() != ev.Slot {
 			continue // it was removed meanwhile
 		}
-		if g.hearHello(ev, now) && len(d.answers) < maxAnswers {
-			d.answers = append(d.answers, owed{g, ev.Src, ev.SrcMAC})
+		stranger := len(ev.Payload) == 0
+		if (stranger || g.hearHello(ev, now)) && len(d.answers) < maxAnswers {
+			d.answers = append(d.answers, owed{g, ev.Src, ev.SrcMAC, stranger})
+		}
+		if stranger {
+			g.heed(ev.Src, ev.Number, true)
 		}
 	}
 	clear(d.events)

@@ -147,6 +147,15 @@ func (b *Book) Peers() []view.Peer {
 	return b.shown
 }
 
+// MAC returns where the hellos of addr came from.
+func (b *Book) MAC(addr netip.Addr) (mac [6]byte, known bool) {
+	i, known := b.find(addr)
+	if !known {
+		return mac, false
+	}
+	return b.entries[i].MAC, true
+}
+
 // Answer reports whether the hello of addr is to be answered now, and notes that it is: at most once per [MinGap].
 func (b *Book) Answer(addr netip.Addr, now election.Instant) bool {
 	i, known := b.find(addr)

@@ -96,13 +96,66 @@ func TestProven(t *testing.T) {
 	forgedSource := Packet{Src: netip.MustParseAddr("192.0.2.77"), Payload: good.bytes()}.Bytes()
 	h.Expect("forged source", forgedSource, badTrailer)
 	h.Expect("the other password", FrameOf(damaged(good)), Want{Verdict: xdpDrop, Counts: count("bad_hmac")})
-	otherList := good
-	otherList.digest = digest(goldenKey, []byte{2, 1, 1}, good.counter)
-	otherList = otherList.provenBy(trailerKey(), PeerAddr)
-	h.Expect("another list of addresses", FrameOf(otherList), Want{Verdict: xdpDrop, Counts: count("bad_hmac")})
 	h.Expect("untouched after all", FrameOf(good), wellHeard)
 	h.Expect("type and authlen are not bound",
 		FrameOf(func() carp { c := provenAdvert(1<<62+11, PeerAddr, p); c.authlen = 9; return c }()), wellHeard)
+}
+
+// otherList returns an advert of a vipd node for another list of addresses.
+func otherList(number uint64, src netip.Addr) carp {
+	c := Advert(1, 100, 0, number)
+	c.digest = digest(goldenKey, []byte{2, 1, 1}, number)
+	return c.provenBy(trailerKey(), src)
+}
+
+// TestAnotherList: an advert for another list of addresses never counts, and proves its sender to be a vipd node: its
+// number is spent, it is not believed without a trailer, and the agent hears of it.
+func TestAnotherList(t *testing.T) {
+	h := NewHarness(t)
+	h.Fresh(ProvenSpec("192.0.2.1"))
+	h.Master(1)
+	h.Group.SetSentPriority(prio(1, 200, 0))
+	before := h.Seen()
+	refused := Want{Verdict: xdpDrop, Counts: count("bad_hmac")}
+	told := func(what string, number uint64) {
+		t.Helper()
+		got := h.Plane.Hellos(nil)
+		if number == 0 && len(got) == 0 {
+			return
+		}
+		if len(got) != 1 || len(got[0].Payload) != 0 || got[0].Number != number || got[0].Src != PeerAddr ||
+			got[0].VHID != 1 || got[0].Slot != h.Group.Slot() {
+			t.Errorf("%s: told %+v, want %d", what, got, number)
+		}
+	}
+	h.Expect("the first", FrameOf(otherList(100, PeerAddr)), refused)
+	told("the first", 100)
+	h.Expect("a copy costs no digest", FrameOf(otherList(100, PeerAddr)), replayed)
+	h.Expect("the next", FrameOf(otherList(101, PeerAddr)), refused)
+	told("at once after the first", 0)
+	stripped := Advert(1, 0, 0, 102)
+	h.Expect("without a trailer", FrameOf(stripped), badTrailer)
+	forged := otherList(103, PeerAddr)
+	forged.trailer[8]++
+	forged.trailer[10]--
+	h.Expect("with a wrong tag", FrameOf(forged), refused)
+	told("of a wrong tag", 0)
+	if s := h.Seen(); s != before {
+		t.Errorf("it counted: %+v, before %+v", s, before)
+	}
+	if ans, err := h.Group.Answering(BootNow()); err != nil || !ans {
+		t.Errorf("answering %v, %v", ans, err)
+	}
+	none := netip.IPv4Unspecified()
+	h.Expect("from no address", Packet{Src: none, Payload: otherList(200, none).bytes()}.Bytes(), refused)
+	told("of no address", 0)
+	// With the list of this group it counts, from the number on that is spent.
+	h.Expect("the old number with this list", FrameOf(provenAdvert(101, PeerAddr, prio(1, 250, 0))), replayed)
+	h.Expect("and a new one", FrameOf(provenAdvert(104, PeerAddr, prio(1, 250, 0))), wellHeard)
+	h.untold()
+	time.Sleep(3 * time.Second)
+	h.Expect("after three seconds", FrameOf(otherList(uint64(4e6), PeerAddr)), refused)
+	told("after three seconds", 4e6)
 }
 
 // TestStripped: a source that has proven itself is not believed without a trailer, until that is forgotten.

@@ -81,6 +81,7 @@ type outcome struct {
 	src     netip.Addr // the source that peer and proven are about, if they are not nil
 	peer    *twinPeer
 	proven  *twinProven
+	spent   bool // nothing but the number of the advert counts
 }
 
 // again means that no handler has decided yet.

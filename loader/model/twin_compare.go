@@ -259,6 +259,15 @@ func (x *twinned) peerDiffers(o *outcome, got observed) string {
 				want.at = is.at
 			}
 		}
+		if read := is.at >= got.from && is.at <= got.to; read && o.spent {
+			want.at, want.pace = is.at, want.number
+			if _, met := o.group.proven[o.src]; met {
+				want.pace = max(want.number, was.expected(is.at))
+			}
+			if want.told != was.told {
+				want.told = is.at
+			}
+		}
 		if err != nil || !known || is != want {
 			return fmt.Sprintf("proven by %s\n%+v, want\n%+v, was\n%+v (%v)", o.src, is, want, was, err)
 		}

@@ -399,6 +399,6 @@ func (x *twinned) provenPeer(g *twinGroup, src netip.Addr) (p twinProven, known 
 	}
 	return twinProven{
 		number: v.Number, at: int64(v.At), demoted: v.Flags == sourceDemoteEver, interval: int64(v.IntervalUs) * 1e3,
-		pace: v.Pace, hello: v.Hello, helloAt: int64(v.HelloAt),
+		pace: v.Pace, hello: v.Hello, helloAt: int64(v.HelloAt), told: int64(v.ToldAt),
 	}, true, err
 }

@@ -24,6 +24,7 @@ type twinProven struct {
 	pace     uint64 // the number that was expected at that time
 	hello    uint64 // number of its last hello
 	helloAt  int64
+	told     int64 // when the agent was last told that its adverts are for another list
 }
 
 // trailed reports whether the advert has a trailer of version 1.
@@ -59,7 +60,39 @@ func (a *twinAdvert) proven(m *twinMemory, o *outcome) (reason string, is bool) 
 			return "", true
 		}
 	}
+	if is {
+		a.spent(o)
+	}
 	return "bad_hmac", is
+}
+
+// spent notes an advert of a node with the key that is for another list of addresses: nothing but its number counts.
+// The agent is told of the node, at most every three seconds, unless that says hello.
+func (a *twinAdvert) spent(o *outcome) {
+	if nobody(a.src) {
+		return
+	}
+	p, met := a.g.proven[a.src]
+	number := a.counter()
+	p.pace = max(number, p.expected(a.c.now))
+	if !met {
+		p.pace = number
+	}
+	p.number, p.at = number, a.c.now
+	o.src, o.proven, o.spent = a.src, &p, true
+	last := max(p.told, p.helloAt)
+	if last > 0 && a.c.now-last < 3e9 {
+		a.w.rules["another list, told"]++
+		return
+	}
+	a.w.rules["another list"]++
+	if !a.w.full {
+		p.told = a.c.now
+		o.hello = &tables.HelloEvent{
+			At: a.c.now, IfIndex: LoIndex, VHID: a.g.VHID, Slot: a.g.slot, Src: a.src, SrcMAC: [6]byte(a.frame[6:12]),
+			Payload: []byte{}, Number: number,
+		}
+	}
 }
 
 // nobody reports whether many nodes may send from an address.

@@ -161,6 +161,7 @@ type BPFPeerVal struct {
 	Hello      uint64
 	HelloAt    uint64
 	Pace       uint64
+	ToldAt     uint64
 }
 
 type BPFPlace struct {

@@ -3,6 +3,7 @@
 package tables
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 
@@ -25,13 +26,19 @@ type HelloEvent struct {
 	SrcMAC [6]byte
 	// Context is the index of the [AuthContext] that matched.
 	Context uint8
-	// Payload is that of the IP packet.
+	// Payload is that of the IP packet. It is empty if the source has not said hello, but proven itself to be a vipd node
+	// by an advert for another list of addresses, which does not count. Number is the advert's then.
 	Payload []byte
+	Number  uint64
 }
 
 func helloOf(h *object.BPFHello) HelloEvent {
+	number := uint64(0)
+	if h.Len == 0 {
+		number = binary.NativeEndian.Uint64(h.Data[:])
+	}
 	return HelloEvent{
-		At: int64(h.At), IfIndex: int(h.Ifindex), VHID: h.Vhid, Slot: h.Slot, Src: netip.AddrFrom16(h.Src).Unmap(),
+		Number: number, At: int64(h.At), IfIndex: int(h.Ifindex), VHID: h.Vhid, Slot: h.Slot, Src: netip.AddrFrom16(h.Src).Unmap(),
 		SrcMAC: h.SrcMac, Context: h.Ctx, Payload: slices.Clone(h.Data[:min(int(h.Len), len(h.Data))]),
 	}
 }

@@ -412,7 +412,9 @@ const (
 type files struct{}
 
 // Boot implements store.
-func (files) Boot(note string) string { return bootOf("/proc/sys/kernel/random/boot_id", filepath.Dir(note)) }
+func (files) Boot(note string) string {
+	return bootOf("/proc/sys/kernel/random/boot_id", filepath.Dir(note))
+}
 
 // bootOf returns the content of a file, or, where that cannot be read, what dir is good for: what is in memory does not
 // survive a boot.
