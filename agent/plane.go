@@ -40,7 +40,7 @@ func (a *Agent) peersOf(p dataplane) ([]proven.Peer, error) {
 	}
 	var out []proven.Peer
 	for _, live := range a.loop.View().Groups {
-		now := live.Now()
+		now := live.Published()
 		if now == nil {
 			continue
 		}

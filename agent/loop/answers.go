@@ -36,7 +36,7 @@ func (w *answerWatch) unseen(now election.Instant, node *view.Node) []int {
 	w.next = now.Add(answersEvery)
 	asked := map[int]bool{}
 	for _, live := range node.Groups {
-		g := live.Now()
+		g := live.Published()
 		if g == nil || g.Plane == nil || g.Attachment.Mode != loader.ModeNative || g.Machine.State != election.Master {
 			continue
 		}

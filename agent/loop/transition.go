@@ -168,7 +168,7 @@ func (l *Loop) countHook(r hooks.Result) {
 	if g == nil {
 		return
 	}
-	cfg := g.Now().Config
+	cfg := g.Published().Config
 	if r.Outcome == hooks.Skipped {
 		l.metrics.ObserveHookSkipped(cfg.Interface, cfg.VHID)
 	} else {

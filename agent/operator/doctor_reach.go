@@ -64,7 +64,7 @@ func (e *examination) askWithVirtualMAC(ctx context.Context, wg *sync.WaitGroup)
 // others returns IPv4 addresses of other hosts on the segment of a group: neighbours and clients, or all of a small
 // network.
 func (e *examination) others(g *view.Live, p view.Interface) []netip.Addr {
-	cfg := g.Now().Config
+	cfg := g.Published().Config
 	own := e.ownNetworks(p.Index, cfg.Interface)
 	mine := func(a netip.Addr) bool {
 		return slices.ContainsFunc(slices.Concat(own, cfg.Addresses), func(q netip.Prefix) bool { return q.Addr() == a })

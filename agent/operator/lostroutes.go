@@ -5,6 +5,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -73,14 +74,16 @@ func (o *Operator) WatchRoutes(ctx context.Context, changed <-chan struct{}) {
 func (o *Operator) LookAtRoutes() error {
 	n := o.loop.View()
 	known := o.routes.known
-	for g := range known {
-		if !slices.Contains(n.Groups, g) {
-			delete(known, g)
+	if len(known) > 0 {
+		all := make(map[*view.Live]bool, len(n.Groups))
+		for _, g := range n.Groups {
+			all[g] = true
 		}
+		maps.DeleteFunc(known, func(g *view.Live, _ *routeMemory) bool { return !all[g] })
 	}
 	var on []*view.Live
 	for _, g := range n.Groups {
-		if v := g.Now(); known[g] != nil || v.Machine.State == election.Master && !v.Config.ByRoutes() {
+		if v := g.Published(); known[g] != nil || v.Machine.State == election.Master && !v.Config.ByRoutes() {
 			on = append(on, g)
 		}
 	}
@@ -95,7 +98,7 @@ func (o *Operator) LookAtRoutes() error {
 	table := hostcheck.NewTable(all)
 	carriers := make([]hostcheck.Carrier, len(on))
 	for i, g := range on {
-		v := g.Now()
+		v := g.Published()
 		carriers[i] = hostcheck.Carrier{VIPs: v.Config.Addresses, ByRoutes: v.Config.ByRoutes()}
 		if at := n.Interface(v.Config.Interface).Index; at != 0 {
 			carriers[i].IfIndex, carriers[i].Own = at, table.Own(at)
@@ -120,7 +123,7 @@ func (o *Operator) LookAtRoutes() error {
 // compareRoutes returns the routes that a handover of the group cost. now are the routes that
 // depend on its addresses.
 func (o *Operator) compareRoutes(g *view.Live, now []netio.Route) []string {
-	machine := g.Now().Machine
+	machine := g.Published().Machine
 	m := o.routes.known[g]
 	if m == nil {
 		m = &routeMemory{}

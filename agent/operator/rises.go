@@ -54,7 +54,11 @@ func (o *Operator) NoteCounters() { o.rises.older.Store(o.readCounters()) }
 func (o *Operator) readCounters() *reading {
 	groups := o.loop.View().Groups
 	out := &reading{at: o.clock.Now(), groups: make(map[*view.Live]loader.GroupStats, len(groups))}
-	for i, r := range o.readKernel(viewsOf(groups), out.at) {
+	views := make([]*view.Group, len(groups))
+	for i, g := range groups {
+		views[i] = g.Published()
+	}
+	for i, r := range o.readKernel(views, out.at) {
 		r.Stats.Contexts = nil
 		out.groups[groups[i]] = r.Stats
 	}
@@ -99,7 +103,8 @@ var fencedPlace = slices.Index(dropReasons, fencedIP)
 func (o *Operator) nameFaults(st *api.Status, groups []*view.Live, now election.Instant) {
 	f := doctor.FromStatus(st, o.clock.At(now))
 	for i, g := range groups {
-		f.Groups[i].SlotTaken, f.Groups[i].HasPeer = g.Now().SlotTaken, g.Now().HasPeer
+		v := g.Published()
+		f.Groups[i].SlotTaken, f.Groups[i].HasPeer = v.SlotTaken, v.HasPeer
 	}
 	if r := o.rises.older.Load(); r != nil {
 		for i, g := range groups {

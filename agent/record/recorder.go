@@ -68,7 +68,7 @@ type Recorder struct {
 	mu        sync.Mutex // guards what follows
 	groups    map[string]*group
 	bySlot    map[uint32]*group
-	open      []*group // with an open incident
+	open      []*group    // with an open incident
 	incidents []*incident // oldest first
 	nextID    uint64
 	skipped   uint64

@@ -30,6 +30,15 @@ type edition struct {
 	lease atomic.Int64 // of a MASTER, renewed since; 0: it was not
 }
 
+// Published returns what was published last, at no cost; nil before the first time. Of the machine, the lease and what
+// was heard last may be out of date.
+func (l *Live) Published() *Group {
+	if e := l.now.Load(); e != nil {
+		return e.Group
+	}
+	return nil
+}
+
 // Now returns what was published last, with the lease renewed since and what the kernel heard and withheld since; nil
 // before the first time.
 func (l *Live) Now() *Group {
@@ -103,12 +112,7 @@ func (p *Publisher) Publish(g *Group) (before *Group) {
 }
 
 // Last returns what was published last, nil before the first time.
-func (p *Publisher) Last() *Group {
-	if e := p.live.now.Load(); e != nil {
-		return e.Group
-	}
-	return nil
-}
+func (p *Publisher) Last() *Group { return p.live.Published() }
 
 // Update reports whether readers see the machine as m by what was published last: nothing has changed, or only the
 // lease, which they see from now on, or the adverts that the kernel has withheld.
