@@ -423,7 +423,7 @@ func (f fakePlane) Claims(dst []loader.Claim) []loader.Claim {
 
 func (f fakePlane) Hellos(dst []loader.HelloEvent) []loader.HelloEvent {
 	dst = append(dst, f.b.hellos...)
-	f.b.hellos = nil
+	f.b.hellos = f.b.hellos[:0]
 	return dst
 }
 

@@ -25,7 +25,6 @@ type greeting struct {
 	answered election.Instant
 	said     saying // what it said
 	book     peers.Book
-	shown    election.Instant // when readers got what the book has
 	// notListed is when a hello came last for whose sender the book had no room; 0: never.
 	notListed election.Instant
 }
@@ -154,19 +153,18 @@ func (g *group) greetStranger(n *view.Node, to netip.Addr, mac [6]byte) {
 
 // writeHello puts a hello into the outbox. Its source is the interface's own MAC: switches would learn the virtual one.
 func (g *group) writeHello(n *view.Node, src, dst netip.Addr, mac [6]byte, answer bool) {
-	shown := view.Group{Config: g.cfg, Machine: g.machine.View(), Preempt: g.env.cfg.Carp.Preempt}
-	h := peers.Self(n, &shown, g.signing.key.Fingerprint())
+	v, o := g.machine.View(), &g.env.outbox
+	h := g.signing.self.Self(n, &g.cfg, &v, g.env.cfg.Carp.Preempt)
 	h.Answer, h.Number = answer, g.env.sequence.Next()
-	link := &g.iface.link
-	frame, err := wire.HelloFrame{
-		SrcMAC: link.MAC, DstMAC: mac, Src: src, Dst: dst, DSCP: g.env.cfg.Carp.DSCP, Hello: h,
-	}.AppendBinary(nil, g.signing.key)
+	link, before := &g.iface.link, len(o.hellos)
+	f := wire.HelloFrame{SrcMAC: link.MAC, DstMAC: mac, Src: src, Dst: dst, DSCP: g.env.cfg.Carp.DSCP, Hello: h}
+	var err error
+	o.hellos, err = f.AppendBinary(o.hellos, g.signing.key)
 	if err != nil {
 		g.env.log.Debug("hello not made", "group", g.name, "err", fmt.Errorf("to %s: %w", dst, err))
 		return
 	}
-	o := &g.env.outbox
-	o.frames = append(o.frames, netio.Frame{IfIndex: link.Index, Data: frame})
+	o.frames = append(o.frames, netio.Frame{IfIndex: link.Index, Data: o.hellos[before:]})
 	o.to = append(o.to, addressee{g: g, dst: dst, hello: true})
 }
 

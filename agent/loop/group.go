@@ -271,7 +271,6 @@ func (g *group) publish() {
 	if before != nil && before.Machine.Distrust != out.Machine.Distrust {
 		g.nameBeats(&before.Machine, &out.Machine)
 	}
-	g.greeting.shown = now
 	g.arrangeReport(&out.Machine, now) // it may be due for what has changed
 }
 

@@ -22,8 +22,6 @@ const (
 	maxAnswers = 4096
 	// hellosLook is how often the loop looks for hellos at least: they wake nobody (bpf/hello.h).
 	hellosLook = time.Second
-	// showPeers is how often readers at least get when a peer that says nothing new was heard.
-	showPeers = time.Second
 )
 
 // greeter carries hellos between the data plane and the groups.
@@ -135,8 +133,8 @@ func (l *Loop) noteHellos(now election.Instant) {
 	clear(d.events)
 }
 
-// hearHello notes what a peer says, and reports whether it is to be answered. Readers compute ages, so that they need
-// not see every repetition.
+// hearHello notes what a peer says, and reports whether it is to be answered. Readers get a new view only of what is
+// new: the time of the last hello they see in the old one.
 func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) bool {
 	gr := &g.greeting
 	p, news, err := gr.book.Note(ev.Src, ev.SrcMAC, election.Instant(ev.At), ev.Payload)
@@ -151,8 +149,6 @@ func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) bool {
 	if news {
 		g.meet(ev.Src) // as the kernel does
 		g.env.metrics.Outdate()
-	}
-	if news || now.Sub(gr.shown) >= showPeers {
 		g.publish()
 	}
 	return g.machine.State() == election.Master && !p.Hello.Answer && gr.book.Answer(ev.Src, now)

@@ -29,6 +29,7 @@ type outbox struct {
 	open    bool // adverts may wait for those of other groups
 	frames  []netio.Frame
 	to      []addressee // of the frames
+	hellos  []byte      // among the frames; adverts have letters
 	waiting []*group    // for their outcome
 }
 
@@ -102,7 +103,7 @@ func (e *env) post() {
 	}
 	clear(o.frames)
 	clear(o.to)
-	o.frames, o.to = o.frames[:0], o.to[:0]
+	o.frames, o.to, o.hellos = o.frames[:0], o.to[:0], o.hellos[:0]
 }
 
 // send puts one advert per family and peer into the outbox. Where they go is known before the first of them is sent

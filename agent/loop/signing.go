@@ -9,6 +9,7 @@ import (
 
 	"vipd/agent/config"
 	"vipd/agent/election"
+	"vipd/agent/peers"
 	"vipd/agent/wire"
 	"vipd/loader"
 )
@@ -19,6 +20,7 @@ type signing struct {
 	signer   *wire.Signer
 	key      wire.TrailerKey
 	contexts []loader.AuthContext
+	self     peers.Constant // for hellos
 }
 
 func newSigning(cfg config.Group) (signing, error) {
@@ -31,6 +33,7 @@ func newSigning(cfg config.Group) (signing, error) {
 		prefix, trailer := wire.DigestPrefix(cfg.VHID, c.Addresses, cfg.LLAddr), key.TrailerKey()
 		if i == 0 {
 			s.signer, s.key = key.Signer(prefix), trailer
+			s.self = peers.ConstantOf(cfg, trailer.Fingerprint())
 		}
 		s.contexts = append(s.contexts, loader.AuthContext{Key: c.Password.Bytes(), Prefix: prefix, TrailerKey: trailer})
 	}

@@ -36,7 +36,7 @@ func standbysOf(v *view.Group, now election.Instant, at func(election.Instant) t
 			Node: h.Node, Address: p.Addr.String(), State: h.State.String(),
 			AdvBase: int(h.AdvBase), AdvSkew: int(h.AdvSkew), EffectiveAdvSkew: int(h.EffectiveAdvSkew),
 			Demotion: int(h.Demotion), Maintenance: h.Maintenance, Preempt: h.Preempt, Version: h.Version,
-			LastSeen: at(p.At), TakesOverIn: h.TakesOverIn.Seconds(),
+			LastSeen: at(p.At()), TakesOverIn: h.TakesOverIn.Seconds(),
 		})
 	}
 	return out, ""
@@ -124,7 +124,7 @@ func (o *Operator) Peers(context.Context) (api.Peers, error) {
 			out.Unlisted = append(out.Unlisted, g.Name())
 		}
 		for i := range v.Peers {
-			if now.Sub(v.Peers[i].At) <= view.PeerKept {
+			if now.Sub(v.Peers[i].At()) <= view.PeerKept {
 				book.reported(n, v, g.Name(), &v.Peers[i], now, at)
 			}
 		}
@@ -171,7 +171,7 @@ func (l *peerList) reported(
 		AdvBase: int(h.AdvBase), AdvSkew: int(h.AdvSkew), EffectiveAdvSkew: int(h.EffectiveAdvSkew),
 		Demotion: int(h.Demotion), Demotions: h.Demotions, Maintenance: h.Maintenance, Disabled: h.Disabled,
 		BeatSeconds: (time.Duration(h.Beat) * time.Microsecond).Seconds(),
-		Preempt:     &h.Preempt, LastSeen: at(said.At), Hello: true, Current: said.Fresh(now),
+		Preempt:     &h.Preempt, LastSeen: at(said.At()), Hello: true, Current: said.Fresh(now),
 		Differences: differences(n, v, said, now),
 	}
 	for _, a := range h.Addresses {
@@ -228,11 +228,11 @@ func peersSeen(views []*view.Group, now election.Instant) []metrics.Peer {
 	for _, v := range views {
 		for i := range v.Peers {
 			p := &v.Peers[i]
-			if now.Sub(p.At) > view.PeerKept {
+			if now.Sub(p.At()) > view.PeerKept {
 				continue // a group that is at rest shows it still
 			}
 			name := cmp.Or(p.Hello.Node, p.Addr.String())
-			age, home := now.Sub(p.At), metrics.Home{Address: p.Addr.String(), Version: p.Hello.Version}
+			age, home := now.Sub(p.At()), metrics.Home{Address: p.Addr.String(), Version: p.Hello.Version}
 			m := byNode[name]
 			if m == nil {
 				m = &metrics.Peer{Node: name, Age: age}
@@ -258,7 +258,7 @@ func reportsOf(n *view.Node, v *view.Group, now election.Instant, at func(electi
 	for i := range v.Peers {
 		p := &v.Peers[i]
 		r := doctor.Report{
-			Node: p.Hello.Node, Address: p.Addr, At: at(p.At), Current: p.Fresh(now),
+			Node: p.Hello.Node, Address: p.Addr, At: at(p.At()), Current: p.Fresh(now),
 			Addresses: p.Hello.Addresses, Complete: p.Hello.Complete,
 			Differences: differences(n, v, p, now),
 		}

@@ -45,7 +45,7 @@ func pair(t *testing.T) (*view.Node, *view.Group) {
 	h.Node, h.State, h.TakesOverIn = "fw2", wire.HelloBackup, 3390625*time.Microsecond
 	h.AdvSkew, h.EffectiveAdvSkew = 100, 100
 	g.HasPeer = true
-	g.Peers = []view.Peer{{Addr: fw2, At: testNow.Add(-time.Second), Hello: h}}
+	g.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, testNow.Add(-time.Second), h)}
 	return n, g
 }
 
@@ -66,7 +66,7 @@ func TestStandbys(t *testing.T) {
 		counted bool
 	}{
 		{"a standby", func(*view.Group) {}, "fw2 1/100", "", true},
-		{"it fell silent", func(g *view.Group) { g.Peers[0].At = testNow.Add(-view.PeerFresh) }, "", "", true},
+		{"it fell silent", func(g *view.Group) { g.Peers[0].HeardAgain(testNow.Add(-view.PeerFresh)) }, "", "", true},
 		{"it is disabled", func(g *view.Group) { g.Peers[0].Hello.Disabled = true }, "", "", true},
 		{"it is in INIT", func(g *view.Group) { g.Peers[0].Hello.State = wire.HelloInit }, "", "", true},
 		{"a single node", func(g *view.Group) { g.Peers, g.HasPeer = nil, false }, "", "", false},
@@ -86,7 +86,7 @@ func TestStandbys(t *testing.T) {
 		{"a BSD was heard beside a standby", func(g *view.Group) { hears(g, other) }, "fw2 1/100", "", true},
 		{
 			"the vipd that was heard is silent",
-			func(g *view.Group) { hears(g, fw2); g.Peers[0].At = testNow.Add(-time.Minute) },
+			func(g *view.Group) { hears(g, fw2); g.Peers[0].HeardAgain(testNow.Add(-time.Minute)) },
 			"", "", true,
 		},
 		{
@@ -167,8 +167,7 @@ func TestPeersListsEveryNodeHeard(t *testing.T) {
 	n, g := pair(t)
 	g.Peers[0].Hello.Preempt = false
 	second := *g
-	second.Peers = []view.Peer{g.Peers[0]}
-	second.Peers[0].At = testNow.Add(-time.Minute)
+	second.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, testNow.Add(-time.Minute), g.Peers[0].Hello)}
 	second.Config.VHID = 2
 	hears(&second, netip.MustParseAddr("192.0.2.99"))
 	for name, v := range map[string]*view.Group{"eth0@1": g, "eth0@2": &second} {

@@ -37,19 +37,18 @@ type entry struct {
 	answered election.Instant // 0: never
 }
 
-// Note takes the hello that came from addr and mac at a time. It returns what is known of the peer now, and whether it says
-// anything new.
+// Note takes the hello that came from addr and mac at a time, and keeps nothing of payload. It returns what is known of
+// the peer now, and whether it says anything new. Readers of [Book.Peers] see the time of a hello that does not.
 func (b *Book) Note(
 	addr netip.Addr, mac [6]byte, at election.Instant, payload []byte,
 ) (p view.Peer, news bool, err error) {
 	i, known := b.find(addr)
-	if known && at < b.entries[i].At {
+	if known && at < b.entries[i].At() {
 		return b.entries[i].Peer, false, nil
 	}
 	if known && b.entries[i].MAC == mac && bytes.Equal(b.entries[i].body, body(payload)) {
 		e := &b.entries[i]
-		e.At, e.Hello.Number = at, wire.HelloNumber(payload)
-		b.shown = nil
+		e.HeardAgain(at)
 		return e.Peer, false, nil
 	}
 	h, err := wire.ParseHello(payload)
@@ -64,7 +63,7 @@ func (b *Book) Note(
 		b.entries = slices.Insert(b.entries, i, entry{})
 	}
 	e := &b.entries[i]
-	e.Peer, e.body = view.Peer{Addr: addr, MAC: mac, At: at, Hello: h}, body(payload)
+	e.Peer, e.body = view.NewPeer(addr, mac, at, h), append(e.body[:0], body(payload)...)
 	b.shown = nil
 	b.setOldest()
 	return e.Peer, true, nil
@@ -88,7 +87,7 @@ func (b *Book) makeRoom(addr netip.Addr, mac [6]byte, at election.Instant, h *wi
 	}
 	oldest := 0
 	for i := range b.entries {
-		if b.entries[i].At < b.entries[oldest].At {
+		if b.entries[i].At() < b.entries[oldest].At() {
 			oldest = i
 		}
 	}
@@ -117,7 +116,7 @@ func (b *Book) Expire(now election.Instant) bool {
 		return false
 	}
 	before := len(b.entries)
-	b.entries = slices.DeleteFunc(b.entries, func(e entry) bool { return now.Sub(e.At) > view.PeerKept })
+	b.entries = slices.DeleteFunc(b.entries, func(e entry) bool { return now.Sub(e.At()) > view.PeerKept })
 	b.setOldest()
 	if len(b.entries) == before {
 		return false
@@ -130,13 +129,13 @@ func (b *Book) Expire(now election.Instant) bool {
 func (b *Book) setOldest() {
 	b.oldest = 0
 	for i := range b.entries {
-		if at := b.entries[i].At; i == 0 || at < b.oldest {
+		if at := b.entries[i].At(); i == 0 || at < b.oldest {
 			b.oldest = at
 		}
 	}
 }
 
-// Peers returns the peers, sorted by address. The list does not change afterwards.
+// Peers returns the peers, sorted by address. The list does not change afterwards, but for the times of the last hellos.
 func (b *Book) Peers() []view.Peer {
 	if b.shown == nil && len(b.entries) > 0 {
 		b.shown = make([]view.Peer, 0, len(b.entries))

@@ -89,8 +89,8 @@ func TestBook(t *testing.T) {
 	if note(t, &b, "192.0.2.2", start.Add(3*second), h) {
 		t.Error("a repetition is news")
 	}
-	if p := b.Peers()[0]; p.At != start.Add(3*second) || p.Hello.Number != 2 || first[0].At != start {
-		t.Errorf("now %+v, before %+v", p, first[0])
+	if now := b.Peers(); &now[0] != &first[0] || first[0].At() != start.Add(3*second) {
+		t.Errorf("now %+v, before %+v, heard at %d", now[0], first[0], first[0].At())
 	}
 	h.Demotion, h.Demotions = 240, []string{"maintenance"}
 	if !note(t, &b, "192.0.2.2", start.Add(4*second), h) || b.Peers()[0].Hello.Demotion != 240 {

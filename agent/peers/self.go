@@ -4,6 +4,7 @@ package peers
 
 import (
 	"math"
+	"net/netip"
 	"time"
 
 	"vipd/agent/config"
@@ -13,21 +14,38 @@ import (
 	"vipd/agent/wire"
 )
 
+// Constant is what a node says of itself in a group as long as the group's config stays.
+type Constant struct {
+	key, list uint32 // fingerprints
+	addresses []netip.Addr
+}
+
+// ConstantOf returns the Constant of a group. key is the fingerprint of the password that it signs with.
+func ConstantOf(cfg config.Group, key uint32) Constant {
+	c := Constant{key: key}
+	for _, p := range cfg.Addresses {
+		c.addresses = append(c.addresses, p.Addr())
+	}
+	c.list = wire.ListFingerprint(c.addresses)
+	return c
+}
+
 // Self returns what this node says of itself in a group, without the number. key is the fingerprint of the password
 // that it signs with.
 func Self(n *view.Node, g *view.Group, key uint32) wire.Hello {
-	cfg, m := &g.Config, &g.Machine
+	c := ConstantOf(g.Config, key)
+	return c.Self(n, &g.Config, &g.Machine, g.Preempt)
+}
+
+// Self returns the same for a group with this Constant.
+func (c *Constant) Self(n *view.Node, cfg *config.Group, m *election.View, preempt bool) wire.Hello {
 	h := wire.Hello{
-		VHID: cfg.VHID, Maintenance: n.Maintenance, Preempt: g.Preempt, Disabled: !n.Enabled, Complete: true,
+		VHID: cfg.VHID, Maintenance: n.Maintenance, Preempt: preempt, Disabled: !n.Enabled, Complete: true,
 		AdvBase: cfg.AdvBase, AdvSkew: cfg.AdvSkew, Beat: uint16(cfg.Beat / time.Microsecond), // at most config.MaxBeat
 		EffectiveAdvBase: m.Effective.AdvBase, EffectiveAdvSkew: m.Effective.AdvSkew,
 		Demotion: uint16(min(max(n.Demotions.Total(), 0), math.MaxUint16)),
-		Key:      key, Node: n.Config.Node.Name, Version: api.Version, Demotions: n.Demotions.Names(),
+		Key:      c.key, List: c.list, Addresses: c.addresses, Node: n.Config.Node.Name, Version: api.Version, Demotions: n.Demotions.Names(),
 	}
-	for _, p := range cfg.Addresses {
-		h.Addresses = append(h.Addresses, p.Addr())
-	}
-	h.List = wire.ListFingerprint(h.Addresses)
 	switch m.State {
 	case election.Master:
 		h.State = wire.HelloMaster

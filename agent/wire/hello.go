@@ -159,10 +159,12 @@ func appendAddresses(b []byte, addrs []netip.Addr, end int) ([]byte, bool) {
 	b = append(b, 0)
 	for i, a := range addrs {
 		a = a.Unmap()
-		if size := a.BitLen() / 8; i == helloMaxAddresses || len(b)+1+size > end {
+		size := a.BitLen() / 8
+		if i == helloMaxAddresses || len(b)+1+size > end {
 			return b, false
 		}
-		b = appendText(b, string(a.AsSlice()))
+		ip := a.As16() // IPv4 is mapped: its bytes are the last ones
+		b = append(append(b, uint8(size)), ip[len(ip)-size:]...)
 		b[at]++
 	}
 	return b, true
@@ -191,9 +193,6 @@ func wholeNames(names []string, most int) []string {
 	}
 	return names
 }
-
-// HelloNumber returns the number of a hello that was parsed before.
-func HelloNumber(payload []byte) uint64 { return binary.BigEndian.Uint64(payload[helloNumber:]) }
 
 // IsHello reports whether the payload of an IP packet of protocol 112 is a hello.
 func IsHello(payload []byte) bool { return len(payload) > 0 && payload[0] == helloFirst }

@@ -90,7 +90,7 @@ func (a *twinAdvert) spent(o *outcome) {
 		p.told = a.c.now
 		o.hello = &tables.HelloEvent{
 			At: a.c.now, IfIndex: LoIndex, VHID: a.g.VHID, Slot: a.g.slot, Src: a.src, SrcMAC: [6]byte(a.frame[6:12]),
-			Payload: []byte{}, Number: number,
+			Number: number,
 		}
 	}
 }

@@ -5,7 +5,6 @@ package tables
 import (
 	"encoding/binary"
 	"net/netip"
-	"slices"
 
 	"vipd/loader/object"
 )
@@ -32,18 +31,19 @@ type HelloEvent struct {
 	Number  uint64
 }
 
-func helloOf(h *object.BPFHello) HelloEvent {
+func helloOf(h *object.BPFHello, payload []byte) HelloEvent {
 	number := uint64(0)
 	if h.Len == 0 {
-		number = binary.NativeEndian.Uint64(h.Data[:])
+		payload, number = nil, binary.NativeEndian.Uint64(h.Data[:])
 	}
 	return HelloEvent{
 		Number: number, At: int64(h.At), IfIndex: int(h.Ifindex), VHID: h.Vhid, Slot: h.Slot, Src: netip.AddrFrom16(h.Src).Unmap(),
-		SrcMAC: h.SrcMac, Context: h.Ctx, Payload: slices.Clone(h.Data[:min(int(h.Len), len(h.Data))]),
+		SrcMAC: h.SrcMac, Context: h.Ctx, Payload: payload,
 	}
 }
 
-// Hellos appends the hellos that [Tables.Drain] has read to dst, and forgets them.
+// Hellos appends the hellos that [Tables.Drain] has read to dst, and forgets them. Their payloads are good until the next
+// call.
 func (t *Tables) Hellos(dst []HelloEvent) []HelloEvent {
 	r := t.ring
 	r.mu.Lock()
@@ -51,5 +51,6 @@ func (t *Tables) Hellos(dst []HelloEvent) []HelloEvent {
 	dst = append(dst, r.hellos...)
 	clear(r.hellos)
 	r.hellos = r.hellos[:0]
+	r.bodies, r.taken = r.taken[:0], r.bodies
 	return dst
 }

@@ -33,6 +33,8 @@ type ring struct {
 	rec    ringbuf.Record
 	claims []Claim // drained and not yet taken, like hellos
 	hellos []HelloEvent
+	// bodies has the payloads of the hellos, taken those of the hellos that were taken last.
+	bodies, taken []byte
 }
 
 func openRing(m *ebpf.Map) (*ring, error) {
@@ -140,7 +142,9 @@ func (r *ring) decode(dst *[]Event) error {
 	case int(unsafe.Sizeof(h)):
 		fill(&h, b)
 		if len(r.hellos) < maxHellos {
-			r.hellos = append(r.hellos, helloOf(&h))
+			from := len(r.bodies)
+			r.bodies = append(r.bodies, h.Data[:min(int(h.Len), len(h.Data))]...)
+			r.hellos = append(r.hellos, helloOf(&h, r.bodies[from:]))
 		}
 	default:
 		return fmt.Errorf("event of %d bytes, want %d, %d or %d: programs and daemon differ",
