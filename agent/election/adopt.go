@@ -40,8 +40,10 @@ func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Acti
 		m.reason, m.since = from.Reason, min(from.Since, at)
 	}
 	m.master = master{
-		permit:  permit{recorded: from.Priority, lease: from.Lease, sendUntil: from.SendUntil, judged: at},
-		sends:   sends{stated: from.Priority, lastSent: min(from.LastSent, at), nextSend: at},
+		permit: permit{recorded: from.Priority, lease: from.Lease, sendUntil: from.SendUntil, judged: at},
+		sends: sends{
+			stated: from.Priority, lastSent: min(from.LastSent, at), nextSend: at, beatFrom: at.Add(startTime),
+		},
 		adopted: true,
 	}
 	// As after a Reconfigure: peers wait according to the last advert.

@@ -16,7 +16,7 @@ import (
 // decisions apply. If it has heard no master, or one that states no beat, the ordinary rules apply.
 //
 // A MASTER states no beat while it hands over or leaves, so that it can answer for longer than three beats after its
-// goodbye, nor while it is impaired.
+// goodbye, nor while it is impaired, nor when it has just continued from an earlier process.
 //
 // Beats can be missing while the master lives: its agent runs late, or a switch polices multicast. A BACKUP that took
 // over from a living master then counts in longer units for some time, see doubt.
@@ -29,6 +29,9 @@ const (
 	beatStep  = 2 * claimMark
 	minDoubt  = time.Minute
 	maxDoubt  = 60 * time.Minute
+	// startTime is how long a process that continues from another states no beat: it attaches programs and reads what the
+	// host has, and may not wake in time.
+	startTime = time.Second
 	// watchTime is how long beats are watched, each of them, before they are counted again.
 	watchTime = 10 * time.Second
 	// pauseRatio is how many of the longest pause that proved harmless a BACKUP waits.
@@ -38,7 +41,7 @@ const (
 // beat returns the beat that the next advert states; 0 = none.
 func (m *Machine) beat() time.Duration {
 	switch {
-	case m.cfg.Beat == 0 || m.handover.on || m.impaired() || m.phase == phaseEnding:
+	case m.cfg.Beat == 0 || m.handover.on || m.impaired() || m.phase == phaseEnding || m.now < m.master.beatFrom:
 		return 0
 	case m.phase == phaseClaiming && !m.returns():
 		return m.cfg.Beat + claimMark
