@@ -232,6 +232,7 @@ func (m *Machine) enter(to State, reason Reason, cause *Advert, due Instant, out
 		return out
 	case Init:
 		m.failures = failures{} // a new link or start follows
+		m.missed = missed{}     // nor is it known what a master did meanwhile
 	case Backup:
 	}
 	m.late = 0

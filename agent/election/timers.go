@@ -112,8 +112,8 @@ func (m *Machine) tooLate(due Instant, silence bool) bool {
 	switch beat := m.counted(); {
 	case m.state == Master && m.beat() > 0:
 		limit = m.beat()
-	case silence && beat > 0:
-		limit = beat
+	case silence && beat > 0: // which may be a longer unit, while beats are in doubt
+		limit = min(beat, max(limit, m.heardBeat))
 	}
 	return m.now.Sub(due) > limit
 }

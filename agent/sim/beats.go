@@ -22,8 +22,6 @@ func (s Scenario) Beating() Scenario {
 	s.Beat = oneOf(c, ms, 2*ms, 5*ms, 5*ms, 10*ms, 10*ms, 20*ms, 30*ms)
 	s.Latency = min(s.Latency, s.Beat/10)
 	s.Lag = oneOf(c, 0, s.Beat/20)
-	// Without drift, two masters in step would refuse each other's numbers for ever.
-	s.Drift = max(s.Drift, 50)
 	s.Hosts, s.Groups = min(s.Hosts, 5), min(s.Groups, 2)
 	if s.Trailers == TrailersOff {
 		s.Trailers = TrailersSent
@@ -192,17 +190,19 @@ func (m *member) sender(a election.Advert) *member {
 // silenced checks a takeover after silence that was counted in beats.
 func (w *World) silenced(m *member, t election.Transition) {
 	due := t.At.Add(-t.Lag)
+	k, heard := &m.kernel, m.machine.View().Master
+	if heard.Beat > 0 { // fast mode may count in beats for longer than inBeats knows
+		m.gaveUp, m.down, m.back, m.excused = m.sender(heard), m.ordinary(heard), 0, !m.inBeats(due)
+		m.heard = lastHeard{heard.Src, heard.At, w.now - t.At.Sub(heard.At)}
+		if m.gaveUp == nil || m.gaveUp == m {
+			m.gaveUp, m.longest = nil, time.Hour // an attacker decides when that master is heard again
+		}
+	}
 	if !m.inBeats(due) {
 		return
 	}
 	w.stats.InBeats++
-	k, heard := &m.kernel, m.machine.View().Master
 	o := m.sender(k.record.Advert)
-	m.gaveUp, m.down, m.back, m.excused = m.sender(heard), m.ordinary(heard), 0, false
-	m.heard = lastHeard{heard.Src, heard.At, w.now - t.At.Sub(heard.At)}
-	if m.gaveUp == nil || m.gaveUp == m {
-		m.gaveUp, m.longest = nil, time.Hour // an attacker decides when that master is heard again
-	}
 	if o == nil || o == m || m.group.forged+echo(m.cfg) > w.now {
 		return
 	}
@@ -213,7 +213,7 @@ func (w *World) silenced(m *member, t election.Transition) {
 	family := election.FamilyOf(k.record.Src) - election.IPv4
 	lost := o.nth-m.got[family] == 1 && o.sentAt+w.net.flight < w.now
 	since := max(o.host.troubled, o.host.clock.when(o.machine.View().Since, 0)) // of its term
-	if w.answering(o) && lost && w.well(o) && since+4*k.record.Beat < w.now {
+	if w.answering(o) && lost && w.well(o) && since+4*m.unit(k.record.Beat) < w.now {
 		w.fail(m, "doubt", "takes over from %s, of which it missed one advert", o.host.name)
 	}
 	w.inOrder(m, o)
@@ -255,8 +255,9 @@ func (w *World) noteBeat(m *member, s election.Advert) {
 	}
 	claims := s.Beat/time.Microsecond%2 == 1
 	m.excused = m.excused || claims || s.Beat == 0
-	// Not started since then, as far as m can know: a claim may have been lost.
-	if !claims && (o.host.began <= m.heard.now || m.group.disturbed >= m.heard.now) {
+	// Not started since then, as far as m can know: a claim may have been lost, also in a full ring.
+	lost := m.group.disturbed >= m.heard.now || m.host.ringCap < ringSize
+	if !claims && (o.host.began <= m.heard.now || lost) {
 		m.longest = max(m.longest, s.At.Sub(m.heard.at))
 	}
 	if s.Src != m.heard.src {

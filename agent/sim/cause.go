@@ -38,6 +38,9 @@ func (w *World) decided(m *member, t election.Transition) {
 	if t.Cause != nil {
 		w.checkMoved(m, t.Cause.At, fmt.Sprintf("%v -> %v %v", t.From, t.To, t.Reason))
 	}
+	if t.To == election.Init {
+		m.gaveUp = nil // it hears nothing of it
+	}
 	m.late, m.patience = 0, minDown(m.cfg)
 }
 
@@ -71,7 +74,7 @@ func (w *World) uncaused(m *member, t election.Transition, v election.View) stri
 	k := &m.kernel
 	patience := patienceForLate(m.cfg)
 	if t.Cause == nil && m.inBeats(t.At.Add(-t.Lag)) {
-		patience = min(patience, m.unit(k.record.Beat))
+		patience = min(max(patience, k.record.Beat), m.unit(k.record.Beat))
 	}
 	if t.To == election.Master && t.Lag > patience && m.late < maxLate {
 		return "decided on a clock that was not watched"

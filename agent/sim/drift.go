@@ -59,11 +59,12 @@ func (w *World) reload(m *member, cfg election.Config) {
 		w.at(w.now+10*time.Millisecond, func() { w.reload(m, cfg) })
 		return
 	}
-	m.altered, m.healthy = w.now, max(m.healthy, w.now)
+	// A running timer keeps its time, also with OpenBSD's rule, by which the skew counts three times.
+	m.altered, m.healthy = w.now, max(m.healthy, w.now, w.now+down(m.cfg)-down(cfg))
 	if cfg.AdvBase != m.cfg.AdvBase {
 		m.rebased = w.now
 		m.group.disturbed = w.now
-		m.healthy = w.now + down(m.cfg) // a running timer keeps its time
+		m.healthy = w.now + down(m.cfg)
 	}
 	m.patience = min(m.patience, minDown(cfg))
 	m.cfg = cfg

@@ -43,9 +43,11 @@ func (h *host) startNumbers(now time.Duration) {
 	h.raise(max(h.reserved, h.timeOfDay(now)), h.clock.local(now))
 }
 
-// draw returns the next number.
+// draw returns the next number. The agent draws it a varying number of microseconds after it woke up. Without that, two
+// masters of this model could draw equal numbers for ever, and refuse each other's.
 func (h *host) draw(now election.Instant) uint64 {
-	h.last = max(h.last+1, uint64(h.ahead+micros(now)))
+	took := (h.last*0x9e3779b97f4a7c15 + uint64(h.id)*0xbf58476d1ce4e5b9) >> 61
+	h.last = max(h.last+1, uint64(h.ahead+micros(now))+took)
 	h.reserve()
 	return h.last
 }

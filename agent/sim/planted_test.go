@@ -35,7 +35,10 @@ func TestSimulatorFindsPlantedFaults(t *testing.T) {
 			"backups have no rank", "fast.go",
 			"skew := unit * time.Duration(m.cfg.AdvSkew) / rankParts", "skew := unit * 0 / rankParts", "order",
 		},
-		{"a late backup decides at once", "timers.go", "limit = beat", "limit = max(beat, minLateness)", "cause"},
+		{
+			"a late backup decides at once", "timers.go",
+			"limit = min(beat, max(limit, m.heardBeat))", "limit = max(beat, minLateness)", "cause",
+		},
 		{
 			"the lease does not follow the beat", "master.go",
 			"s.lease = leaseFrom(t0, m.cfg.span(s.old.limit(s.unit)))",
