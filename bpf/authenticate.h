@@ -39,7 +39,7 @@ static __always_inline int worth_a_digest(const struct advert *a)
 /* Whether the digest may be computed and is correct: an enum reject. Global, like its callee. */
 __noinline int authenticate(struct advert *a)
 {
-	__u32 i, k, n, first, live, slot, unpaid = 0;
+	__u32 i, k, n, first, slot, unpaid = 0;
 	struct budget *b;
 	struct auth *au;
 	struct role *r;
@@ -56,8 +56,7 @@ __noinline int authenticate(struct advert *a)
 	/* Cannot happen: all these maps have every slot of the groups map. */
 	if (!r || !s || !b)
 		return REJECT_BAD_HMAC;
-	live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
-	au = bpf_map_lookup_elem(&auth, &live);
+	au = auth_of(slot, r);
 	if (!au)
 		return REJECT_BAD_HMAC;
 	class1 = is_class1(a, s);

@@ -62,8 +62,8 @@ __noinline int hello_matches(PACKET *ctx, const struct auth_context *c, const st
 }
 
 /* Whether a hello is newer than all that is known of its source: an enum reject. */
-static __always_inline int hello_is_old(const struct event *ev, const struct peer_val *p, const struct role *r,
-					const struct seen *s)
+static __always_inline int check_hello(const struct event *ev, const struct peer_val *p, const struct role *r,
+				       const struct seen *s)
 {
 	if (has_no_address(ev->src))
 		return REJECT_REPLAY;
@@ -165,7 +165,7 @@ __noinline int judge_hello(PACKET *ctx, struct advert *a, __u32 off, __u32 len)
 right:
 	a->ev.ctx = k;
 	peer = peer_of(&a->ev);
-	why = hello_is_old(&a->ev, peer, r, s);
+	why = check_hello(&a->ev, peer, r, s);
 	if (why != REJECT_NONE)
 		return why;
 	know_peer(a, peer, BY_HELLO);

@@ -233,14 +233,6 @@ static __always_inline int check_number(struct advert *a, const struct peer_val 
 	return REJECT_NONE;
 }
 
-/* The keys of a group that are in force. */
-static __always_inline struct auth *auth_of(__u32 slot, const struct role *r)
-{
-	__u32 live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
-
-	return bpf_map_lookup_elem(&auth, &live);
-}
-
 /*
  * Judges an advert with a trailer: REJECT_BAD_TRAILER if its tag is right under no context, otherwise the final
  * verdict. Several contexts may have one password and different addresses. Global, like its callees.

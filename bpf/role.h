@@ -21,6 +21,14 @@ static __always_inline struct seen *seen_of(__u32 slot)
 	return bpf_map_lookup_elem(&seen, &slot);
 }
 
+/* The keys of a group that are in force. */
+static __always_inline struct auth *auth_of(__u32 slot, const struct role *r)
+{
+	__u32 live = slot * 2 + (READ_ONCE(r->auth_index) & 1);
+
+	return bpf_map_lookup_elem(&auth, &live);
+}
+
 /* Whether the group is MASTER in a generation that has not yielded. */
 static __always_inline int holds(const struct role *r, const struct seen *s)
 {

@@ -114,7 +114,7 @@ func witnesses() (all []string) {
 	}
 	for _, rule := range []string{
 		"trailer required", "bad tag", "stripped", "stripped, remembered", "stripped, ours", "stripped, forgotten",
-		"another list", "another list, told", "old hello", "hello too soon", "number: ours", "number: nobody's, old", "number: nobody's, new",
+		"another list", "old hello", "hello too soon", "number: ours", "number: nobody's, old", "number: nobody's, new",
 		"number: unknown, old", "number: known, far below the group's", "number: unknown, new",
 		"number: did not rise", "number: rose too slowly", "number: rose",
 		"the same again, goes on true", "the same again, goes on false", "the same again, as OpenBSD", "rises",
