@@ -9,6 +9,8 @@ import "errors"
 var (
 	// ErrNoBTF means that the running kernel has no type information.
 	ErrNoBTF = errors.New("the kernel has no BTF")
+	// ErrNoProc means that proc is not mounted; loading BPF programs reads it.
+	ErrNoProc = errors.New("no proc file system")
 	// ErrNoCapability means that the process may not load or attach BPF programs.
 	ErrNoCapability = errors.New("missing capability")
 	// ErrKernelTooOld means that the programs do not load, on a kernel before 5.15.

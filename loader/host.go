@@ -5,6 +5,7 @@ package loader
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,12 +14,13 @@ import (
 // host is what Open needs to know about the machine; tests replace it.
 type host struct {
 	btfPath string
+	procFS  string
 	capEff  func() (uint64, error)
 	release func() string
 }
 
 func realHost() host {
-	return host{btfPath: "/sys/kernel/btf/vmlinux", capEff: effectiveCaps, release: kernelRelease}
+	return host{btfPath: "/sys/kernel/btf/vmlinux", procFS: "/proc", capEff: effectiveCaps, release: kernelRelease}
 }
 
 // check returns an error that names what this host lacks.
@@ -40,6 +42,9 @@ func (h host) check() error {
 			ErrNoBTF,
 			h.btfPath,
 		)
+	}
+	if _, err := os.Stat(filepath.Join(h.procFS, "self")); err != nil {
+		return fmt.Errorf("%w at %s: mount it with `mount -t proc proc %s`", ErrNoProc, h.procFS, h.procFS)
 	}
 	return nil
 }

@@ -36,26 +36,27 @@ func TestMissing(t *testing.T) {
 		{"no btf", host{btfPath: "/nonexistent/vmlinux", capEff: all}, ErrNoBTF, "CONFIG_DEBUG_INFO_BTF=y"},
 		{
 			"no capability",
-			host{btfPath: "/", capEff: func() (uint64, error) { return 0, nil }},
+			host{btfPath: "/", procFS: "/proc", capEff: func() (uint64, error) { return 0, nil }},
 			ErrNoCapability,
 			"CAP_BPF and CAP_PERFMON and CAP_NET_ADMIN",
 		},
-		{"no net_admin", host{btfPath: "/", capEff: lacking(unix.CAP_NET_ADMIN)}, ErrNoCapability, "run vipd as root"},
-		{"no bpf", host{btfPath: "/", capEff: lacking(unix.CAP_BPF, unix.CAP_SYS_ADMIN)}, ErrNoCapability, "CAP_BPF:"},
+		{"no net_admin", host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_NET_ADMIN)}, ErrNoCapability, "run vipd as root"},
+		{"no bpf", host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_BPF, unix.CAP_SYS_ADMIN)}, ErrNoCapability, "CAP_BPF:"},
 		{
 			"no perfmon",
-			host{btfPath: "/", capEff: lacking(unix.CAP_PERFMON, unix.CAP_SYS_ADMIN)},
+			host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_PERFMON, unix.CAP_SYS_ADMIN)},
 			ErrNoCapability,
 			"CAP_PERFMON:",
 		},
-		{"no bpf file system", host{btfPath: "/", capEff: all}, ErrNoBPFFS, "mount -t bpf"},
+		{"no proc", host{btfPath: "/", procFS: "/nonexistent", capEff: all}, ErrNoProc, "mount -t proc"},
+		{"no bpf file system", host{btfPath: "/", procFS: "/proc", capEff: all}, ErrNoBPFFS, "mount -t bpf"},
 	} {
 		_, err := open(Options{Dir: t.TempDir() + "/vipd"}, tc.host)
 		if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.says) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
-	if _, err := open(Options{Dir: "vipd"}, host{btfPath: "/", capEff: all}); err == nil {
+	if _, err := open(Options{Dir: "vipd"}, host{btfPath: "/", procFS: "/proc", capEff: all}); err == nil {
 		t.Error("a relative directory was accepted")
 	}
 	cause := errors.New("load")

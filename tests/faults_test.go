@@ -38,19 +38,28 @@ func newFaulty(t *testing.T) *faulty {
 // mountState makes the node's state_dir a tmpfs with these options, in a mount namespace of the daemon's own.
 func (s *single) mountState(t *testing.T, options string) {
 	t.Helper()
+	s.mount(t, func(n *lab.Node) string { return n.StateDir() }, options, "true")
+}
+
+// mount makes a directory of the node a tmpfs with these options, in a mount namespace of the daemon's own, in which it
+// starts after a shell command.
+func (s *single) mount(t *testing.T, of func(*lab.Node) string, options, first string) {
+	t.Helper()
 	built, wrapped := bin(t), filepath.Join(s.Dir(), "bin")
 	if err := os.Mkdir(wrapped, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	s.node = s.node.NewNode(wrapped, oneVIP(0))
-	if err := os.MkdirAll(s.node.StateDir(), 0o750); err != nil {
+	dir := of(s.node)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
 	script := fmt.Sprintf(
 		"exec unshare --mount -- "+
-			"sh -euc 'mount --make-rprivate /; mount -t tmpfs -o %s tmpfs %s; exec %s/vipd \"$@\"' sh \"$@\"",
+			"sh -euc 'mount --make-rprivate /; mount -t tmpfs -o %s tmpfs %s; cd %[2]s; %s; exec %s/vipd \"$@\"' sh \"$@\"",
 		options,
-		s.node.StateDir(),
+		dir,
+		first,
 		built,
 	)
 	executable.Script(t, filepath.Join(wrapped, "vipd"), script)
@@ -400,4 +409,20 @@ func TestTakenSocketPathIsRefused(t *testing.T) {
 			t.Errorf("its socket outlives it: %v", err)
 		}
 	})
+}
+
+// A full /run is no reason to leave the addresses without an owner: the node serves, and commands that cannot be kept
+// say so.
+func TestFullRuntimeDir(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.mount(t, (*lab.Node).RuntimeDir, "size=4k", "head -c 4096 /dev/zero > filler")
+	launched := s.node.Launch()
+	s.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
+		n := len(s.clientPort.AnswersARP(addrClient, vip, 100*time.Millisecond))
+		return n == 1, "an answer for the VIP; vipd is running: " + fmt.Sprint(launched.Running())
+	})
+	if out := launched.Output(); !strings.Contains(out, "is runtime_dir full?") {
+		t.Errorf("the log does not say that runtime_dir is full:\n%s", out)
+	}
 }

@@ -69,11 +69,12 @@ func LockDir(dir string, log *slog.Logger) (*Lock, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	// The process id is for the operator whose vipd is refused; the flock is the lock.
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("write %s: %w", path, err), f.Close())
-		}
+	}
+	if err != nil { // a full disk is no reason to leave the addresses without an owner
+		log.Warn("cannot write the process id into the lock; is runtime_dir full?", "err", err)
 	}
 	return &Lock{f: f}, nil
 }
