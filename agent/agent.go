@@ -125,7 +125,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	defer before.Store.Close(memoryClose)
 	numbers := sequence.Open(sequence.Options{
-		Note:        filepath.Join(cfg.Node.RuntimeDir, "sequence"),
+		Note:        filepath.Join(cfg.Node.RuntimeDir, noteName(cfg.Node)),
 		Reservation: filepath.Join(cfg.Node.StateDir, "sequence"),
 		Now:         a.clock.TimeOfDay(), Boot: netio.BootNow, Log: a.log,
 	})
@@ -191,6 +191,14 @@ func (a *Agent) openPeers(plane dataplane) *proven.Store {
 		Read:   func() ([]proven.Peer, error) { return a.peersOf(plane) },
 		Expire: a.expirePeers,
 	})
+}
+
+// noteName is the file with the sequence numbers in runtime_dir. That in state_dir has another content.
+func noteName(n config.Node) string {
+	if n.RuntimeDir == n.StateDir {
+		return "sequence.boot"
+	}
+	return "sequence"
 }
 
 // sweep removes what a killed vipd was writing.

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,5 +82,21 @@ func TestLostSequenceHealsWithinAMasterDownTime(t *testing.T) {
 				t.Errorf("b refused %d more adverts as replays", got-refused)
 			}
 		})
+	}
+}
+
+// With one directory for state_dir and runtime_dir, which config check warns of, the numbers still rise over a restart:
+// the two files do not overwrite each other.
+func TestSequenceWithOneDirectoryForBoth(t *testing.T) {
+	t.Parallel()
+	s := newSingle(t, oneVIP(0))
+	s.node.WriteRawConfig(strings.Replace(s.node.ReadConfig(), strconv.Quote(s.node.StateDir()),
+		strconv.Quote(s.node.RuntimeDir()), 1))
+	for range 2 {
+		s.startMaster()
+		s.node.Stop()
+		if out := s.node.Proc().Output(); strings.Contains(out, "reservation of sequence numbers") {
+			t.Errorf("the log complains about sequence numbers:\n%s", out)
+		}
 	}
 }

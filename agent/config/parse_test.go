@@ -386,6 +386,11 @@ func TestProblems(t *testing.T) {
 			`f.toml:2: group: "a b" is not a valid group name; use one from /etc/group, or "" for root only`,
 		},
 		{
+			"listen on the control socket",
+			"[control]\nsocket = \"/run/v/s\"\n[http]\nlisten = \"unix:/run//v/s\"\n" + vip,
+			`f.toml:4: listen: "unix:/run//v/s" is the [control] socket; choose another path`,
+		},
+		{
 			"listen without port",
 			"[http]\nlisten = \"127.0.0.1\"\n" + vip,
 			`f.toml:2: listen: "127.0.0.1" is not ADDRESS:PORT; allowed is ADDRESS:PORT such as "127.0.0.1:9112" or ` +

@@ -5,6 +5,7 @@ package config
 import (
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"strings"
 )
 
@@ -52,6 +53,9 @@ func decodeHTTP(top *section, cfg *Config, opts Options) {
 	h := &cfg.HTTP
 	if s.str("listen", &h.Listen) {
 		checkListen(s, h)
+		if path, ok := h.Unix(); ok && filepath.Clean(path) == cfg.Control.Socket {
+			s.problem("listen", "%q is the [control] socket; choose another path", h.Listen)
+		}
 	}
 	s.boolean("controls", &h.Controls)
 	if s.path("token_file", &h.TokenFile) {

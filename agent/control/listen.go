@@ -27,17 +27,24 @@ const (
 	staleDial = time.Second
 )
 
+// purpose is how messages name a socket, and the key that sets its path.
+type purpose struct{ what, key string }
+
+func controlSocket() purpose { return purpose{"control socket", "[control] socket"} }
+
+func pageSocket() purpose { return purpose{"socket of the status page", "[http] listen"} }
+
 // listen creates the socket. At no time can a user open it whom its final owner and mode refuse.
-func listen(path, group string) (*listener, []string, error) {
+func (of purpose) listen(path, group string) (*listener, []string, error) {
 	gid, warnings := lookupGroup(group)
-	dirWarning, err := prepareDir(filepath.Dir(path), gid)
+	dirWarning, err := of.prepareDir(filepath.Dir(path), gid)
 	if err != nil {
 		return nil, nil, err
 	}
 	if dirWarning != "" {
 		warnings = append(warnings, dirWarning)
 	}
-	if err := removeStale(path); err != nil {
+	if err := of.removeStale(path); err != nil {
 		return nil, nil, err
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
@@ -49,7 +56,7 @@ func listen(path, group string) (*listener, []string, error) {
 	}}
 	l, err := lc.Listen(context.Background(), "unix", path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("listen on control socket %s: %w; check [control] socket", path, err)
+		return nil, nil, fmt.Errorf("listen on %s %s: %w; check %s", of.what, path, err, of.key)
 	}
 	ul := l.(*net.UnixListener) // always, for network "unix"
 	ul.SetUnlinkOnClose(false)  // remove checks first whether the file is still ours
@@ -119,24 +126,24 @@ func lookupGroup(group string) (gid int, warnings []string) {
 // prepareDir creates the directory of the socket if there is none. A private directory of the daemon's
 // own group, as systemd's RuntimeDirectory= creates it, is given to the control group; otherwise its
 // members cannot reach the socket.
-func prepareDir(dir string, gid int) (warning string, err error) {
+func (of purpose) prepareDir(dir string, gid int) (warning string, err error) {
 	fi, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			return "", fmt.Errorf("make the directory of the control socket: %w", err)
+			return "", fmt.Errorf("make the directory of the %s: %w", of.what, err)
 		}
 		if err := os.Mkdir(dir, dirMode); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("make the directory of the control socket: %w", err)
+			return "", fmt.Errorf("make the directory of the %s: %w", of.what, err)
 		}
 		if fi, err = os.Stat(dir); err != nil {
-			return "", fmt.Errorf("look at the directory of the control socket: %w", err)
+			return "", fmt.Errorf("look at the directory of the %s: %w", of.what, err)
 		}
 	case err != nil:
-		return "", fmt.Errorf("look at the directory of the control socket: %w", err)
+		return "", fmt.Errorf("look at the directory of the %s: %w", of.what, err)
 	}
 	if !fi.IsDir() {
-		return "", fmt.Errorf("%s is not a directory: choose another [control] socket", dir)
+		return "", fmt.Errorf("%s is not a directory: choose another %s", dir, of.key)
 	}
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	if gid < 0 || !ok || int(st.Gid) == gid || fi.Mode().Perm()&0o001 != 0 {
@@ -156,17 +163,17 @@ func prepareDir(dir string, gid int) (warning string, err error) {
 var ErrInUse = errors.New("another process answers there")
 
 // removeStale removes the socket of a daemon that is gone, and no other file.
-func removeStale(path string) error {
+func (of purpose) removeStale(path string) error {
 	fi, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("look at control socket %s: %w", path, err)
+		return fmt.Errorf("look at %s %s: %w", of.what, path, err)
 	}
 	if fi.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("control socket %s: the file exists and is not a socket (%v); remove it or choose another "+
-			"[control] socket", path, fi.Mode())
+		return fmt.Errorf("%s %s: the file exists and is not a socket (%v); remove it or choose another %s",
+			of.what, path, fi.Mode(), of.key)
 	}
 	conn, err := net.DialTimeout("unix", path, staleDial)
 	if err == nil {
@@ -175,16 +182,16 @@ func removeStale(path string) error {
 			holder = fmt.Sprintf("process %d", caller.PID)
 		}
 		return errors.Join(
-			fmt.Errorf("control socket %s: %w (%s): stop it first, or choose another [control] socket", path, ErrInUse, holder),
+			fmt.Errorf("%s %s: %w (%s): stop it first, or choose another %s", of.what, path, ErrInUse, holder, of.key),
 			conn.Close(),
 		)
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("control socket %s: %w (%w); stop the process that uses it, or choose another [control] socket",
-			path, ErrInUse, err)
+		return fmt.Errorf("%s %s: %w (%w); stop the process that uses it, or choose another %s",
+			of.what, path, ErrInUse, err, of.key)
 	}
 	if err := os.Remove(path); err != nil {
-		return fmt.Errorf("remove stale control socket: %w", err)
+		return fmt.Errorf("remove the stale %s: %w", of.what, err)
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func TestListenModes(t *testing.T) {
 			}
 		}
 	}
-	l, warnings, err := listen(path, group)
+	l, warnings, err := controlSocket().listen(path, group)
 	if err != nil || len(warnings) > 0 {
 		t.Fatal(warnings, err)
 	}
@@ -93,7 +93,7 @@ func TestSocketIsNeverOpen(t *testing.T) {
 	}()
 	// On a busy machine the witness may not run at all during the first few hundred.
 	for i, deadline := 0, time.Now().Add(20*time.Second); i < 200 || !looked.Load() && time.Now().Before(deadline); i++ {
-		l, _, err := listen(path, "")
+		l, _, err := controlSocket().listen(path, "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,10 +130,14 @@ func TestListenFaults(t *testing.T) {
 		{"directory is a file", file + "/s", "not a directory"},
 		{"path too long", filepath.Join(dir, strings.Repeat("x", 120)), "check [control] socket"},
 	} {
-		_, _, err := listen(tt.path, "")
+		_, _, err := controlSocket().listen(tt.path, "")
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+	}
+	if _, _, err := pageSocket().listen(file, ""); err == nil || !strings.Contains(err.Error(), "another [http] listen") ||
+		strings.Contains(err.Error(), "control") {
+		t.Errorf("the page's socket: %v", err)
 	}
 	if b, err := os.ReadFile(file); err != nil || string(b) != "precious" {
 		t.Errorf("the file in the way: %q, %v", b, err)
@@ -159,14 +163,14 @@ func TestListenMissingGroup(t *testing.T) {
 func TestStaleAndLiveSocket(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "s")
-	dead, _, err := listen(path, "")
+	dead, _, err := controlSocket().listen(path, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := dead.Close(); err != nil { // as by kill -9: the file stays
 		t.Fatal(err)
 	}
-	live, _, err := listen(path, "")
+	live, _, err := controlSocket().listen(path, "")
 	if err != nil {
 		t.Fatalf("a stale socket is in the way: %v", err)
 	}
@@ -177,7 +181,7 @@ func TestStaleAndLiveSocket(t *testing.T) {
 	if _, err := os.Lstat(path); err != nil {
 		t.Fatalf("the socket of another was removed: %v", err)
 	}
-	_, _, err = listen(path, "")
+	_, _, err = controlSocket().listen(path, "")
 	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())) {
 		t.Errorf("over a live socket: %v", err)
 	}
@@ -209,7 +213,7 @@ func TestExistingDirectory(t *testing.T) {
 		if err := errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, tt.perm), os.Chown(dir, -1, tt.gid)); err != nil {
 			t.Fatal(err)
 		}
-		warning, err := prepareDir(dir, 4242)
+		warning, err := controlSocket().prepareDir(dir, 4242)
 		if err != nil {
 			t.Fatal(err)
 		}

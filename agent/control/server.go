@@ -96,7 +96,7 @@ func New(b Backend, opts Options) *Server {
 // Listen creates the socket. The caller must hold the lock of the state: a socket on which no process
 // answers is removed, so no other vipd may be about to listen on it.
 func (s *Server) Listen() error {
-	l, warnings, err := listen(s.opts.Socket, s.opts.Group)
+	l, warnings, err := controlSocket().listen(s.opts.Socket, s.opts.Group)
 	if err != nil {
 		return err
 	}

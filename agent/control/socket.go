@@ -13,7 +13,7 @@ type Socket struct{ listener *listener }
 
 // ListenSocket creates the socket and returns warnings as [Server.Warnings] does.
 func ListenSocket(path, group string) (*Socket, []string, error) {
-	l, warnings, err := listen(path, group)
+	l, warnings, err := pageSocket().listen(path, group)
 	if err != nil {
 		return nil, nil, err
 	}
