@@ -126,6 +126,7 @@ func (s Switch) write(ctx context.Context, on bool, now time.Time, counts func()
 	was, err := s.read()
 	missing := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !missing {
+		counts() // or Set could take the error for a disk that does not answer
 		return err
 	}
 	if on != missing {
