@@ -250,6 +250,9 @@ func TestOwnAddressAmongThePeersIsSkipped(t *testing.T) {
 				if st.Demotion != 0 || named != skips {
 					t.Errorf("%s: demotion %d, skipped %q", n.Name, st.Demotion, st.Groups[0].Skipped)
 				}
+				if all := codesOf(examine(t, n)); slices.Contains(all, "peer_unresolved") {
+					t.Errorf("%s: the doctor warns of its own address among the peers: %q", n.Name, all)
+				}
 			}
 			killed := p.a.Kill9()
 			p.b.WaitAnswering(group, patience)

@@ -99,7 +99,9 @@ func (k *capturing) run(c *cli.Context, group string, last time.Duration) error 
 		err = nil
 	}
 	if k.file != nil {
-		err = errors.Join(err, k.file.Flush())
+		if failed := k.file.Flush(); err == nil { // else it returns the same error again
+			err = failed
+		}
 	}
 	k.p.warn("%d frames captured, %d lost", k.frames, k.lost)
 	if k.end != "" {
@@ -132,13 +134,19 @@ func (k *capturing) begin(b *api.CaptureBegin) error {
 		return nil
 	}
 	k.file = pcapng.NewWriter(k.out, b.Node, b.Version, "capture of "+b.Group)
-	return errors.Join(k.file.Interface(b.Interface), k.file.Flush())
+	if err := k.file.Interface(b.Interface); err != nil {
+		return err
+	}
+	return k.file.Flush()
 }
 
 func (k *capturing) record(r *api.Record, raw []byte) error {
 	switch {
 	case k.file != nil:
-		if err := errors.Join(k.file.Write(r), k.file.Flush()); err != nil {
+		if err := k.file.Write(r); err != nil {
+			return err
+		}
+		if err := k.file.Flush(); err != nil {
 			return err
 		}
 	case k.json:

@@ -14,7 +14,10 @@ func waiting() api.Status {
 		return api.Group{
 			Name: name, Interface: "eth0", State: api.StateBackup, Reason: reasonStartup,
 			Since: testNow().Add(-800 * time.Millisecond), Addresses: []string{address}, AdvBase: 1,
-			TakesOverAt: testNow().Add(2200 * time.Millisecond), Dataplane: api.Dataplane{Mode: "tc", Egress: "tcx"},
+			TakesOverAt: testNow().Add(2200 * time.Millisecond), Sends: api.SendsUnicast,
+			Peers:        []string{"192.0.2.11", "192.0.2.12"},
+			SkippedPeers: []string{"peer 192.0.2.11 is an address of this node and is skipped"},
+			Dataplane:    api.Dataplane{Mode: "tc", Egress: "tcx"},
 		}
 	}
 	st := api.Status{Version: api.Version, Node: "fw1", Enabled: true, Preempt: true}

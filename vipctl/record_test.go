@@ -276,3 +276,13 @@ func TestCapture(t *testing.T) {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }
+
+// A file that cannot be written is reported once.
+func TestCaptureOnAFullDisk(t *testing.T) {
+	n := &node{status: healthy(), lines: []api.CaptureLine{{Record: &api.Record{Kind: api.RecordTransition}}}}
+	socket := n.serve(t)
+	code, _, errs := run(t, Env{}, "--socket", socket, "capture", "eth2@3", "-w", "/dev/full")
+	if code != ExitFailure || strings.Count(errs, "no space left on device") != 1 {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+}

@@ -61,6 +61,12 @@ func (p *program) groupView(g *api.Group) string {
 		line("Takes over", "in %s, unless a master is heard until then", age(g.TakesOverAt.Sub(p.env.Now())))
 	}
 	p.standbyLines(&t, g)
+	if len(g.Peers) > 0 || g.Sends == api.SendsBroadcast {
+		t.add("Sends", strings.TrimSpace(g.Sends+" "+strings.Join(g.Peers, ", ")))
+	}
+	for _, note := range g.SkippedPeers {
+		t.add("Note", note)
+	}
 	t.add("Data plane", dataplaneText(&g.Dataplane))
 	line("Answering", "%s, lease %.1f s, generation %d",
 		yesNo(g.Dataplane.Answering), g.LeaseRemainingSeconds, g.Generation)

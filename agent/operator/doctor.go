@@ -6,6 +6,8 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,6 +150,13 @@ func (e *examination) lag(f *doctor.Facts, now election.Instant, at func(electio
 	}
 }
 
+// skipped reports whether adverts are not meant for a peer: it is this node.
+func skipped(v *view.Group, peer netip.Addr) bool {
+	return slices.ContainsFunc(v.Skipped, func(note string) bool {
+		return strings.HasPrefix(note, "peer "+peer.String()+" ") // see agent/reach
+	})
+}
+
 // examine adds what is known of one group besides its status.
 func (e *examination) examine(g *view.Live, f *doctor.Group, rejects []doctor.Reject) {
 	v := g.Now()
@@ -169,6 +178,9 @@ func (e *examination) examine(g *view.Live, f *doctor.Group, rejects []doctor.Re
 	}
 	e.filter(f, p.Index)
 	for _, peer := range v.Config.Peers {
+		if skipped(v, peer) {
+			continue
+		}
 		if _, err := e.host.Neighbour(p.Index, peer); err != nil {
 			f.Unresolved = append(f.Unresolved, peer)
 		}
