@@ -111,10 +111,12 @@ func faulty() map[string]struct {
 			func(_ *doctor.Facts, g *doctor.Group) { g.Reports[0].Current = false },
 			func(_ *doctor.Facts, g *doctor.Group) { g.Reports[0].Differences[0].Code = api.DiffersVersion },
 		}},
-		doctor.CodePeersFull: {master, func(_ *doctor.Facts, g *doctor.Group) { g.NoRoom = true },
-			[]string{"The kernel has no room to remember another vipd node"}, []change{
-				func(_ *doctor.Facts, g *doctor.Group) { g.NoRoom = false },
-			}},
+		doctor.CodePeersFull: {
+			master,
+			func(_ *doctor.Facts, g *doctor.Group) { g.NoRoom = true },
+			[]string{"The kernel has no room to remember another vipd node"},
+			[]change{func(_ *doctor.Facts, g *doctor.Group) { g.NoRoom = false }},
+		},
 		doctor.CodeCommands: {master, func(f *doctor.Facts, _ *doctor.Group) {
 			f.Commands = []string{"check web: /usr/local/bin/web cannot be run now: no such file or directory"}
 		}, []string{"cannot be run"}, nil},

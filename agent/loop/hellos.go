@@ -32,7 +32,8 @@ type greeter struct {
 	lookAt  election.Instant    // the ring is read by then
 }
 
-// owed is an answer that a MASTER owes to a peer, or a hello to a stranger: a vipd node whose adverts do not count here.
+// owed is an answer that a MASTER owes to a peer, or a hello to a stranger: a vipd node whose adverts do not count
+// here.
 type owed struct {
 	g        *group
 	to       netip.Addr

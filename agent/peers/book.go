@@ -76,8 +76,8 @@ func (b *Book) find(addr netip.Addr) (int, bool) {
 	return slices.BinarySearchFunc(b.entries, addr, func(e entry, addr netip.Addr) int { return e.Addr.Compare(addr) })
 }
 
-// makeRoom makes room for a new peer. A node of that name and MAC which spoke from an address of the other family is this
-// one: it reports in one family at a time. It returns false if there is no room.
+// makeRoom makes room for a new peer. A node of that name and MAC which spoke from an address of the other family is
+// this one: it reports in one family at a time. It returns false if there is no room.
 func (b *Book) makeRoom(addr netip.Addr, mac [6]byte, at election.Instant, h *wire.Hello) bool {
 	b.entries = slices.DeleteFunc(b.entries, func(e entry) bool {
 		return e.Hello.Node == h.Node && e.MAC == mac && e.Addr.Is4() != addr.Is4()
@@ -135,7 +135,8 @@ func (b *Book) setOldest() {
 	}
 }
 
-// Peers returns the peers, sorted by address. The list does not change afterwards, but for the times of the last hellos.
+// Peers returns the peers, sorted by address. The list does not change afterwards, except for the times of the last
+// hellos.
 func (b *Book) Peers() []view.Peer {
 	if b.shown == nil && len(b.entries) > 0 {
 		b.shown = make([]view.Peer, 0, len(b.entries))

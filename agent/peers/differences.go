@@ -87,7 +87,8 @@ func SameName(ours string, p *view.Peer, list []view.Peer, now election.Instant)
 	if !doubled {
 		return nil
 	}
-	return []Difference{{NodeName, fmt.Sprintf("the nodes at %s are all named %s; %s", strings.Join(at, ", "), name, advice)}}
+	all := strings.Join(at, ", ")
+	return []Difference{{NodeName, fmt.Sprintf("the nodes at %s are all named %s; %s", all, name, advice)}}
 }
 
 func beatText(us uint16) string { return (time.Duration(us) * time.Microsecond).String() }

@@ -44,7 +44,8 @@ func (c *Constant) Self(n *view.Node, cfg *config.Group, m *election.View, preem
 		AdvBase: cfg.AdvBase, AdvSkew: cfg.AdvSkew, Beat: uint16(cfg.Beat / time.Microsecond), // at most config.MaxBeat
 		EffectiveAdvBase: m.Effective.AdvBase, EffectiveAdvSkew: m.Effective.AdvSkew,
 		Demotion: uint16(min(max(n.Demotions.Total(), 0), math.MaxUint16)),
-		Key:      c.key, List: c.list, Addresses: c.addresses, Node: n.Config.Node.Name, Version: api.Version, Demotions: n.Demotions.Names(),
+		Key:      c.key, List: c.list, Addresses: c.addresses,
+		Node: n.Config.Node.Name, Version: api.Version, Demotions: n.Demotions.Names(),
 	}
 	switch m.State {
 	case election.Master:

@@ -37,13 +37,13 @@ func helloOf(h *object.BPFHello, payload []byte) HelloEvent {
 		payload, number = nil, binary.NativeEndian.Uint64(h.Data[:])
 	}
 	return HelloEvent{
-		Number: number, At: int64(h.At), IfIndex: int(h.Ifindex), VHID: h.Vhid, Slot: h.Slot, Src: netip.AddrFrom16(h.Src).Unmap(),
-		SrcMAC: h.SrcMac, Context: h.Ctx, Payload: payload,
+		At: int64(h.At), IfIndex: int(h.Ifindex), VHID: h.Vhid, Slot: h.Slot, Src: netip.AddrFrom16(h.Src).Unmap(),
+		SrcMAC: h.SrcMac, Context: h.Ctx, Payload: payload, Number: number,
 	}
 }
 
-// Hellos appends the hellos that [Tables.Drain] has read to dst, and forgets them. Their payloads are good until the next
-// call.
+// Hellos appends the hellos that [Tables.Drain] has read to dst, and forgets them. Their payloads are good until the
+// next call.
 func (t *Tables) Hellos(dst []HelloEvent) []HelloEvent {
 	r := t.ring
 	r.mu.Lock()

@@ -37,9 +37,10 @@ import (
 const (
 	// Step is the minimum distance of the note ahead of need, in microseconds; each write doubles it.
 	Step = 2_000_000
-	// Block is the same for the reservation on disk once the process has run for as long, FirstBlock at its start.
-	Block      = 600_000_000
-	FirstBlock = 15_000_000
+	// Block is the same for the reservation on disk once the process has run for as long.
+	Block = 600_000_000
+	// firstBlock is the same at the start of the process.
+	firstBlock = 15_000_000
 	// maxDay is more than any time of day. A clock beyond it is not believed.
 	maxDay = 1 << 62
 	// maxFile is more than either file has, in bytes.
@@ -111,7 +112,7 @@ func Open(o Options) *Numbers {
 	opened := n.uptime()
 	n.note = newWriter(n.base.Load, func() uint64 { return Step }, n.writeNote())
 	n.disk = newWriter(n.present, func() uint64 {
-		return min(max(n.uptime()-opened, FirstBlock), Block)
+		return min(max(n.uptime()-opened, firstBlock), Block)
 	}, n.writeReservation())
 	n.disk.timed = true
 	uptime, day := n.uptime(), uint64(0)
@@ -131,7 +132,8 @@ func Open(o Options) *Numbers {
 	if !errors.Is(err, fs.ErrNotExist) {
 		o.Log.Warn("cannot read the sequence numbers in runtime_dir, using the reservation on disk", "err", err)
 	}
-	// The first start of this boot, or runtime_dir was emptied, or the boot cannot be told. All used numbers are below the reservation.
+	// The first start of this boot, or runtime_dir was emptied, or the boot cannot be told. All used numbers are below
+	// the reservation.
 	n.startAt(start, uptime)
 	n.disk.begin(func() (uint64, error) {
 		reserved, err := n.readReservation()

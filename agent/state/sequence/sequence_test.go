@@ -491,7 +491,7 @@ func TestManyRestartsWithoutANote(t *testing.T) {
 			}
 			took := time.Since(begun)
 			ran := time.Duration(seen.last-uint64(epoch.UnixMicro())) * time.Microsecond
-			if most := 3*took + restarts*2*FirstBlock*time.Microsecond; ran > most {
+			if most := 3*took + restarts*2*firstBlock*time.Microsecond; ran > most {
 				t.Errorf("lives of %s: numbers ran for %s in %s, want at most %s", life, ran, took, most)
 			}
 			// A reservation that was always as large as at last would be skipped each time.
