@@ -40,8 +40,18 @@ func TestMissing(t *testing.T) {
 			ErrNoCapability,
 			"CAP_BPF and CAP_PERFMON and CAP_NET_ADMIN",
 		},
-		{"no net_admin", host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_NET_ADMIN)}, ErrNoCapability, "run vipd as root"},
-		{"no bpf", host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_BPF, unix.CAP_SYS_ADMIN)}, ErrNoCapability, "CAP_BPF:"},
+		{
+			"no net_admin",
+			host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_NET_ADMIN)},
+			ErrNoCapability,
+			"run vipd as root",
+		},
+		{
+			"no bpf",
+			host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_BPF, unix.CAP_SYS_ADMIN)},
+			ErrNoCapability,
+			"CAP_BPF:",
+		},
 		{
 			"no perfmon",
 			host{btfPath: "/", procFS: "/proc", capEff: lacking(unix.CAP_PERFMON, unix.CAP_SYS_ADMIN)},

@@ -80,7 +80,7 @@ func TestUsage(t *testing.T) {
 		{"show eth0@1 -o wide", `--output "wide" is unknown; allowed are table, json`},
 		{"history eth0@1 -n many", "-n \"many\" is not a number; see `vipctl history --help`"},
 		{"history -n many eth0@1", "-n \"many\" is not a number; see `vipctl history --help`"},
-		{"capture --for 10 eth0@1", "--for \"10\" is not a time with its unit, such as 30s or 10m; see `vipctl capture --help`"},
+		{"capture --for 10 eth0@1", `--for "10" is not a time with its unit, such as 30s or 10m; see`},
 		{"yield --force=maybe eth0@1", "--force \"maybe\" is not true or false; see `vipctl yield --help`"},
 		{"restart --timeout 0", "--timeout 0s is not allowed; allowed are times above 0, such as 15s"},
 		{"restart --timeout -1s", "--timeout -1s is not allowed; allowed are times above 0, such as 15s"},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package durable replaces files so that a crash leaves either the old or the new content, and reads files in whose place
-// anything may stand.
+// Package durable replaces files so that a crash leaves either the old or the new content, and reads files in whose
+// place anything may stand.
 package durable
 
 import (
