@@ -62,9 +62,9 @@ func (m *Machine) brief() bool {
 }
 
 // outOfStep returns how much sooner than usual the next advert leaves while another master is heard: up to a quarter,
-// hashed. Of two masters in step, the worse one would refuse the numbers of the better one if it does not know that yet:
-// each would be a little below the number that the worse one has just sent. Without beats, two that are in step have the
-// same priority, and the one that hears the other yields.
+// hashed. Of two masters in step, the worse one would refuse the numbers of the better one if it does not know that
+// yet: each would be a little below the number that the worse one has just sent. Without beats, two that are in step
+// have the same priority, and the one that hears the other yields.
 func (m *Machine) outOfStep(t0 Instant) time.Duration {
 	if !m.master.rival || m.master.beat == 0 && m.heardBeat == 0 {
 		return 0

@@ -228,7 +228,8 @@ func (w *World) inOrder(m, o *member) {
 	for _, x := range m.group.members {
 		v := x.machine.View()
 		r := &x.kernel.record
-		if x == m || x == o || !w.well(x) || x.host.beatless || v.State != election.Backup || v.Extensions > 0 ||
+		if x == m || x == o || !w.well(x) || w.speechless(x.host) || x.host.beatless ||
+			v.State != election.Backup || v.Extensions > 0 ||
 			r.counter != k.record.counter || r.Src != k.record.Src || v.Hold != election.HoldNone || v.Distrusted.IsValid() ||
 			x.healthy+echo(m.cfg) > w.now || v.Waiting != election.WaitMasterDown && v.Waiting != election.WaitExtension {
 			continue
