@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"vipd/agent/control/api"
@@ -111,6 +112,11 @@ func unexplained(g *Group) int {
 		}
 	}
 	return n
+}
+
+// suspects reports whether adverts of a sender were refused for their signature.
+func (g *Group) suspects(src netip.Addr) bool {
+	return slices.ContainsFunc(g.Suspects, func(s Suspect) bool { return s.Src == src })
 }
 
 func (s *Suspect) who() string {

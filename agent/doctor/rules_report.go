@@ -100,13 +100,14 @@ func reportAdvice(code string) string {
 	}
 }
 
-// reportedDifference returns a finding for each node that reports this difference. The nodes understand each other
-// nevertheless, or there would be no report.
+// reportedDifference returns a finding for each node that reports this difference. If its adverts are refused for it,
+// the rules about digests name it (rules_digest.go).
 func reportedDifference(f *Facts, g *Group, code string) outcome {
 	var all outcome
 	for i := range g.Reports {
 		r := &g.Reports[i]
-		if !r.Current {
+		signed := code == api.DiffersAddresses || code == api.DiffersPassword
+		if !r.Current || signed && g.suspects(r.Address) {
 			continue
 		}
 		for _, d := range r.Differences {

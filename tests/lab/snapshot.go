@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -21,9 +22,13 @@ type Snapshot struct {
 	Groups    []string
 }
 
-// Snapshot takes one.
+// Snapshot takes one. The kernel adds the local route of a new IPv6 address a moment after the address, also without
+// DAD, so that Snapshot waits for those whose link is up.
 func (h *Host) Snapshot() Snapshot {
 	h.lab.Helper()
+	for began := time.Now(); h.lacksLocalRoutes() && time.Since(began) < 2*time.Second; {
+		time.Sleep(5 * time.Millisecond)
+	}
 	var s Snapshot
 	names := map[int]string{}
 	links, err := h.nl.LinkList()
@@ -34,7 +39,7 @@ func (h *Host) Snapshot() Snapshot {
 		addrs, err := h.nl.AddrList(link, netlink.FAMILY_ALL)
 		h.lab.check(err, "%s: list addresses", h.Name)
 		for _, a := range addrs {
-			// Tentative passes by itself while the test runs.
+			// Tentative passes by itself while the test runs, on a link that comes up.
 			s.Addresses = append(
 				s.Addresses,
 				fmt.Sprintf("%s %s scope %d flags %#x label %q", name, a.IPNet, a.Scope, a.Flags&^unix.IFA_F_TENTATIVE, a.Label),
@@ -58,6 +63,32 @@ func (h *Host) Snapshot() Snapshot {
 	slices.Sort(s.Routes)
 	slices.Sort(s.Filters)
 	return s
+}
+
+// lacksLocalRoutes reports whether an IPv6 address of a link that is up has no local route yet.
+func (h *Host) lacksLocalRoutes() bool {
+	h.lab.Helper()
+	in := &netlink.Route{Table: unix.RT_TABLE_LOCAL}
+	routes, err := h.nl.RouteListFiltered(netlink.FAMILY_V6, in, netlink.RT_FILTER_TABLE)
+	h.lab.check(err, "%s: list local routes", h.Name)
+	local := map[string]bool{}
+	for _, r := range routes {
+		if r.Dst != nil {
+			local[r.Dst.IP.String()] = true
+		}
+	}
+	links, err := h.nl.LinkList()
+	h.lab.check(err, "%s: list interfaces", h.Name)
+	for _, link := range links {
+		addrs, err := h.nl.AddrList(link, netlink.FAMILY_V6)
+		h.lab.check(err, "%s: list addresses", h.Name)
+		for _, a := range addrs {
+			if link.Attrs().RawFlags&unix.IFF_RUNNING != 0 && !local[a.IP.String()] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // multicastGroups returns the hardware multicast addresses each interface listens to, with their reference counts.
