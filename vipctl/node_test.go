@@ -107,6 +107,8 @@ func (n *node) Restart(context.Context) (api.Restart, error) {
 	return n.restart, err
 }
 
+func (*node) Leave() {}
+
 func (n *node) Why(_ context.Context, name string) (api.Why, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -53,8 +53,10 @@ type Backend interface {
 	// Doctor looks for causes of faults, and watches the wire for some seconds; with 0 the agent
 	// decides how many. It changes nothing and ends early with ctx.
 	Doctor(ctx context.Context, seconds int) (api.Doctor, error)
-	// Restart makes the daemon exit for the next one, after the answer.
+	// Restart checks whether the daemon may exit for the next one.
 	Restart(ctx context.Context) (api.Restart, error)
+	// Leave makes the daemon exit after Restart, when that is answered.
+	Leave()
 	// Reload returns an [*api.Error] with [api.CodeInvalidConfig] and every problem if it refuses
 	// the new config; it then has changed nothing. Without force it refuses a config that removes
 	// all groups, with [api.CodeNoGroups].

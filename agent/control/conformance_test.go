@@ -190,6 +190,7 @@ func (c canned) Plan(context.Context, *api.ConfigFile) (api.Plan, error) {
 func (c canned) Reload(context.Context, bool) (api.Reload, error) { return full[api.Reload](), c.err }
 
 func (c canned) Restart(context.Context) (api.Restart, error) { return full[api.Restart](), c.err }
+func (canned) Leave()                                         {}
 
 func (c canned) Events(context.Context) (api.Event, <-chan api.Event, func()) {
 	events := make(chan api.Event, 1)

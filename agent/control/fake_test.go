@@ -17,6 +17,7 @@ import (
 
 // fake is a backend that counts what it was asked to change.
 type fake struct {
+	leave   func()
 	mu      sync.Mutex
 	changes []string
 	block   chan struct{} // if set, verbs wait for it
@@ -93,6 +94,12 @@ func (f *fake) Yield(ctx context.Context, name string, force bool) (api.Handover
 func (f *fake) Restart(ctx context.Context) (api.Restart, error) {
 	_, err := f.change(ctx, "restart")
 	return api.Restart{PID: 7}, err
+}
+
+func (f *fake) Leave() {
+	if f.leave != nil {
+		f.leave()
+	}
 }
 
 func (f *fake) Why(_ context.Context, name string) (api.Why, error) {

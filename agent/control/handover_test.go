@@ -131,3 +131,24 @@ func TestHandoverOutlastsOtherVerbs(t *testing.T) {
 		}
 	}
 }
+
+// The daemon leaves when the client has the answer, and stays if it refuses.
+func TestRestartIsAnsweredBeforeTheDaemonLeaves(t *testing.T) {
+	t.Parallel()
+	answered, left := make(chan struct{}), make(chan struct{})
+	f := &fake{leave: func() {
+		<-answered
+		close(left)
+	}}
+	c := start(t, f)
+	f.err = api.Errorf(api.CodeInvalidConfig, "no")
+	if _, err := c.Restart(t.Context()); err == nil {
+		t.Error("not refused")
+	}
+	f.err = nil
+	if r, err := c.Restart(t.Context()); err != nil || r.PID != 7 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	close(answered)
+	<-left
+}

@@ -28,6 +28,8 @@ type route struct {
 	patient bool
 	// body is a POST that reads its request body.
 	body func(ctx context.Context, r *http.Request, request []byte) (any, error)
+	// then is called when the answer to a verb that succeeded was sent.
+	then func()
 	// limit is the size of that body in bytes; 0 means maxBodyBytes.
 	limit int64
 	// query are the allowed parameters. Others are refused, since a request for a newer daemon
@@ -112,6 +114,7 @@ func (s *Server) routes() []route {
 		{
 			path: "/v1/restart",
 			verb: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Restart(ctx) },
+			then: s.backend.Leave,
 		},
 		{path: "/v1/plan", body: s.plan, limit: api.MaxConfig, query: []string{"name", "mode"}},
 		{path: "/v1/reload", verb: s.reload, query: []string{"force"}},
@@ -262,6 +265,12 @@ func (s *Server) serve(rt route, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.answer(w, http.StatusOK, v)
+	if rt.then != nil {
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			s.log.Debug("control client disconnected", "err", err)
+		}
+		rt.then()
+	}
 }
 
 // writeBy sets the deadline for writing the answer; the zero time means none.
@@ -321,9 +330,11 @@ func (s *Server) answer(w http.ResponseWriter, status int, v any) {
 		status = http.StatusInternalServerError
 		body = []byte(`{"error":{"code":"internal","message":"the answer cannot be written as JSON"}}`)
 	}
+	body = append(body, '\n')
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body))) // an answer that is flushed is complete
 	w.WriteHeader(status)
-	if _, err := w.Write(append(body, '\n')); err != nil {
+	if _, err := w.Write(body); err != nil {
 		s.log.Debug("control client disconnected", "err", err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"vipd/agent/view"
 )
 
-// Restart implements control.Backend. The daemon leaves as it does on SIGUSR2, unless the
-// next vipd would refuse the config or cannot be run. The server answers before it stops.
+// Restart implements control.Backend. The daemon may leave unless the next vipd would refuse the config or cannot be
+// run.
 func (o *Operator) Restart(ctx context.Context) (api.Restart, error) {
 	stopping := false
 	if err := o.loop.Do(ctx, func(c Commands) { stopping = c.Stopping() }); err != nil {
@@ -23,6 +23,9 @@ func (o *Operator) Restart(ctx context.Context) (api.Restart, error) {
 	if err := o.opts.Successor.Check(ctx, o.loop.View().Config); err != nil {
 		return api.Restart{}, err
 	}
-	o.opts.Successor.Leave()
 	return api.Restart{PID: os.Getpid()}, nil
 }
+
+// Leave implements control.Backend. The daemon leaves as it does on SIGUSR2: on a busy machine it would otherwise be
+// gone before the server has answered.
+func (o *Operator) Leave() { o.opts.Successor.Leave() }
