@@ -59,8 +59,8 @@ func (b *batch) fill(frames []Frame) {
 	}
 }
 
-// fewFrames is how many frames are sent without the knowledge of the Go runtime (see readBoot), which waits for the call
-// before it collects garbage: some 50 us per frame on a veth, where the call includes the way to the receiver.
+// fewFrames is how many frames are sent without the knowledge of the Go runtime (see readBoot), which waits for the
+// call before it collects garbage: some 50 us per frame on a veth, where the call includes the way to the receiver.
 const fewFrames = 8
 
 // sendMMsg returns how many messages the kernel took, or the error of the first one. The socket does not block.

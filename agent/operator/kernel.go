@@ -62,8 +62,8 @@ func readGroup(v *view.Group, now election.Instant) loader.Reading {
 	return r
 }
 
-// The names of the counters, in the kernel's order, and that of what is no reject of a group: the foreign VRRP routers on
-// its VHID.
+// The names of the counters, in the kernel's order, and that of what is no reject of a group: the foreign VRRP routers
+// on its VHID.
 var rejectReasons, dropReasons = loader.RejectReasons(), loader.DropReasons()
 
 const foreignVRRP = "foreign_vrrp"

@@ -155,7 +155,8 @@ func eachSender[V any](m *ebpf.Map, fn func(object.BPFSourceKey, V)) error {
 }
 
 // forgetRemoved removes what the kernel learnt about senders for slots that no group has, nor, before it is reset, the
-// given one. The maps are long, so that it looks only after groups were removed: from then on nothing is learnt for them.
+// given one. The maps are long, so that it looks only after groups were removed: from then on nothing is learnt for
+// them.
 func (t *Tables) forgetRemoved(fresh uint32) error {
 	if !t.worn {
 		return nil
