@@ -190,8 +190,7 @@ static __always_inline int hello(PACKET *ctx, const struct envelope *env, const 
 		st = group_counters(g->slot);
 		if (st)
 			st->hellos++;
-		count_drop(g->slot, DROP_UNICAST_ADVERT);
-		return XDP_DROP;
+		return XDP_DROP; /* consumed */
 	}
 	count_reject(g->slot, why);
 	tap_advert(ctx, a, why);

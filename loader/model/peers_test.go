@@ -136,7 +136,7 @@ func TestNoRoomForAPeer(t *testing.T) {
 	h.Expect("a new one", from("192.0.2.4", Advert(1, 0, 0, 8)), badTrailer)
 	h.Expect("says hello",
 		Packet{Dst: ownAddr, DstMAC: VMAC(1), Payload: helloOf(trailerKey(), 1, 104, 96, PeerAddr, ownAddr)}.Bytes(),
-		Want{Verdict: xdpDrop, Counts: count("hellos", "no_room", "drop_unicast_advert")})
+		Want{Verdict: xdpDrop, Counts: count("hellos", "no_room")})
 
 	// The operator takes the node off.
 	if err := h.Group.ForgetNoRoom(BootNow()); err != nil {

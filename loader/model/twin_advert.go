@@ -112,7 +112,6 @@ func (w *twinWorld) advert(a twinAdvert, o *outcome) {
 		what := a.hello(whole, o)
 		if what == "" {
 			what = "hellos"
-			o.count(a.g.named(), "drop_unicast_advert", 1)
 		}
 		o.count(a.g.named(), what, 1)
 		return
