@@ -184,7 +184,8 @@ func TestBeatCostsAnAdvert(t *testing.T) {
 	beating := beatingGroup()
 	beating.Beat = 30 * time.Millisecond
 	gotAllocations, gotReads, gotCalls := cost(beating, beating.Beat)
-	if gotAllocations > allocations || gotReads != reads || gotCalls != calls || calls != 1 {
+	// One more or less: under the race detector a sync.Pool forgets some of what it is given.
+	if gotAllocations > allocations+1 || gotReads != reads || gotCalls != calls || calls != 1 {
 		t.Errorf("%.0f allocations, %d readings and %d calls per beat; %.0f, %d and %d per ordinary advert",
 			gotAllocations, gotReads, gotCalls, allocations, reads, calls)
 	}

@@ -10,6 +10,7 @@ import (
 	"vipd/agent/view"
 )
 
+// A restart that may be is not begun before the server has answered.
 func TestRestartLeaves(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
 	b.master()
@@ -18,7 +19,10 @@ func TestRestartLeaves(t *testing.T) {
 	if r, err := ctl.Restart(t.Context()); err != nil || r.PID != os.Getpid() {
 		t.Errorf("%+v, %v", r, err)
 	}
-	if b.leaves != 1 {
+	if b.leaves != 0 {
+		t.Error("asked to leave before the answer")
+	}
+	if ctl.Leave(); b.leaves != 1 {
 		t.Error("not asked to leave")
 	}
 	l.at(func() {
