@@ -102,23 +102,10 @@ static __noinline int copy_hello(PACKET *ctx, struct hello *h, __u32 off, __u32 
  */
 static __always_inline void tell_hello(PACKET *ctx, const struct event *ev, __u32 off, __u32 len)
 {
-	struct hello *h;
+	struct hello *h = begin_hello(ev, ev->ctx, len);
 
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > CLAIM_ROOM)
-		return;
-	h = bpf_ringbuf_reserve(&events, sizeof(*h), 0);
 	if (!h)
 		return;
-	h->at = ev->at;
-	h->ifindex = ev->ifindex;
-	h->slot = ev->slot;
-	__builtin_memcpy(h->src, ev->src, sizeof(h->src));
-	__builtin_memcpy(h->src_mac, ev->src_mac, sizeof(h->src_mac));
-	h->vhid = ev->vhid;
-	h->ctx = ev->ctx;
-	h->len = len;
-	h->pad = 0;
-	h->pad2 = 0;
 	copy_hello(ctx, h, off, len);
 	bpf_ringbuf_submit(h, BPF_RB_NO_WAKEUP);
 }

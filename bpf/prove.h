@@ -141,6 +141,29 @@ static __always_inline struct peer_val *add_peer(const struct event *ev)
 	return 0;
 }
 
+/* Takes room in the ring for what is told of the sender of a hello, as long as that leaves most of it to adverts. */
+static __always_inline struct hello *begin_hello(const struct event *ev, __u8 ctx, __u16 len)
+{
+	struct hello *h;
+
+	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > CLAIM_ROOM)
+		return NULL;
+	h = bpf_ringbuf_reserve(&events, sizeof(*h), 0);
+	if (!h)
+		return NULL;
+	h->at = ev->at;
+	h->ifindex = ev->ifindex;
+	h->slot = ev->slot;
+	__builtin_memcpy(h->src, ev->src, sizeof(h->src));
+	__builtin_memcpy(h->src_mac, ev->src_mac, sizeof(h->src_mac));
+	h->vhid = ev->vhid;
+	h->ctx = ctx;
+	h->len = len;
+	h->pad = 0;
+	h->pad2 = 0;
+	return h;
+}
+
 /*
  * Tells the agent of a peer whose adverts do not count here, unless its hellos do. It is woken: the advert has just
  * shown switches where the virtual MAC is.
@@ -152,22 +175,10 @@ static __always_inline void tell_stranger(const struct event *ev, struct peer_va
 
 	if (last && ev->at - last < STRANGER_AGAIN_NS)
 		return;
-	if (bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > CLAIM_ROOM)
-		return;
-	h = bpf_ringbuf_reserve(&events, sizeof(*h), 0);
+	h = begin_hello(ev, 0, 0);
 	if (!h)
 		return;
 	p->told_at = ev->at;
-	h->at = ev->at;
-	h->ifindex = ev->ifindex;
-	h->slot = ev->slot;
-	__builtin_memcpy(h->src, ev->src, sizeof(h->src));
-	__builtin_memcpy(h->src_mac, ev->src_mac, sizeof(h->src_mac));
-	h->vhid = ev->vhid;
-	h->ctx = 0;
-	h->len = 0;
-	h->pad = 0;
-	h->pad2 = 0;
 	*(__u64 *)h->data = ev->counter;
 	bpf_ringbuf_submit(h, BPF_RB_FORCE_WAKEUP);
 }
