@@ -118,12 +118,13 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 	}
 	for i := range f.Groups {
 		if g := views[f.Groups[i].Name]; g != nil {
+			v := g.Now()
 			if err == nil && f.Groups[i].State != api.StateInit {
-				f.Groups[i].HostNotes = host.Notes(g.Now().Config)
+				f.Groups[i].HostNotes = host.Notes(v.Config)
 			}
-			f.Groups[i].SlotTaken, f.Groups[i].HasPeer = g.Now().SlotTaken, g.Now().HasPeer
-			f.Groups[i].NoRoom, f.Groups[i].Unlisted = noRoom(e.n, g.Now(), now), g.Now().HasUnlisted(now)
-			f.Groups[i].Reports = reportsOf(e.n, g.Now(), now, at)
+			f.Groups[i].SlotTaken, f.Groups[i].HasPeer = v.SlotTaken, v.HasPeer
+			f.Groups[i].NoRoom, f.Groups[i].Unlisted = noRoom(e.n, v, now), v.HasUnlisted(now)
+			f.Groups[i].Reports = reportsOf(e.n, v, now, at)
 			e.before.since(g, &st.Groups[i], now, &f.Groups[i])
 			f.Groups[i].Questions = e.questions(g, at)
 			e.examine(g, &f.Groups[i], e.rejects(g, at))
