@@ -142,10 +142,10 @@ func (p *iface) noteMode(did loader.Repaired) bool {
 		p.noteFallback(did.FellBack)
 		p.env.log.Warn("native mode was given up, tc ingress serves", "ifname", p.name, "reason", did.FellBack)
 	case did.Returned:
-		p.env.log.Info("the xdp slot is free: xdp has taken over from tc ingress again",
+		p.env.log.Info("xdp has taken over from tc ingress",
 			"ifname", p.name, "mode", did.Mode)
 	case did.Note != "" && did.Note != p.att.Note:
-		p.env.log.Warn("the data plane shares its place", "ifname", p.name, "mode", did.Mode, "note", did.Note)
+		p.env.log.Warn("the note on the data plane has changed", "ifname", p.name, "mode", did.Mode, "note", did.Note)
 	}
 	changed := did.Attachment != p.att
 	p.att = did.Attachment

@@ -158,6 +158,9 @@ func TestNativeWaitsForMaster(t *testing.T) {
 		if err != nil || a.Mode != attach.ModeTC || kerneltest.Left(t, s.ours) != kerneltest.Fence(false) {
 			t.Errorf("%s: %+v, %v; attached: %s", when, a, err, kerneltest.Left(t, s.ours))
 		}
+		if !strings.Contains(a.Note, "MASTER") {
+			t.Errorf("%s: the note does not say what it waits for: %q", when, a.Note)
+		}
 	}
 	_ = theirs.Close()
 	s.d.UseDrivers("")
@@ -203,9 +206,6 @@ func TestNativeWaitsForMaster(t *testing.T) {
 	s.takeOff(attach.HookXDP)
 	got, err = s.d.Repair(s.index)
 	waits("detached by another process", got.Attachment, err)
-	if !strings.Contains(got.Note, "MASTER") {
-		t.Errorf("the note does not say what it waits for: %q", got.Note)
-	}
 }
 
 // TestFallBack: clients that do not see the answers of native mode, as on a veth, see those of tc ingress, to which the

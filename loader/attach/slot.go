@@ -105,6 +105,7 @@ func (h *Hooks) returnToXDP(a *attachment, ifindex int) bool {
 	}
 	if errors.Is(err, errMaster) { // look again after the same time
 		a.Attachment, a.freed = was, sinceBoot()
+		a.Note = errMaster.Error()
 		if err := h.clearFlags(ifindex, ifaceBoth); err != nil {
 			h.opts.Log.Warn("cannot note that xdp waits", "interface", a.ifname, "err", err)
 		}

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 )
 
 // NICs lists the real network interfaces of this process's namespace whose address begins so, by address.
@@ -85,6 +88,33 @@ func (h *Host) TakeNIC(mac net.HardwareAddr, ifname string, addresses ...string)
 		h.AddAddress(ifname, a)
 	}
 	h.awaitUp(ifname)
+}
+
+// CarrierLosses returns how often the interface has lost its link so far, by the kernel's own count.
+func (h *Host) CarrierLosses(ifname string) (losses uint32) {
+	h.lab.Helper()
+	question := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+	message := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	message.Index = int32(h.IfIndex(ifname))
+	question.AddData(message)
+	h.lab.check(h.Within(func() error {
+		answers, err := question.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+		if err != nil {
+			return err
+		}
+		attrs, err := nl.ParseRouteAttr(answers[0][unix.SizeofIfInfomsg:])
+		if err != nil {
+			return err
+		}
+		for _, a := range attrs {
+			if a.Attr.Type == unix.IFLA_CARRIER_DOWN_COUNT {
+				losses = binary.NativeEndian.Uint32(a.Value)
+				return nil
+			}
+		}
+		return errors.New("the kernel does not say")
+	}), "%s: how often %s lost its link", h.Name, ifname)
+	return losses
 }
 
 // AddVLAN makes a VLAN device, sets it up and gives it addresses. The tag is 802.1Q, or 802.1ad for a service tag.
