@@ -1,18 +1,44 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Boots a distribution's own kernel under qemu and runs the program tests and failovers inside (make test-vm): Debian
-# 12's (6.1) unless VM_KERNEL is debian11 (5.10, below the floor: tests only that vipd refuses it and reports why),
-# ubuntu2204 (5.15, the floor) or backports (6.12). VM_ARCH=arm64 selects that architecture. VM_NIC=vmxnet3, igb or
-# e1000e gives the machine those NICs; they need the kernel of the backports, where vmxnet3 has XDP and all of them are
-# modules, and igb needs its qemu. The host is not changed, except that missing packages are installed; kernels and that
-# qemu are downloaded and unpacked only.
+# Boots a distribution's own kernel under qemu and runs the program tests and failovers inside (make test-vm). See
+# usage below for what the environment selects.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
 
-# Time limits in seconds: for everything inside, and for each of the two steps. An idle machine needs a fifth of them.
+usage() {
+  cat <<'USAGE'
+usage: [VARIABLE=VALUE ...] tests/vm.sh
+
+Boots a distribution's kernel in qemu and runs vipd's tests inside. The host is not changed, except that missing
+packages are installed; kernels, and a newer qemu for igb, are downloaded with apt-get and unpacked only.
+
+  VM_KERNEL   debian12 (6.1, the default), ubuntu2204 (5.15, the oldest supported kernel; amd64), backports (6.12), or
+              debian11 (5.10: tests only that vipd refuses it and reports why)
+  VM_ARCH     amd64 (the default) or arm64
+  VM_NIC      virtio-net-pci (the default), vmxnet3, igb or e1000e: amd64 with VM_KERNEL=backports, their default,
+              where vmxnet3 has XDP and all of them are modules; runs only the tests that depend on the NIC
+  VM_ACCEL    kvm or tcg; the default is kvm if a kernel boots with it within 20 s, else tcg
+  VM_LIMIT    time limit for everything inside, in seconds (3000; an idle machine needs a fifth of it)
+  VM_TESTS    integration tests to run, a regular expression
+  VM_LOADER   flag for the program tests, such as -test.run=VerifierBudget; without VM_NIC
+  VM_CACHE    directory for what is downloaded (~/.cache/vipd-vm)
+USAGE
+}
+
+case ${1:-} in
+  '') ;;
+  -h | --help)
+    usage
+    exit 0
+    ;;
+  *)
+    usage >&2
+    exit 2
+    ;;
+esac
+
 limit=${VM_LIMIT:-3000}
-step_limit=$(((limit - 100) / 2))
 cache=${VM_CACHE:-$HOME/.cache/vipd-vm}
 arch=${VM_ARCH:-amd64}
 nic=${VM_NIC:-virtio-net-pci}
@@ -29,28 +55,45 @@ die() {
   exit 1
 }
 
+# bad NAME VALUE ALLOWED reports a variable that has a value it cannot have.
+bad() { die "$1=$2 is not possible: must be $3 (tests/vm.sh --help)"; }
 case $arch in
   amd64) qemu=qemu-system-x86_64 package=qemu-system-x86 ;;
   arm64) qemu=qemu-system-aarch64 package=qemu-system-arm ;;
-  *) die "VM_ARCH=$arch: amd64 or arm64" ;;
+  *) bad VM_ARCH "$arch" "amd64 or arm64" ;;
+esac
+case $which in
+  debian12 | debian11 | backports) ;;
+  ubuntu2204) [ "$arch" = amd64 ] || bad VM_ARCH "$arch" "amd64 with VM_KERNEL=ubuntu2204" ;;
+  *) bad VM_KERNEL "$which" "debian12, ubuntu2204, backports or debian11" ;;
 esac
 case $nic in
   virtio-net-pci) ;;
   vmxnet3 | igb | e1000e)
-    [ "$arch-$which" = amd64-backports ] || die "VM_NIC=$nic is for amd64 and VM_KERNEL=backports, its default"
+    [ "$arch" = amd64 ] || bad VM_ARCH "$arch" "amd64 with VM_NIC=$nic"
+    [ "$which" = backports ] || bad VM_KERNEL "$which" "backports (the default) with VM_NIC=$nic"
     modules+=" $nic"
     ;;
-  *) die "VM_NIC=$nic: virtio-net-pci, vmxnet3, igb or e1000e" ;;
+  *) bad VM_NIC "$nic" "virtio-net-pci, vmxnet3, igb or e1000e" ;;
 esac
+case ${VM_ACCEL:-} in
+  '' | kvm | tcg) ;;
+  *) bad VM_ACCEL "$VM_ACCEL" "kvm or tcg" ;;
+esac
+[[ $limit =~ ^[1-9][0-9]{2,5}$ ]] || bad VM_LIMIT "$limit" "a number of seconds from 100 to 999999"
+step_limit=$((limit / 2 - 40)) # for each step
+command -v go >/dev/null || die "go is not in PATH, and the programs and tests have to be built"
+command -v apt-get >/dev/null || die "apt-get is missing: kernels are downloaded with it, on Debian 12 or newer"
 needs=()
 command -v "$qemu" >/dev/null || needs+=("$package")
 command -v cpio >/dev/null || needs+=(cpio)
 command -v xz >/dev/null || needs+=(xz-utils) # the modules of the backports are compressed
 if [ ${#needs[@]} -gt 0 ]; then
   say "installing ${needs[*]}"
-  as_root timeout 300 apt-get update -q </dev/null
+  as_root timeout 300 apt-get update -q </dev/null || die "apt-get update failed (see above)"
   as_root timeout 600 env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -q -y --no-install-recommends "${needs[@]}" </dev/null
+    apt-get install -q -y --no-install-recommends "${needs[@]}" </dev/null ||
+    die "cannot install ${needs[*]} (see above); install them by hand and run this again"
 fi
 
 debian_keys=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -72,10 +115,8 @@ deb [signed-by=$debian_keys] http://deb.debian.org/debian-security bookworm-secu
     ;;
   ubuntu2204)
     meta=linux-image-virtual
-    [ "$arch" = amd64 ] || die "VM_KERNEL=ubuntu2204 is for amd64"
     sources="deb [trusted=yes] http://archive.ubuntu.com/ubuntu jammy main"
     ;;
-  *) die "VM_KERNEL=$which: debian12, debian11, ubuntu2204 or backports" ;;
 esac
 
 # Runs apt-get with its own configuration: other sources and another architecture, without touching the host's.
@@ -212,32 +253,51 @@ cp bpf/*.h "$root/src/bpf/"
 step() { echo "${step_limit}s $1 $2 -test.v -test.timeout $((step_limit - 10))s ${*:3}" >>"$root/steps"; }
 if [ "$which" = debian11 ]; then
   step /src/tests tests.test -test.run "${VM_TESTS:-^TestOldKernel}"
+elif [ "$nic" != virtio-net-pci ]; then # only what depends on the NIC
+  step /src/tests tests.test -test.parallel 1 -test.run "${VM_TESTS:-^TestVM}"
 else
   for dir in $loader; do step "/src/$dir" "${dir//\//-}.test" -test.short "${VM_LOADER:-}"; done
   step /src/tests tests.test -test.parallel 1 -test.run "${VM_TESTS:-^Test(VM|Stacked|Macvlan)}"
 fi
 (cd "$root" && find . | cpio -o -H newc --quiet | gzip -1) >"$work/initrd.gz"
 
-# Three NICs on an isolated hub: two nodes and a client.
+# Three NICs on an isolated hub: two nodes and a client. Every other slot, since igb's virtual functions take the PCI
+# functions of two slots.
 nics=()
 for i in 1 2 3; do
-  nics+=(-netdev "hubport,id=port$i,hubid=0" -device "$nic,netdev=port$i,mac=02:00:00:00:56:0$i,romfile=")
+  nics+=(-netdev "hubport,id=port$i,hubid=0"
+    -device "$nic,netdev=port$i,mac=02:00:00:00:56:0$i,romfile=,addr=$((2 * i))")
 done
-# Emulated by default: /dev/kvm may exist and not work.
 machine=(-M q35 -cpu max) console=ttyS0
 if [ "$arch" = arm64 ]; then
   machine=(-M virt -cpu "max,pauth-impdef=on") console=ttyAMA0
 fi
-accel=tcg,thread=multi
-[ "${VM_ACCEL:-}" = kvm ] && accel=kvm
+# boot SECONDS ARGUMENT... runs the machine for at most so long.
+boot() {
+  timeout --kill-after 10 "$1" nice -n 5 "${run_qemu[@]}" "${machine[@]}" -smp 2 -m 1536 -nodefaults -no-user-config \
+    -no-reboot -display none -serial stdio -kernel "$kernel"/boot/vmlinuz-* "${@:2}" </dev/null
+}
+
+# Reports whether the kernel boots with KVM. A /dev/kvm that can be opened does not show it: under another hypervisor
+# qemu may end at once, or the machine stand still. Without a root file system the kernel panics, which ends qemu.
+kvm_works() {
+  [ "$arch" = "$(dpkg --print-architecture)" ] && [ -w /dev/kvm ] || return 1
+  say "trying whether KVM works here, at most 20 s"
+  boot 20 -accel kvm -append "console=$console panic=-1" >"$work/kvm" 2>&1 || true
+  grep -qa 'Linux version' "$work/kvm"
+}
+
+accel=${VM_ACCEL:-}
+if [ -z "$accel" ]; then
+  accel=tcg
+  if kvm_works; then accel=kvm; fi
+fi
 say "booting, at most ${limit} s ($accel); a failure shows its whole log"
 log=$work/console
 status=0
 started=$SECONDS
-timeout --kill-after 10 "$limit" nice -n 5 "${run_qemu[@]}" "${machine[@]}" -accel "$accel" \
-  -smp 2 -m 1536 -nodefaults -no-user-config -no-reboot \
-  -display none -serial stdio -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initrd.gz" \
-  -append "console=$console quiet panic=-1 net.ifnames=0" "${nics[@]}" </dev/null 2>"$work/qemu" |
+boot "$limit" -accel "${accel/#tcg/tcg,thread=multi}" -initrd "$work/initrd.gz" \
+  -append "console=$console quiet panic=-1 net.ifnames=0" "${nics[@]}" 2>"$work/qemu" |
   sed -u 's/\r$//' | tee "$log" | grep --line-buffered -aE '^(vm:|--- |FAIL|panic:)' || status=$?
 if grep -qax 'vm: passed' "$log"; then
   grep -aE '^ +[a-z0-9]+_test.go:[0-9]+: client' "$log" || true
@@ -247,5 +307,7 @@ fi
 echo "------------------------------------------------------------------"
 grep -av -e '^=== ' -e '^ *--- PASS' "$log" | tail -n 200 || true
 cat "$work/qemu" >&2
-say "failed (status $status): the machine did not say that all passed" >&2
-exit 1
+why="the machine ended by itself (qemu: status $status)"
+case $status in 124 | 137) why="not done within VM_LIMIT=$limit s" ;; esac
+if grep -qax 'vm: failed' "$log"; then why="a step failed"; fi
+die "failed after $((SECONDS - started)) s: $why; began last: $(grep -aE '^(=== RUN|vm: step)' "$log" | tail -n 1)"
