@@ -100,7 +100,7 @@ func (p *iface) refresh() {
 		p.giveUp(attachFailed(err))
 		return
 	}
-	p.resetting = !link.Up && p.env.plane.Resetting(link.Index)
+	p.resetting = !link.Up && !link.SetDown && p.env.plane.Resetting(link.Index)
 	if !link.Up && !p.resetting {
 		p.trouble = trouble{fault: election.ReasonLinkDown, detail: fmt.Sprintf(
 			"interface %s has no link or is down; check the cable, or `ip link set %s up`", p.name, p.name)}

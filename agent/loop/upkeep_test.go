@@ -154,7 +154,8 @@ func TestTagsLostAreShown(t *testing.T) {
 }
 
 // A link that goes down because the programs were attached in native mode has not failed: no group leaves its state,
-// the node is not demoted, and a BACKUP, which can hear nothing, does not take over. One that stays down has failed.
+// the node is not demoted, and a BACKUP, which can hear nothing, does not take over. One that stays down has failed,
+// and so has one that was set down.
 func TestLinkResetByAttachingHasNotFailed(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth1", 1, "198.51.100.1/32"))
 	b.pass(time.Second)
@@ -176,6 +177,17 @@ func TestLinkResetByAttachingHasNotFailed(t *testing.T) {
 	b.syncInterfaces()
 	b.pass(2 * time.Second)
 	b.expectState("eth0@1", election.Backup, election.ReasonStartup)
+	b.pass(time.Second)
+	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
+
+	setDown := down
+	setDown.SetDown = true
+	b.links["eth0"] = setDown
+	b.syncInterfaces()
+	b.expectState("eth0@1", election.Init, election.ReasonLinkDown)
+	b.links["eth0"] = up
+	b.syncInterfaces()
+	b.pass(2 * time.Second)
 	b.pass(time.Second)
 	b.expectState("eth0@1", election.Master, election.ReasonMasterTimeout)
 

@@ -130,6 +130,34 @@ func TestAllLinksAgreeWithEach(t *testing.T) {
 	}
 }
 
+// An interface that was set down is told from one that has no carrier.
+func TestSetDown(t *testing.T) {
+	t.Parallel()
+	h, _, nl := newHost(t)
+	if l, err := h.Link("eth0"); err != nil || l.SetDown {
+		t.Errorf("up: %+v, %v", l, err)
+	}
+	eth0, err := nl.LinkByName("eth0")
+	if err == nil {
+		err = nl.LinkSetDown(eth0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := h.Link("eth0"); err != nil || l.Up || !l.SetDown {
+		t.Errorf("set down: %+v, %v", l, err)
+	}
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		l, err := h.Link("eth1")
+		if err != nil || l.SetDown || time.Since(began) > 10*time.Second {
+			t.Fatalf("its peer, which loses its carrier: %+v, %v", l, err)
+		}
+		if !l.Up {
+			break
+		}
+	}
+}
+
 // Addresses are listed with their prefixes, and vipd's own are recognised.
 func TestAllAddresses(t *testing.T) {
 	t.Parallel()

@@ -25,6 +25,8 @@ type Link struct {
 	// Up reports that the interface, and the parent of a VLAN device, is administratively up and has a
 	// carrier (IFF_UP and IFF_RUNNING).
 	Up bool
+	// SetDown reports that the interface, or the parent of a VLAN device, is administratively down.
+	SetDown bool
 	// AltNames are the alternative names of the interface.
 	AltNames []string
 	// VRF is the index of the VRF that the interface belongs to or is; 0 if none. Addresses of different
@@ -219,6 +221,7 @@ func (raw rawLink) describe(other func(ifindex int) (rawLink, error)) (Link, err
 		AltNames:  at.AltNames,
 		Table:     unix.RT_TABLE_MAIN,
 		Up:        at.Flags&net.FlagUp != 0 && at.RawFlags&unix.IFF_RUNNING != 0,
+		SetDown:   at.Flags&net.FlagUp == 0,
 		Forwards6: raw.forwards6,
 		Ethernet:  len(at.HardwareAddr) == 6 && at.RawFlags&unix.IFF_LOOPBACK == 0,
 	}
@@ -233,7 +236,7 @@ func (raw rawLink) describe(other func(ifindex int) (rawLink, error)) (Link, err
 		if err != nil {
 			return Link{}, err
 		}
-		out.Up = below.Up
+		out.Up, out.SetDown = below.Up, below.SetDown
 	}
 	if m, ok := l.(*netlink.Macvlan); ok {
 		var err error
