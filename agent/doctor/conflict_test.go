@@ -40,7 +40,7 @@ func TestAnnouncementsOfOthers(t *testing.T) {
 				t.Errorf("%s: %q lacks %q", state, got[0].Evidence[0], want)
 			}
 		}
-		if passive := doctor.Passive(f); !slices.ContainsFunc(passive, conflicting) {
+		if passive := doctor.Passive(f, &f.Groups[0]); !slices.Contains(passive, doctor.CodeAddressConflict) {
 			t.Errorf("%s: not in the status: %+v", state, passive)
 		}
 		f.Groups[0].Answers = append(f.Groups[0].Answers, doctor.Answer{Address: vip, MAC: [6]byte{2, 0, 0, 0, 0, 0x66}})

@@ -17,12 +17,13 @@ func FromStatus(st *api.Status, at time.Time) *Facts {
 		Demotions: st.Demotions,
 	}
 	for i := range st.Groups {
-		f.Groups = append(f.Groups, fromGroup(&st.Groups[i]))
+		f.Groups = append(f.Groups, FromGroup(&st.Groups[i]))
 	}
 	return f
 }
 
-func fromGroup(g *api.Group) Group {
+// FromGroup returns what a status shows of one group.
+func FromGroup(g *api.Group) Group {
 	out := Group{
 		Name: g.Name, Interface: g.Interface, VHID: uint8(g.VHID),
 		Condition: Condition{

@@ -94,16 +94,6 @@ func Rules() []Rule {
 // Diagnose applies every rule. A rule whose code is in [Facts.Skipped] and that finds nothing
 // is reported as skipped.
 func Diagnose(f *Facts) api.Doctor {
-	return diagnose(f, Rules())
-}
-
-// Passive applies only the passive rules, for facts of [FromStatus].
-func Passive(f *Facts) []api.Finding {
-	rules := slices.DeleteFunc(Rules(), func(r Rule) bool { return !r.Passive })
-	return diagnose(f, rules).Findings
-}
-
-func diagnose(f *Facts, rules []Rule) api.Doctor {
 	out := api.Doctor{
 		Node:           f.Node,
 		Time:           f.Time,
@@ -111,7 +101,7 @@ func diagnose(f *Facts, rules []Rule) api.Doctor {
 		Findings:       []api.Finding{},
 		Checks:         []api.DoctorCheck{},
 	}
-	for _, r := range rules {
+	for _, r := range Rules() {
 		check := api.DoctorCheck{Code: r.Code, What: r.OK, Result: api.CheckOK}
 		found, notes := r.apply(f)
 		why, skipped := f.Skipped[r.Code]
@@ -130,6 +120,24 @@ func diagnose(f *Facts, rules []Rule) api.Doctor {
 		return cmp.Compare(rank(a.Severity), rank(b.Severity))
 	})
 	return out
+}
+
+// passive are the rules about a group that need only a status.
+var passive = slices.DeleteFunc(Rules(), func(r Rule) bool { return !r.Passive || r.group == nil })
+
+// Passive returns the codes of what the passive rules find in one group, the faults first. f needs no groups.
+func Passive(f *Facts, g *Group) []string {
+	var faults, warnings []string
+	for i := range passive {
+		for _, x := range passive[i].group(f, g).findings {
+			if x.Severity == api.SeverityFault {
+				faults = append(faults, passive[i].Code)
+			} else {
+				warnings = append(warnings, passive[i].Code)
+			}
+		}
+	}
+	return append(faults, warnings...)
 }
 
 func rank(severity string) int {

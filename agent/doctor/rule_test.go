@@ -566,11 +566,11 @@ func TestPassive(t *testing.T) {
 	}
 	f.Groups[0].Rise = map[string]uint64{"bad_hmac": doctor.RiseOf(9, 7), "loop": doctor.RiseOf(2, 5)}
 	want := []string{doctor.CodeSignatureRefused, doctor.CodePeerDeaf, doctor.CodeReflected}
-	if got := codes(doctor.Passive(f)); !slices.Equal(got, want) {
+	if got := doctor.Passive(f, &f.Groups[0]); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
 	st.Groups[0].Master = nil
-	if got := doctor.Passive(doctor.FromStatus(&st, at(0))); len(got) > 0 {
+	if got := doctor.Passive(f, &doctor.FromStatus(&st, at(0)).Groups[0]); len(got) > 0 {
 		t.Errorf("healthy: %+v", got)
 	}
 }

@@ -122,10 +122,9 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 			if err == nil && f.Groups[i].State != api.StateInit {
 				f.Groups[i].HostNotes = host.Notes(v.Config)
 			}
-			f.Groups[i].SlotTaken, f.Groups[i].HasPeer = v.SlotTaken, v.HasPeer
 			f.Groups[i].NoRoom, f.Groups[i].Unlisted = noRoom(e.n, v, now), v.HasUnlisted(now)
 			f.Groups[i].Reports = reportsOf(e.n, v, now, at)
-			e.before.since(g, &st.Groups[i], now, &f.Groups[i])
+			addUnshown(&f.Groups[i], g, v, e.before, now, &st.Groups[i])
 			f.Groups[i].Questions = e.questions(g, at)
 			e.examine(g, &f.Groups[i], e.rejects(g, at))
 		}

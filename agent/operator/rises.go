@@ -65,16 +65,6 @@ func (o *Operator) readCounters() *reading {
 	return out
 }
 
-// since sets what has risen since the reading.
-func (r *reading) since(g *view.Live, st *api.Group, now election.Instant, f *doctor.Group) {
-	before := r.groups[g] // a group that is not there began with zeros
-	f.Rise = rise(st.Counters.AdvertisementsRejected, &before)
-	f.Received = doctor.RiseOf(st.Counters.AdvertisementsReceived, before.Received)
-	f.Delivered = doctor.RiseOf(st.Counters.Packets, before.Packets)
-	f.Fenced = doctor.RiseOf(st.Counters.FramesDropped[fencedIP], before.Dropped[fencedPlace])
-	f.RiseTime = now.Sub(r.at)
-}
-
 // rise returns the reasons of rejected adverts that rose, and by how much.
 func rise(now map[string]uint64, before *loader.GroupStats) (out map[string]uint64) {
 	note := func(reason string, before uint64) {
@@ -98,24 +88,26 @@ const fencedIP = "egress_not_answering_ip"
 
 var fencedPlace = slices.Index(dropReasons, fencedIP)
 
-// nameFaults sets the faults that the doctor's passive rules find in the groups, which are
-// those of st.
-func (o *Operator) nameFaults(st *api.Status, groups []*view.Live, now election.Instant) {
-	f := doctor.FromStatus(st, o.clock.At(now))
-	for i, g := range groups {
-		v := g.Published()
-		f.Groups[i].SlotTaken, f.Groups[i].HasPeer = v.SlotTaken, v.HasPeer
+// faults returns what the doctor's passive rules find in a group.
+func (o *Operator) faults(f *doctor.Facts, r *report, shown *api.Group) []string {
+	g := doctor.FromGroup(shown)
+	addUnshown(&g, r.live, r.view, o.rises.older.Load(), r.now, shown)
+	return doctor.Passive(f, &g)
+}
+
+// addUnshown adds to the facts of a group what its status does not show: two from its view, and what rose since a
+// reading, which may be nil.
+func addUnshown(
+	f *doctor.Group, live *view.Live, v *view.Group, since *reading, now election.Instant, shown *api.Group,
+) {
+	f.SlotTaken, f.HasPeer = v.SlotTaken, v.HasPeer
+	if since == nil {
+		return
 	}
-	if r := o.rises.older.Load(); r != nil {
-		for i, g := range groups {
-			r.since(g, &st.Groups[i], now, &f.Groups[i])
-		}
-	}
-	byName := map[string][]string{}
-	for _, x := range doctor.Passive(f) {
-		byName[x.Group] = append(byName[x.Group], x.Code)
-	}
-	for i := range st.Groups {
-		st.Groups[i].Faults = byName[st.Groups[i].Name]
-	}
+	before := since.groups[live] // a group that is not there began with zeros
+	f.Rise = rise(shown.Counters.AdvertisementsRejected, &before)
+	f.Received = doctor.RiseOf(shown.Counters.AdvertisementsReceived, before.Received)
+	f.Delivered = doctor.RiseOf(shown.Counters.Packets, before.Packets)
+	f.Fenced = doctor.RiseOf(shown.Counters.FramesDropped[fencedIP], before.Dropped[fencedPlace])
+	f.RiseTime = now.Sub(since.at)
 }

@@ -4,6 +4,7 @@ package operator
 
 import (
 	"context"
+	"iter"
 	"net"
 	"slices"
 	"strings"
@@ -12,16 +13,26 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/conflict"
 	"vipd/agent/control/api"
+	"vipd/agent/doctor"
 	"vipd/agent/election"
 	"vipd/agent/view"
 	"vipd/agent/wire"
 	"vipd/loader"
 )
 
-// Status implements control.Backend.
+// Status implements web.Backend.
 func (o *Operator) Status(context.Context) (api.Status, error) { return o.status(), nil }
 
 func (o *Operator) status() api.Status {
+	out, groups := o.statusByGroup()
+	for g := range groups {
+		out.Groups = append(out.Groups, *g)
+	}
+	return out
+}
+
+// statusByGroup returns the node without its groups, and those one after the other.
+func (o *Operator) statusByGroup() (api.Status, iter.Seq[*api.Group]) {
 	n := o.loop.View()
 	now, at := o.clock.Now(), o.clock.Calendar()
 	out := api.Status{
@@ -31,19 +42,24 @@ func (o *Operator) status() api.Status {
 		Groups:   make([]api.Group, 0, len(n.Groups)),
 		Warnings: slices.Concat(n.Warnings, o.opts.Programs.Warnings()),
 	}
-	// The views come first: a group must not be MASTER here, and not yet so in the kernel.
-	views := viewsOf(n.Groups)
-	kernel := o.readKernel(views, now)
-	interfaces := make(map[string]interfaceCounts, len(n.Interfaces))
-	for _, i := range n.Interfaces {
-		interfaces[i.Name] = o.countsOf(i)
+	facts := doctor.FromStatus(&out, at(now))
+	return out, func(yield func(*api.Group) bool) {
+		// The views come first: a group must not be MASTER here, and not yet so in the kernel.
+		views := viewsOf(n.Groups)
+		kernel := o.readKernel(views, now)
+		interfaces := make(map[string]interfaceCounts, len(n.Interfaces))
+		for _, i := range n.Interfaces {
+			interfaces[i.Name] = o.countsOf(i)
+		}
+		for i, g := range n.Groups {
+			r := report{node: n, live: g, view: views[i], kernel: kernel[i], now: now, at: at}
+			shown := r.group(interfaces[r.view.Config.Interface], o.routes.of(g))
+			shown.Faults = o.faults(facts, &r, &shown)
+			if !yield(&shown) {
+				return
+			}
+		}
 	}
-	for i, g := range n.Groups {
-		r := report{node: n, live: g, view: views[i], kernel: kernel[i], now: now, at: at}
-		out.Groups = append(out.Groups, r.group(interfaces[r.view.Config.Interface], o.routes.of(g)))
-	}
-	o.nameFaults(&out, n.Groups, now)
-	return out
 }
 
 // Group implements control.Backend.
@@ -56,9 +72,8 @@ func (o *Operator) Group(_ context.Context, name string) (api.Group, error) {
 	now, v := o.clock.Now(), g.Now()
 	r := report{node: n, live: g, view: v, kernel: readGroup(v, now), now: now, at: o.clock.Calendar()}
 	out := r.group(o.countsOf(n.Interface(v.Config.Interface)), o.routes.of(g))
-	st := api.Status{Maintenance: n.Maintenance, Groups: []api.Group{out}}
-	o.nameFaults(&st, []*view.Live{g}, now)
-	return st.Groups[0], nil
+	out.Faults = o.faults(&doctor.Facts{Time: r.at(now), Maintenance: n.Maintenance}, &r, &out)
+	return out, nil
 }
 
 // interfaceCounts are what a group's status shows of its interface.
