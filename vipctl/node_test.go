@@ -5,6 +5,7 @@ package vipctl
 import (
 	"context"
 	"fmt"
+	"iter"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -52,10 +53,17 @@ func (n *node) RunCheck(_ context.Context, name string) (api.CheckRun, error) {
 	return n.checkRun, err
 }
 
-func (n *node) Status(context.Context) (api.Status, error) {
+func (n *node) StatusByGroup(context.Context) (api.Status, iter.Seq[*api.Group], error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.status, n.err
+	st, groups := n.status, n.status.Groups
+	return st, func(yield func(*api.Group) bool) {
+		for _, g := range groups {
+			if !yield(&g) {
+				return
+			}
+		}
+	}, n.err
 }
 
 func (n *node) Group(_ context.Context, name string) (api.Group, error) {

@@ -6,6 +6,7 @@ package control
 
 import (
 	"context"
+	"iter"
 
 	"vipd/agent/control/api"
 )
@@ -18,7 +19,9 @@ import (
 // finished. They return once the effect is there: the intent is on disk and the
 // agent acts on it.
 type Backend interface {
-	Status(ctx context.Context) (api.Status, error)
+	// StatusByGroup returns the node without its groups, and those one after the other: those of a large node take
+	// megabytes. Each is valid until the next.
+	StatusByGroup(ctx context.Context) (api.Status, iter.Seq[*api.Group], error)
 	// Group returns an [*api.Error] with [api.CodeNoSuchGroup] for an unknown name.
 	Group(ctx context.Context, name string) (api.Group, error)
 	SetEnabled(ctx context.Context, enabled bool) (api.Change, error)

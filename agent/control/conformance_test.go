@@ -5,6 +5,7 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -100,8 +101,9 @@ func put(tree any, key string, value any) {
 	}
 }
 
-func (c canned) Status(context.Context) (api.Status, error) {
-	return inWords(full[api.Status](), "state", "MASTER", "family", "ipv4", "code", "addresses"), c.err
+func (c canned) StatusByGroup(context.Context) (api.Status, iter.Seq[*api.Group], error) {
+	st := inWords(full[api.Status](), "state", "MASTER", "family", "ipv4", "code", "addresses")
+	return st, byGroup(st.Groups...), c.err
 }
 
 func (c canned) Group(context.Context, string) (api.Group, error) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 	"sync"
@@ -50,14 +51,24 @@ func (f *fake) change(ctx context.Context, what string) (api.Change, error) {
 	return api.Change{Changed: true}, f.err
 }
 
-func (f *fake) Status(context.Context) (api.Status, error) {
+func (f *fake) StatusByGroup(context.Context) (api.Status, iter.Seq[*api.Group], error) {
 	return api.Status{
 		Version:     "0.1.0",
 		Node:        "fw1",
 		Enabled:     true,
 		Maintenance: true,
-		Groups:      []api.Group{{Name: "eth0@1"}},
-	}, f.err
+	}, byGroup(api.Group{Name: "eth0@1"}), f.err
+}
+
+// byGroup passes on copies: the server fills in what is nil.
+func byGroup(groups ...api.Group) iter.Seq[*api.Group] {
+	return func(yield func(*api.Group) bool) {
+		for _, g := range groups {
+			if !yield(&g) {
+				return
+			}
+		}
+	}
 }
 
 func (f *fake) Group(_ context.Context, name string) (api.Group, error) {

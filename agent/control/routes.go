@@ -5,7 +5,6 @@ package control
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
@@ -135,11 +134,11 @@ func (s *Server) streams() []stream {
 }
 
 func (s *Server) status(ctx context.Context, _ *http.Request) (any, error) {
-	st, err := s.backend.Status(ctx)
-	if err == nil {
-		fillStatus(&st)
+	st, groups, err := s.backend.StatusByGroup(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return st, err
+	return statusJSON(&st, groups)
 }
 
 func (s *Server) group(ctx context.Context, r *http.Request) (any, error) {
@@ -162,23 +161,11 @@ func (s *Server) reload(ctx context.Context, r *http.Request) (any, error) {
 }
 
 func (s *Server) maintenance(ctx context.Context, _ *http.Request) (any, error) {
-	st, err := s.backend.Status(ctx)
+	st, _, err := s.backend.StatusByGroup(ctx)
 	return api.Change{Enabled: st.Enabled, Maintenance: st.Maintenance}, err
 }
 
-// fillStatus replaces nil lists, so that clients see [] and not null.
-func fillStatus(st *api.Status) {
-	if st.Demotions == nil {
-		st.Demotions = []api.Demotion{}
-	}
-	if st.Groups == nil {
-		st.Groups = []api.Group{}
-	}
-	for i := range st.Groups {
-		fillGroup(&st.Groups[i])
-	}
-}
-
+// fillGroup replaces nil lists, so that clients see [] and not null.
 func fillGroup(g *api.Group) {
 	if g.Addresses == nil {
 		g.Addresses = []string{}
@@ -324,17 +311,20 @@ func statusOf(code string) int {
 }
 
 func (s *Server) answer(w http.ResponseWriter, status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil { // only a time after the year 9999 or a NaN fails
-		s.log.Error("cannot write a control answer as JSON", "err", err)
-		status = http.StatusInternalServerError
-		body = []byte(`{"error":{"code":"internal","message":"the answer cannot be written as JSON"}}`)
+	body, ok := v.(*pieces)
+	if !ok {
+		var err error
+		if body, err = jsonOf(v); err != nil { // only a time after the year 9999 or a NaN fails
+			s.log.Error("cannot write a control answer as JSON", "err", err)
+			status = http.StatusInternalServerError
+			// Strings alone: it cannot fail.
+			body, _ = jsonOf(api.ErrorBody{Error: api.Errorf(api.CodeInternal, "the answer cannot be written as JSON")})
+		}
 	}
-	body = append(body, '\n')
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(len(body))) // an answer that is flushed is complete
+	w.Header().Set("Content-Length", strconv.Itoa(body.size)) // an answer that is flushed is complete
 	w.WriteHeader(status)
-	if _, err := w.Write(body); err != nil {
+	if err := body.writeTo(w); err != nil {
 		s.log.Debug("control client disconnected", "err", err)
 	}
 }

@@ -31,6 +31,12 @@ func (o *Operator) status() api.Status {
 	return out
 }
 
+// StatusByGroup implements control.Backend.
+func (o *Operator) StatusByGroup(context.Context) (api.Status, iter.Seq[*api.Group], error) {
+	out, groups := o.statusByGroup()
+	return out, groups, nil
+}
+
 // statusByGroup returns the node without its groups, and those one after the other.
 func (o *Operator) statusByGroup() (api.Status, iter.Seq[*api.Group]) {
 	n := o.loop.View()
