@@ -3,7 +3,7 @@
 package metrics
 
 import (
-	"bytes"
+	"bufio"
 	"net/http"
 	"strings"
 
@@ -24,24 +24,20 @@ func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too many scrapes at once, try again later", http.StatusServiceUnavailable)
 		return
 	}
-	packed := acceptsGzip(r.Header.Get("Accept-Encoding"))
-	page, err := m.made.page(packed, m.render, m.pack)
+	page, err := m.made.page(m.render)
 	if err != nil {
 		m.log.Error("scrape failed", "err", err)
 		http.Error(w, "an error has occurred while serving metrics:\n\n"+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
-	if packed {
-		w.Header().Set("Content-Encoding", "gzip")
-	}
-	if _, err = w.Write(page); err != nil {
+	if err := page.send(w, !acceptsGzip(r.Header.Get("Accept-Encoding"))); err != nil {
 		m.log.Debug("client closed the connection during a scrape", "err", err)
 	}
 }
 
 // write merges the families of the snapshot with those of the registry; both are sorted by name.
-func (m *Metrics) write(w *bytes.Buffer, v *view, registered []*dto.MetricFamily) error {
+func (m *Metrics) write(w *bufio.Writer, v *view, registered []*dto.MetricFamily) error {
 	p := &page{w: w}
 	for i := range m.families {
 		f := &m.families[i]
@@ -62,7 +58,7 @@ func (m *Metrics) write(w *bytes.Buffer, v *view, registered []*dto.MetricFamily
 }
 
 // acceptsGzip reports whether the client accepts gzip. The library negotiates only for answers that it
-// compresses itself, each one anew; here scrapes share a compressed page.
+// compresses itself, each one anew; here scrapes share a page.
 func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, weight, _ := strings.Cut(strings.TrimSpace(part), ";")

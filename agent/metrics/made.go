@@ -3,7 +3,12 @@
 package metrics
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,44 +24,39 @@ const (
 	maxAge     = time.Second
 )
 
-// made is the last page of metrics. It is not reused after a change was published.
+// made is the last page of metrics, compressed: as text that of 4,080 groups has 13 MB. It is not reused after a change
+// was published.
 type made struct {
 	changes atomic.Uint64
 
-	mu     sync.Mutex
-	plain  []byte
-	packed []byte // nil until a client asks for it
-	of     uint64 // value of changes when the page was made
-	until  time.Time
+	mu    sync.Mutex
+	last  *packed
+	of    uint64 // value of changes when the page was made
+	until time.Time
+}
+
+// packed is a page compressed with gzip, and its size as text.
+type packed struct {
+	gzip bytes.Buffer
+	size int64
 }
 
 // page returns the last page, or a new one.
-func (p *made) page(packed bool, render func() ([]byte, error), pack func([]byte) ([]byte, error)) ([]byte, error) {
+func (p *made) page(render func() (*packed, error)) (*packed, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	changes, began := p.changes.Load(), moment()
-	if p.plain == nil || p.of != changes || !began.Before(p.until) {
-		plain, err := render()
-		if err != nil {
-			p.plain = nil
-			return nil, err
-		}
-		p.plain, p.packed, p.of, p.until = plain, nil, changes, began
-		p.rest(began)
+	if p.last != nil && p.of == changes && began.Before(p.until) {
+		return p.last, nil
 	}
-	if !packed {
-		return p.plain, nil
+	p.last = nil // its memory may serve the next one
+	page, err := render()
+	if err != nil {
+		return nil, err
 	}
-	if p.packed == nil {
-		began := moment()
-		data, err := pack(p.plain)
-		if err != nil {
-			return nil, err
-		}
-		p.packed = data
-		p.rest(began)
-	}
-	return p.packed, nil
+	p.last, p.of, p.until = page, changes, began
+	p.rest(began)
+	return p.last, nil
 }
 
 // rest extends the time of reuse by the cost of the work that began at the given time.
@@ -75,7 +75,7 @@ func (m *Metrics) Outdate() { m.made.changes.Add(1) }
 
 // render makes a page. Everything that can fail does so before the first byte: in a page that lacks groups, all
 // would seem well.
-func (m *Metrics) render() ([]byte, error) {
+func (m *Metrics) render() (*packed, error) {
 	snap := m.src.Snapshot()
 	registered, err := m.registry.Gather()
 	if snap.Err != nil {
@@ -84,26 +84,52 @@ func (m *Metrics) render() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out bytes.Buffer
-	out.Grow(int(m.size.Load()))
-	if err := m.write(&out, newView(&snap), registered); err != nil {
-		return nil, err
-	}
-	m.size.Store(int64(out.Len() + out.Len()/8))
-	return out.Bytes(), nil
-}
-
-// pack compresses a page.
-func (m *Metrics) pack(page []byte) ([]byte, error) {
-	var out bytes.Buffer
+	out := &packed{}
 	gz := m.encoders.Get().(*gzip.Writer) // always, as encoders has a New
 	defer m.encoders.Put(gz)
-	gz.Reset(&out)
-	if _, err := gz.Write(page); err != nil {
+	gz.Reset(&out.gzip)
+	text := &measured{w: gz}
+	w := bufio.NewWriterSize(text, textBuffer)
+	if err := m.write(w, newView(&snap), registered); err != nil {
 		return nil, err
 	}
-	if err := gz.Close(); err != nil {
+	if err := errors.Join(w.Flush(), gz.Close()); err != nil {
 		return nil, err
 	}
-	return out.Bytes(), nil
+	out.size = text.n
+	return out, nil
+}
+
+// textBuffer is how much text is compressed at once.
+const textBuffer = 64 << 10
+
+// measured counts what is written.
+type measured struct {
+	w io.Writer
+	n int64
+}
+
+// Write implements io.Writer.
+func (c *measured) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// send sends the page as gzip, or as text.
+func (p *packed) send(w http.ResponseWriter, asText bool) error {
+	from := bytes.NewReader(p.gzip.Bytes()) // others read it at the same time
+	if !asText {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Content-Length", strconv.Itoa(from.Len()))
+		_, err := from.WriteTo(w)
+		return err
+	}
+	text, err := gzip.NewReader(from)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Length", strconv.FormatInt(p.size, 10))
+	_, err = io.Copy(w, text)
+	return err
 }

@@ -43,7 +43,6 @@ type Metrics struct {
 	hookTook    *pushed[prometheus.Histogram]
 	encoders    sync.Pool // of *gzip.Writer, each of which takes 0.8 MB
 	made        made
-	size        atomic.Int64 // of a page, roughly
 }
 
 // New registers every metric. The source is read at each scrape.

@@ -3,7 +3,7 @@
 package metrics
 
 import (
-	"bytes"
+	"bufio"
 	"strconv"
 	"strings"
 )
@@ -18,7 +18,7 @@ import (
 //
 // The samples are in order and well-formed by construction; tests compare them with the library's.
 type page struct {
-	w      *bytes.Buffer
+	w      *bufio.Writer
 	family *family // being written
 	begun  bool    // its header is written
 	suffix string  // of the name, in a histogram
@@ -86,7 +86,7 @@ func (p *page) begin(labels []string) {
 
 func (p *page) end() {
 	p.line = append(p.line, '\n')
-	p.w.Write(p.line)
+	_, _ = p.w.Write(p.line) // Flush returns the error
 }
 
 func formatFloat(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
