@@ -11,9 +11,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"runtime"
-	"runtime/debug"
 	"time"
 	"unsafe"
 
@@ -75,21 +73,11 @@ func RealTime() bool {
 	return e == 0 && policy&^unix.SCHED_RESET_ON_FORK != unix.SCHED_NORMAL
 }
 
-// gcPercent is twice Go's default: the garbage collector's threads have real-time priority, and most of the garbage
-// comes from clients' requests. With the default a node of 4,080 groups needed 180 MB instead of 260, but clients
-// beside many busy programs took 27 % of a core, where the limit is 25.
-const gcPercent = 200
-
 // Reserve raises GOMAXPROCS by the number of ordinary threads that run at once: an ordinary thread that
-// the kernel does not schedule keeps its P, and the election loop must not wait for it. Reserve also
-// halves the frequency of garbage collection.
+// the kernel does not schedule keeps its P, and the election loop must not wait for it.
 func Reserve() {
-	if !RealTime() {
-		return
-	}
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + gates*slots)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
+	if RealTime() {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + gates*slots)
 	}
 }
 
