@@ -85,6 +85,9 @@ func (p *program) init(c *cli.Context, _ []string) error {
 		return usagef("the standard input is no terminal, so nothing can be confirmed; " +
 			"add --yes to write the files, or --dry-run to see them")
 	}
+	if vhid := c.Int("vhid"); c.IsSet("vhid") && (vhid < 1 || vhid > 255) {
+		return usagef("--vhid %d is not allowed; allowed are 1..255", vhid)
+	}
 	path, err := filepath.Abs(c.String("config"))
 	if err != nil {
 		return err
@@ -294,9 +297,6 @@ func (p *program) survey(ctx context.Context, f *firstConfig) (*api.Survey, erro
 func (p *program) chooseVHID(c *cli.Context, ask *asker, f *firstConfig, found *api.Survey) error {
 	wanted := c.IsSet("vhid")
 	vhid := c.Int("vhid")
-	if wanted && (vhid < 1 || vhid > 255) {
-		return usagef("--vhid %d is not allowed; allowed are 1..255", vhid)
-	}
 	if f.joins {
 		if wanted && vhid != f.vhid {
 			return fmt.Errorf("the address is already served with VHID %d, not %d: use --vhid %d with the password of that "+

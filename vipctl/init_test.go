@@ -101,6 +101,7 @@ func TestInitJudges(t *testing.T) {
 		},
 		{name: "refused by vipd", flags: "--vhid 66", code: ExitFailure, errs: "vipd refuses this config"},
 		{name: "VHID 0", flags: "--vhid 0", code: ExitUsage, errs: "--vhid 0 is not allowed"},
+		{name: "VHID 300", flags: "--vhid 300", code: ExitUsage, errs: "--vhid 300 is not allowed"},
 	} {
 		dir := filepath.Join(t.TempDir(), "vipd")
 		path := filepath.Join(dir, "vipd.toml")
@@ -108,6 +109,9 @@ func TestInitJudges(t *testing.T) {
 		code, out, errs := run(t, Env{Daemon: segmentOf(t, tt.found)}, strings.Fields(args)...)
 		if code != tt.code || !strings.Contains(errs, tt.errs) {
 			t.Errorf("%s: exit %d, stdout\n%s\nstderr\n%s", tt.name, code, out, errs)
+		}
+		if listened := strings.Contains(errs, "listening on"); listened == (tt.code == ExitUsage) {
+			t.Errorf("%s: listened %v before exit %d", tt.name, listened, code)
 		}
 		if tt.code != ExitOK {
 			if _, err := os.Stat(dir); err == nil {

@@ -69,11 +69,18 @@ func oneOf(flag, value string, allowed ...string) error {
 	return usagef("--%s %q is unknown; allowed are %s", flag, value, strings.Join(allowed, ", "))
 }
 
-// printf prints to stdout. A failure is kept in p.lost and fails the command.
-func (p *program) printf(format string, args ...any) {
-	if _, err := fmt.Fprintf(p.env.Stdout, format, args...); err != nil && p.lost == nil {
+// Write writes to stdout. A failure is kept in p.lost and fails the command.
+func (p *program) Write(b []byte) (int, error) {
+	n, err := p.env.Stdout.Write(b)
+	if err != nil && p.lost == nil {
 		p.lost = err
 	}
+	return n, err
+}
+
+// printf prints to stdout.
+func (p *program) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(p, format, args...) // Write keeps the error
 }
 
 // warn prints a line to stderr.

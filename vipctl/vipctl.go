@@ -97,7 +97,7 @@ func (p *program) app() *cli.App {
 			"vipctl maintenance enter --wait",
 		),
 		Version:                   api.Version,
-		Writer:                    p.env.Stdout,
+		Writer:                    p,
 		ErrWriter:                 p.env.Stderr,
 		Suggest:                   true,
 		EnableBashCompletion:      true,

@@ -74,9 +74,17 @@ func TestOutputLost(t *testing.T) {
 	}
 	defer full.Close()
 	n := &node{status: healthy()}
-	var errs bytes.Buffer
-	code := Run(t.Context(), []string{"vipctl", "--socket", n.serve(t), "status"}, Env{Stdout: full, Stderr: &errs})
-	if code != ExitFailure || !strings.Contains(errs.String(), "the output could not be written") {
-		t.Errorf("exit %d, %q", code, errs.String())
+	socket := n.serve(t)
+	for _, args := range [][]string{
+		{"--socket", socket, "status"},
+		{"--help"},
+		{"status", "--help"},
+		{"--version"},
+	} {
+		var errs bytes.Buffer
+		code := Run(t.Context(), append([]string{"vipctl"}, args...), Env{Stdout: full, Stderr: &errs})
+		if code != ExitFailure || !strings.Contains(errs.String(), "the output could not be written") {
+			t.Errorf("%q: exit %d, %q", args, code, errs.String())
+		}
 	}
 }

@@ -134,13 +134,11 @@ func parseVIP(text string) (netip.Prefix, string) {
 	if p.Bits() == 0 {
 		return p, "has prefix length 0; " + allowed
 	}
-	if a.BitLen()-p.Bits() >= 2 { // /31, /32, /127 and /128 have no such addresses
-		if a == p.Masked().Addr() {
-			return p, "is the address of the network itself; choose one for a host in it"
-		}
-		if a.Is4() && a == broadcast(p) {
-			return p, "is the broadcast address of its network; choose one for a host in it"
-		}
+	if a.BitLen()-p.Bits() >= 2 && a == p.Masked().Addr() { // /31, /32, /127 and /128 have no such address
+		return p, "is the address of the network itself; choose one for a host in it"
+	}
+	if IsBroadcast(a, p) {
+		return p, "is the broadcast address of its network; choose one for a host in it"
 	}
 	return p, ""
 }
@@ -162,13 +160,9 @@ func unicastFault(a netip.Addr) string {
 	return ""
 }
 
-// broadcast is the last address of an IPv4 network.
-func broadcast(p netip.Prefix) netip.Addr {
-	b := p.Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	return netip.AddrFrom4(b)
+// IsBroadcast reports whether a is the last address of the IPv4 network, and not that of a host. /31 and /32 have none.
+func IsBroadcast(a netip.Addr, network netip.Prefix) bool {
+	return a.Is4() && network.Contains(a) && network.Bits() <= 30 && !network.Contains(a.Next())
 }
 
 func (d *draft) checkInterval() {
@@ -243,6 +237,8 @@ func (d *draft) checkPeers(items []item) {
 			why = "is given more than once"
 		case slices.ContainsFunc(d.group.Addresses, func(p netip.Prefix) bool { return p.Addr() == a }):
 			why = "is one of this group's own addresses"
+		case slices.ContainsFunc(d.group.Addresses, func(p netip.Prefix) bool { return IsBroadcast(a, p) }):
+			why = "is the broadcast address of the network of this group's addresses"
 		default:
 			why = unicastFault(a)
 		}

@@ -695,6 +695,12 @@ func TestProblems(t *testing.T) {
 				`prefix length`,
 		},
 		{
+			"peer is a broadcast address",
+			add("peers = [\"192.0.2.255\"]\n"),
+			`f.toml:6: peers: "192.0.2.255" is the broadcast address of the network of this group's addresses; ` +
+				`allowed is the unicast address of another node, without prefix length`,
+		},
+		{
 			"peer is own VIP",
 			add("peers = [\"192.0.2.100\"]\n"),
 			`f.toml:6: peers: "192.0.2.100" is one of this group's own addresses; allowed is the unicast address of another ` +

@@ -8,8 +8,10 @@ package hostcheck
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
+	"vipd/agent/config"
 	"vipd/agent/netio"
 )
 
@@ -50,6 +52,16 @@ func (t *Table) Has(ifindex int, addr netip.Addr) bool { return t.virtual[ifinde
 
 // HostHas reports whether an interface of this host has the address as an ordinary one.
 func (t *Table) HostHas(addr netip.Addr) bool { return len(t.ordinary[addr.WithZone("")]) > 0 }
+
+// broadcasts reports whether addr is the broadcast address of a network of this host.
+func (t *Table) broadcasts(addr netip.Addr) bool {
+	for _, own := range t.own {
+		if slices.ContainsFunc(own, func(p netip.Prefix) bool { return config.IsBroadcast(addr, p) }) {
+			return true
+		}
+	}
+	return false
+}
 
 // InWay reports whether the kernel would confuse an ordinary address of the interface with the
 // virtual one, so that vipd must neither renew nor remove it.

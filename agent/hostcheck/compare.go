@@ -114,6 +114,9 @@ func (f *Facts) peers(g config.Group) (out []string) {
 		switch {
 		case !slices.ContainsFunc(g.Addresses, func(p netip.Prefix) bool { return p.Addr().Is4() == peer.Is4() }):
 			out = append(out, fmt.Sprintf("peer %s gets no advertisements: the group has no address of its family", peer))
+		case f.Addresses.broadcasts(peer):
+			out = append(out, fmt.Sprintf("peer %s is the broadcast address of a network of this host; give the unicast "+
+				"address of another node", peer))
 		case f.Addresses.HostHas(peer):
 			out = append(out, fmt.Sprintf("peer %s is an address of this host and is skipped", peer))
 		default:

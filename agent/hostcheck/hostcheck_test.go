@@ -275,12 +275,15 @@ func TestComparePeers(t *testing.T) {
 		{"192.0.2.12", nil},
 		{"192.0.2.12 2001:db8::12", []string{"2001:db8::12 gets no advertisements"}},
 		{"192.0.2.11", []string{"is skipped", "no peer is another node"}},
+		{"192.0.2.12 198.51.100.255", []string{"198.51.100.255 is the broadcast address of a network of this host"}},
 	} {
 		g := config.Group{Interface: "e0", VHID: 1, Addresses: prefixes("192.0.2.100/24")}
 		for p := range strings.FieldsSeq(c.peers) {
 			g.Peers = append(g.Peers, netip.MustParseAddr(p))
 		}
-		facts := &hostcheck.Facts{Links: links(), Addresses: hostcheck.NewTable([]netio.Address{addr(2, "192.0.2.11/24")})}
+		facts := &hostcheck.Facts{Links: links(), Addresses: hostcheck.NewTable([]netio.Address{
+			addr(2, "192.0.2.11/24"), addr(3, "198.51.100.11/24"),
+		})}
 		refused, warnings := hostcheck.Compare(&config.Config{Groups: []config.Group{g}}, facts)
 		got := config.Strings(warnings)
 		if len(refused) > 0 || len(got) != len(c.want) {

@@ -46,7 +46,11 @@ var errUsage = errors.New("usage")
 // run runs the command and returns the exit code: 0 ok, 1 failure, 2 for a wrong command line or
 // an invalid config.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := newApp(ctx, stdout, stderr).RunContext(ctx, args)
+	out := &output{w: stdout}
+	err := newApp(ctx, out, stderr).RunContext(ctx, args)
+	if err == nil && out.lost != nil {
+		err = fmt.Errorf("the output could not be written: %w", out.lost)
+	}
 	switch {
 	case err == nil:
 		return 0
@@ -60,6 +64,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "vipd:", err)
 		return 1
 	}
+}
+
+// output keeps the first error of a write to w: the library that prints the help drops it.
+type output struct {
+	w    io.Writer
+	lost error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	o.lost = cmp.Or(o.lost, err)
+	return n, err
 }
 
 func newApp(ctx context.Context, stdout, stderr io.Writer) *cli.App {

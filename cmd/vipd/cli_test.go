@@ -86,3 +86,18 @@ func TestCommandLine(t *testing.T) {
 		})
 	}
 }
+
+func TestOutputLost(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	for _, flag := range []string{"--help", "--version"} {
+		var stderr bytes.Buffer
+		code := run(t.Context(), []string{"vipd", flag}, full, &stderr)
+		if code != 1 || !strings.Contains(stderr.String(), "the output could not be written") {
+			t.Errorf("%s: exit code %d, %q", flag, code, stderr.String())
+		}
+	}
+}
