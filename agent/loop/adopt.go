@@ -53,7 +53,7 @@ func (a *adoption) begin(g *group) {
 	g.adoptAddresses(link.Index, p.VIPs)
 	a.adoptLocal(g, home{link.Index, link.Table}, p.VIPs)
 	g.lifecycle.adopted = true
-	e.log.Info("adopted", "group", g.name, "state", g.machine.View().State.String(), "generation", p.Role.Generation)
+	e.log.Info("adopted", "group", g.name, "state", g.machine.State().String(), "generation", p.Role.Generation)
 }
 
 // adoptAddresses takes over the addresses of the earlier vipd's group. Those that the config no longer has are removed:
@@ -124,7 +124,7 @@ func (l *Loop) finishAdoption() {
 func (g *group) finishAdoption() {
 	late := g.lifecycle.late
 	g.lifecycle.late = nil
-	if g.machine.View().State != election.Master {
+	if g.machine.State() != election.Master {
 		for _, p := range g.onHostNow() { // routes that the earlier one may have made
 			if !p.IsSingleIP() {
 				g.onHost.routes[p.Addr()] = p

@@ -88,7 +88,7 @@ func (g *group) announce() {
 // goOnAnnouncing announces a part of what is left.
 func (g *group) goOnAnnouncing(most int) {
 	a := &g.speaking.announcing
-	if g.machine.View().State != election.Master {
+	if g.machine.State() != election.Master {
 		a.left = 0
 	}
 	for ; a.left > 0 && most > 0; most-- {

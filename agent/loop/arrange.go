@@ -24,7 +24,7 @@ func (l *Loop) addGroup(cfg config.Group) error {
 	if cfg.Hook != "" {
 		l.metrics.PrepareHook(cfg.Interface, cfg.VHID)
 	}
-	if g.machine.View().State == election.Init { // an adopted one knows it already
+	if g.machine.State() == election.Init { // an adopted one knows it already
 		g.step(election.Demotion{Total: l.ledger.total()})
 	}
 	g.step(election.AwaitChecks{Until: l.awaited.until})
@@ -140,11 +140,11 @@ func (g *group) change(cfg config.Group) {
 			e.log.Error("group not updated in the data plane", "group", g.name, "err", err)
 		}
 	}
-	if g.machine.View().State == election.Master {
+	if g.machine.State() == election.Master {
 		g.putVIPs()
 	}
 	g.step(election.Reconfigure{Config: e.electionConfig(cfg)})
-	if g.machine.View().State == election.Master {
+	if g.machine.State() == election.Master {
 		g.announce()
 	}
 	g.publish()
@@ -154,7 +154,7 @@ func (g *group) change(cfg config.Group) {
 func (l *Loop) forgetRemoved() {
 	dropped := false
 	for _, g := range slices.Clone(l.groups.order) {
-		if g.lifecycle.removed && g.machine.View().State == election.Init {
+		if g.lifecycle.removed && g.machine.State() == election.Init {
 			l.dropGroup(g)
 			dropped = true
 		}

@@ -93,7 +93,7 @@ func (g *group) standing() conflict.Standing {
 	if g.cfg.LLAddr != nil {
 		s.Legitimate = append(s.Legitimate, *g.cfg.LLAddr)
 	}
-	switch g.machine.View().State {
+	switch g.machine.State() {
 	case election.Master:
 		s.State = conflict.Master
 	case election.Backup:
@@ -129,7 +129,7 @@ func (g *group) keepConflicts() {
 // reportConflict logs and records once what the counters go on counting.
 func (g *group) reportConflict(r *conflict.Report) {
 	e := g.env
-	state := g.machine.View().State.String()
+	state := g.machine.State().String()
 	c := &api.Conflict{MAC: net.HardwareAddr(r.MAC[:]).String(), Addresses: make([]string, 0, len(r.Addresses))}
 	if r.Source != r.MAC {
 		c.Source = net.HardwareAddr(r.Source[:]).String()

@@ -139,7 +139,7 @@ func (g *group) plug() error {
 			return fmt.Errorf("put %s into the data plane: %w", g.name, err)
 		}
 		in.plane, g.hearing.withheld = p, [2]election.Instant{}
-		e.recorder.Bind(g.name, g.cfg.Interface, g.machine.View().State.String(), p.Slot(), p)
+		e.recorder.Bind(g.name, g.cfg.Interface, g.machine.State().String(), p.Slot(), p)
 		// Captures of our own adverts, of this life and the ones before, are replays.
 		p.SetSequence(e.sequence.Last())
 		g.restorePeers()
@@ -160,7 +160,7 @@ func (g *group) plug() error {
 
 // unplug takes the group out of the data plane. A machine that is not in INIT goes there, for the reason given.
 func (g *group) unplug(why election.Reason) {
-	if g.machine.View().State != election.Init {
+	if g.machine.State() != election.Init {
 		g.step(election.Down{Reason: why})
 	}
 	g.settleLocal()
@@ -177,7 +177,7 @@ func (g *group) unplug(why election.Reason) {
 
 // withdraw takes the group out of the data plane if its machine is in INIT.
 func (g *group) withdraw() {
-	if g.entry.plane != nil && g.machine.View().State == election.Init {
+	if g.entry.plane != nil && g.machine.State() == election.Init {
 		g.unplug(g.fault)
 	}
 }

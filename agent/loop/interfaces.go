@@ -3,6 +3,7 @@
 package loop
 
 import (
+	"reflect"
 	"slices"
 
 	"vipd/agent/control/api"
@@ -13,25 +14,36 @@ import (
 
 // interfaceSet is all interfaces of the node.
 type interfaceSet struct {
-	env        *env
-	handicap   *handicap
-	interfaces map[string]*iface // by the name that the config has
-	listed     []netio.Address   // of the host, as read last
-	resync     resync
-	publish    func()
+	env         *env
+	handicap    *handicap
+	interfaces  map[string]*iface // by the name that the config has
+	listedLinks []netio.Link      // of the host, as read last
+	listed      []netio.Address   // the same
+	resync      resync
+	publish     func()
 }
 
 // syncInterfaces reads all interfaces and addresses, by one dump each, and moves the groups along with them.
-func (s *interfaceSet) syncInterfaces() {
+func (s *interfaceSet) syncInterfaces() { s.syncAll(true) }
+
+// syncLinks is syncInterfaces after an event about links. The kernel reports more than what counts here: with the first
+// virtual MAC of an owner, for one, a NIC without a filter turns promiscuous.
+func (s *interfaceSet) syncLinks() { s.syncAll(s.env.groups.unattached) }
+
+// syncAll moves the groups along if it has to, or if what was read has changed.
+func (s *interfaceSet) syncAll(follow bool) {
 	began := s.env.clock.Now()
 	was := s.faults()
-	if s.readLinks() {
+	links, found := s.readLinks()
+	if found {
 		for _, p := range s.interfaces {
 			p.find()
 		}
 	}
-	_, read := s.readAddresses()
-	s.follow(was)
+	addresses, read := s.readAddresses()
+	if follow || links || addresses {
+		s.follow(was)
+	}
 	if read {
 		s.env.groups.restore()
 	}
@@ -88,19 +100,23 @@ func (s *interfaceSet) follow(was map[*iface]election.Reason) {
 	s.publish()
 }
 
-// readLinks reads all interfaces of the host, and reports whether it could. Otherwise those read last stay in force.
-func (s *interfaceSet) readLinks() bool {
+// readLinks reads all interfaces of the host, and reports whether it could and whether they are others than before.
+// Otherwise those read last stay in force.
+func (s *interfaceSet) readLinks() (changed, read bool) {
 	all, err := s.env.host.AllLinks()
 	if err != nil {
 		s.env.log.Error("interfaces of the host not readable, keeping what was known", "err", err)
-		return false
+		return false, false
 	}
-	s.env.links = netio.NewLinks(all)
-	return true
+	if reflect.DeepEqual(all, s.listedLinks) {
+		return false, true
+	}
+	s.listedLinks, s.env.links = all, netio.NewLinks(all)
+	return true, true
 }
 
-// readAddresses reads all addresses of the host, and reports whether it could and whether they are others than before.
-// Otherwise those read last stay in force.
+// readAddresses reads all addresses of the host, and reports whether it could and whether its ordinary ones are others
+// than before: what vipd adds itself changes nothing for the groups. If it cannot, those read last stay in force.
 func (s *interfaceSet) readAddresses() (changed, read bool) {
 	all, err := s.env.host.AllAddresses()
 	if err != nil {
@@ -110,8 +126,14 @@ func (s *interfaceSet) readAddresses() (changed, read bool) {
 	if slices.Equal(all, s.listed) {
 		return false, true
 	}
+	changed = !slices.Equal(ordinary(all), ordinary(s.listed))
 	s.listed, s.env.addresses = all, hostcheck.NewTable(all)
-	return true, true
+	return changed, true
+}
+
+// ordinary returns the addresses that are not vipd's.
+func ordinary(all []netio.Address) []netio.Address {
+	return slices.DeleteFunc(slices.Clone(all), func(a netio.Address) bool { return a.Ours })
 }
 
 // noteInterface keeps the ledger's share of an interface and logs once what is wrong. It reports whether the sum

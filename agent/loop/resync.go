@@ -63,7 +63,7 @@ func (l *Loop) look(now election.Instant) {
 	switch r := &l.resync; {
 	case r.links && now >= r.linksAt:
 		l.catchUp() // what the wire said before the link went counts first
-		l.syncInterfaces()
+		l.syncLinks()
 		poke(l.upkeep.look)
 	case r.addresses && now >= r.addressesAt:
 		l.catchUp()

@@ -49,6 +49,25 @@ func TestAddressEventMovesItsGroupAlone(t *testing.T) {
 	b.expectState("eth0@1", election.Backup, election.ReasonStartup)
 }
 
+// What vipd itself has added to the host is an event, too, and changes nothing for the groups.
+func TestOwnEventsMoveNothing(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.master()
+	shown := b.View()
+	b.syncLinks()
+	b.syncAddresses()
+	if b.View() != shown {
+		t.Error("the groups followed the address of their own")
+	}
+	link := b.links["eth0"]
+	link.Forwards6 = true
+	b.links["eth0"] = link
+	b.syncLinks() // the witness
+	if b.View() == shown {
+		t.Error("the groups did not follow a change of their link")
+	}
+}
+
 // An interface that cannot be read is not an interface that is gone.
 func TestUnreadableLinksMoveNothing(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))

@@ -112,7 +112,7 @@ func (g *group) moveRoutes(from int) {
 	if len(g.onHost.local.there) > 0 {
 		g.takeLocal() // from where they are
 		g.settleLocal()
-		if g.machine.View().State == election.Master {
+		if g.machine.State() == election.Master {
 			g.putVIPs()
 		}
 	}
@@ -123,7 +123,7 @@ func (g *group) moveRoutes(from int) {
 		again = append(again, route)
 	}
 	clear(routes)
-	if g.machine.View().State == election.Master {
+	if g.machine.State() == election.Master {
 		errs = append(errs, g.putRoutes(again))
 	}
 	if err := errors.Join(errs...); err != nil {

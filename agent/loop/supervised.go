@@ -99,7 +99,7 @@ func (s *groupSet) states() []string {
 	}
 	counts := map[election.State]int{}
 	for _, g := range s.order {
-		counts[g.machine.View().State]++
+		counts[g.machine.State()]++
 	}
 	for _, state := range []election.State{election.Master, election.Backup, election.Init} {
 		out = append(out, fmt.Sprintf("%d %s", counts[state], state))

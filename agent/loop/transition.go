@@ -15,7 +15,10 @@ import (
 func (g *group) transition(t election.Transition) {
 	e := g.env
 	g.remember(t)
-	e.stale.statusLine, e.stale.reach, e.stale.idle = true, true, true
+	e.stale.statusLine = true
+	if t.From == election.Init || t.To == election.Init {
+		e.stale.reach, e.stale.idle = true, true
+	}
 	poke(e.stale.routes)
 	e.metrics.ObserveTransition(g.cfg.Interface, g.cfg.VHID, t.From.String(), t.To.String(), t.Reason.String())
 	attrs := []any{"group", g.name, "from", t.From.String(), "to", t.To.String(), "reason", t.Reason.String()}
@@ -101,7 +104,7 @@ func (g *group) handOver(how election.HandOver) view.Handover {
 	ended := make(chan api.Handover, 1)
 	g.lifecycle.handovers = append(g.lifecycle.handovers, ended)
 	g.env.log.Info("handover requested by the operator", "group", g.name, "force", how.Force)
-	owned := g.machine.View().State == election.Master
+	owned := g.machine.State() == election.Master
 	g.step(how)
 	return view.Handover{Group: g.name, Owned: owned, Ended: ended}
 }

@@ -156,7 +156,7 @@ func (p *iface) noteMode(did loader.Repaired) bool {
 // what is missing is put back at once.
 func (l *Loop) attend(g *group) {
 	p := g.iface
-	if p == nil || !p.opened || g.machine.View().State != election.Backup {
+	if p == nil || !p.opened || g.machine.State() != election.Backup {
 		return
 	}
 	// Nothing can be heard, or it is not known whether the programs of the earlier vipd are still there.
