@@ -27,15 +27,17 @@ type speaking struct {
 // unsendable returns why nothing of an advert is to be sent: a claim on the group of a living owner has to reach
 // everybody, that owner first.
 func (g *group) unsendable(act election.SendAdvert) error {
-	v, plan := g.machine.View(), &g.speaking.reach.plan
-	switch {
-	case plan.Reach().Mute || act.Whole && plan.Reach().Impaired:
+	plan := &g.speaking.reach.plan
+	if plan.Reach().Mute || act.Whole && plan.Reach().Impaired {
 		return plan.Err()
-	case act.Whole && v.Heard && slices.Contains(plan.Absent, v.Master.Src):
-		return fmt.Errorf("the link-layer address of %s, which owns, is not known yet", v.Master.Src)
-	default:
+	}
+	if !act.Whole || len(plan.Absent) == 0 {
 		return nil
 	}
+	if v := g.machine.View(); v.Heard && slices.Contains(plan.Absent, v.Master.Src) {
+		return fmt.Errorf("the link-layer address of %s, which owns, is not known yet", v.Master.Src)
+	}
+	return nil
 }
 
 // settleSends keeps the ledger's share of a group whose adverts cannot be sent. The machines hear of it after the

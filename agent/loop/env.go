@@ -41,7 +41,7 @@ type stale struct {
 	statusLine bool             // what systemd shows
 	reach      bool             // what can be reached may have changed
 	idle       bool             // a group may enter the election, or leave the node
-	looked     election.Instant // when all groups were looked at last
+	lookAt     election.Instant // when all groups are looked at without another reason
 	routes     chan struct{}    // holds a token when a group has changed its state
 }
 

@@ -16,8 +16,10 @@ import (
 const (
 	// lookAgain is how often the ways to unicast peers are looked at without another reason.
 	lookAgain = 2 * time.Second
-	// lookPause is how often all groups are looked at without another reason: what counts is a second and more.
-	lookPause = 250 * time.Millisecond
+	// lookPause is how often all groups are looked at without another reason: what counts is a second and more. With
+	// thousands of groups it is aroundShare times as long as a look takes, at most lookMax.
+	lookPause   = 250 * time.Millisecond
+	aroundShare = 1000
 )
 
 // reachability is what is known of the families and peers that a group can speak to.
@@ -115,10 +117,10 @@ func (g *group) peers() []netip.Addr {
 
 // lookAround follows changes of what the groups can reach, before any machine decides.
 func (l *Loop) lookAround(now election.Instant) {
-	if !l.stale.reach && now.Sub(l.stale.looked) < lookPause {
+	if !l.stale.reach && now < l.stale.lookAt {
 		return
 	}
-	l.stale.reach, l.stale.looked = false, now
+	l.stale.reach = false
 	for _, g := range l.groups.order {
 		g.speaking.sends.Look(now, g.machine.State())
 		g.settleSends()
@@ -142,6 +144,7 @@ func (l *Loop) lookAround(now election.Instant) {
 			g.tellReach()
 		}
 	}
+	l.stale.lookAt = now.Add(min(max(lookPause, aroundShare*l.clock.Now().Sub(now)), lookMax))
 }
 
 func (g *group) impaired() bool { return g.speaking.reach.static.Impaired || g.speaking.sends.Partly() }
