@@ -16,7 +16,7 @@ import (
 // decisions apply. If it has heard no master, or one that states no beat, the ordinary rules apply.
 //
 // A MASTER states no beat while it hands over or leaves, so that it can answer for longer than three beats after its
-// goodbye, nor while it is impaired, nor when it has just continued from an earlier process.
+// goodbye, nor while it is impaired, nor when it has just started. Nor does a BACKUP count in beats then.
 //
 // Beats can be missing while the master lives: its agent runs late, or a switch polices multicast. A BACKUP that took
 // over from a living master then counts in longer units for some time, see doubt.
@@ -29,8 +29,8 @@ const (
 	beatStep  = 2 * claimMark
 	minDoubt  = time.Minute
 	maxDoubt  = 60 * time.Minute
-	// startTime is how long a process that continues from another states no beat: it attaches programs and reads what the
-	// host has, and may not wake in time.
+	// startTime is how long a machine that was started neither states nor counts beats: its process attaches programs and
+	// reads what the host has, so that it, and a MASTER on the same processors, may not wake in time.
 	startTime = time.Second
 	// watchTime is how long beats are watched, each of them, before they are counted again.
 	watchTime = 10 * time.Second
@@ -41,7 +41,7 @@ const (
 // beat returns the beat that the next advert states; 0 = none.
 func (m *Machine) beat() time.Duration {
 	switch {
-	case m.cfg.Beat == 0 || m.handover.on || m.impaired() || m.phase == phaseEnding || m.now < m.master.beatFrom:
+	case m.cfg.Beat == 0 || m.handover.on || m.impaired() || m.phase == phaseEnding || m.starting(m.now):
 		return 0
 	case m.phase == phaseClaiming && !m.returns():
 		return m.cfg.Beat + claimMark
@@ -49,6 +49,9 @@ func (m *Machine) beat() time.Duration {
 		return m.cfg.Beat
 	}
 }
+
+// starting reports whether the machine had just been started then, so that no beat counts.
+func (m *Machine) starting(at Instant) bool { return at < m.started.Add(startTime) }
 
 // interval returns the time until the advert after the next one, as that one states it.
 func (m *Machine) interval() time.Duration {
@@ -78,7 +81,7 @@ func (m *Machine) returns() bool { return m.now.Sub(max(m.late, m.master.lastSen
 // counted returns the unit in which a BACKUP counts: the beat, or a longer one while beats are in doubt; 0 = it counts
 // in intervals.
 func (m *Machine) counted() time.Duration {
-	if m.state != Backup || !m.inRhythm || m.heardBeat == 0 {
+	if m.state != Backup || !m.inRhythm || m.heardBeat == 0 || m.starting(m.heard.At) {
 		return 0
 	}
 	unit := max(m.heardBeat, m.doubt.unit)
@@ -175,8 +178,10 @@ func (m *Machine) doubted() bool {
 	return m.state == Backup && m.heardBeat > 0 && m.doubt.unit > m.heardBeat
 }
 
-// watches reports whether each advert of the present master must be heard, since the doubt may end soon.
-func (m *Machine) watches() bool { return m.doubted() && m.now >= m.doubt.watchAt() }
+// watches reports whether each advert of the present master must be heard, since its beats may soon count (again).
+func (m *Machine) watches() bool {
+	return m.heardBeat > 0 && m.starting(m.heard.At) || m.doubted() && m.now >= m.doubt.watchAt()
+}
 
 // ended is a master whose adverts no longer state a beat.
 type ended struct {

@@ -38,7 +38,6 @@ type shorter struct {
 type sends struct {
 	stated   Priority      // of the last SendAdvert
 	beat     time.Duration // of the same
-	beatFrom Instant       // no beat is stated before
 	unit     time.Duration // of the same; 0 before the first
 	inFlight bool          // its outcome is not known yet
 	failing  bool          // the last send failed

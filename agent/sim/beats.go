@@ -55,7 +55,10 @@ func (w *World) setBeat(h *host, m *member) {
 	}
 }
 
-const maxBeat = 30 * time.Millisecond
+const (
+	maxBeat   = 30 * time.Millisecond
+	startTime = time.Second // a machine counts no beats before
+)
 
 // strikeBeats starts beat faults until the given time.
 func (w *World) strikeBeats(until time.Duration) {
@@ -137,14 +140,15 @@ func (p *police) passes(now time.Duration) bool {
 
 // beatLog is what the invariants need to judge takeovers that beats decided.
 type beatLog struct {
-	got     [2]int        // number of the last send of each family's last sender that arrived
-	gaveUp  *member       // the master that was given up, because its beats were missing
-	heard   lastHeard     // of it, at that time
-	down    time.Duration // its ordinary master-down time
-	back    time.Duration // after what time it was heard again; 0 = it was not
-	excused bool          // it claimed, or states no beat
-	pauses  [8]harmless   // of a host, that proved harmless
-	longest time.Duration // of all pauses that may have proved harmless
+	started election.Instant // the machine
+	got     [2]int           // number of the last send of each family's last sender that arrived
+	gaveUp  *member          // the master that was given up, because its beats were missing
+	heard   lastHeard        // of it, at that time
+	down    time.Duration    // its ordinary master-down time
+	back    time.Duration    // after what time it was heard again; 0 = it was not
+	excused bool             // it claimed, or states no beat
+	pauses  [8]harmless      // of a host, that proved harmless
+	longest time.Duration    // of all pauses that may have proved harmless
 }
 
 // lastHeard is the advert of a master that was heard last.
@@ -285,7 +289,8 @@ func (m *member) unit(beat time.Duration) time.Duration { return max(beat, (2*m.
 // longest one that was harmless, and its rank.
 func (w *World) checkWait(m *member) {
 	v := m.machine.View()
-	if v.State != election.Backup || v.Master.Beat == 0 || v.Master.At < v.Since || !m.host.running() {
+	if v.State != election.Backup || v.Master.Beat == 0 || v.Master.At < v.Since || !m.host.running() ||
+		v.Master.At < m.started.Add(startTime) {
 		return
 	}
 	limit := 4 * m.unit(v.Master.Beat)

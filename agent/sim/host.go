@@ -256,7 +256,7 @@ func (w *World) startAgent(h *host) {
 		h.remind(m)
 		m.errors, m.reach = election.SendErrors{}, election.Reach{}
 		m.wanted = true // a reboot, and in this model a restart, clears the disable switch
-		m.beatLog = beatLog{}
+		m.beatLog = beatLog{started: h.clock.local(w.now)}
 		m.stamp, m.lastHeard, m.heardSeq, m.late = 0, 0, 0, 0
 		m.lastAgain = 0
 		m.inSecond = 0 // a new process has a burst of its own
