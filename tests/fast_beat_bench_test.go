@@ -97,10 +97,22 @@ type beatFigures struct {
 	bare  lab.BareReport
 	cpu   [2]float64
 	late  [3]float64    // wake-ups of both loops that were later than lateBounds, per 1,000
-	gaps  [2][]float64  // after kill -9 and after the loss of the link, milliseconds in ascending order
+	gaps  [2][]gap      // after kill -9 and after the loss of the link
 	stall time.Duration // the pinger's own
 	moves float64       // transitions beside hogs; negative: not counted
 }
+
+// gap is what a crash cost a client.
+type gap struct {
+	ms      float64
+	stood   time.Duration // how long a processor of this machine stood still meanwhile
+	doubted bool          // the BACKUP waited longer than the beat says
+}
+
+const (
+	stillTime = time.Millisecond      // a processor that stands still for longer costs beats
+	stillBack = 10 * time.Millisecond // before a crash, still counts
+)
 
 var (
 	lateBounds = [3]string{"0.001", "0.0025", "0.005"}
@@ -133,25 +145,36 @@ func (f *fastBench) beatOf(beat, stress time.Duration) beatFigures {
 		wakeups := after["+Inf"] - before["+Inf"]
 		r.late[i] = 1000 * (wakeups - after[bound] + before[bound]) / wakeups
 	}
-	for i := range crashes {
-		vipd.pulls = i == 1
-		for round := range (f.kills + i) / 2 {
-			ping, _ := f.failover(vipd)
-			if ping.Doubles > 0 {
-				f.Errorf("a beat of %v, %s %d: %d pings were answered twice", beat, crashes[i], round+1, ping.Doubles)
-			}
-			r.gaps[i] = append(r.gaps[i], ping.Gap.Seconds()*1000)
-			r.stall = max(r.stall, ping.Stall)
-			vipd.back()
-		}
-		slices.Sort(r.gaps[i])
-	}
+	f.crash(&vipd, &r)
 	if stress > 0 {
 		fmt.Printf("\n  a beat of %v", beat)
 		r.moves = f.stress(stress)
 	}
 	vipd.end()
 	return r
+}
+
+// crash measures the crashes of one beat.
+func (f *fastBench) crash(vipd *beatVIPD, r *beatFigures) {
+	f.Helper()
+	processors := f.WatchProcessors()
+	for i := range crashes {
+		vipd.pulls = i == 1
+		for round := range (f.kills + i) / 2 {
+			doubted := f.b.Group(group).BeatDistrust != nil
+			o := f.failover(*vipd)
+			if o.ping.Doubles > 0 {
+				f.Errorf("a beat of %v, %s %d: %d pings were answered twice", r.beat, crashes[i], round+1, o.ping.Doubles)
+			}
+			stood := processors.Longest(o.killed.Add(-stillBack), o.killed.Add(o.ping.Gap))
+			r.gaps[i] = append(r.gaps[i], gap{o.ping.Gap.Seconds() * 1000, stood, doubted})
+			r.stall = max(r.stall, o.ping.Stall)
+			vipd.back()
+		}
+	}
+	if err := processors.Close(); err != nil {
+		f.Errorf("%v", err)
+	}
 }
 
 // lags returns the distribution of the wake-ups of both loops.
@@ -206,26 +229,7 @@ func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
 			late(r.bare, 2500*time.Microsecond), late(r.bare, 5*time.Millisecond))
 	}
 	f.flush(t)
-	fmt.Printf("\n  gap of the client, %d crashes per beat, pings every %v; "+
-		"goal at most %d ms in 95 %% and %d ms in all\n",
-		f.kills, beatSpacing, beatMost, beatAll)
-	fmt.Fprintln(t, "  beat\tcrash\tmedian\t95 %\tlongest\tat most 5 ms\tat most 8 ms\t"+
-		"BACKUP waits\tlongest stall of the pinger")
-	for _, r := range all {
-		for i, gaps := range append(r.gaps[:], slices.Sorted(slices.Values(slices.Concat(r.gaps[:]...)))) {
-			if len(gaps) == 0 {
-				continue
-			}
-			name := "both"
-			if i < len(crashes) {
-				name = crashes[i]
-			}
-			fmt.Fprintf(t, "  %v\t%s\t%.1f ms\t%.1f ms\t%.1f ms\t%d of %d\t%d of %d\t%.1f ms\t%.1f ms\n", r.beat, name,
-				quantile(gaps, 0.5), quantile(gaps, 0.95), quantile(gaps, 1), within(gaps, beatMost), len(gaps),
-				within(gaps, beatAll), len(gaps), beatWait(r.beat), r.stall.Seconds()*1000)
-		}
-	}
-	f.flush(t)
+	f.printGaps(all)
 	holds := slices.IndexFunc(all, func(r beatFigures) bool { return max(r.cpu[0], r.cpu[1]) <= beatCPU })
 	if holds >= 0 {
 		fmt.Printf("\n  The first of these beats that costs at most %d %% of a core is %v.\n", beatCPU, all[holds].beat)
@@ -240,6 +244,53 @@ func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
 			fmt.Printf("  None is without transitions in %v of stress.\n", stress)
 		}
 	}
+}
+
+// printGaps prints what the crashes cost: of all, and of those in which no processor stood still and the BACKUP
+// counted as the beat says.
+func (f *fastBench) printGaps(all []beatFigures) {
+	f.Helper()
+	fmt.Printf("\n  gap of the client, %d crashes per beat, pings every %v; goal at most %d ms in 95 %% and %d ms in all\n"+
+		"  stood still: a processor of this machine ran nothing for more than %v, or up to %v before\n"+
+		"  in doubt: beats were missed while the MASTER lived, and the BACKUP waited longer\n",
+		f.kills, beatSpacing, beatMost, beatAll, stillTime, stillBack)
+	t := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, "  beat\tcrash\tmedian\t95 %\tlongest\tat most 5 ms\tat most 8 ms\t"+
+		"BACKUP waits\tstood still\tin doubt\tlongest stall of the pinger")
+	for _, r := range all {
+		both := slices.Concat(r.gaps[:]...)
+		for i, name := range crashes {
+			f.printGap(t, r, name, r.gaps[i])
+		}
+		f.printGap(t, r, "both", both)
+		f.printGap(t, r, "of these, neither", slices.DeleteFunc(slices.Clone(both), func(g gap) bool {
+			return g.stood > stillTime || g.doubted
+		}))
+	}
+	f.flush(t)
+}
+
+func (f *fastBench) printGap(t *tabwriter.Writer, r beatFigures, name string, gaps []gap) {
+	f.Helper()
+	if len(gaps) == 0 {
+		fmt.Fprintf(t, "  %v\t%s\t-\t-\t-\t0 of 0\t0 of 0\t%.1f ms\t0\t0\t-\n", r.beat, name, beatWait(r.beat))
+		return
+	}
+	ms := make([]float64, 0, len(gaps))
+	stood, doubted := 0, 0
+	for _, g := range gaps {
+		ms = append(ms, g.ms)
+		if g.stood > stillTime {
+			stood++
+		}
+		if g.doubted {
+			doubted++
+		}
+	}
+	slices.Sort(ms)
+	fmt.Fprintf(t, "  %v\t%s\t%.1f ms\t%.1f ms\t%.1f ms\t%d of %d\t%d of %d\t%.1f ms\t%d\t%d\t%.1f ms\n", r.beat, name,
+		quantile(ms, 0.5), quantile(ms, 0.95), quantile(ms, 1), within(ms, beatMost), len(ms), within(ms, beatAll), len(ms),
+		beatWait(r.beat), stood, doubted, r.stall.Seconds()*1000)
 }
 
 // reached says whether a goal is.

@@ -97,12 +97,13 @@ func (f *fastBench) measure(c contender) (r fastFigures) {
 	master, backup := c.start()
 	r.cpu = percentOfCore(fastOver, master, backup)
 	for round := range f.kills {
-		ping, took := f.failover(c)
+		o := f.failover(c)
+		ping := o.ping
 		if ping.Doubles > 0 {
 			f.Errorf("%v, kill %d: %d pings were answered twice", c.address(), round+1, ping.Doubles)
 		}
 		r.gaps = append(r.gaps, ping.Gap.Seconds()*1000)
-		r.takeovers = append(r.takeovers, took.Seconds()*1000)
+		r.takeovers = append(r.takeovers, o.took.Seconds()*1000)
 		r.stall = max(r.stall, ping.Stall)
 		c.back()
 	}
@@ -112,9 +113,15 @@ func (f *fastBench) measure(c contender) (r fastFigures) {
 	return r
 }
 
-// failover kills the MASTER at any moment between two of its advertisements, and returns what the client saw and when
-// the other host first spoke for the address.
-func (f *fastBench) failover(c contender) (lab.PingReport, time.Duration) {
+// outage is what a client saw of a failover.
+type outage struct {
+	ping   lab.PingReport
+	killed time.Time
+	took   time.Duration // until the other host first spoke for the address
+}
+
+// failover kills the MASTER at any moment between two of its advertisements.
+func (f *fastBench) failover(c contender) outage {
 	f.Helper()
 	pinger := f.client.Ping(c.address(), f.spacing)
 	pinger.AwaitAnswer(time.Now(), patience)
@@ -131,7 +138,7 @@ func (f *fastBench) failover(c contender) (lab.PingReport, time.Duration) {
 	if spoken := old.Frames().FromHost().After(first.At).Speaking(c.address(), vmac); len(spoken) > 0 {
 		f.Errorf("two hosts own %v: the killed one spoke after the other had taken over:\n%v", c.address(), spoken)
 	}
-	return report, first.At.Sub(killed)
+	return outage{report, killed, first.At.Sub(killed)}
 }
 
 // oneOwner fails if two hosts answer for an address. The answers of one request may come from before and after a

@@ -42,41 +42,56 @@ func (p *Port) BareSender(frame []byte, period, over time.Duration) (r BareRepor
 }
 
 func bare(r *BareReport, fd int, frame []byte, period, over time.Duration) error {
-	param := int32(55)
-	_, _, e := unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_RR, uintptr(unsafe.Pointer(&param)))
-	if e != 0 {
-		return fmt.Errorf("take real-time priority: %w", e)
+	if err := takeRealtime(unitPriority); err != nil {
+		return err
 	}
 	r.Late = make([]time.Duration, 0, int(over/period)+1)
-	var now, cpu, ended unix.Timespec
-	read := func(clock uintptr, ts *unix.Timespec) {
-		_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(ts)), 0) // cannot fail
-	}
-	read(unix.CLOCK_MONOTONIC, &now)
-	read(unix.CLOCK_THREAD_CPUTIME_ID, &cpu)
-	began := now.Nano()
+	cpu, began := readClock(unix.CLOCK_THREAD_CPUTIME_ID), readClock(unix.CLOCK_MONOTONIC)
+	now := began
 	for due := began + int64(period); due <= began+int64(over); due += int64(period) {
-		wake := unix.NsecToTimespec(due)
-		const absolute = 1 // TIMER_ABSTIME
-		for e = unix.EINTR; e == unix.EINTR; {
-			_, _, e = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, absolute,
-				uintptr(unsafe.Pointer(&wake)), 0, 0, 0)
+		if now = sleepUntil(due); now < due {
+			return errors.New("sleep: ended early")
 		}
-		if e != 0 {
-			return fmt.Errorf("sleep: %w", e)
-		}
-		read(unix.CLOCK_MONOTONIC, &now)
-		r.Late = append(r.Late, time.Duration(now.Nano()-due))
-		_, _, e = unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&frame[0])), uintptr(len(frame)))
+		r.Late = append(r.Late, time.Duration(now-due))
+		_, _, e := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&frame[0])), uintptr(len(frame)))
 		if e != 0 && !errors.Is(e, syscall.EINTR) {
 			return fmt.Errorf("send: %w", e)
 		}
-		for due+int64(period) < now.Nano() { // what was missed is not made up for
+		for due+int64(period) < now { // what was missed is not made up for
 			due += int64(period)
 		}
 	}
-	read(unix.CLOCK_THREAD_CPUTIME_ID, &ended)
-	read(unix.CLOCK_MONOTONIC, &now)
-	r.Percent = 100 * float64(ended.Nano()-cpu.Nano()) / float64(now.Nano()-began)
+	r.Percent = 100 * float64(readClock(unix.CLOCK_THREAD_CPUTIME_ID)-cpu) /
+		float64(readClock(unix.CLOCK_MONOTONIC)-began)
 	return nil
+}
+
+// unitPriority is CPUSchedulingPriority of packaging/vipd.service.
+const unitPriority = 55
+
+// takeRealtime gives the calling thread a real-time priority, in round robin.
+func takeRealtime(priority int32) error {
+	_, _, e := unix.RawSyscall(unix.SYS_SCHED_SETSCHEDULER, 0, unix.SCHED_RR, uintptr(unsafe.Pointer(&priority)))
+	if e != 0 {
+		return fmt.Errorf("take real-time priority: %w", e)
+	}
+	return nil
+}
+
+// sleepUntil sleeps until a time of CLOCK_MONOTONIC, and returns when it woke.
+func sleepUntil(due int64) int64 {
+	wake := unix.NsecToTimespec(due)
+	const absolute = 1 // TIMER_ABSTIME
+	for e := syscall.EINTR; errors.Is(e, syscall.EINTR); {
+		_, _, e = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, absolute,
+			uintptr(unsafe.Pointer(&wake)), 0, 0, 0)
+	}
+	return readClock(unix.CLOCK_MONOTONIC)
+}
+
+// readClock returns a time in nanoseconds.
+func readClock(clock uintptr) int64 {
+	var ts unix.Timespec
+	_, _, _ = unix.RawSyscall(unix.SYS_CLOCK_GETTIME, clock, uintptr(unsafe.Pointer(&ts)), 0) // cannot fail
+	return ts.Nano()
 }
