@@ -250,8 +250,8 @@ func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
 // counted as the beat says.
 func (f *fastBench) printGaps(all []beatFigures) {
 	f.Helper()
-	fmt.Printf("\n  gap of the client, %d crashes per beat, pings every %v; goal at most %d ms in 95 %% and %d ms in all\n"+
-		"  stood still: a processor of this machine ran nothing for more than %v, or up to %v before\n"+
+	fmt.Printf("\n  gap of the client, %d crashes per beat, pings every %v; goal at most %d ms in 95 %% and %d ms in all"+
+		"\n  stood still: a processor of this machine ran nothing for more than %v, or up to %v before\n"+
 		"  in doubt: beats were missed while the MASTER lived, and the BACKUP waited longer\n",
 		f.kills, beatSpacing, beatMost, beatAll, stillTime, stillBack)
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)

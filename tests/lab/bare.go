@@ -47,7 +47,7 @@ func bare(r *BareReport, fd int, frame []byte, period, over time.Duration) error
 	}
 	r.Late = make([]time.Duration, 0, int(over/period)+1)
 	cpu, began := readClock(unix.CLOCK_THREAD_CPUTIME_ID), readClock(unix.CLOCK_MONOTONIC)
-	now := began
+	var now int64
 	for due := began + int64(period); due <= began+int64(over); due += int64(period) {
 		if now = sleepUntil(due); now < due {
 			return errors.New("sleep: ended early")
