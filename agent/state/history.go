@@ -3,7 +3,9 @@
 package state
 
 import (
+	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -162,13 +164,18 @@ func (h *History) Open(path string) {
 	h.path = path
 	lines, bad, torn, err := readHistory(path)
 	if err != nil {
-		h.log.Warn("cannot read the history of earlier runs", "path", path, "err", err)
+		aside := path + ".damaged"
+		if rerr := os.Rename(path, aside); rerr != nil {
+			err = errors.Join(err, rerr)
+		}
+		bad++
+		h.log.Warn("the history of earlier runs cannot be read and was set aside", "path", path, "now", aside, "err", err)
 	}
 	h.mu.Lock()
 	h.recall(lines)
 	h.damaged = bad
 	h.mu.Unlock()
-	if bad > 0 {
+	if bad > 0 && err == nil {
 		h.log.Warn("skipped damaged lines in the history", "path", path, "lines", bad)
 	}
 	h.queue, h.missed, h.done = make(chan numbered, historyQueue), make(chan struct{}, 1), make(chan struct{})

@@ -56,6 +56,34 @@ func TestHistoryOutlivesTheDaemon(t *testing.T) {
 	}
 }
 
+// TestHistoryThatIsNoFile: what stands in its place is set aside, named once and counted, and the history goes on.
+func TestHistoryThatIsNoFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "history")
+	if err := os.MkdirAll(filepath.Join(path, "full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	h := NewHistory(slog.New(slog.NewTextHandler(&log, nil)))
+	h.Open(path)
+	h.Add(past(1))
+	h.Close(time.Minute)
+	if all := h.Last("", 0); all.Damaged != 1 || all.Unsaved != "" || len(all.Transitions) != 1 {
+		t.Errorf("%+v", all)
+	}
+	if said := log.String(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, path+".damaged") {
+		t.Errorf("the log is\n%s", said)
+	}
+	if _, err := os.Stat(filepath.Join(path+".damaged", "full")); err != nil {
+		t.Error(err)
+	}
+	h = openedHistory(t, path)
+	defer h.Close(time.Second)
+	if all := h.Last("", 0); all.Damaged != 0 || len(all.Transitions) != 1 {
+		t.Errorf("the next start: %+v", all)
+	}
+}
+
 // Memory and file are bounded, and the file has no line twice after it was written anew.
 func TestHistoryIsBounded(t *testing.T) {
 	t.Parallel()
