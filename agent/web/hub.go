@@ -32,8 +32,6 @@ const (
 	// memory: they begin when somebody opens the page, and end keptFor after the last one has left.
 	keptGroups = 256
 	keptFor    = 10 * time.Minute
-	// nap is the pause while nobody looks at that many.
-	nap = time.Hour
 	// shownTransitions is how many transitions the status page lists.
 	shownTransitions = 20
 )
@@ -87,10 +85,11 @@ func (h *hub) run(ctx context.Context) {
 				h.log.Warn("the status page cannot read the node", "err", err)
 			}
 		}
-		if h.idle() {
+		idle := h.idle()
+		if idle {
 			h.forget()
 		}
-		if open := h.rest(ctx, began, events); !open && ctx.Err() == nil { // dropped for being slow
+		if open := h.rest(ctx, began, idle, events); !open && ctx.Err() == nil { // dropped for being slow
 			forget()
 			_, events, forget = h.backend.Events(ctx)
 		}
@@ -113,10 +112,13 @@ func (h *hub) tryRead(ctx context.Context) (err error) {
 	return err
 }
 
-// rest waits until the next reading is due. It returns false if the events have ended.
-func (h *hub) rest(ctx context.Context, began time.Time, events <-chan api.Event) bool {
+// rest waits until the next reading is due; none is while the hub is idle. It returns false if the events have ended.
+func (h *hub) rest(ctx context.Context, began time.Time, idle bool, events <-chan api.Event) bool {
 	timer := time.NewTimer(began.Add(h.pause()).Sub(moment()))
 	defer timer.Stop()
+	if idle {
+		timer.Stop()
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -144,8 +146,6 @@ func (h *hub) pause() time.Duration {
 	switch {
 	case h.watching():
 		return max(watched, min(restFactor*h.lastTook(), sampleEvery))
-	case h.idle():
-		return nap
 	default:
 		return sampleEvery
 	}
