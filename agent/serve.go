@@ -39,7 +39,8 @@ func (a *Agent) serve(ctx context.Context, plane dataplane) (keep bool, err erro
 	}
 	cfg := a.opts.Config
 	server := control.New(a.operator, control.Options{
-		Socket: cfg.Control.Socket, Group: cfg.Control.Group, Gate: ordinary.NewGate(ordinary.ControlShare), Log: a.log,
+		Socket: cfg.Control.Socket, Group: cfg.Control.Group, Gate: ordinary.NewGate(ordinary.ControlShare),
+		Dropped: a.metrics.CountDroppedStream, Log: a.log,
 	})
 	if err := server.Listen(); err != nil {
 		return false, err

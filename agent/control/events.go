@@ -5,7 +5,9 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -44,7 +46,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	for err == nil {
 		select {
 		case ev, open := <-events:
-			if !open {
+			if !open { // the backend drops clients that are too slow
+				s.opts.Dropped()
 				return
 			}
 			err = out.write(ev, len(events) == 0)
@@ -61,7 +64,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.log.Debug("client of the events disconnected", "err", err)
+	s.ended("events", err)
+}
+
+// ended counts a stream whose client did not read in time.
+func (s *Server) ended(what string, err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.opts.Dropped()
+	}
+	s.log.Debug("client of a stream disconnected", "stream", what, "err", err)
 }
 
 // mayStream refuses anything but a plain GET, and streams over the limit. If it returns true, the stream
@@ -102,7 +113,10 @@ func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) *eventWriter {
 	thread := ordinary.Of(r.Context())
 	thread.Done() // each batch of lines waits for its own turn
-	out := &eventWriter{w: w, control: http.NewResponseController(w), thread: thread, ctx: r.Context()}
+	out := &eventWriter{
+		w: w, control: http.NewResponseController(w), thread: thread, ctx: r.Context(),
+		patience: s.patience,
+	}
 	// The read deadline was for the request and would end the stream.
 	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
 		s.log.Debug("cannot set deadlines on this connection", "err", err)
@@ -115,11 +129,12 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) *eventWriter {
 const batchBytes = 1 << 16
 
 type eventWriter struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	thread  *ordinary.Thread // nil if the stream is not charged
-	ctx     context.Context  // of the request
-	batch   []byte
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	thread   *ordinary.Thread // nil if the stream is not charged
+	ctx      context.Context  // of the request
+	batch    []byte
+	patience time.Duration
 }
 
 // write adds one line; flush sends it and those before. Lines that come together are encoded in one turn, which ends
@@ -137,7 +152,7 @@ func (e *eventWriter) write(ev any, flush bool) error {
 	if err != nil {
 		return err
 	}
-	if err := e.control.SetWriteDeadline(time.Now().Add(eventTimeout)); err != nil {
+	if err := e.control.SetWriteDeadline(time.Now().Add(e.patience)); err != nil {
 		return err
 	}
 	_, err = e.w.Write(e.batch)

@@ -71,7 +71,7 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	s.log.Debug("client of a capture disconnected", "err", err)
+	s.ended("capture", err)
 }
 
 // gatherTime is how long lines of a capture are collected: waking a thread for each costs more than the line itself.

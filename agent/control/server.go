@@ -48,6 +48,8 @@ type Options struct {
 	Group string
 	// Gate limits the processor time of reads, and makes the threads of clients ordinary ones. Nil does neither.
 	Gate *ordinary.Gate
+	// Dropped is called when a stream ends since its client did not read in time. Nil does nothing.
+	Dropped func()
 	// Log receives warnings and refusals; nil discards them.
 	Log *slog.Logger
 }
@@ -64,6 +66,7 @@ type Server struct {
 	warnings []string
 	stopping chan struct{} // closed when the server begins to stop, which ends streams
 	running  atomic.Int32  // number of streams
+	patience time.Duration // with a client of a stream that does not read
 }
 
 // New returns a server that does not listen yet.
@@ -71,7 +74,13 @@ func New(b Backend, opts Options) *Server {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, backend: b, log: opts.Log, ready: make(chan struct{}), stopping: make(chan struct{})}
+	if opts.Dropped == nil {
+		opts.Dropped = func() {}
+	}
+	s := &Server{
+		opts: opts, backend: b, log: opts.Log, ready: make(chan struct{}), stopping: make(chan struct{}),
+		patience: eventTimeout,
+	}
 	s.http = &http.Server{
 		Handler:           s.inTurn(s.Handler()),
 		ReadHeaderTimeout: headerTimeout,

@@ -36,6 +36,7 @@ type Metrics struct {
 	registry    *prometheus.Registry
 	lag         prometheus.Histogram
 	slow        prometheus.Counter
+	dropped     prometheus.Counter
 	http        httpMetrics
 	transitions *pushed[*atomic.Uint64]
 	hookRuns    *pushed[*atomic.Uint64]
@@ -68,6 +69,10 @@ func New(src Source, opts Options) *Metrics {
 			Help: "Rounds of the agent's loop that took more than a quarter of the shortest lease.",
 		}),
 	}
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: nameStreamsDropped,
+		Help: "Streams of events or captures that vipd ended since their client did not read in time.",
+	})
 	m.encoders.New = newEncoder
 	m.families = families(m.pushedFamilies())
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -77,7 +82,7 @@ func New(src Source, opts Options) *Metrics {
 	})
 	build.Set(1)
 	m.http = newHTTPMetrics(m.registry, opts)
-	m.registry.MustRegister(m.lag, m.slow, build,
+	m.registry.MustRegister(m.lag, m.slow, m.dropped, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -99,6 +104,9 @@ func (m *Metrics) ObserveWakeupLag(d time.Duration) {
 
 // CountSlowRound counts a round of the loop that took more than a quarter of the shortest lease.
 func (m *Metrics) CountSlowRound() { m.slow.Inc() }
+
+// CountDroppedStream counts a stream whose client did not read in time.
+func (m *Metrics) CountDroppedStream() { m.dropped.Inc() }
 
 // PrepareHook creates the series of a group's hook, so that they start at 0.
 func (m *Metrics) PrepareHook(ifname string, vhid uint8) {

@@ -138,7 +138,7 @@ func TestEveryName(t *testing.T) {
 		nameGroupState, nameTransitions, nameSent, nameReceived, nameRejected, nameLastAge, nameARPRequests, nameARPReplies,
 		nameNDSolicitations, nameNDAdvertisements, namePackets, nameBytes, nameRestored, nameLease, nameDemotion, nameEnabled,
 		nameMaintenance, nameDropped, nameXDPInfo, nameProgramsLost, nameFallbacks, nameEventsLost, nameWakeupLag,
-		nameBuildInfo, nameSlowRounds,
+		nameBuildInfo, nameSlowRounds, nameStreamsDropped,
 		nameCheckAge, nameLoopAge, nameHookRuns, nameHookSkipped, nameHookWaiting, nameHookDuration,
 		nameSamplesLost, nameSkipped, nameAnswersUnseen,
 		nameStandbys, namePeerLastSeen, namePeerInfo, nameNotRemembered,

@@ -30,6 +30,7 @@ const (
 	nameEventsLost       = "vipd_events_lost_total"
 	nameWakeupLag        = "vipd_agent_wakeup_lag_seconds"
 	nameSlowRounds       = "vipd_agent_slow_rounds_total"
+	nameStreamsDropped   = "vipd_control_streams_dropped_total"
 	nameBuildInfo        = "vipd_build_info"
 	nameContext          = "vipd_advertisements_context_total"
 	nameFamilySilent     = "vipd_family_silent"
