@@ -206,7 +206,7 @@ func (m *memory) rise(g *api.Group) map[string]uint64 {
 	}
 	then := gm.marks[m.mark]
 	var out map[string]uint64
-	for reason, n := range faultCounts(g) {
+	note := func(reason string, n uint64) {
 		was := then[reason]
 		if n < was {
 			was = 0
@@ -218,15 +218,22 @@ func (m *memory) rise(g *api.Group) map[string]uint64 {
 			out[reason] = n - was
 		}
 	}
+	for reason, n := range g.Counters.AdvertisementsRejected {
+		note(reason, n)
+	}
+	note(eventsLost, g.Counters.EventsLost)
 	return out
 }
+
+// eventsLost is api.Counters.EventsLost among the counters of faults.
+const eventsLost = "events_lost"
 
 // faultCounts returns the counters of a group that should not rise.
 func faultCounts(g *api.Group) map[string]uint64 {
 	out := make(map[string]uint64, len(g.Counters.AdvertisementsRejected)+1)
 	maps.Copy(out, g.Counters.AdvertisementsRejected)
 	if g.Counters.EventsLost > 0 {
-		out["events_lost"] = g.Counters.EventsLost
+		out[eventsLost] = g.Counters.EventsLost
 	}
 	return out
 }
