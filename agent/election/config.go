@@ -25,6 +25,11 @@ type Config struct {
 	// Beat is how often a MASTER advertises instead of once per interval; 0 = no beat. The trailer states it, and vipd
 	// peers count in beats. It is shorter than the interval, MinBeat to MaxBeat.
 	Beat time.Duration
+
+	// Stagger is how much sooner than usual the adverts of a new MASTER leave, all together. It spreads those of many
+	// groups over the interval if it differs between them: a BACKUP has as long for its claims as their adverts were
+	// spread.
+	Stagger time.Duration
 }
 
 // The range of Config.Beat. A trailer has 15 bits for the microseconds, and a claim states one more.
@@ -56,7 +61,7 @@ func (c Config) normal() Config {
 	if c.AdvBase == 0 {
 		c.AdvSkew = max(c.AdvSkew, 1)
 	}
-	c.PreemptDelay, c.ClaimDelay = max(c.PreemptDelay, 0), max(c.ClaimDelay, 0)
+	c.PreemptDelay, c.ClaimDelay, c.Stagger = max(c.PreemptDelay, 0), max(c.ClaimDelay, 0), max(c.Stagger, 0)
 	c.Beat = c.Beat.Truncate(beatStep)
 	if c.Beat < MinBeat || c.Beat > MaxBeat || c.Beat >= c.interval() {
 		c.Beat = 0

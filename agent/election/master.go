@@ -44,6 +44,7 @@ type sends struct {
 	partial  int           // consecutive renewals of which only a part was sent, at most maxPartial
 	lastSent Instant       // T0 of the last successful send
 	nextSend Instant
+	behind   time.Duration // how much sooner than usual the next adverts are to leave, all together
 }
 
 // announcing is the state of gratuitous ARPs and unsolicited NAs.
@@ -83,6 +84,7 @@ func (m *Machine) claim(out []Action) []Action {
 	m.phase = phaseClaiming
 	m.limit()
 	m.master.sendUntil = m.claimEnd()
+	m.master.behind = m.cfg.Stagger
 	out = append(out, m.role(), AddVIPs{})
 	return m.send(out)
 }
@@ -265,7 +267,7 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 	s.lease = leaseFrom(t0, m.cfg.span(s.old.limit(s.unit)))
 	// In fast mode the lease may have become shorter than the claim.
 	s.sendUntil = min(s.sendUntil, s.lease)
-	s.nextSend = t0.Add(m.sendTime() - m.outOfStep(t0))
+	s.nextSend = t0.Add(m.sendTime() - m.outOfStep(t0) - m.makeUp())
 	if s.stated != m.effective {
 		s.nextSend = min(s.nextSend, max(m.now, m.extraAt())) // changed while the advert was sent
 	}
@@ -340,9 +342,32 @@ func (m *Machine) tickOwning(out []Action) []Action {
 	}
 	if m.now >= s.nextSend.Add(-m.slice()) {
 		m.forgetHandover()
+		m.fallBehind()
 		out = m.send(out)
 	}
 	return m.announceAfterRival(out)
+}
+
+// fallBehind notes that a regular advert leaves late. After a pause of a node with many groups, the adverts of all that
+// became due meanwhile leave at the same moment. If the next ones were due an interval later, so would be all that
+// follow, and on a BACKUP all claims.
+func (m *Machine) fallBehind() {
+	s := &m.master
+	if late := m.now.Sub(s.nextSend); late > MaxSlice && m.slice() > 0 {
+		s.behind = (s.behind + late) % m.sendTime()
+	}
+}
+
+// makeUp returns how much sooner than usual the next advert leaves because this group is behind: up to a quarter of the
+// interval. Beats and intervals below a second are kept.
+func (m *Machine) makeUp() time.Duration {
+	s := &m.master
+	if m.cfg.AdvBase == 0 || m.brief() {
+		s.behind = 0
+	}
+	part := min(s.behind, m.sendTime()/4)
+	s.behind -= part
+	return part
 }
 
 func (m *Machine) announceAfterRival(out []Action) []Action {

@@ -283,6 +283,8 @@ func config(t *testing.T, words []string) (election.Config, uint64) {
 			cfg.PreemptDelay = time.Duration(instant(t, v))
 		case "beat":
 			cfg.Beat = time.Duration(instant(t, v))
+		case "stagger":
+			cfg.Stagger = time.Duration(instant(t, v))
 		case "claim-delay":
 			cfg.ClaimDelay = time.Duration(instant(t, v))
 		case "dual-stack":

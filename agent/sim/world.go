@@ -12,6 +12,9 @@ import (
 	"vipd/agent/wire"
 )
 
+// staggerStep is by how much more each host staggers its adverts than the one before.
+const staggerStep = 270 * time.Millisecond
+
 // World is one segment with its hosts.
 type World struct {
 	Scenario
@@ -206,6 +209,7 @@ func (w *World) addHost(i int, members []member, config *stream) {
 		m.cfg = election.Config{
 			NodeName: h.name, AdvBase: w.AdvBase, AdvSkew: w.skew(i, n, config), Preempt: w.Preempt,
 			DeadRatio: 3, SendDemote: w.SendDemote, MasterDown: w.MasterDown, DualStack: w.Families == FamilyDual,
+			Stagger: time.Duration(i) * staggerStep,
 		}
 		switch h.peer {
 		case PeerFreeBSD, PeerUCARP:

@@ -3,8 +3,10 @@
 package view
 
 import (
+	"hash/fnv"
 	"net/netip"
 	"slices"
+	"time"
 
 	"vipd/agent/config"
 	"vipd/agent/election"
@@ -28,8 +30,25 @@ func ElectionConfig(cfg *config.Config, g config.Group) election.Config {
 		PreemptDelay: cfg.Carp.PreemptDelay, ClaimDelay: cfg.Carp.ClaimDelay,
 		DualStack: Has4(g) && Has6(g), Beat: g.Beat,
 	}
+	if len(cfg.Groups) >= staggered {
+		c.Stagger = stagger(g)
+	}
 	if cfg.Carp.MasterDown == config.MasterDownOpenBSD {
 		c.MasterDown = election.DownOpenBSD
 	}
 	return c
+}
+
+// staggered is from how many groups on the adverts of a node are spread over the interval. The claims of fewer take a
+// BACKUP some milliseconds, even at once.
+const staggered = 128
+
+// stagger returns a part of a group's interval that looks random, and is the same whenever it is asked for.
+func stagger(g config.Group) time.Duration {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(g.Name())) // never fails
+	x := h.Sum32()
+	x = (x ^ x>>16) * 0x85ebca6b // the last letters differ, and FNV hardly mixes them (MurmurHash3)
+	interval := election.Priority{AdvBase: g.AdvBase, AdvSkew: g.AdvSkew}.Interval()
+	return time.Duration(uint64(interval) >> 16 * uint64(x>>16))
 }

@@ -3,9 +3,11 @@
 package view
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
+	"vipd/agent/config"
 	"vipd/agent/control/api"
 	"vipd/agent/election"
 )
@@ -92,5 +94,30 @@ func TestUpdate(t *testing.T) {
 	m.State = election.Backup
 	if p.Update(&m, &g.Repeats) {
 		t.Error("a BACKUP is shown as a MASTER")
+	}
+}
+
+// The claims that a BACKUP makes when a MASTER of many groups dies are spread over the interval as its adverts were.
+func TestAdvertsOfManyGroupsAreSpread(t *testing.T) {
+	t.Parallel()
+	const groups, parts = 4000, 50
+	cfg := &config.Config{}
+	for i := range groups {
+		cfg.Groups = append(cfg.Groups, config.Group{
+			Interface: fmt.Sprintf("eth%d", i/250), VHID: uint8(i%250 + 1), AdvBase: 1,
+		})
+	}
+	var in [parts]int
+	for _, g := range cfg.Groups {
+		in[ElectionConfig(cfg, g).Stagger*parts/time.Second]++
+	}
+	for i, n := range in {
+		if n < groups/parts/2 || n > groups/parts*2 {
+			t.Errorf("%d of %d groups in part %d of %d", n, groups, i, parts)
+		}
+	}
+	few := &config.Config{Groups: cfg.Groups[:16]}
+	if c := ElectionConfig(few, few.Groups[0]); c.Stagger != 0 {
+		t.Errorf("a few groups: %v", c.Stagger)
 	}
 }
