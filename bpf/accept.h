@@ -70,10 +70,11 @@ static __always_inline int must_yield(struct advert *a, const struct role *r, in
 
 /*
  * Writes the seen entry, and raises the yielded generation if the event demands it. Returns the result: ROSE,
- * NEWS. of is the advert whose repetitions are withheld, span that of news.h. It uses the lock, not compare-and-swap, which the JIT of
- * arm64 has only from 5.18 on.
+ * NEWS. of is the advert whose repetitions are withheld, span that of news.h. It uses the lock, not
+ * compare-and-swap, which the JIT of arm64 has only from 5.18 on.
  */
-static __always_inline int record(struct seen *s, struct heard *h, const struct event *ev, __u64 of, __u64 span)
+static __always_inline int record(struct seen *s, struct role *r, struct heard *h, const struct event *ev,
+				  __u64 of, __u64 span)
 {
 	int came = 0;
 
@@ -107,6 +108,7 @@ static __always_inline int record(struct seen *s, struct heard *h, const struct 
 	}
 	if (ev->flags & EVENT_PROVEN && ev->counter > s->highest)
 		s->highest = ev->counter;
+	*(volatile __u64 *)&r->noted = s->count;
 	bpf_spin_unlock(&s->lock);
 	return came;
 }
@@ -165,7 +167,7 @@ __noinline int accept_advert(struct advert *a)
 	if (must_yield(a, r, aware))
 		a->ev.flags |= EVENT_YIELDED;
 	backup = (READ_ONCE(r->role_gen) & ROLE_MASK) == ROLE_BACKUP;
-	came = record(s, h, &a->ev, settled(r, family), news_span(&a->ev, backup));
+	came = record(s, r, h, &a->ev, settled(r, family), news_span(&a->ev, backup));
 	if (came & NEWS)
 		ev = bpf_ringbuf_reserve(&events, sizeof(*ev), 0);
 	if (ev) {

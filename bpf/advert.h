@@ -142,11 +142,12 @@ static __always_inline void tap_advert(PACKET *ctx, const struct advert *a, enum
  */
 static __always_inline int unread(const struct group_val *g)
 {
+	struct role *r = role_of(g->slot);
 	struct seen *s = seen_of(g->slot);
 
 	count_reject(g->slot, REJECT_RATE_LIMITED);
-	if (s)
-		note_limited(s, recently());
+	if (r && s)
+		note_limited(s, r, recently());
 	return VERDICT_NEXT;
 }
 

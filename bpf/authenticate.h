@@ -22,17 +22,18 @@ static __always_inline int is_class1(const struct advert *a, const struct seen *
 static __always_inline int worth_a_digest(const struct advert *a)
 {
 	__u32 slot = a->ev.slot;
+	struct role *r = role_of(slot);
 	struct seen *s = seen_of(slot);
 	struct budget *b = bpf_map_lookup_elem(&budget, &slot);
 	__u64 now;
 
-	if (!s || !b || is_class1(a, s))
+	if (!r || !s || !b || is_class1(a, s))
 		return 1;
 	now = recently();
 	if (affordable(b, s, now))
 		return 1;
 	if (a->proof == PROOF_NONE)
-		note_limited(s, now);
+		note_limited(s, r, now);
 	return 0;
 }
 
@@ -86,7 +87,7 @@ __noinline int authenticate(struct advert *a)
 	if (!unpaid)
 		return REJECT_BAD_HMAC;
 	if (a->proof == PROOF_NONE)
-		note_limited(s, a->ev.at);
+		note_limited(s, r, a->ev.at);
 	return REJECT_RATE_LIMITED;
 }
 

@@ -90,10 +90,12 @@ static __always_inline int affordable(const struct budget *b, const struct seen 
 }
 
 /* Tells the agent that silence proves nothing now. Signed: another CPU may have read the clock later. */
-static __always_inline void note_limited(struct seen *s, __u64 now)
+static __always_inline void note_limited(struct seen *s, struct role *r, __u64 now)
 {
-	if ((__s64)(now - READ_ONCE(s->limited_at)) > (__s64)LIMITED_GRAIN_NS)
-		s->limited_at = now;
+	if ((__s64)(now - READ_ONCE(s->limited_at)) <= (__s64)LIMITED_GRAIN_NS)
+		return;
+	*(volatile __u64 *)&s->limited_at = now;
+	*(volatile __u64 *)&r->doubted = now;
 }
 
 #endif

@@ -52,7 +52,7 @@ struct {
 	__uint(max_entries, MAX_IFACES);
 } vlans SEC(".maps");
 
-/* Writer: agent, through mmap. By group slot. */
+/* Writer: agent, through mmap; XDP of noted and doubted. By group slot. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);

@@ -121,6 +121,7 @@ static __always_inline struct peer_val *add_peer(const struct event *ev)
 	struct peer_val fresh = {};
 	struct group_stats *st;
 	struct source_key key;
+	struct role *r;
 	struct seen *s;
 
 	if (has_no_address(ev->src))
@@ -132,9 +133,12 @@ static __always_inline struct peer_val *add_peer(const struct event *ev)
 	if (!bpf_map_update_elem(&peers, &key, &fresh, BPF_ANY))
 		return bpf_map_lookup_elem(&peers, &key);
 	bpf_map_delete_elem(&sources, &key);
+	r = role_of(key.slot);
 	s = seen_of(key.slot);
-	if (s)
-		s->no_room_at = ev->at;
+	if (r && s) {
+		*(volatile __u64 *)&s->no_room_at = ev->at;
+		*(volatile __u64 *)&r->doubted = ev->at;
+	}
 	st = group_counters(key.slot);
 	if (st)
 		st->no_room++;

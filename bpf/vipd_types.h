@@ -157,7 +157,7 @@ struct sent {
 };
 _Static_assert(sizeof(struct sent) == 32, "sent");
 
-/* roles: written by the agent through mmap, each u64 with one atomic store. */
+/* roles: written by the agent through mmap, each u64 with one atomic store; noted and doubted by XDP. */
 struct role {
 	__u64 role_gen;   /* generation << 2 | ROLE_* */
 	__u64 lease;	  /* answering until */
@@ -172,7 +172,9 @@ struct role {
 	__u64 settled[2]; /* IPv4, IPv6: time of the advert whose repetitions are withheld (repeat.h); 0: none */
 	__u64 no_room_at;   /* like seen.no_room_at, of peers that the agent could not bring back */
 	__u64 forgotten_at; /* what seen.no_room_at says of the time up to then does not count */
-	__u64 pad[4];	  /* whole cache lines: a renewal disturbs no other group */
+	__u64 noted;	  /* the last seen.count: the agent reads a seen entry only if this or the next one has changed */
+	__u64 doubted;	  /* when seen.limited_at or seen.no_room_at last changed */
+	__u64 pad[2];	  /* whole cache lines: a renewal disturbs no other group */
 };
 _Static_assert(sizeof(struct role) == 448, "role");
 

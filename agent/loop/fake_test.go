@@ -509,6 +509,8 @@ func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) {
 	}
 }
 
+func (g *fakeGroup) Latest(int64) (loader.Seen, error) { return g.Seen() }
+
 func (g *fakeGroup) Seen() (loader.Seen, error) {
 	g.read++
 	return g.seen, nil

@@ -145,7 +145,7 @@ func (g *group) renews(now election.Instant) bool { return g.appointment.slice >
 // hearKernel applies the group's seen entry in the kernel: the newest advert in case the ring was full, and a yield
 // that no event reported (design I2, I3).
 func (g *group) hearKernel() {
-	seen, err := g.entry.plane.Seen()
+	seen, err := g.entry.plane.Latest(int64(g.env.clock.Now()))
 	if err != nil {
 		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
 		return
@@ -167,7 +167,7 @@ func (g *group) hearKernel() {
 // present generation. It would have, had that advert come after the new role and not just before it, when the batch had
 // been read already.
 func (g *group) heardMeanwhile(v *election.View) (news election.Event, yielded bool) {
-	seen, err := g.entry.plane.Seen()
+	seen, err := g.entry.plane.Latest(int64(g.env.clock.Now()))
 	if err != nil {
 		g.env.log.Error("cannot read what the kernel saw last", "group", g.name, "err", err)
 		return nil, false

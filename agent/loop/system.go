@@ -75,6 +75,7 @@ type PlaneGroup interface {
 	ExpirePeer(addr netip.Addr, at int64) (bool, error)
 	ForgetNoRoom(now int64) error
 	Seen() (loader.Seen, error)
+	Latest(now int64) (loader.Seen, error)
 	Withhold(repeatsOf [2]int64)
 	Heard() [2]loader.Heard
 	Answering(now int64) (bool, error)

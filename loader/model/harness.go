@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/google/go-cmp/cmp"
@@ -303,7 +304,20 @@ func (h *Harness) Seen() tables.Seen {
 	if err != nil {
 		h.T.Fatal(err)
 	}
+	h.compareLatest(s)
 	return s
+}
+
+// compareLatest holds that what the agent knows without a system call is what it would read. Claim is written by
+// egress.
+func (h *Harness) compareLatest(seen tables.Seen) {
+	h.T.Helper()
+	for _, now := range []int64{BootNow(), BootNow() + int64(time.Hour)} { // doubts are over by then
+		is, err := h.Group.Latest(now)
+		if is.Claim = seen.Claim; err != nil || is != seen {
+			h.T.Fatalf("Latest: %+v, %v\nSeen: %+v", is, err, seen)
+		}
+	}
 }
 
 // count returns counters that each rose by one.

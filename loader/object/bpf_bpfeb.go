@@ -190,7 +190,9 @@ type BPFRole struct {
 	Settled     [2]uint64
 	NoRoomAt    uint64
 	ForgottenAt uint64
-	Pad         [4]uint64
+	Noted       uint64
+	Doubted     uint64
+	Pad         [2]uint64
 }
 
 type BPFScratch struct {

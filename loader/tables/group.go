@@ -102,7 +102,9 @@ type Group struct {
 	contexts contextCounts
 	vips     map[netip.Addr]uint32
 
-	sent uint64 // adverts recorded so far; belongs to the goroutine that owns the setters
+	// Of the goroutine that owns the setters.
+	sent   uint64 // adverts recorded so far
+	latest latest
 }
 
 // Slot is the number that [Event].Slot carries.

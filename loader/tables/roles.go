@@ -41,6 +41,8 @@ func (t *roleTable) clear(slot uint32) {
 	atomic.StoreUint64(&r.OwnSent, 0)
 	atomic.StoreUint64(&r.NoRoomAt, 0)
 	atomic.StoreUint64(&r.ForgottenAt, 0)
+	atomic.StoreUint64(&r.Noted, 0)
+	atomic.StoreUint64(&r.Doubted, 0)
 	t.permit(slot, [2]int64{})
 	r.Src = [4][16]uint8{}
 	for i := range r.Sent {
@@ -56,6 +58,13 @@ func (t *roleTable) permit(slot uint32, of [2]int64) {
 		atomic.StoreUint64(&r.Settled[family], instant(at))
 	}
 	runtime.KeepAlive(t)
+}
+
+// noted returns what changes with the seen entry.
+func (t *roleTable) noted(slot uint32) noted {
+	defer runtime.KeepAlive(t)
+	r := t.at(slot)
+	return noted{count: atomic.LoadUint64(&r.Noted), doubted: int64(atomic.LoadUint64(&r.Doubted))}
 }
 
 // noRoomAt is no_room_at() of bpf/prove.h.

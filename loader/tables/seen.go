@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	"vipd/loader/object"
 )
@@ -101,12 +102,51 @@ func (g *Group) Seen() (Seen, error) {
 	return s, nil
 }
 
+// latest is the seen entry as the owner of the setters read it last.
+type latest struct {
+	noted // before it was read
+	read  bool
+	entry object.BPFSeen
+}
+
+// noted is what XDP has last noted in the seen entry.
+type noted struct {
+	count   uint64 // of adverts
+	doubted int64  // when it refused any unread, or had no room for a peer
+}
+
+// doubtful is for how long after that the entry is read in any case: the two stores may be seen in the other order.
+const doubtful = int64(time.Second)
+
+// Latest is Seen without a system call as long as nothing has changed, but for Claim, which may be older. It is for the
+// goroutine that owns the setters; now is CLOCK_BOOTTIME ns.
+func (g *Group) Latest(now int64) (Seen, error) {
+	g.t.mu.RLock()
+	defer g.t.mu.RUnlock()
+	if err := g.usable(); err != nil {
+		return Seen{}, err
+	}
+	l, is := &g.latest, g.t.roles.noted(g.slot)
+	if !l.read || l.noted != is || now-is.doubted < doubtful {
+		l.read = false
+		if err := g.t.lookupSeen(g.slot, &l.entry); err != nil {
+			return Seen{}, fmt.Errorf("read the last advert of %s: %w", g.name, err)
+		}
+		l.noted, l.read = is, true
+	}
+	return g.t.seenOf(&l.entry, g.slot), nil
+}
+
 func (t *Tables) readSeen(slot uint32) (Seen, error) {
 	var s object.BPFSeen
-	if err := lookupLocked(t.maps.Seen, slot, &s); err != nil {
+	if err := t.lookupSeen(slot, &s); err != nil {
 		return Seen{}, err
 	}
 	return t.seenOf(&s, slot), nil
+}
+
+func (t *Tables) lookupSeen(slot uint32, s *object.BPFSeen) error {
+	return lookupLocked(t.maps.Seen, slot, s)
 }
 
 func (t *Tables) seenOf(s *object.BPFSeen, slot uint32) Seen {
