@@ -189,9 +189,13 @@ func (w *world) recover(t *rapid.T) {
 	for _, n := range w.nodes {
 		w.enable(n)
 	}
-	// The longest case: three extensions of a node that was stopped, its claim, and then the preemption by
-	// a better one.
-	w.advance(20 * time.Second)
+	// The longest case: the claim delay of all nodes, three extensions of one that was stopped, its claim, and then the
+	// preemption by a better one, or by two that are equal.
+	delay := time.Duration(0)
+	for _, n := range w.nodes {
+		delay = max(delay, n.cfg.ClaimDelay)
+	}
+	w.advance(delay + 20*time.Second)
 	for _, n := range w.nodes {
 		switch v := n.m.View(); v.Hold {
 		case election.HoldSendFailed, election.HoldChecks, election.HoldClaimDelay:
