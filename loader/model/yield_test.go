@@ -233,8 +233,9 @@ func TestYieldParallel(t *testing.T) {
 	last := uint64(0)
 	for gen := uint64(1); gen <= generations; gen++ {
 		h.Master(gen)
-		if y := h.Seen().YieldedGeneration; y < last || y > gen {
-			t.Errorf("yielded generation %d after %d, of %d", y, last, gen)
+		seen, err := h.Group.Seen()
+		if y := seen.YieldedGeneration; err != nil || y < last || y > gen {
+			t.Errorf("yielded generation %d after %d, of %d, %v", y, last, gen, err)
 		} else {
 			last = y
 		}
