@@ -86,7 +86,7 @@ func TestReturnToXDPMovesNothing(t *testing.T) {
 		p.Eventually(patience, 20*time.Millisecond, func() (bool, string) {
 			return ingressPrograms(t, n.Host, "eth0") == 0, "tc ingress has nothing any more"
 		})
-		if !strings.Contains(n.Proc().Output(), "xdp has taken over from tc ingress again") {
+		if !strings.Contains(n.Proc().Output(), "xdp has taken over from tc ingress") {
 			t.Errorf("%s: the log does not say so", n.Name)
 		}
 		if m := n.Metrics(); !strings.Contains(m, `vipd_xdp_info{interface="eth0",mode="generic"} 1`) ||
