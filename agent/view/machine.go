@@ -40,8 +40,8 @@ func ElectionConfig(cfg *config.Config, g config.Group) election.Config {
 }
 
 // staggered is from how many groups on the adverts of a node are spread over the interval. The claims of fewer take a
-// BACKUP some milliseconds, even at once.
-const staggered = 128
+// BACKUP some 60 ms at most, even at once, and adverts that leave one by one take the MASTER twice the processor time.
+const staggered = 1024
 
 // stagger returns a part of a group's interval that looks random, and is the same whenever it is asked for.
 func stagger(g config.Group) time.Duration {
