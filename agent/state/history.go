@@ -3,13 +3,12 @@
 package state
 
 import (
-	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/state/durable"
 )
 
 const (
@@ -164,10 +163,7 @@ func (h *History) Open(path string) {
 	h.path = path
 	lines, bad, torn, err := readHistory(path)
 	if err != nil {
-		aside := path + ".damaged"
-		if rerr := os.Rename(path, aside); rerr != nil {
-			err = errors.Join(err, rerr)
-		}
+		aside, err := durable.SetAside(path, err)
 		bad++
 		h.log.Warn("the history of earlier runs cannot be read and was set aside", "path", path, "now", aside, "err", err)
 	}

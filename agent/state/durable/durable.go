@@ -29,6 +29,13 @@ func Open(path string) (*os.File, error) {
 	return f, nil
 }
 
+// SetAside renames a file that cannot be used to path.damaged, in place of an earlier one, so that somebody can look at
+// it. It returns that name, and why with the error of renaming, if there is one.
+func SetAside(path string, why error) (aside string, err error) {
+	aside = path + ".damaged"
+	return aside, errors.Join(why, os.Rename(path, aside))
+}
+
 func regular(f *os.File) error {
 	fi, err := f.Stat()
 	if err != nil {

@@ -68,10 +68,7 @@ func (s *Store) read() Memory {
 	case errors.Is(err, fs.ErrNotExist):
 		return Memory{}
 	case err != nil:
-		aside := s.path + ".damaged"
-		if rerr := os.Rename(s.path, aside); rerr != nil {
-			err = errors.Join(err, rerr)
-		}
+		aside, err := durable.SetAside(s.path, err)
 		s.log.Error("demotions, holds and check verdicts from before the restart are lost: "+
 			"the file is damaged and was set aside", "file", s.path, "now", aside, "err", err)
 		return Memory{}

@@ -116,10 +116,7 @@ func Open(o Options) *Store {
 	}
 	c, err := load(o.Path)
 	if err != nil {
-		aside := o.Path + ".damaged"
-		if rerr := os.Rename(o.Path, aside); rerr != nil {
-			err = errors.Join(err, rerr)
-		}
+		aside, err := durable.SetAside(o.Path, err)
 		o.Log.Error("the vipd nodes heard before this start are not known: the file is damaged and was set aside; until "+
 			"each has been heard again, its adverts are believed without a trailer",
 			"file", o.Path, "now", aside, "err", err)
