@@ -25,6 +25,7 @@ func (o *Operator) Status(context.Context) (api.Status, error) { return o.status
 
 func (o *Operator) status() api.Status {
 	out, groups := o.statusByGroup()
+	out.Groups = make([]api.Group, 0, len(o.loop.View().Groups))
 	for g := range groups {
 		out.Groups = append(out.Groups, *g)
 	}
@@ -45,7 +46,6 @@ func (o *Operator) statusByGroup() (api.Status, iter.Seq[*api.Group]) {
 		Version: api.Version, Build: api.ReadBuild(), Node: n.Config.Node.Name,
 		Enabled: n.Enabled, Maintenance: n.Maintenance,
 		Preempt: n.Config.Carp.Preempt, Demotion: n.Demotions.Total(), Demotions: n.Demotions.Shown(at),
-		Groups:   make([]api.Group, 0, len(n.Groups)),
 		Warnings: slices.Concat(n.Warnings, o.opts.Programs.Warnings()),
 	}
 	facts := doctor.FromStatus(&out, at(now))
