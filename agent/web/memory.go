@@ -3,6 +3,7 @@
 package web
 
 import (
+	"iter"
 	"maps"
 	"time"
 
@@ -91,7 +92,7 @@ func (m *memory) note(at time.Time, st *api.Status) {
 			gm.sample(m.place, elapsed, g)
 		}
 		if mark {
-			gm.marks[(m.mark+marks-1)%marks] = share(gm.marks[(m.mark+marks-2)%marks], faultCounts(g))
+			gm.marks[(m.mark+marks-1)%marks] = share(gm.marks[(m.mark+marks-2)%marks], maps.Collect(faultCounts(g)))
 		}
 	}
 	for name, gm := range m.groups {
@@ -103,7 +104,7 @@ func (m *memory) note(at time.Time, st *api.Status) {
 
 func newGroupMemory(g *api.Group) *groupMemory {
 	gm := &groupMemory{last: totals(g), vips: map[string]*vipMemory{}}
-	now := faultCounts(g)
+	now := maps.Collect(faultCounts(g))
 	for i := range gm.marks {
 		gm.marks[i] = now
 	}
@@ -206,7 +207,7 @@ func (m *memory) rise(g *api.Group) map[string]uint64 {
 	}
 	then := gm.marks[m.mark]
 	var out map[string]uint64
-	note := func(reason string, n uint64) {
+	for reason, n := range faultCounts(g) {
 		was := then[reason]
 		if n < was {
 			was = 0
@@ -218,22 +219,19 @@ func (m *memory) rise(g *api.Group) map[string]uint64 {
 			out[reason] = n - was
 		}
 	}
-	for reason, n := range g.Counters.AdvertisementsRejected {
-		note(reason, n)
-	}
-	note(eventsLost, g.Counters.EventsLost)
 	return out
 }
 
-// eventsLost is api.Counters.EventsLost among the counters of faults.
-const eventsLost = "events_lost"
-
-// faultCounts returns the counters of a group that should not rise.
-func faultCounts(g *api.Group) map[string]uint64 {
-	out := make(map[string]uint64, len(g.Counters.AdvertisementsRejected)+1)
-	maps.Copy(out, g.Counters.AdvertisementsRejected)
-	if g.Counters.EventsLost > 0 {
-		out[eventsLost] = g.Counters.EventsLost
+// faultCounts are the counters of a group that should not rise.
+func faultCounts(g *api.Group) iter.Seq2[string, uint64] {
+	return func(yield func(string, uint64) bool) {
+		for reason, n := range g.Counters.AdvertisementsRejected {
+			if !yield(reason, n) {
+				return
+			}
+		}
+		if g.Counters.EventsLost > 0 {
+			yield("events_lost", g.Counters.EventsLost)
+		}
 	}
-	return out
 }
