@@ -195,7 +195,18 @@ func (f *fake) done() []string {
 func start(t *testing.T, b Backend) *api.Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "run", "s")
-	s := New(b, Options{Socket: path})
+	t.Cleanup(func() {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the socket is left: %v", err)
+		}
+	})
+	run(t, New(b, Options{Socket: path}))
+	return &api.Client{Socket: path, Timeout: 10 * time.Second}
+}
+
+// run runs the server until the test ends.
+func run(t *testing.T, s *Server) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -209,11 +220,7 @@ func start(t *testing.T, b Backend) *api.Client {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the socket is left: %v", err)
-		}
 	})
-	return &api.Client{Socket: path, Timeout: 10 * time.Second}
 }
 
 func (f *fake) Checks(context.Context) (api.Checks, error) { return api.Checks{}, f.err }

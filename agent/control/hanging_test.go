@@ -4,7 +4,6 @@ package control
 
 import (
 	"bufio"
-	"context"
 	"io"
 	"net"
 	"os"
@@ -84,16 +83,7 @@ func TestHangingClients(t *testing.T) {
 	}
 	// The test's own limits are longer than it takes: only an eviction makes a place.
 	s.http.ReadHeaderTimeout, s.http.ReadTimeout = time.Hour, time.Hour
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	<-s.Ready()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	run(t, s)
 	begun, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)

@@ -4,7 +4,6 @@ package control
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -72,20 +71,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	path := filepath.Join(top, "run", "s")
 	f := &fake{}
 	s := New(f, Options{Socket: path, Group: group.Name})
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	select {
-	case <-s.Ready():
-	case err := <-ended:
-		t.Fatal(err)
-	}
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	run(t, s)
 
 	const member, stranger = 54321, 54322
 	if _, err := connectAs(stranger, stranger, path); !errors.Is(err, unix.EACCES) {

@@ -3,7 +3,6 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -31,16 +30,7 @@ func TestSlowClients(t *testing.T) {
 	}
 	const patience = 300 * time.Millisecond // the same limits, shorter
 	s.http.ReadHeaderTimeout, s.http.ReadTimeout, s.http.IdleTimeout = patience, patience, patience
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	<-s.Ready()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	run(t, s)
 	for name, text := range map[string]string{
 		"nothing":      "",
 		"half header":  "POST /v1/disable HTTP/1.1\r\nHost: vipd\r\n",

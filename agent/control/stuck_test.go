@@ -33,8 +33,8 @@ func (f *following) Events(context.Context) (first api.Event, events <-chan api.
 	}
 }
 
-// TestStuckFollower: a client of the events that stops reading holds up neither the one who tells them nor other
-// clients, and is dropped and counted.
+// TestStuckFollower: a client of the events that stops reading holds up neither vipd nor other clients, and is dropped
+// and counted.
 func TestStuckFollower(t *testing.T) {
 	t.Parallel()
 	f := &following{fake: &fake{}}
@@ -42,16 +42,7 @@ func TestStuckFollower(t *testing.T) {
 	dropped := make(chan struct{}, 8)
 	s := New(f, Options{Socket: path, Dropped: func() { dropped <- struct{}{} }})
 	s.patience = 3 * time.Second // longer than telling takes
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Run(ctx) }()
-	<-s.Ready()
-	defer func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	}()
+	run(t, s)
 
 	stuck, err := net.Dial("unix", path)
 	if err != nil {
@@ -85,15 +76,7 @@ func TestStuckFollower(t *testing.T) {
 		}
 		read <- n
 	}()
-	wait := func(what string, met func() bool) {
-		t.Helper()
-		for began := time.Now(); !met(); time.Sleep(10 * time.Millisecond) {
-			if time.Since(began) > time.Minute {
-				t.Fatal(what)
-			}
-		}
-	}
-	wait("two clients follow", func() bool { return f.follows.Load() == 2 })
+	waitFor(t, "two clients follow", func() bool { return f.follows.Load() == 2 })
 
 	text := strings.Repeat("x", 1024)
 	for range told {
@@ -113,7 +96,7 @@ func TestStuckFollower(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the client that does not read was not dropped")
 	}
-	wait("nothing is kept for either", func() bool { return f.follows.Load() == 0 })
+	waitFor(t, "nothing is kept for either", func() bool { return f.follows.Load() == 0 })
 	if len(dropped) > 0 {
 		t.Error("the client that reads was counted as dropped")
 	}

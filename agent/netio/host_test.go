@@ -130,7 +130,7 @@ func TestAllLinksAgreeWithEach(t *testing.T) {
 	}
 }
 
-// An interface that was set down is told from one that has no carrier.
+// The kernel shows whether an interface was set down or has no carrier.
 func TestSetDown(t *testing.T) {
 	t.Parallel()
 	h, _, nl := newHost(t)

@@ -18,6 +18,7 @@ type Processors struct {
 	mu    sync.Mutex
 	stood []standstill
 	err   error
+	cpus  int
 	stop  chan struct{}
 	wg    sync.WaitGroup
 }
@@ -37,8 +38,8 @@ func (l *Lab) WatchProcessors() *Processors {
 	l.Helper()
 	cpus, err := CPUs()
 	l.check(err, "watch the processors")
-	p := &Processors{stop: make(chan struct{})}
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + len(cpus)) // each thread keeps its P
+	p := &Processors{cpus: len(cpus), stop: make(chan struct{})}
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + p.cpus) // each thread keeps its P
 	for _, cpu := range cpus {
 		p.wg.Go(func() {
 			// The thread ends with its priority and its place: it is never unlocked.
@@ -96,6 +97,6 @@ func (p *Processors) Longest(from, to time.Time) (longest time.Duration) {
 func (p *Processors) Close() error {
 	close(p.stop)
 	p.wg.Wait()
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - runtime.NumCPU())
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - p.cpus)
 	return p.err
 }
