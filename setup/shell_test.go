@@ -175,7 +175,7 @@ func literal(arg *syntax.Word) word {
 var (
 	makeDefinition = regexp.MustCompile(`(?m)^([A-Za-z_]+) *[?:]?= *(.*)$`)
 	makeVariable   = regexp.MustCompile(`\$\(([A-Za-z_]+)\)`)
-	makeFunction   = regexp.MustCompile(`\$\([a-z]+ [^()]*\)`)
+	makeFunction   = regexp.MustCompile(`\$\([a-z][a-z-]* [^()]*\)`)
 )
 
 // makeCommands returns the commands in the recipes and in the $(shell ...) of a makefile.
