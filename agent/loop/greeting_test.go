@@ -332,12 +332,8 @@ func TestStandbysAsReadersSeeThem(t *testing.T) {
 func TestDifferencesOfAStandby(t *testing.T) {
 	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
 	b.master()
-	key, err := peers.KeyOf(b.group("eth0@1").cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
 	Commands{b.Loop}.SetMaintenance(true, startDay)
-	ours := peers.Self(b.View(), b.shownOf("eth0@1"), key)
+	ours := peers.Self(b.View(), b.shownOf("eth0@1"))
 	other := ours
 	other.State, other.Node, other.Version, other.AdvBase, other.Preempt = wire.HelloBackup, "fw2", "0", 2, !ours.Preempt
 	other.Addresses = []netip.Addr{netip.MustParseAddr("192.0.2.101")}

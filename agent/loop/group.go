@@ -280,6 +280,7 @@ func (g *group) view() *view.Group {
 		Config: g.cfg, Machine: g.machine.View(), Repeats: g.hearing.repeats, Preempt: g.env.cfg.Carp.Preempt,
 		HostFault: g.onHost.fault, Conflicts: g.conflicts.view,
 		Unreachable: g.unreachable(), Skipped: slices.Clone(g.speaking.reach.plan.Skipped),
+		Fingerprints: g.signing.self.Fingerprints,
 	}
 	if g.entry.plane != nil {
 		out.Plane = g.entry.plane

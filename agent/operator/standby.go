@@ -92,15 +92,10 @@ func differencesOf(n *view.Node, v *view.Group, now election.Instant) []api.Diff
 }
 
 func differences(n *view.Node, v *view.Group, p *view.Peer, now election.Instant) []api.Difference {
-	theirs := &p.Hello
-	key, err := peers.KeyOf(v.Config)
-	if err != nil {
-		key = theirs.Key // checked with the config: there is nothing to compare
-	}
-	ours := peers.Self(n, v, key)
+	ours := peers.Self(n, v)
 	var out []api.Difference
 	same := peers.SameName(ours.Node, p, v.Peers, now)
-	for _, d := range slices.Concat(same, peers.Differences(&ours, theirs)) {
+	for _, d := range slices.Concat(same, peers.Differences(&ours, &p.Hello)) {
 		out = append(out, api.Difference{Code: d.What, Text: d.Text})
 	}
 	return out

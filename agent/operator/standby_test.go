@@ -24,8 +24,7 @@ var fw2 = netip.MustParseAddr("192.0.2.12")
 func instant(election.Instant) time.Time { return time.Time{} }
 
 // pair is a node that has been MASTER of a group for a minute, and its standby fw2, as it reports.
-func pair(t *testing.T) (*view.Node, *view.Group) {
-	t.Helper()
+func pair() (*view.Node, *view.Group) {
 	n := &view.Node{Config: &config.Config{}, Enabled: true}
 	n.Config.Node.Name = "fw1"
 	g := &view.Group{
@@ -37,11 +36,8 @@ func pair(t *testing.T) (*view.Node, *view.Group) {
 	}
 	g.Machine.State, g.Machine.Since = election.Master, testNow.Add(-time.Minute)
 	g.Machine.Effective = election.Priority{AdvBase: 1}
-	key, err := peers.KeyOf(g.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := peers.Self(n, g, key)
+	g.Fingerprints = peers.ConstantOf(g.Config, 7).Fingerprints
+	h := peers.Self(n, g)
 	h.Node, h.State, h.TakesOverIn = "fw2", wire.HelloBackup, 3390625*time.Microsecond
 	h.AdvSkew, h.EffectiveAdvSkew = 100, 100
 	g.HasPeer = true
@@ -119,7 +115,7 @@ func TestStandbys(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, g := pair(t)
+			_, g := pair()
 			tt.change(g)
 			list, unknown := standbysOf(g, testNow, instant)
 			label := ""
@@ -136,7 +132,7 @@ func TestStandbys(t *testing.T) {
 
 func TestWhySaysWhoTakesOver(t *testing.T) {
 	t.Parallel()
-	n, g := pair(t)
+	n, g := pair()
 	w := &why{n: n, g: g, now: testNow, at: instant}
 	if got, want := w.successor(), "fw2 (192.0.2.12, 1/100) would take over 3.391 s after this node's last advert, "+
 		"or at its goodbye"; got != want {
@@ -164,7 +160,7 @@ func TestWhySaysWhoTakesOver(t *testing.T) {
 
 func TestPeersListsEveryNodeHeard(t *testing.T) {
 	t.Parallel()
-	n, g := pair(t)
+	n, g := pair()
 	g.Peers[0].Hello.Preempt = false
 	second := *g
 	second.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, testNow.Add(-time.Minute), g.Peers[0].Hello)}

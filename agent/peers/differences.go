@@ -37,31 +37,38 @@ type Difference struct {
 // [Self], so that its list of addresses is whole; theirs is from a hello, which has room for a part of a long version.
 func Differences(ours, theirs *wire.Hello) []Difference {
 	var out []Difference
-	add := func(differs bool, what, format string, args ...any) {
-		if differs {
-			out = append(out, Difference{what, fmt.Sprintf(format, args...)})
-		}
+	add := func(what, format string, args ...any) {
+		out = append(out, Difference{what, fmt.Sprintf(format, args...)})
 	}
 	node := theirs.Node
 	if node == "" {
 		node = "the peer"
 	}
-	add(ours.List != theirs.List, Addresses, "%s", addressesText(ours, theirs, node))
-	add(ours.Key != theirs.Key, Password,
-		"%s signs with another of the accepted passwords than this node; finish the change of password on all nodes", node)
-	add(ours.AdvBase != theirs.AdvBase, AdvBase,
-		"advbase is %d here and %d on %s; the node with the lower one wins whatever advskew is. "+
+	if ours.List != theirs.List {
+		add(Addresses, "%s", addressesText(ours, theirs, node))
+	}
+	if ours.Key != theirs.Key {
+		add(Password,
+			"%s signs with another of the accepted passwords than this node; finish the change of password on all nodes", node)
+	}
+	if ours.AdvBase != theirs.AdvBase {
+		add(AdvBase, "advbase is %d here and %d on %s; the node with the lower one wins whatever advskew is. "+
 			"Configure the same on all nodes", ours.AdvBase, theirs.AdvBase, node)
-	add(ours.Beat != theirs.Beat, Beat,
-		"beat is %s here and %s on %s, so how soon a dead MASTER is replaced depends on which of the two it was. "+
+	}
+	if ours.Beat != theirs.Beat {
+		add(Beat, "beat is %s here and %s on %s, so how soon a dead MASTER is replaced depends on which of the two it was. "+
 			"Configure the same on all nodes", beatText(ours.Beat), beatText(theirs.Beat), node)
-	add(ours.Preempt != theirs.Preempt, Preempt,
-		"preempt is %t here and %t on %s, so only one of the two takes over from a worse MASTER. "+
+	}
+	if ours.Preempt != theirs.Preempt {
+		add(Preempt, "preempt is %t here and %t on %s, so only one of the two takes over from a worse MASTER. "+
 			"Configure the same on all nodes", ours.Preempt, theirs.Preempt, node)
-	add(ours.Cut().Version != theirs.Version, Version,
-		"this node runs vipd %s and %s runs %s; finish the upgrade", ours.Version, node, theirs.Version)
-	add(ours.Maintenance && theirs.Maintenance, Maintenance,
-		"this node and %s are both in maintenance mode; `vipctl maintenance leave` ends it", node)
+	}
+	if ours.Cut().Version != theirs.Version {
+		add(Version, "this node runs vipd %s and %s runs %s; finish the upgrade", ours.Version, node, theirs.Version)
+	}
+	if ours.Maintenance && theirs.Maintenance {
+		add(Maintenance, "this node and %s are both in maintenance mode; `vipctl maintenance leave` ends it", node)
+	}
 	return out
 }
 

@@ -435,7 +435,7 @@ func TestLongestNodeNameIsSentWhole(t *testing.T) {
 			return "", err
 		}
 		g := &view.Group{Config: cfg.Groups[0]}
-		b, err := Self(&view.Node{Config: cfg}, g, 0).AppendBinary(nil)
+		b, err := Self(&view.Node{Config: cfg}, g).AppendBinary(nil)
 		if err != nil {
 			return "", err
 		}
@@ -464,26 +464,24 @@ func TestSelf(t *testing.T) {
 	n := &view.Node{Config: cfg, Enabled: true, Maintenance: true, Demotions: view.Demotions{
 		{Demotion: api.Demotion{Name: "maintenance", Value: 240}},
 	}}
-	key, err := KeyOf(group)
-	if err != nil {
-		t.Fatal(err)
-	}
+	const key = 0x26b1a18b
+	g.Fingerprints = ConstantOf(group, key).Fingerprints
 	want := wire.Hello{
 		VHID: 7, State: wire.HelloBackup, Maintenance: true, Preempt: true, Complete: true, AdvBase: 1, AdvSkew: 100,
 		EffectiveAdvBase: 1, EffectiveAdvSkew: 240, Demotion: 240, TakesOverIn: 3390 * time.Millisecond,
-		List: wire.ListFingerprint([]netip.Addr{addr("192.0.2.1")}), Key: 0x26b1a18b, Node: "fw1", Version: api.Version,
+		List: wire.ListFingerprint([]netip.Addr{addr("192.0.2.1")}), Key: key, Node: "fw1", Version: api.Version,
 		Demotions: []string{"maintenance"}, Addresses: []netip.Addr{addr("192.0.2.1")},
 	}
-	if got := Self(n, g, key); !reflect.DeepEqual(got, want) {
+	if got := Self(n, g); !reflect.DeepEqual(got, want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
 	}
 	g.Machine.State = election.Master
 	n.Demotions = view.Demotions{{Demotion: api.Demotion{Name: "work", Value: -40}}}
-	if got := Self(n, g, key); got.State != wire.HelloMaster || got.TakesOverIn != 0 || got.Demotion != 0 {
+	if got := Self(n, g); got.State != wire.HelloMaster || got.TakesOverIn != 0 || got.Demotion != 0 {
 		t.Errorf("MASTER: %+v", got)
 	}
 	g.Machine.State, n.Enabled = election.Init, false
-	if got := Self(n, g, key); got.State != wire.HelloInit || got.TakesOverIn != wire.NeverTakesOver || !got.Disabled {
+	if got := Self(n, g); got.State != wire.HelloInit || got.TakesOverIn != wire.NeverTakesOver || !got.Disabled {
 		t.Errorf("disabled: %+v", got)
 	}
 }

@@ -16,24 +16,28 @@ import (
 
 // Constant is what a node says of itself in a group as long as the group's config stays.
 type Constant struct {
-	key, list uint32 // fingerprints
+	view.Fingerprints
 	addresses []netip.Addr
 }
 
 // ConstantOf returns the Constant of a group. key is the fingerprint of the password that it signs with.
 func ConstantOf(cfg config.Group, key uint32) Constant {
-	c := Constant{key: key}
-	for _, p := range cfg.Addresses {
-		c.addresses = append(c.addresses, p.Addr())
-	}
-	c.list = wire.ListFingerprint(c.addresses)
+	c := Constant{addresses: addressesOf(&cfg)}
+	c.Key, c.List = key, wire.ListFingerprint(c.addresses)
 	return c
 }
 
-// Self returns what this node says of itself in a group, without the number. key is the fingerprint of the password
-// that it signs with.
-func Self(n *view.Node, g *view.Group, key uint32) wire.Hello {
-	c := ConstantOf(g.Config, key)
+func addressesOf(cfg *config.Group) []netip.Addr {
+	out := make([]netip.Addr, len(cfg.Addresses))
+	for i, p := range cfg.Addresses {
+		out[i] = p.Addr()
+	}
+	return out
+}
+
+// Self returns what this node says of itself in a group, without the number.
+func Self(n *view.Node, g *view.Group) wire.Hello {
+	c := Constant{g.Fingerprints, addressesOf(&g.Config)}
 	return c.Self(n, &g.Config, &g.Machine, g.Preempt)
 }
 
@@ -44,7 +48,7 @@ func (c *Constant) Self(n *view.Node, cfg *config.Group, m *election.View, preem
 		AdvBase: cfg.AdvBase, AdvSkew: cfg.AdvSkew, Beat: uint16(cfg.Beat / time.Microsecond), // at most config.MaxBeat
 		EffectiveAdvBase: m.Effective.AdvBase, EffectiveAdvSkew: m.Effective.AdvSkew,
 		Demotion: uint16(min(max(n.Demotions.Total(), 0), math.MaxUint16)),
-		Key:      c.key, List: c.list, Addresses: c.addresses,
+		Key:      c.Key, List: c.List, Addresses: c.addresses,
 		Node: n.Config.Node.Name, Version: api.Version, Demotions: n.Demotions.Names(),
 	}
 	switch m.State {
@@ -56,13 +60,4 @@ func (c *Constant) Self(n *view.Node, cfg *config.Group, m *election.View, preem
 		h.State, h.TakesOverIn = wire.HelloInit, wire.NeverTakesOver
 	}
 	return h
-}
-
-// KeyOf returns the fingerprint of the password that a group signs with.
-func KeyOf(g config.Group) (uint32, error) {
-	key, err := wire.NewKey(g.Contexts()[0].Password.Bytes())
-	if err != nil {
-		return 0, err
-	}
-	return key.TrailerKey().Fingerprint(), nil
 }

@@ -78,8 +78,12 @@ type Group struct {
 	Conflicts *conflict.View // nil: none so far
 	// Unreachable and Skipped are as in [api.Group].
 	Unreachable, Skipped []string
+	Fingerprints
 	OtherNodes
 }
+
+// Fingerprints are those of the password that a group signs with and of its address list, as hellos state them.
+type Fingerprints struct{ Key, List uint32 }
 
 // OtherNodes is what a group knows of the other vipd nodes.
 type OtherNodes struct {
