@@ -43,18 +43,14 @@ func (g Group) Contexts() []Context {
 
 func digests(out []Context, name string, password Secret, set []netip.Prefix, digest string) []Context {
 	all := make([]netip.Addr, 0, len(set))
-	var noLinkLocal []netip.Addr
 	for _, p := range set {
 		all = append(all, p.Addr())
-		if !isLinkLocal6(p.Addr()) {
-			noLinkLocal = append(noLinkLocal, p.Addr())
-		}
 	}
 	first := Context{name, password, all}
-	if len(noLinkLocal) == len(all) {
+	if !slices.ContainsFunc(all, isLinkLocal6) {
 		return append(out, first)
 	}
-	second := Context{name, password, noLinkLocal}
+	second := Context{name, password, slices.DeleteFunc(slices.Clone(all), isLinkLocal6)}
 	if digest == DigestNoLinkLocal {
 		first, second = second, first
 	}

@@ -67,6 +67,39 @@ func manyGroups(n int) *Operator {
 	})
 }
 
+// Groups whose counters are equal share maps, and no other group shows them.
+func TestEveryGroupShowsItsOwnCounters(t *testing.T) {
+	t.Parallel()
+	o := manyGroups(4)
+	stats := func(i int) *loader.GroupStats {
+		return &o.loop.View().Groups[i].Now().Plane.(*countedGroup).reading.Stats
+	}
+	stats(1).Rejected[0], stats(2).ForeignVRRP, stats(3).Dropped[1] = 5, 6, 7
+	for range 2 {
+		st, err := o.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range st.Groups {
+			c, k := &st.Groups[i].Counters, stats(i)
+			for j, reason := range rejectReasons {
+				if n, ok := c.AdvertisementsRejected[reason]; !ok || n != k.Rejected[j] {
+					t.Errorf("group %d: %s %d, %v", i, reason, n, ok)
+				}
+			}
+			for j, reason := range dropReasons {
+				if n, ok := c.FramesDropped[reason]; !ok || n != k.Dropped[j] {
+					t.Errorf("group %d: %s %d, %v", i, reason, n, ok)
+				}
+			}
+			if n, ok := c.AdvertisementsRejected[foreignVRRP]; !ok || n != k.ForeignVRRP {
+				t.Errorf("group %d: %s %d, %v", i, foreignVRRP, n, ok)
+			}
+		}
+		*stats(0), *stats(3) = *stats(3), *stats(0)
+	}
+}
+
 // BenchmarkStatus is a status of as many groups as 16 interfaces can have, as the status page reads it.
 func BenchmarkStatus(b *testing.B) {
 	o := manyGroups(4080)

@@ -16,23 +16,23 @@ import (
 // readKernel reads the counters of the groups, all at once. Groups that are missing in that
 // reading, because they were just added, are read one by one; so are all if the kernel
 // refuses it.
-func (o *Operator) readKernel(views []*view.Group, now election.Instant) []loader.Reading {
-	out := make([]loader.Reading, len(views))
-	if !slices.ContainsFunc(views, func(v *view.Group) bool { return v.Plane != nil }) {
-		return out // without waiting for interfaces that are just being attached
-	}
-	all, err := o.opts.Plane.Readings(int64(now))
-	if err != nil {
-		o.log.Debug("cannot read all groups at once, reading one by one", "err", err)
-	}
-	for i, v := range views {
-		var r *loader.Reading
-		if err == nil && v.Plane != nil {
-			r = all(v.Plane)
-		}
-		if r != nil {
-			out[i] = *r
+func (o *Operator) readKernel(views []*view.Group, now election.Instant) []*loader.Reading {
+	all := func(view.Plane) *loader.Reading { return nil }
+	// Without any there is no wait for interfaces that are just being attached.
+	if slices.ContainsFunc(views, func(v *view.Group) bool { return v.Plane != nil }) {
+		read, err := o.opts.Plane.Readings(int64(now))
+		if err == nil {
+			all = read
 		} else {
+			o.log.Debug("cannot read all groups at once, reading one by one", "err", err)
+		}
+	}
+	out := make([]*loader.Reading, len(views))
+	for i, v := range views {
+		if v.Plane != nil {
+			out[i] = all(v.Plane)
+		}
+		if out[i] == nil {
 			out[i] = readGroup(v, now)
 		}
 	}
@@ -41,23 +41,23 @@ func (o *Operator) readKernel(views []*view.Group, now election.Instant) []loade
 
 // readGroup reads one group. A group whose interface is gone, or goes during the reading,
 // has zero counters and does not answer.
-func readGroup(v *view.Group, now election.Instant) loader.Reading {
-	var r loader.Reading
+func readGroup(v *view.Group, now election.Instant) *loader.Reading {
+	r := &loader.Reading{}
 	if v.Plane == nil {
 		return r
 	}
 	var err error
 	if r.Stats, err = v.Plane.Stats(); err != nil {
-		return loader.Reading{}
+		return &loader.Reading{}
 	}
 	if r.VIPs, err = v.Plane.VIPStats(); err != nil {
-		return loader.Reading{}
+		return &loader.Reading{}
 	}
 	if r.Seen, err = v.Plane.Seen(); err != nil {
-		return loader.Reading{}
+		return &loader.Reading{}
 	}
 	if r.Answering, err = v.Plane.Answering(int64(now)); err != nil {
-		return loader.Reading{}
+		return &loader.Reading{}
 	}
 	return r
 }
@@ -68,19 +68,31 @@ var rejectReasons, dropReasons = loader.RejectReasons(), loader.DropReasons()
 
 const foreignVRRP = "foreign_vrrp"
 
-// rejected returns every reason of a group, at 0 where the data plane has none.
-func rejected(st *loader.GroupStats) map[string]uint64 {
-	out := byReason(rejectReasons, st.Rejected[:])
-	out[foreignVRRP] = st.ForeignVRRP
-	return out
+// tally makes maps of counters by reason. Where nothing is refused, all groups have the same counts and share one map.
+type tally struct {
+	reasons []string
+	counts  []uint64          // of the last group
+	shown   map[string]uint64 // the same by reason
 }
 
-func byReason(reasons []string, counts []uint64) map[string]uint64 {
-	out := make(map[string]uint64, len(reasons)+1)
-	for i, reason := range reasons {
-		out[reason] = counts[i]
+func (t *tally) of(counts []uint64) map[string]uint64 {
+	if t.shown == nil || !slices.Equal(t.counts, counts) {
+		t.counts, t.shown = append(t.counts[:0], counts...), make(map[string]uint64, len(counts))
+		for i, reason := range t.reasons {
+			t.shown[reason] = counts[i]
+		}
 	}
-	return out
+	return t.shown
+}
+
+// tallies are those of a group.
+type tallies struct{ rejected, dropped tally }
+
+func newTallies() *tallies {
+	return &tallies{
+		rejected: tally{reasons: append(slices.Clone(rejectReasons), foreignVRRP)},
+		dropped:  tally{reasons: dropReasons},
+	}
 }
 
 // contextsOf counts what was received with each password and address list. The two digests

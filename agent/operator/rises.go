@@ -59,8 +59,9 @@ func (o *Operator) readCounters() *reading {
 		views[i] = g.Published()
 	}
 	for i, r := range o.readKernel(views, out.at) {
-		r.Stats.Contexts = nil
-		out.groups[groups[i]] = r.Stats
+		st := r.Stats
+		st.Contexts = nil
+		out.groups[groups[i]] = st
 	}
 	return out
 }
@@ -88,11 +89,11 @@ const fencedIP = "egress_not_answering_ip"
 
 var fencedPlace = slices.Index(dropReasons, fencedIP)
 
-// faults returns what the doctor's passive rules find in a group.
-func (o *Operator) faults(f *doctor.Facts, r *report, shown *api.Group) []string {
-	g := doctor.FromGroup(shown)
-	addUnshown(&g, r.live, r.view, o.rises.older.Load(), r.now, shown)
-	return doctor.Passive(f, &g)
+// faults returns what the doctor's passive rules find in a group. It sets known to what is known of the group.
+func (o *Operator) faults(f *doctor.Facts, r *report, shown *api.Group, known *doctor.Group) []string {
+	*known = doctor.FromGroup(shown)
+	addUnshown(known, r.live, r.view, o.rises.older.Load(), r.now, shown)
+	return doctor.Passive(f, known)
 }
 
 // addUnshown adds to the facts of a group what its status does not show: two from its view, and what rose since a

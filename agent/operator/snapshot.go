@@ -43,7 +43,7 @@ func (o *Operator) Snapshot() metrics.Snapshot {
 	views := viewsOf(n.Groups) // before the kernel, as in status
 	kernel := o.readKernel(views, now)
 	for i, g := range n.Groups {
-		mg := snapshotOf(g, views[i], &kernel[i], now)
+		mg := snapshotOf(g, views[i], kernel[i], now)
 		mg.HasHook, mg.HookWaiting = views[i].Config.Hook != "", waiting[g.Name()]
 		out.Groups = append(out.Groups, mg)
 	}

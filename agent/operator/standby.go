@@ -29,8 +29,7 @@ func standbysOf(v *view.Group, now election.Instant, at func(election.Instant) t
 		return nil, standbysUnknown(v, now)
 	}
 	out := make([]api.Standby, 0, len(list))
-	for i := range list {
-		p := &list[i]
+	for _, p := range list {
 		h := &p.Hello
 		out = append(out, api.Standby{
 			Node: h.Node, Address: p.Addr.String(), State: h.State.String(),

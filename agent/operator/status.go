@@ -24,8 +24,9 @@ import (
 func (o *Operator) Status(context.Context) (api.Status, error) { return o.status(), nil }
 
 func (o *Operator) status() api.Status {
-	out, groups := o.statusByGroup()
-	out.Groups = make([]api.Group, 0, len(o.loop.View().Groups))
+	n := o.loop.View()
+	out, groups := o.statusByGroup(n)
+	out.Groups = make([]api.Group, 0, len(n.Groups))
 	for g := range groups {
 		out.Groups = append(out.Groups, *g)
 	}
@@ -34,13 +35,12 @@ func (o *Operator) status() api.Status {
 
 // StatusByGroup implements control.Backend.
 func (o *Operator) StatusByGroup(context.Context) (api.Status, iter.Seq[*api.Group], error) {
-	out, groups := o.statusByGroup()
+	out, groups := o.statusByGroup(o.loop.View())
 	return out, groups, nil
 }
 
-// statusByGroup returns the node without its groups, and those one after the other.
-func (o *Operator) statusByGroup() (api.Status, iter.Seq[*api.Group]) {
-	n := o.loop.View()
+// statusByGroup returns the node without its groups, and those one after the other, each until the next.
+func (o *Operator) statusByGroup(n *view.Node) (api.Status, iter.Seq[*api.Group]) {
 	now, at := o.clock.Now(), o.clock.Calendar()
 	out := api.Status{
 		Version: api.Version, Build: api.ReadBuild(), Node: n.Config.Node.Name,
@@ -57,10 +57,12 @@ func (o *Operator) statusByGroup() (api.Status, iter.Seq[*api.Group]) {
 		for _, i := range n.Interfaces {
 			interfaces[i.Name] = o.countsOf(i)
 		}
+		// One of each serves all groups: together those of thousands would be megabytes of garbage.
+		r, shown, known := report{node: n, now: now, at: at, tallies: newTallies()}, api.Group{}, doctor.Group{}
 		for i, g := range n.Groups {
-			r := report{node: n, live: g, view: views[i], kernel: kernel[i], now: now, at: at}
-			shown := r.group(interfaces[r.view.Config.Interface], o.routes.of(g))
-			shown.Faults = o.faults(facts, &r, &shown)
+			r.live, r.view, r.kernel = g, views[i], kernel[i]
+			r.group(&shown, interfaces[r.view.Config.Interface], o.routes.of(g))
+			shown.Faults = o.faults(facts, &r, &shown, &known)
 			if !yield(&shown) {
 				return
 			}
@@ -76,9 +78,12 @@ func (o *Operator) Group(_ context.Context, name string) (api.Group, error) {
 		return api.Group{}, noSuchGroup(name)
 	}
 	now, v := o.clock.Now(), g.Now()
-	r := report{node: n, live: g, view: v, kernel: readGroup(v, now), now: now, at: o.clock.Calendar()}
-	out := r.group(o.countsOf(n.Interface(v.Config.Interface)), o.routes.of(g))
-	out.Faults = o.faults(&doctor.Facts{Time: r.at(now), Maintenance: n.Maintenance}, &r, &out)
+	r := report{
+		node: n, live: g, view: v, kernel: readGroup(v, now), now: now, at: o.clock.Calendar(), tallies: newTallies(),
+	}
+	var out api.Group
+	r.group(&out, o.countsOf(n.Interface(v.Config.Interface)), o.routes.of(g))
+	out.Faults = o.faults(&doctor.Facts{Time: r.at(now), Maintenance: n.Maintenance}, &r, &out, &doctor.Group{})
 	return out, nil
 }
 
@@ -111,15 +116,17 @@ type report struct {
 	node   *view.Node
 	live   *view.Live
 	view   *view.Group
-	kernel loader.Reading
+	kernel *loader.Reading
 	now    election.Instant
 	at     func(election.Instant) time.Time
+	*tallies
 }
 
-func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
+// group sets out to what is shown of the group.
+func (r *report) group(out *api.Group, counts interfaceCounts, lostRoutes []string) {
 	cfg, m := r.view.Config, &r.view.Machine
 	mac := wire.VirtualMAC(cfg.VHID)
-	out := api.Group{
+	*out = api.Group{
 		Name: r.live.Name(), Interface: cfg.Interface, VHID: int(cfg.VHID),
 		State: m.State.String(), Reason: m.Reason.String(), Since: r.at(m.Since),
 		Description: cfg.Description, Addresses: make([]string, 0, len(cfg.Addresses)),
@@ -165,8 +172,7 @@ func (r *report) group(counts interfaceCounts, lostRoutes []string) api.Group {
 	}
 	out.Sends, out.Peers = sends(cfg)
 	out.Families, out.SilentFamily = familiesOf(r.view, r.at)
-	r.addresses(&out)
-	return out
+	r.addresses(out)
 }
 
 // beatDistrust returns why this node waits longer for beats than they state, nil if it does not.
@@ -192,9 +198,11 @@ func (r *report) dataplane(counts interfaceCounts) api.Dataplane {
 func (r *report) counters() api.Counters {
 	st := &r.kernel.Stats
 	restored, _ := r.live.Restored()
+	refused := append(make([]uint64, 0, len(st.Rejected)+1), st.Rejected[:]...)
+	refused = append(refused, st.ForeignVRRP)
 	return api.Counters{
 		AdvertisementsSent: r.live.Sent(), AdvertisementsReceived: st.Received,
-		AdvertisementsRejected: rejected(st), FramesDropped: byReason(dropReasons, st.Dropped[:]),
+		AdvertisementsRejected: r.rejected.of(refused), FramesDropped: r.dropped.of(st.Dropped[:]),
 		Packets: st.Packets, Bytes: st.Bytes, EventsLost: st.EventsLost,
 		LoopsSuspected: st.OwnCounter, AddressesRestored: restored,
 	}
@@ -202,6 +210,7 @@ func (r *report) counters() api.Counters {
 
 // addresses adds what is known of each VIP.
 func (r *report) addresses(out *api.Group) {
+	out.VIPs = make([]api.VIP, 0, len(r.view.Config.Addresses))
 	for _, p := range r.view.Config.Addresses {
 		s := r.kernel.VIPs.Of(p.Addr())
 		out.Counters.ARPRequests += s.ARPRequests

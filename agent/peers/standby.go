@@ -20,14 +20,14 @@ func Standby(p *view.Peer, now election.Instant) bool {
 
 // Standbys returns the peers that would take over, the one that would do so first if the MASTER died now at the
 // beginning. Of those that wait for the same time, the one that advertises more often wins.
-func Standbys(list []view.Peer, now election.Instant) []view.Peer {
-	var out []view.Peer
+func Standbys(list []view.Peer, now election.Instant) []*view.Peer {
+	var out []*view.Peer
 	for i := range list {
 		if Standby(&list[i], now) {
-			out = append(out, list[i])
+			out = append(out, &list[i])
 		}
 	}
-	slices.SortStableFunc(out, func(a, b view.Peer) int {
+	slices.SortStableFunc(out, func(a, b *view.Peer) int {
 		return cmp.Or(
 			cmp.Compare(a.Hello.TakesOverIn, b.Hello.TakesOverIn),
 			cmp.Compare(interval(&a.Hello), interval(&b.Hello)),
