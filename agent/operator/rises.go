@@ -28,7 +28,13 @@ type rises struct {
 // reading is the counters of all groups at one moment.
 type reading struct {
 	at     election.Instant
-	groups map[*view.Live]loader.GroupStats
+	groups map[*view.Live]*counted
+}
+
+// counted are the counters of a group whose rise is of interest.
+type counted struct {
+	rejected                               [len(loader.GroupStats{}.Rejected)]uint64
+	foreignVRRP, received, packets, fenced uint64
 }
 
 // WatchCounters reads the counters every now and then until ctx ends.
@@ -53,21 +59,22 @@ func (o *Operator) NoteCounters() { o.rises.older.Store(o.readCounters()) }
 
 func (o *Operator) readCounters() *reading {
 	groups := o.loop.View().Groups
-	out := &reading{at: o.clock.Now(), groups: make(map[*view.Live]loader.GroupStats, len(groups))}
+	out := &reading{at: o.clock.Now(), groups: make(map[*view.Live]*counted, len(groups))}
 	views := make([]*view.Group, len(groups))
 	for i, g := range groups {
 		views[i] = g.Published()
 	}
+	all := make([]counted, len(groups))
 	for i, r := range o.readKernel(views, out.at) {
-		st := r.Stats
-		st.Contexts = nil
-		out.groups[groups[i]] = st
+		st := &r.Stats
+		all[i] = counted{st.Rejected, st.ForeignVRRP, st.Received, st.Packets, st.Dropped[fencedPlace]}
+		out.groups[groups[i]] = &all[i]
 	}
 	return out
 }
 
 // rise returns the reasons of rejected adverts that rose, and by how much.
-func rise(now map[string]uint64, before *loader.GroupStats) (out map[string]uint64) {
+func rise(now map[string]uint64, before *counted) (out map[string]uint64) {
 	note := func(reason string, before uint64) {
 		if n := doctor.RiseOf(now[reason], before); n > 0 {
 			if out == nil {
@@ -77,9 +84,9 @@ func rise(now map[string]uint64, before *loader.GroupStats) (out map[string]uint
 		}
 	}
 	for i, reason := range rejectReasons {
-		note(reason, before.Rejected[i])
+		note(reason, before.rejected[i])
 	}
-	note(foreignVRRP, before.ForeignVRRP)
+	note(foreignVRRP, before.foreignVRRP)
 	return out
 }
 
@@ -105,10 +112,13 @@ func addUnshown(
 	if since == nil {
 		return
 	}
-	before := since.groups[live] // a group that is not there began with zeros
-	f.Rise = rise(shown.Counters.AdvertisementsRejected, &before)
-	f.Received = doctor.RiseOf(shown.Counters.AdvertisementsReceived, before.Received)
-	f.Delivered = doctor.RiseOf(shown.Counters.Packets, before.Packets)
-	f.Fenced = doctor.RiseOf(shown.Counters.FramesDropped[fencedIP], before.Dropped[fencedPlace])
+	before := since.groups[live]
+	if before == nil {
+		before = &counted{} // a group that is not there began with zeros
+	}
+	f.Rise = rise(shown.Counters.AdvertisementsRejected, before)
+	f.Received = doctor.RiseOf(shown.Counters.AdvertisementsReceived, before.received)
+	f.Delivered = doctor.RiseOf(shown.Counters.Packets, before.packets)
+	f.Fenced = doctor.RiseOf(shown.Counters.FramesDropped[fencedIP], before.fenced)
 	f.RiseTime = now.Sub(since.at)
 }
