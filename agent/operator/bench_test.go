@@ -59,6 +59,7 @@ func manyGroups(n int) *Operator {
 		}}
 		live := view.NewPublisher(cfg.Name())
 		live.Publish(g)
+		live.Update(new(g.Machine.Renewed(now.Add(4*time.Second))), &election.Repeats{})
 		node.Groups = append(node.Groups, live.Live())
 	}
 	return New(Options{

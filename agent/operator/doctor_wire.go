@@ -50,7 +50,7 @@ func (e *examination) rejects(g *view.Live, at func(election.Instant) time.Time)
 		return nil
 	}
 	// On an error, no sender is known to be this node.
-	own, _ := e.host.Addresses(e.n.Interface(g.Now().Config.Interface).Index)
+	own, _ := e.host.Addresses(e.n.Interface(g.Published().Config.Interface).Index)
 	for i := range out {
 		out[i].Own = slices.ContainsFunc(own, func(p netip.Prefix) bool { return p.Addr() == out[i].Src })
 	}
@@ -140,7 +140,7 @@ func (e *examination) ownNetworks(ifindex int, ifname string) []netip.Prefix {
 	}
 	virtual := map[netip.Addr]bool{}
 	for _, g := range e.n.Groups {
-		if cfg := g.Now().Config; cfg.Interface == ifname {
+		if cfg := g.Published().Config; cfg.Interface == ifname {
 			for _, p := range cfg.Addresses {
 				virtual[p.Addr()] = true
 			}
@@ -197,7 +197,7 @@ func lastAdvert(g *doctor.Group, src netip.Addr) (wire.Advert, bool) {
 
 // question returns what may have been signed with, as far as this node knows.
 func (e *examination) question(views map[string]*view.Live, name string) doctor.Question {
-	cfg := views[name].Now().Config
+	cfg := views[name].Published().Config
 	q := doctor.Question{Own: signatures(cfg, "")}
 	known := map[string]bool{}
 	for _, c := range cfg.Contexts() {
@@ -236,7 +236,7 @@ func (e *examination) question(views map[string]*view.Live, name string) doctor.
 		if g.Name() == name {
 			continue
 		}
-		other := g.Now().Config
+		other := g.Published().Config
 		q.Others = append(q.Others, signatures(other, g.Name())...)
 		add("the password of "+g.Name(), other.Password.Bytes())
 		for _, a := range other.Addresses {

@@ -18,7 +18,7 @@ import (
 func (o *Operator) limit(ctx context.Context, names ...string) (context.Context, context.CancelFunc) {
 	slowest := uint8(0)
 	for _, g := range o.loop.View().Groups {
-		if base := g.Now().Config.AdvBase; len(names) == 0 || slices.Contains(names, g.Name()) {
+		if base := g.Published().Config.AdvBase; len(names) == 0 || slices.Contains(names, g.Name()) {
 			slowest = max(slowest, base)
 		}
 	}

@@ -32,7 +32,7 @@ func (o *Operator) Unready() []string {
 	}
 	node := o.loop.View()
 	for _, g := range node.Groups {
-		if v := g.Now(); !attached(node, v) {
+		if v := g.Published(); !attached(node, v) {
 			out = append(out, fmt.Sprintf("the data plane of %s is not attached: %s", g.Name(), v.Detail))
 		}
 	}

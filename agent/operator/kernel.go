@@ -16,10 +16,10 @@ import (
 // readKernel reads the counters of the groups, all at once. Groups that are missing in that
 // reading, because they were just added, are read one by one; so are all if the kernel
 // refuses it.
-func (o *Operator) readKernel(views []*view.Group, now election.Instant) []*loader.Reading {
+func (o *Operator) readKernel(views []*view.Edition, now election.Instant) []*loader.Reading {
 	all := func(view.Plane) *loader.Reading { return nil }
 	// Without any there is no wait for interfaces that are just being attached.
-	if slices.ContainsFunc(views, func(v *view.Group) bool { return v.Plane != nil }) {
+	if slices.ContainsFunc(views, func(v *view.Edition) bool { return v.Plane != nil }) {
 		read, err := o.opts.Plane.Readings(int64(now))
 		if err == nil {
 			all = read
@@ -33,7 +33,7 @@ func (o *Operator) readKernel(views []*view.Group, now election.Instant) []*load
 			out[i] = all(v.Plane)
 		}
 		if out[i] == nil {
-			out[i] = readGroup(v, now)
+			out[i] = readGroup(v.Group, now)
 		}
 	}
 	return out

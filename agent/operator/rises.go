@@ -60,12 +60,8 @@ func (o *Operator) NoteCounters() { o.rises.older.Store(o.readCounters()) }
 func (o *Operator) readCounters() *reading {
 	groups := o.loop.View().Groups
 	out := &reading{at: o.clock.Now(), groups: make(map[*view.Live]*counted, len(groups))}
-	views := make([]*view.Group, len(groups))
-	for i, g := range groups {
-		views[i] = g.Published()
-	}
 	all := make([]counted, len(groups))
-	for i, r := range o.readKernel(views, out.at) {
+	for i, r := range o.readKernel(editionsOf(groups), out.at) {
 		st := &r.Stats
 		all[i] = counted{st.Rejected, st.ForeignVRRP, st.Received, st.Packets, st.Dropped[fencedPlace]}
 		out.groups[groups[i]] = &all[i]

@@ -40,10 +40,11 @@ func (o *Operator) Snapshot() metrics.Snapshot {
 		})
 	}
 	waiting := o.opts.Hooks.Waiting()
-	views := viewsOf(n.Groups) // before the kernel, as in status
+	views := editionsOf(n.Groups) // before the kernel, as in status
 	kernel := o.readKernel(views, now)
+	var room view.Group
 	for i, g := range n.Groups {
-		mg := snapshotOf(g, views[i], kernel[i], now)
+		mg := snapshotOf(g, views[i].Now(&room), kernel[i], now)
 		mg.HasHook, mg.HookWaiting = views[i].Config.Hook != "", waiting[g.Name()]
 		out.Groups = append(out.Groups, mg)
 	}

@@ -217,7 +217,7 @@ func (l *peerList) sorted() []api.Peer {
 }
 
 // peersSeen returns the nodes that sent hellos, for metrics.
-func peersSeen(views []*view.Group, now election.Instant) []metrics.Peer {
+func peersSeen(views []*view.Edition, now election.Instant) []metrics.Peer {
 	byNode := map[string]*metrics.Peer{}
 	for _, v := range views {
 		for i := range v.Peers {

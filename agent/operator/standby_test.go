@@ -200,7 +200,7 @@ func TestPeersListsEveryNodeHeard(t *testing.T) {
 	if d := differencesOf(n, &second, testNow); d != nil {
 		t.Errorf("a silent node differs: %+v", d)
 	}
-	seen := peersSeen([]*view.Group{g, &second}, testNow)
+	seen := peersSeen(editionsOf(n.Groups), testNow)
 	if len(seen) != 1 || seen[0].Age != time.Second || len(seen[0].Homes) != 1 {
 		t.Errorf("metrics %+v", seen)
 	}

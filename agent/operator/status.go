@@ -51,7 +51,7 @@ func (o *Operator) statusByGroup(n *view.Node) (api.Status, iter.Seq[*api.Group]
 	facts := doctor.FromStatus(&out, at(now))
 	return out, func(yield func(*api.Group) bool) {
 		// The views come first: a group must not be MASTER here, and not yet so in the kernel.
-		views := viewsOf(n.Groups)
+		views := editionsOf(n.Groups)
 		kernel := o.readKernel(views, now)
 		interfaces := make(map[string]interfaceCounts, len(n.Interfaces))
 		for _, i := range n.Interfaces {
@@ -59,8 +59,9 @@ func (o *Operator) statusByGroup(n *view.Node) (api.Status, iter.Seq[*api.Group]
 		}
 		// One of each serves all groups: together those of thousands would be megabytes of garbage.
 		r, shown, known := report{node: n, now: now, at: at, tallies: newTallies()}, api.Group{}, doctor.Group{}
+		var room view.Group
 		for i, g := range n.Groups {
-			r.live, r.view, r.kernel = g, views[i], kernel[i]
+			r.live, r.view, r.kernel = g, views[i].Now(&room), kernel[i]
 			r.group(&shown, interfaces[r.view.Config.Interface], o.routes.of(g))
 			shown.Faults = o.faults(facts, &r, &shown, &known)
 			if !yield(&shown) {
@@ -102,12 +103,12 @@ func (o *Operator) countsOf(i view.Interface) (c interfaceCounts) {
 	return c
 }
 
-func viewsOf(groups []*view.Live) []*view.Group {
-	views := make([]*view.Group, len(groups))
+func editionsOf(groups []*view.Live) []*view.Edition {
+	out := make([]*view.Edition, len(groups))
 	for i, g := range groups {
-		views[i] = g.Now()
+		out[i] = g.Edition()
 	}
-	return views
+	return out
 }
 
 // report is what the API shows a group from: the published view, and the kernel's verdict

@@ -13,7 +13,7 @@ import (
 // data plane's own, which restart with a re-created interface.
 type Live struct {
 	name string
-	now  atomic.Pointer[edition]
+	now  atomic.Pointer[Edition]
 
 	sent, failed atomic.Uint64
 	restored     atomic.Uint64
@@ -24,16 +24,19 @@ type Live struct {
 // Name returns the group's name.
 func (l *Live) Name() string { return l.name }
 
-// edition is a view, with what needs no other one.
-type edition struct {
+// Edition is a published view, with what needs no other one.
+type Edition struct {
 	*Group
 	lease atomic.Int64 // of a MASTER, renewed since; 0: it was not
 }
 
+// Edition returns what was published last, nil before the first time.
+func (l *Live) Edition() *Edition { return l.now.Load() }
+
 // Published returns what was published last, at no cost; nil before the first time. Of the machine, the lease and what
 // was heard last may be out of date.
 func (l *Live) Published() *Group {
-	if e := l.now.Load(); e != nil {
+	if e := l.Edition(); e != nil {
 		return e.Group
 	}
 	return nil
@@ -42,21 +45,29 @@ func (l *Live) Published() *Group {
 // Now returns what was published last, with the lease renewed since and what the kernel heard and withheld since; nil
 // before the first time.
 func (l *Live) Now() *Group {
-	e := l.now.Load()
-	if e == nil {
-		return nil
+	if e := l.Edition(); e != nil {
+		return e.Now(nil)
 	}
+	return nil
+}
+
+// Now returns the view with the lease renewed since and what the kernel heard and withheld since. If there is anything
+// of that, it is a copy in room, which may serve one group after the other; nil is room for this one.
+func (e *Edition) Now(room *Group) *Group {
 	m, changed := e.machine()
 	if !changed {
 		return e.Group
 	}
-	fresh := *e.Group
-	fresh.Machine = m
-	return &fresh
+	if room == nil {
+		room = &Group{}
+	}
+	*room = *e.Group
+	room.Machine = m
+	return room
 }
 
 // machine returns the machine as readers see it, and whether it has changed since it was published.
-func (e *edition) machine() (m election.View, changed bool) {
+func (e *Edition) machine() (m election.View, changed bool) {
 	m = e.Machine
 	switch {
 	case m.State == election.Master:
@@ -105,7 +116,7 @@ func (p *Publisher) Live() *Live { return &p.live }
 // Publish makes g the newest view, and returns the one before, nil at first. g must not
 // change afterwards.
 func (p *Publisher) Publish(g *Group) (before *Group) {
-	if e := p.live.now.Swap(&edition{Group: g}); e != nil {
+	if e := p.live.now.Swap(&Edition{Group: g}); e != nil {
 		return e.Group
 	}
 	return nil
