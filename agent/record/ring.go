@@ -13,7 +13,10 @@ func (r *ring) add(e entry) {
 	if r.bound <= 0 {
 		return
 	}
-	if len(r.entries) < r.bound {
+	if n := len(r.entries); n < r.bound {
+		if n == cap(r.entries) { // no larger than the bound
+			r.entries = append(make([]entry, 0, min(max(4, 2*n), r.bound)), r.entries...)
+		}
 		r.entries = append(r.entries, e)
 		return
 	}

@@ -99,9 +99,9 @@ type Store struct {
 	written *content      // the last one; who has the token owns this
 	failed  bool          // and this
 
-	busy  sync.Mutex // held while the data plane is read, or forgets; never by the loop
-	mu    sync.Mutex // guards what follows
-	peers map[group]map[netip.Addr]Peer
+	busy  sync.Mutex       // held while the data plane is read, or forgets; never by the loop
+	mu    sync.Mutex       // guards what follows
+	peers map[group][]Peer // few in each
 }
 
 // Open reads the file. A damaged one is logged and renamed to path.damaged.
@@ -112,7 +112,7 @@ func Open(o Options) *Store {
 	s := &Store{
 		o: o, wake: make(chan struct{}, 1), end: make(chan struct{}),
 		writing: make(chan struct{}, 1),
-		peers:   map[group]map[netip.Addr]Peer{},
+		peers:   map[group][]Peer{},
 	}
 	c, err := load(o.Path)
 	if err != nil {
@@ -159,11 +159,13 @@ func (s *Store) put(p Peer) {
 		return // or the file would not be read
 	}
 	g := group{p.Interface, p.VHID}
-	if s.peers[g] == nil {
-		s.peers[g] = map[netip.Addr]Peer{}
-	}
-	if was, known := s.peers[g][p.Address]; !known || was.Number < p.Number {
-		s.peers[g][p.Address] = p
+	of := s.peers[g]
+	i := slices.IndexFunc(of, func(q Peer) bool { return q.Address == p.Address })
+	switch {
+	case i < 0:
+		s.peers[g] = append(of, p)
+	case of[i].Number < p.Number:
+		of[i] = p
 	}
 }
 
@@ -254,13 +256,14 @@ func (s *Store) Refresh() {
 func (s *Store) expire() {
 	var gone []Peer
 	s.mu.Lock()
-	for _, of := range s.peers {
-		for addr, p := range of {
-			if s.expired(p) {
-				gone = append(gone, p)
-				delete(of, addr)
+	for g, of := range s.peers {
+		s.peers[g] = slices.DeleteFunc(of, func(p Peer) bool {
+			if !s.expired(p) {
+				return false
 			}
-		}
+			gone = append(gone, p)
+			return true
+		})
 	}
 	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -279,9 +282,7 @@ func (s *Store) all() []Peer {
 	defer s.mu.Unlock()
 	out := []Peer{}
 	for _, of := range s.peers {
-		for _, p := range of {
-			out = append(out, p)
-		}
+		out = append(out, of...)
 	}
 	slices.SortFunc(out, func(a, b Peer) int {
 		return cmp.Or(cmp.Compare(a.Interface, b.Interface), cmp.Compare(a.VHID, b.VHID), a.Address.Compare(b.Address))
@@ -359,7 +360,8 @@ func (s *Store) drop(peers []Peer, drop func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range peers {
-		delete(s.peers[group{p.Interface, p.VHID}], p.Address)
+		g := group{p.Interface, p.VHID}
+		s.peers[g] = slices.DeleteFunc(s.peers[g], func(q Peer) bool { return q.Address == p.Address })
 	}
 	return nil
 }
