@@ -66,7 +66,7 @@ func (g *group) adoptAddresses(ifindex int, vips []netip.Addr) {
 	for _, addr := range vips {
 		if p, is := ours[addr]; is {
 			if !g.cfg.ByRoutes() || g.env.addresses.Has(ifindex, addr) {
-				g.onHost.addresses[addr] = placed{Prefix: p}
+				put(&g.onHost.addresses, addr, placed{Prefix: p})
 			}
 			continue
 		}
@@ -127,7 +127,7 @@ func (g *group) finishAdoption() {
 	if g.machine.State() != election.Master {
 		for _, p := range g.onHostNow() { // routes that the earlier one may have made
 			if !p.IsSingleIP() {
-				g.onHost.routes[p.Addr()] = p
+				put(&g.onHost.routes, p.Addr(), p)
 			}
 		}
 	}

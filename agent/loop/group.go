@@ -87,10 +87,6 @@ type lifecycle struct {
 func newGroup(e *env, cfg config.Group) (*group, error) {
 	g := &group{
 		env: e, cfg: cfg, name: cfg.Name(),
-		onHost: onHost{
-			addresses: map[netip.Addr]placed{}, routes: map[netip.Addr]netip.Prefix{},
-			local: localRoutes{there: map[netip.Prefix]bool{}},
-		},
 		shown:  view.NewPublisher(cfg.Name()),
 		others: others{greeting: greeting{phase: peers.Phase(e.cfg.Node.Name, cfg.Name())}},
 	}
@@ -98,6 +94,14 @@ func newGroup(e *env, cfg config.Group) (*group, error) {
 	var err error
 	g.signing, err = newSigning(cfg)
 	return g, err
+}
+
+// put sets an entry of a map, which is made with the first one: most maps of most groups stay empty.
+func put[K comparable, V any](m *map[K]V, key K, value V) {
+	if *m == nil {
+		*m = map[K]V{}
+	}
+	(*m)[key] = value
 }
 
 func addrsOf(cfg config.Group) []netip.Addr {

@@ -83,7 +83,7 @@ func (g *group) putLocal(routes []netip.Prefix) error {
 	l := &g.onHost.local
 	err := g.env.host.AddLocal(l.at.ifindex, l.at.table, routes)
 	for _, route := range routes {
-		l.there[route] = err == nil
+		put(&l.there, route, err == nil)
 	}
 	return err
 }
@@ -217,7 +217,7 @@ func (g *group) adoptLocal(at home, there []netip.Prefix, gone, kept []netip.Add
 	}
 	for _, route := range there {
 		if had[route.Addr()] {
-			g.onHost.local.there[route] = true
+			put(&g.onHost.local.there, route, true)
 		}
 	}
 	if err := g.dropLocal(gone, kept); err != nil {

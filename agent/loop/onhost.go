@@ -153,7 +153,7 @@ func (g *group) putVIP(vip netip.Prefix) (done bool, err error) {
 		return false, err
 	}
 	now := e.clock.Now()
-	g.onHost.addresses[addr] = placed{vip, now}
+	put(&g.onHost.addresses, addr, placed{vip, now})
 	e.groups.renewals.add(renewal{g, addr}, now)
 	return true, nil
 }
@@ -190,7 +190,7 @@ func (r renewal) renew(since, now election.Instant) {
 	}
 	if _, err := g.putVIP(was.Prefix); err != nil {
 		g.noteHostFault(err) // and tried again with the next advert
-		g.onHost.addresses[r.addr] = placed{Prefix: was.Prefix}
+		put(&g.onHost.addresses, r.addr, placed{Prefix: was.Prefix})
 	}
 }
 
@@ -271,7 +271,7 @@ func (g *group) takeVIPs() {
 	e, ifindex := g.env, g.iface.link.Index
 	errs := []error{e.host.DelMAC(ifindex, wire.VirtualMAC(g.cfg.VHID))}
 	had := g.onHost.addresses
-	g.onHost.addresses = map[netip.Addr]placed{}
+	g.onHost.addresses = nil
 	for addr := range g.onHost.routes {
 		errs = append(errs, g.dropRoute(addr))
 	}

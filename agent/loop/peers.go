@@ -17,7 +17,7 @@ import (
 
 // restorePeers gives a group that is new in the data plane the peers of earlier times.
 func (g *group) restorePeers() {
-	g.hearing.met = map[netip.Addr]bool{}
+	g.hearing.met = nil
 	full := false
 	for _, p := range g.env.peers.Of(g.cfg.Interface, g.cfg.VHID) {
 		err := g.entry.plane.PutPeer(loader.Peer{Addr: p.Address, Number: p.Number, At: max(p.At, 0)})
@@ -30,7 +30,7 @@ func (g *group) restorePeers() {
 				"heard again", "group", g.name, "source", p.Address.String(), "err", err)
 			continue
 		}
-		g.hearing.met[p.Address] = true
+		put(&g.hearing.met, p.Address, true)
 	}
 	if full {
 		g.lookForRoom()
@@ -68,10 +68,7 @@ func (g *group) meet(src netip.Addr) {
 	if src.IsUnspecified() || g.hearing.met[src] {
 		return
 	}
-	if g.hearing.met == nil {
-		g.hearing.met = map[netip.Addr]bool{}
-	}
-	g.hearing.met[src] = true
+	put(&g.hearing.met, src, true)
 	if g.entry.plane != nil {
 		g.lookForRoom()
 	}

@@ -19,7 +19,7 @@ const lookAtRoutes = 2 * time.Second
 // addRoute notes a route of ours that is there.
 func (g *group) addRoute(p netip.Prefix) {
 	g.watchRoutes()
-	g.onHost.routes[p.Addr()] = p
+	put(&g.onHost.routes, p.Addr(), p)
 }
 
 // watchRoutes has the kernel asked for the group's routes from time to time.
