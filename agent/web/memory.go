@@ -5,6 +5,7 @@ package web
 import (
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"vipd/agent/control/api"
@@ -40,10 +41,9 @@ type groupMemory struct {
 	vips   map[string]*vipMemory
 	marks  [marks]map[string]uint64 // fault counters, once per minute; equal marks share one map
 	seen   time.Time
-	// drawn is the chart of the table, drawn once per sample.
-	drawn       chart
-	drawnAt     time.Time
-	drawnSeries int
+	// spark is the chart of the table, as of sparkAt.
+	spark   *spark
+	sparkAt time.Time
 }
 
 type vipMemory struct {
@@ -59,6 +59,7 @@ type memory struct {
 	place   int // index of the newest sample
 	filled  int // number of samples
 	mark    int // index of the oldest mark
+	scratch []float32
 }
 
 func newMemory() *memory { return &memory{groups: map[string]*groupMemory{}} }
@@ -173,30 +174,53 @@ func rate(was, now uint64, elapsed float64) float32 {
 }
 
 // line returns a trace from the oldest to the newest sample.
-func (m *memory) line(t *trace) []float32 {
-	out := make([]float32, 0, m.filled)
+func (m *memory) line(t *trace) []float32 { return m.appendLine(make([]float32, 0, m.filled), t) }
+
+func (m *memory) appendLine(out []float32, t *trace) []float32 {
 	for i := m.filled - 1; i >= 0; i-- {
 		out = append(out, t[(m.place-i+points)%points])
 	}
 	return out
 }
 
-// chart returns the chart for the table: the packets to the address, or for a BACKUP, which gets
-// none, the adverts received.
-func (m *memory) chart(g *api.Group) chart {
+// spark is a chart that is drawn when it is shown: of the rows of thousands of groups a page has 100.
+type spark struct {
+	what    string
+	samples []float32
+}
+
+// draw returns the chart; that of nil is empty.
+func (s *spark) draw() chart {
+	if s == nil {
+		return chart{}
+	}
+	return draw(s.what, s.samples, perSecond)
+}
+
+// spark returns the chart for the table: the packets to the address, or for a BACKUP, which gets
+// none, the adverts received. It is the same as long as it looks the same.
+func (m *memory) spark(g *api.Group) *spark {
 	gm := m.groups[g.Name]
 	if gm == nil {
-		return chart{}
+		return nil
 	}
 	which, what := seriesPackets, "Packets to the address"
 	if g.State == api.StateBackup {
 		which, what = seriesReceived, "Advertisements received"
 	}
-	if !gm.drawnAt.Equal(m.sampled) || gm.drawnSeries != which {
-		gm.drawn = draw(what, m.line(&gm.series[which]), perSecond)
-		gm.drawnAt, gm.drawnSeries = m.sampled, which
+	was := gm.spark
+	if was != nil && was.what == what && gm.sparkAt.Equal(m.sampled) {
+		return was
 	}
-	return gm.drawn
+	m.scratch = m.appendLine(m.scratch[:0], &gm.series[which])
+	if len(m.scratch) > 0 && !slices.ContainsFunc(m.scratch, func(v float32) bool { return v != 0 }) {
+		m.scratch = m.scratch[:1] // nothing rises: any number of samples looks like one
+	}
+	if was == nil || was.what != what || !slices.Equal(was.samples, m.scratch) {
+		gm.spark = &spark{what, slices.Clone(m.scratch)}
+	}
+	gm.sparkAt = m.sampled
+	return gm.spark
 }
 
 // rise is by how much each fault was counted up in the last minutes.

@@ -82,8 +82,8 @@ func parsePages(a *assets) *pages {
 }
 
 // row renders a row except for the time of the last advert: the parts before and after it.
-func (p *pages) row(r *row) [2]string {
-	before, after, _ := strings.Cut(p.fragment("row", r), heardMark)
+func (p *pages) row(c *content) [2]string {
+	before, after, _ := strings.Cut(p.fragment("row", c), heardMark)
 	return [2]string{before, after}
 }
 

@@ -27,9 +27,12 @@ func (s *Server) otherNodes(ctx context.Context, snap *snapshot) []other {
 
 // hasPeers reports whether another node sends hellos.
 func hasPeers(snap *snapshot) bool {
-	return slices.ContainsFunc(snap.status.Groups, func(g api.Group) bool {
-		return len(g.Standbys) > 0 || g.Master != nil && g.Master.Proven
-	})
+	for i := range snap.status.Groups {
+		if g := &snap.status.Groups[i]; len(g.Standbys) > 0 || g.Master != nil && g.Master.Proven {
+			return true
+		}
+	}
+	return false
 }
 
 // reportedNodes returns the nodes that sent hellos and did not answer by HTTP.

@@ -38,12 +38,21 @@ func lookOf(g *api.Group) look {
 
 // row is one line of the table: one address of a group.
 type row struct {
-	rowData
-	Faults []fault
+	*content
 	// heard is not compared: it changes with every advert and is sent separately.
 	heard time.Time
+}
+
+// content is what a row shows beside when another node was heard. Rows share it as long as nothing changes.
+type content struct {
+	rowData
+	Faults []fault
 
 	html atomic.Pointer[[2]string] // before and after heard; rendered when first used
+}
+
+func (c *content) equal(d *rowData, faults []fault) bool {
+	return c.rowData == *d && slices.Equal(c.Faults, faults)
 }
 
 // skews is the advertisement interval of a group, as configured and in effect.
@@ -97,10 +106,13 @@ type rowData struct {
 	Own    bool
 	standby
 	Families string
-	Chart    chart
+	spark    *spark
 	// First is true for the first address of its group, which shows the chart.
 	First bool
 }
+
+// Chart returns the chart of the last minutes.
+func (d *rowData) Chart() chart { return d.spark.draw() }
 
 // rank returns the place of the row when problems come first.
 func (r *row) rank() int {
@@ -122,62 +134,63 @@ func (r *row) rank() int {
 	}
 }
 
-// makeRows returns the rows of a snapshot. It reuses rows of the previous one, and their HTML,
-// where nothing changed.
+// makeRows returns the rows of a snapshot. It reuses what the previous one has in the same place, if nothing has
+// changed.
 func makeRows(s *snapshot, m *memory, was *snapshot) []*row {
-	old := map[string]*row{}
+	var old []*row
 	if was != nil {
-		for _, r := range was.rows {
-			old[r.ID] = r
-		}
+		old = was.rows
 	}
-	var out []*row
+	out := make([]*row, 0, len(old))
 	for i := range s.status.Groups {
 		g := &s.status.Groups[i]
+		standby, spark, faults := standbyOf(g), m.spark(g), s.faults[g.Name]
 		for j, address := range g.Addresses {
-			r := newRow(g, address, j == 0, m)
-			r.Faults = s.faults[g.Name]
-			if o := old[r.ID]; o != nil && o.rowData == r.rowData && slices.Equal(o.Faults, r.Faults) {
-				if o.heard.Equal(r.heard) {
-					r = o
-				} else {
-					r.html.Store(o.html.Load())
-				}
+			d := rowData{standby: standby, spark: spark, First: j == 0}
+			heard := d.describe(g, address)
+			var o *row
+			if n := len(out); n < len(old) && old[n].Group == g.Name && old[n].Address == address {
+				o = old[n]
+				d.ID = o.ID
 			}
-			out = append(out, r)
+			switch {
+			case o == nil || !o.equal(&d, faults):
+				d.ID = "r:" + g.Name + ":" + address
+				o = &row{&content{rowData: d, Faults: faults}, heard}
+			case !o.heard.Equal(heard):
+				o = &row{o.content, heard}
+			}
+			out = append(out, o)
 		}
 	}
 	return out
 }
 
-func newRow(g *api.Group, address string, first bool, m *memory) *row {
-	r := &row{rowData: rowData{
-		ID: "r:" + g.Name + ":" + address, Group: g.Name, Address: address, Description: g.Description,
-		Look: lookOf(g), Reason: g.Reason, Since: g.Since,
-		skews: skews{g.AdvBase, g.AdvSkew, g.EffectiveAdvSkew}, First: first,
-	}}
-	switch r.Look.Class {
+// describe sets what the row of an address shows of its group, and returns when another node was heard.
+func (d *rowData) describe(g *api.Group, address string) (heard time.Time) {
+	d.Group, d.Address, d.Description = g.Name, address, g.Description
+	d.Look, d.Reason, d.Since = lookOf(g), g.Reason, g.Since
+	d.skews = skews{g.AdvBase, g.AdvSkew, g.EffectiveAdvSkew}
+	switch d.Look.Class {
 	case "stuck":
-		r.Note = "not answering"
+		d.Note = "not answering"
 	case "init":
-		r.Note = strings.ReplaceAll(g.Reason, "_", " ")
+		d.Note = strings.ReplaceAll(g.Reason, "_", " ")
 	case "master":
-		r.Own, r.Master = true, "this node"
-	}
-	if g.Master != nil {
-		r.heard = g.Master.LastSeen
-		if g.State == api.StateBackup {
-			r.Master = g.Master.Address
-		}
+		d.Own, d.Master = true, "this node"
 	}
 	for _, f := range g.Families {
 		if f.Silent {
-			r.Families = familyName(f.Family) + " silent"
+			d.Families = familyName(f.Family) + " silent"
 		}
 	}
-	r.standby = standbyOf(g)
-	r.Chart = m.chart(g)
-	return r
+	if g.Master == nil {
+		return heard
+	}
+	if g.State == api.StateBackup {
+		d.Master = g.Master.Address
+	}
+	return g.Master.LastSeen
 }
 
 // HTML returns the row as it is now. It renders the fixed parts once; two goroutines that do so
@@ -185,7 +198,7 @@ func newRow(g *api.Group, address string, first bool, m *memory) *row {
 func (r *row) HTML(p *pages) string {
 	h := r.html.Load()
 	if h == nil {
-		made := p.row(r)
+		made := p.row(r.content)
 		h = &made
 		r.html.Store(h)
 	}

@@ -172,7 +172,7 @@ func (l *live) table(m *message, rows []*row) {
 		was := l.rows[r.ID]
 		switch {
 		case was == r:
-		case was == nil || was.rowData != r.rowData || !slices.Equal(was.Faults, r.Faults):
+		case was == nil || was.content != r.content && !was.equal(&r.rowData, r.Faults):
 			m.Set[r.ID] = r.HTML(l.s.pages)
 		case !was.heard.Equal(r.heard):
 			if m.Heard == nil {
