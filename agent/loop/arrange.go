@@ -13,7 +13,7 @@ import (
 )
 
 // addGroup starts a group of the config in INIT, or where an earlier vipd left it.
-func (l *Loop) addGroup(cfg config.Group) error {
+func (l *Loop) addGroup(cfg *config.Group) error {
 	g, err := newGroup(l.env, cfg)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func (l *Loop) makeWay(next *config.Config, changed []config.GroupChange) {
 	}
 	for _, c := range changed {
 		g := l.groups.byName[c.New.Name()]
-		gone, kept := split(addrsOf(c.Old), setOf(addrsOf(c.New)))
+		gone, kept := split(addrsOf(&c.Old), setOf(addrsOf(&c.New)))
 		g.dropVIPs(gone, kept)
 		if slices.ContainsFunc(gone, func(addr netip.Addr) bool { return wanted(g, addr) }) {
 			g.vacate(gone)
@@ -120,7 +120,7 @@ func (g *group) vacate(gone []netip.Addr) {
 
 // change puts new values in force without a change of state. The new key and address list go to the data plane before
 // the first advert made with them.
-func (g *group) change(cfg config.Group) {
+func (g *group) change(cfg *config.Group) {
 	e := g.env
 	g.cfg, g.speaking.reach.looked = cfg, 0
 	g.planLocal()

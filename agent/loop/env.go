@@ -62,7 +62,7 @@ type journal struct {
 	metrics  *metrics.Metrics
 }
 
-func (e *env) electionConfig(g config.Group) election.Config { return view.ElectionConfig(e.cfg, g) }
+func (e *env) electionConfig(g *config.Group) election.Config { return view.ElectionConfig(e.cfg, g) }
 
 func (e *env) xdpMode() loader.Mode { return loader.Mode(e.cfg.XDP.Mode) }
 

@@ -154,7 +154,7 @@ func (g *group) greetStranger(n *view.Node, to netip.Addr, mac [6]byte) {
 // writeHello puts a hello into the outbox. Its source is the interface's own MAC: switches would learn the virtual one.
 func (g *group) writeHello(n *view.Node, src, dst netip.Addr, mac [6]byte, answer bool) {
 	v, o := g.machine.View(), &g.env.outbox
-	h := g.signing.self.Self(n, &g.cfg, &v, g.env.cfg.Carp.Preempt)
+	h := g.signing.self.Self(n, g.cfg, &v, g.env.cfg.Carp.Preempt)
 	h.Answer, h.Number = answer, g.env.sequence.Next()
 	link, before := &g.iface.link, len(o.hellos)
 	f := wire.HelloFrame{SrcMAC: link.MAC, DstMAC: mac, Src: src, Dst: dst, DSCP: g.env.cfg.Carp.DSCP, Hello: h}

@@ -23,7 +23,7 @@ import (
 // Readers get the published view.
 type group struct {
 	env     *env
-	cfg     config.Group
+	cfg     *config.Group
 	name    string
 	machine *election.Machine
 	deciding
@@ -84,7 +84,7 @@ type lifecycle struct {
 }
 
 // newGroup makes a group without a machine.
-func newGroup(e *env, cfg config.Group) (*group, error) {
+func newGroup(e *env, cfg *config.Group) (*group, error) {
 	g := &group{
 		env: e, cfg: cfg, name: cfg.Name(),
 		shown:  view.NewPublisher(cfg.Name()),
@@ -104,7 +104,7 @@ func put[K comparable, V any](m *map[K]V, key K, value V) {
 	(*m)[key] = value
 }
 
-func addrsOf(cfg config.Group) []netip.Addr {
+func addrsOf(cfg *config.Group) []netip.Addr {
 	out := make([]netip.Addr, 0, len(cfg.Addresses))
 	for _, p := range cfg.Addresses {
 		out = append(out, p.Addr())

@@ -116,8 +116,8 @@ func (l *Loop) Begin() (err error) {
 	l.readPinned()
 	l.readLinks()
 	l.readAddresses()
-	for _, cfg := range l.cfg.Groups {
-		if err := l.addGroup(cfg); err != nil {
+	for i := range l.cfg.Groups {
+		if err := l.addGroup(&l.cfg.Groups[i]); err != nil {
 			return err
 		}
 	}

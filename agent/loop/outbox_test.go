@@ -290,7 +290,7 @@ func TestClaimLooksAfresh(t *testing.T) {
 	b := newBench(t, cfg)
 	b.cfg.Carp.Preempt = true
 	g := b.group("eth0@1")
-	g.machine.Step(b.clock.Now(), election.Reconfigure{Config: b.electionConfig(cfg)}, nil)
+	g.machine.Step(b.clock.Now(), election.Reconfigure{Config: b.electionConfig(g.cfg)}, nil)
 	b.pass(0)
 	if len(g.speaking.reach.plan.Targets) != 2 {
 		t.Fatalf("plan %+v, want both peers", g.speaking.reach.plan)

@@ -83,7 +83,8 @@ func TestClaimByHalves(t *testing.T) {
 	b := newBench(t, dualGroup())
 	b.own = append(b.own, linkLocal)
 	b.cfg.Carp.Preempt = true
-	b.group("eth0@1").machine.Step(b.clock.Now(), election.Reconfigure{Config: b.electionConfig(dualGroup())}, nil)
+	gr := b.group("eth0@1")
+	gr.machine.Step(b.clock.Now(), election.Reconfigure{Config: b.electionConfig(gr.cfg)}, nil)
 	b.syncInterfaces()
 	b.pass(0)
 	b.drain()
@@ -174,7 +175,7 @@ func TestOwnerNotYetResolved(t *testing.T) {
 	g.Peers = []netip.Addr{owner}
 	b := newBench(t, g)
 	b.cfg.Carp.Preempt = true
-	b.group("eth0@1").machine.Step(b.clock.Now(), election.Reconfigure{Config: b.electionConfig(g)}, nil)
+	b.group("eth0@1").machine.Step(b.clock.Now(), election.Reconfigure{Config: b.electionConfig(&g)}, nil)
 	b.away = map[netip.Addr]error{owner: netio.ErrUnresolved}
 	b.ring = append(b.ring, b.advert("eth0@1", 100))
 	b.pass(time.Millisecond)

@@ -49,8 +49,8 @@ func (l *Loop) switchTo(next *config.Config, warnings []config.Problem) (api.Rel
 	}
 	diff := config.Diff(l.cfg, next)
 	// Everything that can fail comes before anything that has an effect.
-	for _, cfg := range next.Groups {
-		if err := checkSecrets(cfg); err != nil {
+	for i := range next.Groups {
+		if err := checkSecrets(&next.Groups[i]); err != nil {
 			return api.Reload{}, err
 		}
 	}
@@ -76,11 +76,12 @@ func (l *Loop) switchTo(next *config.Config, warnings []config.Problem) (api.Rel
 		if old := l.groups.byName[cfg.Name()]; old != nil {
 			l.dropGroup(old) // still on its way out from an earlier reload
 		}
-		errs = append(errs, l.addGroup(cfg))
+		errs = append(errs, l.addGroup(&cfg))
 	}
 	l.makeWay(next, diff.Changed)
 	for _, c := range diff.Changed {
-		l.groups.byName[c.New.Name()].change(c.New)
+		cfg := c.New
+		l.groups.byName[cfg.Name()].change(&cfg)
 	}
 	if len(diff.Global) > 0 {
 		for _, g := range l.groups.order {

@@ -23,7 +23,7 @@ type signing struct {
 	self     peers.Constant // for hellos
 }
 
-func newSigning(cfg config.Group) (signing, error) {
+func newSigning(cfg *config.Group) (signing, error) {
 	var s signing
 	for i, c := range cfg.Contexts() {
 		key, err := wire.NewKey(c.Password.Bytes())
@@ -41,7 +41,7 @@ func newSigning(cfg config.Group) (signing, error) {
 }
 
 // checkSecrets reports whether the group's passwords can be used.
-func checkSecrets(cfg config.Group) error {
+func checkSecrets(cfg *config.Group) error {
 	_, err := newSigning(cfg)
 	return err
 }

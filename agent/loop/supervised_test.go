@@ -149,10 +149,11 @@ func TestStatusLine(t *testing.T) {
 	}
 	b.ledger.set("ops", 7, "", time.Now())
 	for vhid := range uint8(5) {
-		if err := b.addGroup(testGroup("eth0", vhid+1, "192.0.2.100/24")); err != nil {
+		cfg := testGroup("eth0", vhid+1, "192.0.2.100/24")
+		if err := b.addGroup(&cfg); err != nil {
 			t.Fatal(err)
 		}
-		b.cfg.Groups = append(b.cfg.Groups, testGroup("eth0", vhid+1, "192.0.2.100/24"))
+		b.cfg.Groups = append(b.cfg.Groups, cfg)
 	}
 	b.groups.arrange(b.cfg.Groups)
 	if got := b.statusLine(); got != "demoted by 7, 0 MASTER, 0 BACKUP, 5 INIT" {

@@ -40,7 +40,7 @@ func manyGroups(n int) *Operator {
 	now := testNow
 	for i := range n {
 		p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i / 250), byte(1 + i%250)}), 24)
-		cfg := config.Group{
+		cfg := &config.Group{
 			Interface: fmt.Sprintf("eth%d", i/255), VHID: uint8(i%255 + 1), AdvBase: 1,
 			Password: config.NewSecret([]byte("secret")), Addresses: []netip.Prefix{p},
 		}

@@ -120,7 +120,7 @@ func (e *examination) facts(ctx context.Context, watched time.Duration) *doctor.
 		if g := views[f.Groups[i].Name]; g != nil {
 			v := g.Now()
 			if err == nil && f.Groups[i].State != api.StateInit {
-				f.Groups[i].HostNotes = host.Notes(v.Config)
+				f.Groups[i].HostNotes = host.Notes(*v.Config)
 			}
 			f.Groups[i].NoRoom, f.Groups[i].Unlisted = noRoom(e.n, v, now), v.HasUnlisted(now)
 			f.Groups[i].Reports = reportsOf(e.n, v, now, at)

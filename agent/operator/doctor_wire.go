@@ -271,7 +271,7 @@ func variants(own string) []variant {
 }
 
 // signatures returns the contexts of a group, under name if that is not empty.
-func signatures(cfg config.Group, name string) []doctor.Signature {
+func signatures(cfg *config.Group, name string) []doctor.Signature {
 	var out []doctor.Signature
 	for _, c := range cfg.Contexts() {
 		if key, err := wire.NewKey(c.Password.Bytes()); err == nil { // checked with the config
@@ -282,7 +282,7 @@ func signatures(cfg config.Group, name string) []doctor.Signature {
 }
 
 // subnets returns those of the group's addresses and of the interface's own.
-func (e *examination) subnets(cfg config.Group, ifindex int) []netip.Prefix {
+func (e *examination) subnets(cfg *config.Group, ifindex int) []netip.Prefix {
 	own, err := e.host.Addresses(ifindex)
 	if err != nil {
 		own = nil // fewer to try

@@ -33,7 +33,7 @@ func TestUnready(t *testing.T) {
 	t.Parallel()
 	group := func(name, ifname string, m election.View, detail string) *view.Live {
 		p := view.NewPublisher(name)
-		p.Publish(&view.Group{Config: config.Group{Interface: ifname}, Machine: m, Detail: detail})
+		p.Publish(&view.Group{Config: &config.Group{Interface: ifname}, Machine: m, Detail: detail})
 		return p.Live()
 	}
 	of := func(s election.State, r election.Reason) election.View { return election.View{State: s, Reason: r} }

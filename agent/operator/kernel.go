@@ -97,7 +97,7 @@ func newTallies() *tallies {
 
 // contextsOf counts what was received with each password and address list. The two digests
 // of one (with and without link-local addresses) count as one.
-func contextsOf(cfg config.Group, received []uint64) []api.Context {
+func contextsOf(cfg *config.Group, received []uint64) []api.Context {
 	var out []api.Context
 	for i, c := range cfg.Contexts() {
 		if len(out) == 0 || out[len(out)-1].Name != c.Name {

@@ -51,7 +51,7 @@ func TestHandoverLimitFollowsTheInterval(t *testing.T) {
 	node := &view.Node{}
 	for name, base := range map[string]uint8{"eth0@1": 1, "eth1@2": 60} {
 		p := view.NewPublisher(name)
-		p.Publish(&view.Group{Config: config.Group{AdvBase: base}})
+		p.Publish(&view.Group{Config: &config.Group{AdvBase: base}})
 		node.Groups = append(node.Groups, p.Live())
 	}
 	o := New(Options{Loop: &silentLoop{node: node}})

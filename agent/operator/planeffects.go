@@ -129,7 +129,7 @@ func (p *planner) waitsForAddress(v *verdict, cfg config.Group) bool {
 
 // effective returns what a group of a config advertises with the present demotions.
 func (p *planner) effective(c *config.Config, g config.Group) election.Priority {
-	return view.ElectionConfig(c, g).Effective(p.n.Demotions.Total())
+	return view.ElectionConfig(c, &g).Effective(p.n.Demotions.Total())
 }
 
 func (p *planner) modify(c config.GroupChange) api.PlanChange {

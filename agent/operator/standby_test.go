@@ -28,7 +28,7 @@ func pair() (*view.Node, *view.Group) {
 	n := &view.Node{Config: &config.Config{}, Enabled: true}
 	n.Config.Node.Name = "fw1"
 	g := &view.Group{
-		Config: config.Group{
+		Config: &config.Group{
 			Interface: "eth0", VHID: 1, AdvBase: 1, Password: config.NewSecret([]byte("secret")),
 			Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.100/24")},
 		},
@@ -164,7 +164,8 @@ func TestPeersListsEveryNodeHeard(t *testing.T) {
 	g.Peers[0].Hello.Preempt = false
 	second := *g
 	second.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, testNow.Add(-time.Minute), g.Peers[0].Hello)}
-	second.Config.VHID = 2
+	cfg := *g.Config
+	cfg.VHID, second.Config = 2, &cfg
 	hears(&second, netip.MustParseAddr("192.0.2.99"))
 	for name, v := range map[string]*view.Group{"eth0@1": g, "eth0@2": &second} {
 		p := view.NewPublisher(name)

@@ -226,7 +226,7 @@ func (r *report) addresses(out *api.Group) {
 }
 
 // sends returns how adverts go out, and to which peers if that is by unicast.
-func sends(cfg config.Group) (how string, peers []string) {
+func sends(cfg *config.Group) (how string, peers []string) {
 	switch {
 	case cfg.Broadcast:
 		return api.SendsBroadcast, nil

@@ -441,7 +441,7 @@ func TestLongestNodeNameIsSentWhole(t *testing.T) {
 		if err != nil {
 			return "", err
 		}
-		g := &view.Group{Config: cfg.Groups[0]}
+		g := &view.Group{Config: &cfg.Groups[0]}
 		b, err := Self(&view.Node{Config: cfg}, g).AppendBinary(nil)
 		if err != nil {
 			return "", err
@@ -461,7 +461,7 @@ func TestLongestNodeNameIsSentWhole(t *testing.T) {
 func TestSelf(t *testing.T) {
 	cfg := config.Default()
 	cfg.Node.Name = "fw1"
-	group := config.Group{
+	group := &config.Group{
 		Interface: "eth0", VHID: 7, AdvBase: 1, AdvSkew: 100, Password: config.NewSecret([]byte("goodpass")),
 		Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24")},
 	}

@@ -21,8 +21,8 @@ type Constant struct {
 }
 
 // ConstantOf returns the Constant of a group. key is the fingerprint of the password that it signs with.
-func ConstantOf(cfg config.Group, key uint32) Constant {
-	c := Constant{addresses: addressesOf(&cfg)}
+func ConstantOf(cfg *config.Group, key uint32) Constant {
+	c := Constant{addresses: addressesOf(cfg)}
 	c.Key, c.List = key, wire.ListFingerprint(c.addresses)
 	return c
 }
@@ -37,8 +37,8 @@ func addressesOf(cfg *config.Group) []netip.Addr {
 
 // Self returns what this node says of itself in a group, without the number.
 func Self(n *view.Node, g *view.Group) wire.Hello {
-	c := Constant{g.Fingerprints, addressesOf(&g.Config)}
-	return c.Self(n, &g.Config, &g.Machine, g.Preempt)
+	c := Constant{g.Fingerprints, addressesOf(g.Config)}
+	return c.Self(n, g.Config, &g.Machine, g.Preempt)
 }
 
 // Self returns the same for a group with this Constant.

@@ -13,17 +13,17 @@ import (
 )
 
 // Has4 reports whether a group has IPv4 addresses.
-func Has4(g config.Group) bool { return hasFamily(g, netip.Addr.Is4) }
+func Has4(g *config.Group) bool { return hasFamily(g, netip.Addr.Is4) }
 
 // Has6 reports whether a group has IPv6 addresses.
-func Has6(g config.Group) bool { return hasFamily(g, netip.Addr.Is6) }
+func Has6(g *config.Group) bool { return hasFamily(g, netip.Addr.Is6) }
 
-func hasFamily(g config.Group, of func(netip.Addr) bool) bool {
+func hasFamily(g *config.Group, of func(netip.Addr) bool) bool {
 	return slices.ContainsFunc(g.Addresses, func(p netip.Prefix) bool { return of(p.Addr()) })
 }
 
 // ElectionConfig returns what the machine of a group works with.
-func ElectionConfig(cfg *config.Config, g config.Group) election.Config {
+func ElectionConfig(cfg *config.Config, g *config.Group) election.Config {
 	c := election.Config{
 		NodeName: cfg.Node.Name, AdvBase: g.AdvBase, AdvSkew: g.AdvSkew,
 		Preempt: cfg.Carp.Preempt, DeadRatio: cfg.Carp.DeadRatio, SendDemote: cfg.Carp.SendDemote,
@@ -44,7 +44,7 @@ func ElectionConfig(cfg *config.Config, g config.Group) election.Config {
 const staggered = 1024
 
 // stagger returns a part of a group's interval that looks random, and is the same whenever it is asked for.
-func stagger(g config.Group) time.Duration {
+func stagger(g *config.Group) time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(g.Name())) // never fails
 	x := h.Sum32()

@@ -63,7 +63,7 @@ type Interface struct {
 
 // Group is one group at one moment.
 type Group struct {
-	Config     config.Group
+	Config     *config.Group
 	Machine    election.View
 	Repeats    election.Repeats // what the kernel may withhold
 	Plane      Plane            // nil while the interface is not usable

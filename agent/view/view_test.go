@@ -108,8 +108,8 @@ func TestAdvertsOfManyGroupsAreSpread(t *testing.T) {
 		})
 	}
 	var in [parts]int
-	for _, g := range cfg.Groups {
-		in[ElectionConfig(cfg, g).Stagger*parts/time.Second]++
+	for i := range cfg.Groups {
+		in[ElectionConfig(cfg, &cfg.Groups[i]).Stagger*parts/time.Second]++
 	}
 	for i, n := range in {
 		if n < groups/parts/2 || n > groups/parts*2 {
@@ -117,7 +117,7 @@ func TestAdvertsOfManyGroupsAreSpread(t *testing.T) {
 		}
 	}
 	few := &config.Config{Groups: cfg.Groups[:16]}
-	if c := ElectionConfig(few, few.Groups[0]); c.Stagger != 0 {
+	if c := ElectionConfig(few, &few.Groups[0]); c.Stagger != 0 {
 		t.Errorf("a few groups: %v", c.Stagger)
 	}
 }
