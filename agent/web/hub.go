@@ -112,19 +112,26 @@ func (h *hub) tryRead(ctx context.Context) (err error) {
 	return err
 }
 
-// rest waits until the next reading is due; none is while the hub is idle. It returns false if the events have ended.
+// rest waits until the next reading is due, which one for a request puts off; none is while the hub is idle. It returns
+// false if the events have ended.
 func (h *hub) rest(ctx context.Context, began time.Time, idle bool, events <-chan api.Event) bool {
 	timer := time.NewTimer(began.Add(h.pause()).Sub(moment()))
 	defer timer.Stop()
 	if idle {
 		timer.Stop()
 	}
+	wanted := began // a reading that began after it shows all that has happened
 	for {
 		select {
 		case <-ctx.Done():
 			return true
 		case <-timer.C:
-			return true
+			s := h.snap.Load()
+			if s == nil || !s.at.Add(-h.lastTook()).After(wanted) {
+				return true
+			}
+			began, wanted = s.at, s.at
+			timer.Reset(max(0, began.Add(h.pause()).Sub(moment())))
 		case <-h.come:
 			timer.Reset(max(0, began.Add(h.pause()).Sub(moment())))
 		case _, open := <-events:
@@ -134,6 +141,7 @@ func (h *hub) rest(ctx context.Context, began time.Time, idle bool, events <-cha
 			if h.idle() {
 				continue
 			}
+			wanted = moment()
 			due := max(gatherTime, began.Add(restFactor*h.lastTook()).Sub(moment()))
 			timer.Reset(min(due, max(0, began.Add(h.pause()).Sub(moment()))))
 		}

@@ -3,6 +3,8 @@
 package web
 
 import (
+	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -54,6 +56,32 @@ func TestManyGroupsAreReadForViewersAlone(t *testing.T) {
 	hubOf(many).forget()
 	if st.until("a reading for the open page", func(m message) bool { return m.At > 0 }); hubOf(many).kept() == 0 {
 		t.Error("no charts for an open page")
+	}
+}
+
+// A reading for a request is as good as one that is due, unless something has happened since.
+func TestRequestsPutReadingsOff(t *testing.T) {
+	t.Parallel()
+	h := newHub(newNode(1), func() error { return nil }, nil, slog.New(slog.DiscardHandler))
+	events := make(chan api.Event, 1)
+	due := func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*gatherTime)
+		defer cancel()
+		h.rest(ctx, moment().Add(-sampleEvery), false, events)
+		return ctx.Err() == nil
+	}
+	if !due() {
+		t.Error("no reading although there was none")
+	}
+	if _, err := h.read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if due() {
+		t.Error("a reading right after that for a request")
+	}
+	events <- api.Event{}
+	if !due() {
+		t.Error("no reading after an event")
 	}
 }
 
