@@ -3,7 +3,6 @@
 package web
 
 import (
-	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -39,7 +38,7 @@ type groupMemory struct {
 	last   [seriesCount]uint64
 	series [seriesCount]trace
 	vips   map[string]*vipMemory
-	marks  [marks]map[string]uint64 // fault counters, once per minute; equal marks share one map
+	marks  [marks]mark // once per minute
 	seen   time.Time
 	// spark is the chart of the table, as of sparkAt.
 	spark   *spark
@@ -93,7 +92,7 @@ func (m *memory) note(at time.Time, st *api.Status) {
 			gm.sample(m.place, elapsed, g)
 		}
 		if mark {
-			gm.marks[(m.mark+marks-1)%marks] = share(gm.marks[(m.mark+marks-2)%marks], maps.Collect(faultCounts(g)))
+			gm.marks[(m.mark+marks-1)%marks] = gm.marks[(m.mark+marks-2)%marks].next(markOf(g))
 		}
 	}
 	for name, gm := range m.groups {
@@ -105,7 +104,7 @@ func (m *memory) note(at time.Time, st *api.Status) {
 
 func newGroupMemory(g *api.Group) *groupMemory {
 	gm := &groupMemory{last: totals(g), vips: map[string]*vipMemory{}}
-	now := maps.Collect(faultCounts(g))
+	now := markOf(g)
 	for i := range gm.marks {
 		gm.marks[i] = now
 	}
@@ -115,10 +114,18 @@ func newGroupMemory(g *api.Group) *groupMemory {
 	return gm
 }
 
-// share returns the old map if the new one is equal.
-func share(old, now map[string]uint64) map[string]uint64 {
-	if maps.Equal(old, now) {
-		return old
+// mark is the counters of a group that should not rise. The map is that of a status, which does not change.
+type mark struct {
+	rejected   map[string]uint64
+	eventsLost uint64
+}
+
+func markOf(g *api.Group) mark { return mark{g.Counters.AdvertisementsRejected, g.Counters.EventsLost} }
+
+// next returns the mark after m: with the map of m if that of now is equal.
+func (m mark) next(now mark) mark {
+	if maps.Equal(m.rejected, now.rejected) {
+		now.rejected = m.rejected
 	}
 	return now
 }
@@ -229,10 +236,9 @@ func (m *memory) rise(g *api.Group) map[string]uint64 {
 	if gm == nil {
 		return nil
 	}
-	then := gm.marks[m.mark]
+	then, now := gm.marks[m.mark], markOf(g)
 	var out map[string]uint64
-	for reason, n := range faultCounts(g) {
-		was := then[reason]
+	note := func(reason string, was, n uint64) {
 		if n < was {
 			was = 0
 		}
@@ -243,19 +249,9 @@ func (m *memory) rise(g *api.Group) map[string]uint64 {
 			out[reason] = n - was
 		}
 	}
-	return out
-}
-
-// faultCounts are the counters of a group that should not rise.
-func faultCounts(g *api.Group) iter.Seq2[string, uint64] {
-	return func(yield func(string, uint64) bool) {
-		for reason, n := range g.Counters.AdvertisementsRejected {
-			if !yield(reason, n) {
-				return
-			}
-		}
-		if g.Counters.EventsLost > 0 {
-			yield("events_lost", g.Counters.EventsLost)
-		}
+	for reason, n := range now.rejected {
+		note(reason, then.rejected[reason], n)
 	}
+	note("events_lost", then.eventsLost, now.eventsLost)
+	return out
 }
