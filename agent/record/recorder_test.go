@@ -399,3 +399,54 @@ func TestStoreFails(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+// TestStoreTakesManyIncidentsAtOnce: groups that change at once are no sign of a slow disk, and every incident that is
+// kept is saved.
+func TestStoreTakesManyIncidentsAtOnce(t *testing.T) {
+	for _, kept := range []int{64, 5} {
+		dir := filepath.Join(t.TempDir(), "incidents")
+		names := make([]string, 40)
+		for i := range names {
+			names[i] = fmt.Sprintf("eth0@%d", i+1)
+		}
+		b := newBench(t, Options{Dir: dir, Incidents: kept}, names...)
+		b.load()
+		for _, name := range names {
+			b.transition(name, api.StateBackup, api.StateMaster, "master_timeout", 0)
+		}
+		b.step(time.Minute) // all of them end at once, before the writer runs
+		if why := b.Incidents().Unsaved; why != "" {
+			t.Error(why)
+		}
+		if n := len(b.store.waiting); n > kept {
+			t.Errorf("%d incidents wait for the disk, %d are kept", n, kept)
+		}
+		saved := b.store.start()
+		b.store.stop()
+		<-saved
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if list := b.Incidents().Incidents; len(files) != len(list) || len(list) != min(24, kept) {
+			t.Errorf("%d incidents, %d of them saved", len(list), len(files))
+		}
+	}
+}
+
+// TestStoreNamesASlowDisk: a write that does not end is reported, and the fault ends with the write.
+func TestStoreNamesASlowDisk(t *testing.T) {
+	b := newBench(t, Options{Dir: t.TempDir()}, "eth0@1")
+	b.store.writing = time.Now().Add(-slowDisk / 2)
+	if why := b.Incidents().Unsaved; why != "" {
+		t.Error(why)
+	}
+	b.store.writing = time.Now().Add(-2 * slowDisk)
+	if why := b.Incidents().Unsaved; !strings.Contains(why, "too slow") {
+		t.Errorf("a write that hangs: %q", why)
+	}
+	b.store.wrote(nil)
+	if why := b.Incidents().Unsaved; why != "" {
+		t.Error(why)
+	}
+}

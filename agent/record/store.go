@@ -14,13 +14,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"vipd/agent/state/durable"
 )
 
 const (
-	// storeQueue is how many incidents may wait for a slow disk; further ones stay in memory only.
-	storeQueue = 16
+	// slowDisk is how long the disk may take to write one incident before that is reported.
+	slowDisk = 10 * time.Second
 	// maxFile is much larger than the largest incident.
 	maxFile    = 1 << 20
 	fileSuffix = ".json"
@@ -28,12 +29,15 @@ const (
 
 // store keeps each incident in a file. If the disk fails, only the files are lost.
 type store struct {
-	dir   string // empty: no files
-	log   *slog.Logger
-	queue chan saving
+	dir string // empty: no files
+	log *slog.Logger
 
-	mu    sync.Mutex
-	fault string
+	wake    *sync.Cond
+	mu      sync.Mutex
+	waiting []saving  // oldest first
+	writing time.Time // when the write that is under way began
+	stopped bool
+	fault   string
 }
 
 type saving struct {
@@ -42,7 +46,9 @@ type saving struct {
 }
 
 func newStore(dir string, log *slog.Logger) *store {
-	return &store{dir: dir, log: log, queue: make(chan saving, storeQueue)}
+	s := &store{dir: dir, log: log}
+	s.wake = sync.NewCond(&s.mu)
+	return s
 }
 
 // start starts the writer; the channel is closed when the writer has ended after stop.
@@ -50,41 +56,85 @@ func (s *store) start() <-chan struct{} {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for sv := range s.queue {
-			s.note(s.write(sv))
+		for {
+			sv, ok := s.next()
+			if !ok {
+				return
+			}
+			s.wrote(s.write(sv))
 		}
 	}()
 	return done
 }
 
-func (s *store) stop() { close(s.queue) }
+// next waits for an incident to write, and returns false after stop when none waits.
+func (s *store) next() (saving, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.waiting) == 0 {
+		if s.stopped {
+			return saving{}, false
+		}
+		s.wake.Wait()
+	}
+	sv := s.waiting[0]
+	s.waiting = slices.Delete(s.waiting, 0, 1)
+	s.writing = time.Now()
+	return sv, true
+}
 
-// save never blocks.
+func (s *store) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = true
+	s.wake.Signal()
+}
+
+// save never blocks. Many groups may change at once, so any number of incidents may wait for the disk; those
+// before oldest are no longer kept, so no more wait than are in memory anyway.
 func (s *store) save(in *incident, oldest uint64) {
 	if s.dir == "" {
 		return
 	}
-	select {
-	case s.queue <- saving{in, oldest}: // it is finished and no longer changes
-	default:
-		s.note(errors.New("the disk is too slow"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = slices.DeleteFunc(s.waiting, func(sv saving) bool { return sv.in.ID < oldest })
+	s.waiting = append(s.waiting, saving{in, oldest}) // it is finished and no longer changes
+	if s.slow() {
+		s.note(errTooSlow)
 	}
+	s.wake.Signal()
 }
 
+var errTooSlow = fmt.Errorf("the disk is too slow: one incident takes longer than %v", slowDisk)
+
+// slow reports whether the write that is under way takes too long. The caller holds mu.
+func (s *store) slow() bool { return !s.writing.IsZero() && time.Since(s.writing) > slowDisk }
+
+// unsaved returns why incidents are not on disk, or "".
 func (s *store) unsaved() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.slow() {
+		s.note(errTooSlow)
+	}
 	return s.fault
 }
 
-// note logs the first error, and clears the fault after a success.
-func (s *store) note(err error) {
+// wrote ends a write; a success clears the fault.
+func (s *store) wrote(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		s.fault = ""
+	s.writing = time.Time{}
+	if err != nil {
+		s.note(err)
 		return
 	}
+	s.fault = ""
+}
+
+// note keeps a fault, and logs the first. The caller holds mu.
+func (s *store) note(err error) {
 	if s.fault == "" {
 		s.log.Warn("cannot save incidents; they stay in memory", "dir", s.dir, "err", err)
 	}
@@ -154,7 +204,7 @@ func (s *store) load(n int) []*incident {
 	}
 	ids, err := s.ids()
 	if err != nil {
-		s.note(err)
+		s.wrote(err)
 		return nil
 	}
 	var out []*incident
