@@ -52,6 +52,7 @@ func newAdoptable(t *testing.T, ns string, clsact bool) *adoptable {
 	})
 	a.one.SetRole(tables.Role{State: tables.RoleMaster, Generation: 7, Lease: model.BootNow() + 60e9})
 	a.one.SetSentPriority(tables.Priority{AdvBase: 1, AdvSkew: 5})
+	a.one.SetSequence(4711)
 	a.two.SetRole(tables.Role{State: tables.RoleBackup, Generation: 3})
 	return a
 }
@@ -149,7 +150,7 @@ func TestAdopt(t *testing.T) {
 			if p := pinned[0]; p.IfIndex != index || p.VHID != 1 ||
 				p.Role != (tables.Role{State: tables.RoleMaster, Generation: 7, Lease: lease}) ||
 				p.SentPriority != (tables.Priority{AdvBase: 1, AdvSkew: 5}) ||
-				p.Seen != seen ||
+				p.Number != 4711 || p.Seen != seen ||
 				!slices.Equal(p.VIPs, []netip.Addr{netip.MustParseAddr("192.0.2.1"), model.VIP6}) {
 				t.Errorf("pinned %+v", p)
 			}

@@ -20,12 +20,14 @@ type adoption struct {
 	generation uint64                       // the highest that was pinned, of whatever group: ours go on from there
 }
 
-// readPinned notes what the data plane adopted, by place.
+// readPinned notes what the data plane adopted, by place. This node's next number is higher than those that the
+// earlier vipd sent: if its files are lost, peers would refuse an adopted MASTER as a replay, and take over.
 func (l *Loop) readPinned() {
 	a := &l.adoption
 	for _, p := range l.plane.Pinned() {
 		a.pinned[place{p.IfIndex, p.VHID}] = p
 		a.generation = max(a.generation, p.Role.Generation)
+		l.sequence.Raise(p.Number)
 	}
 }
 

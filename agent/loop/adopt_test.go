@@ -32,6 +32,18 @@ func TestAdoptionWithinTheLease(t *testing.T) {
 	)
 }
 
+// The numbers of an adopted group go on even if the files with them are lost.
+func TestAdoptionContinuesTheNumbers(t *testing.T) {
+	const sent = 1_800_000_000_000_000 // those of the bench begin at a second
+	p := pinnedMaster(2 * time.Second)
+	p.Number = sent
+	b := newBenchWith(t, []loader.PinnedGroup{p}, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.pass(0)
+	if got := b.sequence.Last(); got <= sent {
+		t.Errorf("the first advert has the number %d, and an earlier vipd sent %d", got, sent)
+	}
+}
+
 func TestAdoptionPastTheLease(t *testing.T) {
 	b := newBenchWith(t, []loader.PinnedGroup{pinnedMaster(-time.Second)}, testGroup("eth0", 1, "192.0.2.100/24"))
 	b.expect(

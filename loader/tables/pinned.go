@@ -22,6 +22,8 @@ type PinnedGroup struct {
 	Role Role
 	// SentPriority is what foreign adverts are compared with.
 	SentPriority Priority
+	// Number is that of this node's newest advert, or of one before; 0 if it sent none.
+	Number uint64
 	// Seen is the newest advert; its YieldedGeneration may have ended Role.
 	Seen Seen
 	// VIPs are fenced, and answered for while the group answers. They are sorted.
@@ -53,6 +55,7 @@ func (t *Tables) Pinned() []PinnedGroup {
 		}
 		prio := atomic.LoadUint64(&k.SentPrio)
 		g.SentPriority = Priority{AdvBase: uint8(prio >> 16), AdvSkew: uint8(prio >> 8), Demote: uint8(prio)}
+		g.Number = atomic.LoadUint64(&k.OwnNumber)
 		var err error
 		if g.Seen, err = t.readSeen(p.slot); err != nil { // cannot happen: the array has that slot
 			t.opts.Log.Error("cannot read the last advert of an adopted group", "slot", p.slot, "err", err)
