@@ -65,6 +65,7 @@ func decodeAccepts(d *draft, opts Options) {
 	tables := d.tables("accept")
 	for _, t := range tables {
 		g.Accept = append(g.Accept, decodeAccept(t, g, opts))
+		d.acceptLines = append(d.acceptLines, t.n.line)
 	}
 	for i, a := range g.Accept {
 		same := func(b Accept) bool { return a.Password == b.Password && sameAddresses(a.Addresses, b.Addresses) }

@@ -8,6 +8,8 @@ import "net/netip"
 type draft struct {
 	*section
 	group Group
+	// acceptLines are those of the [[vip.accept]] of the group.
+	acceptLines []int
 	// hasInterface and hasVHID are false if the key is missing or wrong, so that one fault is
 	// not reported twice.
 	hasInterface, hasVHID bool

@@ -4,6 +4,7 @@ package config
 
 import (
 	"bytes"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"unicode"
@@ -124,6 +125,11 @@ func oddities(password []byte) []string {
 	}
 	if quoted(bytes.TrimSpace(password)) {
 		out = append(out, "is enclosed in quotes")
+	}
+	for _, r := range string(bytes.TrimSpace(password)) {
+		if r != '\ufeff' && (unicode.Is(unicode.Cf, r) || unicode.IsControl(r)) {
+			return append(out, fmt.Sprintf("has an invisible character (U+%04X)", r))
+		}
 	}
 	return out
 }

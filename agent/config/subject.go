@@ -4,6 +4,8 @@ package config
 
 import (
 	"bufio"
+	"fmt"
+	"iter"
 	"net"
 	"net/netip"
 	"os"
@@ -22,11 +24,11 @@ func checkSubject(s *section, c *Check, drafts []*draft, opts Options) {
 		return
 	}
 	for _, t := range c.targets(opts) {
-		if d := ownerOf(drafts, t, c); d != nil {
-			s.problem("target", "%s is an address of the [[vip]] in line %d, which is on the node that is MASTER: "+
+		if owner := ownerOf(drafts, t, c); owner != "" {
+			s.problem("target", "%s is an address of %s, which is on the node that is MASTER: "+
 				"the check would measure the cluster and not this node, and move the address forever; use an address "+
 				"that does not move, such as that of a router or of the service on this host",
-				quoteTarget(c.Target, t), d.line("addresses"))
+				quoteTarget(c.Target, t), owner)
 			return
 		}
 		if why := ownTarget(c.Type, t, opts); why != "" {
@@ -40,9 +42,9 @@ func checkSubject(s *section, c *Check, drafts []*draft, opts Options) {
 	case CheckCommand:
 		for _, arg := range c.Command[min(1, len(c.Command)):] {
 			for _, a := range addressesIn(arg) {
-				if d := ownerOf(drafts, a, c); d != nil {
-					s.warn("command", "%q names %s, an address of the [[vip]] in line %d: if the program connects to it, "+
-						"the check measures the MASTER and not this node", arg, a, d.line("addresses"))
+				if owner := ownerOf(drafts, a, c); owner != "" {
+					s.warn("command", "%q names %s, an address of %s: if the program connects to it, "+
+						"the check measures the MASTER and not this node", arg, a, owner)
 				}
 			}
 		}
@@ -56,16 +58,33 @@ func checkRouteSubject(s *section, c *Check, drafts []*draft) {
 		return
 	}
 	for _, d := range drafts {
-		for _, a := range d.group.Addresses {
-			switch {
-			case p.IsSingleIP() && p.Addr() == a.Addr():
-				s.problem("target", "%q is an address of the [[vip]] in line %d, whose route is on the node that is MASTER: "+
-					"the check would measure the cluster and not this node; use a route that does not move",
-					c.Target, d.line("addresses"))
-				return
-			case p == a.Masked():
-				s.warn("target", "%q is the network of %s: a MASTER without an address of its own in it adds that route "+
-					"itself, and the check would measure which node is MASTER", c.Target, a)
+		for where, list := range d.virtual() {
+			for _, a := range list {
+				switch {
+				case p.IsSingleIP() && p.Addr() == a.Addr():
+					s.problem("target", "%q is an address of %s, whose route is on the node that is MASTER: "+
+						"the check would measure the cluster and not this node; use a route that does not move",
+						c.Target, where)
+					return
+				case p == a.Masked():
+					s.warn("target", "%q is the network of %s: a MASTER without an address of its own in it adds that "+
+						"route itself, and the check would measure which node is MASTER", c.Target, a)
+					return
+				}
+			}
+		}
+	}
+}
+
+// virtual yields the lists of addresses of a [[vip]], and the words for their place. Those of a [[vip.accept]] are
+// virtual addresses of the nodes that already have, or still have, the other list.
+func (d *draft) virtual() iter.Seq2[string, []netip.Prefix] {
+	return func(yield func(string, []netip.Prefix) bool) {
+		if !yield(fmt.Sprintf("the [[vip]] in line %d", d.line("addresses")), d.group.Addresses) {
+			return
+		}
+		for i, a := range d.group.Accept {
+			if !yield(fmt.Sprintf("the [[vip.accept]] in line %d", d.acceptLines[i]), a.Addresses) {
 				return
 			}
 		}
@@ -96,9 +115,9 @@ func (c *Check) targets(opts Options) []netip.Addr {
 	return opts.Hosts(strings.TrimSuffix(host, "."))
 }
 
-// ownerOf returns the group that has the address. The same link-local address on another link
-// is a different one.
-func ownerOf(drafts []*draft, a netip.Addr, c *Check) *draft {
+// ownerOf returns the place of the virtual address in the config, or "" if it is none. The same link-local address on
+// another link is a different one.
+func ownerOf(drafts []*draft, a netip.Addr, c *Check) string {
 	a = a.Unmap()
 	link := c.Interface
 	if link == "" {
@@ -108,11 +127,13 @@ func ownerOf(drafts []*draft, a netip.Addr, c *Check) *draft {
 		if isLinkLocal6(a) && link != "" && link != d.group.Interface {
 			continue
 		}
-		if slices.ContainsFunc(d.group.Addresses, func(p netip.Prefix) bool { return p.Addr() == a.WithZone("") }) {
-			return d
+		for where, list := range d.virtual() {
+			if slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Addr() == a.WithZone("") }) {
+				return where
+			}
 		}
 	}
-	return nil
+	return ""
 }
 
 // ownTarget returns why a check of this host's own address is useless. For tcp and http it is the usual

@@ -136,6 +136,28 @@ func TestChecksOfTheClusterAreRefused(t *testing.T) {
 	}
 }
 
+// While the nodes have different lists, an address of the other list is virtual too.
+func TestChecksOfAcceptedAddressesAreRefused(t *testing.T) {
+	t.Parallel()
+	accepting := vip + "[[vip.accept]]\naddresses = [\"192.0.2.100/24\", \"192.0.2.101/24\"]\n"
+	for _, tt := range []struct{ kind, lines, want string }{
+		{"tcp", `target = "192.0.2.101:443"`, `target: "192.0.2.101:443" is an address of the [[vip.accept]] in line 6`},
+		{"route", `target = "192.0.2.101/32"`, `"192.0.2.101/32" is an address of the [[vip.accept]] in line 6, whose route`},
+		{"icmp", `target = "192.0.2.100"`, `"192.0.2.100" is an address of the [[vip]] in line 4`},
+		{"command", `command = ["/bin/ping", "192.0.2.101"]`, `names 192.0.2.101, an address of the [[vip.accept]] in line 6`},
+		{"icmp", `target = "192.0.2.102"`, ""},
+	} {
+		_, warnings, err := parseText(accepting + "[[check]]\nname = \"a\"\ntype = \"" + tt.kind + "\"\n" + tt.lines + "\n")
+		got := strings.Join(Strings(warnings), "\n")
+		if err != nil {
+			got += err.Error()
+		}
+		if (tt.want == "") != (got == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("%s %s:\nwant %s\n got %s", tt.kind, tt.lines, tt.want, got)
+		}
+	}
+}
+
 // Hooks are examined as the programs of checks are.
 func TestHooksAreExamined(t *testing.T) {
 	t.Parallel()
