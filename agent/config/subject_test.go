@@ -144,10 +144,15 @@ func TestChecksOfAcceptedAddressesAreRefused(t *testing.T) {
 		{"tcp", `target = "192.0.2.101:443"`, `target: "192.0.2.101:443" is an address of the [[vip.accept]] in line 6`},
 		{"route", `target = "192.0.2.101/32"`, `"192.0.2.101/32" is an address of the [[vip.accept]] in line 6, whose route`},
 		{"icmp", `target = "192.0.2.100"`, `"192.0.2.100" is an address of the [[vip]] in line 4`},
-		{"command", `command = ["/bin/ping", "192.0.2.101"]`, `names 192.0.2.101, an address of the [[vip.accept]] in line 6`},
+		{
+			"command",
+			`command = ["/bin/ping", "192.0.2.101"]`,
+			`names 192.0.2.101, an address of the [[vip.accept]] in line 6`,
+		},
 		{"icmp", `target = "192.0.2.102"`, ""},
 	} {
-		_, warnings, err := parseText(accepting + "[[check]]\nname = \"a\"\ntype = \"" + tt.kind + "\"\n" + tt.lines + "\n")
+		text := accepting + "[[check]]\nname = \"a\"\ntype = \"" + tt.kind + "\"\n" + tt.lines + "\n"
+		_, warnings, err := parseText(text)
 		got := strings.Join(Strings(warnings), "\n")
 		if err != nil {
 			got += err.Error()
