@@ -90,7 +90,20 @@ func TestPlan(t *testing.T) {
 		{
 			"added where there is nothing", 0, master,
 			func(c *config.Config) { c.Groups = append(c.Groups, testGroup("eth9", 1, "192.0.2.9/24")) },
-			[]string{"add eth9@1[] none : waits in INIT: interface eth9 does not exist"},
+			[]string{
+				"reach eth0@1[MASTER] may_move 192.0.2.100/24: advertises 1/240, every 1.938 s, demoted by 240 " +
+					"instead of 1/0, every 1.000 s at once",
+				"add eth9@1[] none : waits in INIT: interface eth9 does not exist on this host; until then it demotes this " +
+					"node by 240 (link:eth9)",
+			},
+		},
+		{
+			"added where there is nothing, which does not count", 0, master,
+			func(c *config.Config) {
+				c.Carp.IfdownDemotion = 0
+				c.Groups = append(c.Groups, testGroup("eth9", 1, "192.0.2.9/24"))
+			},
+			[]string{"add eth9@1[] none : waits in INIT: interface eth9 does not exist on this host"},
 		},
 		{
 			"worse, master", 0, master,
@@ -236,6 +249,42 @@ func TestPlanOfPreempt(t *testing.T) {
 	b.expectState("eth0@1", election.Master, election.ReasonPreempt)
 	if v := b.groups.byName["eth0@2"].machine.View(); v.State != other.State || v.Since != other.Since {
 		t.Errorf("eth0@2 moved: %+v", v)
+	}
+}
+
+// What demotes the node may be removed with the reload: then every group is better afterwards.
+func TestPlanOfDemotionsThatEnd(t *testing.T) {
+	for _, tt := range []struct {
+		name     string // of the demotion
+		demote   func(b *bench)
+		change   func(*config.Config)
+		preempts bool
+	}{
+		{"link", func(b *bench) {
+			link := b.links["eth1"]
+			link.Up = false
+			b.links["eth1"] = link
+			b.syncInterfaces()
+		}, func(c *config.Config) { c.Groups = c.Groups[:1] }, true},
+		{"link of an interface that stays", func(b *bench) {
+			link := b.links["eth1"]
+			link.Up = false
+			b.links["eth1"] = link
+			b.syncInterfaces()
+		}, func(c *config.Config) { c.Groups[1].Description = "x" }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth1", 1, "198.51.100.1/24"))
+			tt.demote(b)
+			b.ring = append(b.ring, b.advert("eth0@1", 100))
+			b.pass(time.Millisecond)
+			b.expectState("eth0@1", election.Backup, election.ReasonStartup)
+			_, got := b.planned(tt.change)
+			preempts := strings.Contains(strings.Join(got, "\n"), "reach eth0@1[BACKUP] takes 192.0.2.100/24: preempts")
+			if preempts != tt.preempts {
+				t.Errorf("got %q", got)
+			}
+		})
 	}
 }
 

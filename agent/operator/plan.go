@@ -89,7 +89,9 @@ type planner struct {
 	next  *config.Config
 	now   election.Instant
 	views map[string]*view.Group
-	link  func(name string) (netio.Link, error)
+	// demotion is that of the node after the reload.
+	demotion int
+	link     func(name string) (netio.Link, error)
 	// ordinary are the addresses of a group that the host has as ordinary ones.
 	ordinary func(on netio.Link, vips []netip.Prefix) []hostcheck.Ordinary
 }
@@ -97,6 +99,7 @@ type planner struct {
 func (p *planner) plan() api.Plan {
 	diff := config.Diff(p.n.Config, p.next)
 	p.next = p.n.Config.AfterReload(p.next) // as the reload does
+	p.demotion = p.demotionAfter()
 	out := api.Plan{
 		Source: p.next.Source, Node: p.n.Config.Node.Name, Changes: []api.PlanChange{}, Untouched: []string{},
 		Global: append([]string{}, diff.Global...), NeedRestart: append([]string{}, diff.NeedRestart...),

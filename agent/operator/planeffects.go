@@ -86,11 +86,12 @@ func (p *planner) add(cfg config.Group) api.PlanChange {
 		v.effect(api.EffectNone, nil, "this node is disabled: the group is in INIT until `vipctl enable`")
 		return v.PlanChange
 	}
-	if link, err := p.link(cfg.Interface); err != nil {
-		v.effect(api.EffectNone, nil, "waits in INIT: interface %s does not exist on this host", cfg.Interface)
-		return v.PlanChange
-	} else if !link.Up {
-		v.effect(api.EffectNone, nil, "waits in INIT: interface %s is not up or has no carrier", cfg.Interface)
+	if why := p.unusable(cfg.Interface); why != "" {
+		text := "waits in INIT: interface " + why
+		if by := p.next.Carp.IfdownDemotion; by > 0 {
+			text += fmt.Sprintf("; until then it demotes this node by %d (%s%s)", by, api.DemotionLinkPrefix, cfg.Interface)
+		}
+		v.effect(api.EffectNone, nil, "%s", text)
 		return v.PlanChange
 	}
 	if p.waitsForAddress(v, cfg) {
@@ -127,9 +128,72 @@ func (p *planner) waitsForAddress(v *verdict, cfg config.Group) bool {
 	return true
 }
 
-// effective returns what a group of a config advertises with the present demotions.
+// effective returns what a group of the running or of the next config advertises, with the demotions that there are
+// then.
 func (p *planner) effective(c *config.Config, g config.Group) election.Priority {
-	return view.ElectionConfig(c, &g).Effective(p.n.Demotions.Total())
+	by := p.n.Demotions.Total()
+	if c == p.next {
+		by = p.demotion
+	}
+	return view.ElectionConfig(c, &g).Effective(by)
+}
+
+// demotionAfter returns the sum of demotions after the reload: without those whose interface, group or check is
+// removed, and with those of interfaces that are new and cannot be used.
+func (p *planner) demotionAfter() int {
+	groups, was, is := map[string]bool{}, interfaces(p.n.Config), interfaces(p.next)
+	for _, g := range p.next.Groups {
+		groups[g.Name()] = true
+	}
+	checks := map[string]int{}
+	for _, c := range p.next.Checks {
+		checks[c.Name] = c.Demotion
+	}
+	sum := 0
+	for _, d := range p.n.Demotions {
+		kind, of, _ := strings.Cut(d.Name, ":")
+		switch kind + ":" {
+		case api.DemotionLinkPrefix, api.DemotionSourcePrefix:
+			if !is[of] {
+				continue
+			}
+		case api.DemotionSendErrPrefix:
+			if !groups[of] {
+				continue
+			}
+		case api.DemotionCheckPrefix:
+			sum += checks[of]
+			continue
+		}
+		sum += d.Value
+	}
+	for name := range is {
+		if !was[name] && p.unusable(name) != "" {
+			sum += p.next.Carp.IfdownDemotion
+		}
+	}
+	return sum
+}
+
+// interfaces returns those that groups of a config are on.
+func interfaces(c *config.Config) map[string]bool {
+	out := map[string]bool{}
+	for _, g := range c.Groups {
+		out[g.Interface] = true
+	}
+	return out
+}
+
+// unusable returns the name of an interface and why no group can run on it, or "".
+func (p *planner) unusable(ifname string) string {
+	link, err := p.link(ifname)
+	switch {
+	case err != nil:
+		return ifname + " does not exist on this host"
+	case !link.Up:
+		return ifname + " is not up or has no carrier"
+	}
+	return ""
 }
 
 func (p *planner) modify(c config.GroupChange) api.PlanChange {
