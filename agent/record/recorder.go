@@ -98,7 +98,7 @@ func New(o Options) *Recorder {
 	r := &Recorder{
 		opts: o, poke: make(chan struct{}, 1),
 		groups: map[string]*group{}, bySlot: map[uint32]*group{}, nextID: 1,
-		store: newStore(o.Dir, o.Log),
+		store: newStore(o.Dir, o.Log, o.Boot),
 	}
 	r.rates.claims = bucket{burst: 24, refill: int64(5 * time.Second)}
 	r.rates.others = bucket{burst: 8, refill: int64(30 * time.Second)}

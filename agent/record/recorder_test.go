@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ const second = int64(time.Second)
 type bench struct {
 	*Recorder
 	t       *testing.T
-	now     int64
+	now     atomic.Int64
 	pending []loader.Sample
 	lost    uint64
 	slots   map[string]uint32
@@ -48,10 +49,11 @@ func (b *bench) DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error) {
 
 func newBench(t *testing.T, o Options, groups ...string) *bench {
 	t.Helper()
-	b := &bench{t: t, now: 1000 * second, slots: map[string]uint32{}, planes: map[string]*fakePlane{}}
+	b := &bench{t: t, slots: map[string]uint32{}, planes: map[string]*fakePlane{}}
+	b.now.Store(1000 * second)
 	o.Node, o.Version = "fw1", "1.2.3"
-	o.Boot = func() int64 { return b.now }
-	o.Wall = func() time.Time { return time.Unix(1700000000, b.now) }
+	o.Boot = func() int64 { return b.now.Load() }
+	o.Wall = func() time.Time { return time.Unix(1700000000, b.now.Load()) }
 	b.Recorder = New(o)
 	for i, name := range groups {
 		b.slots[name], b.planes[name] = uint32(i), &fakePlane{}
@@ -64,21 +66,21 @@ func newBench(t *testing.T, o Options, groups ...string) *bench {
 
 // step lets time pass and the recorder take in what came.
 func (b *bench) step(after time.Duration) {
-	b.now += int64(after)
+	b.now.Add(int64(after))
 	b.tick(b)
 }
 
 // frame is an advert of somebody, as the tap tells it now.
 func (b *bench) sample(group string, kind loader.SampleKind, reason string, data []byte) loader.Sample {
-	b.now += int64(time.Millisecond)
-	s := loader.Sample{At: b.now, Slot: b.slots[group], Kind: kind, Reason: reason, Length: len(data), Data: data}
+	b.now.Add(int64(time.Millisecond))
+	s := loader.Sample{At: b.now.Load(), Slot: b.slots[group], Kind: kind, Reason: reason, Length: len(data), Data: data}
 	b.pending = append(b.pending, s)
 	return s
 }
 
 func (b *bench) transition(group, from, to, reason string, causeAt int64) {
-	b.now += int64(time.Millisecond)
-	b.Transition(b.now, causeAt, api.Transition{Group: group, From: from, To: to, Reason: reason})
+	b.now.Add(int64(time.Millisecond))
+	b.Transition(b.now.Load(), causeAt, api.Transition{Group: group, From: from, To: to, Reason: reason})
 }
 
 func (b *bench) incident(id uint64) api.Incident {
@@ -287,7 +289,7 @@ func TestRejects(t *testing.T) {
 		got[1].At != vrrp.At {
 		t.Errorf("the oldest are %+v", got[:2])
 	}
-	if last := got[len(got)-1]; last.At != b.now || last.Reason != "bad_ttl" {
+	if last := got[len(got)-1]; last.At != b.now.Load() || last.Reason != "bad_ttl" {
 		t.Errorf("the newest is %+v", last)
 	}
 	if a := b.neighbours("eth0@1", loader.SampleARPGratuitous); len(a) != 1 || a[0].At != garp.At {
@@ -437,11 +439,11 @@ func TestStoreTakesManyIncidentsAtOnce(t *testing.T) {
 // TestStoreNamesASlowDisk: a write that does not end is reported, and the fault ends with the write.
 func TestStoreNamesASlowDisk(t *testing.T) {
 	b := newBench(t, Options{Dir: t.TempDir()}, "eth0@1")
-	b.store.writing = time.Now().Add(-slowDisk / 2)
+	b.store.writing = b.opts.Boot() - slowDisk/2
 	if why := b.Incidents().Unsaved; why != "" {
 		t.Error(why)
 	}
-	b.store.writing = time.Now().Add(-2 * slowDisk)
+	b.store.writing = b.opts.Boot() - 2*slowDisk
 	if why := b.Incidents().Unsaved; !strings.Contains(why, "too slow") {
 		t.Errorf("a write that hangs: %q", why)
 	}

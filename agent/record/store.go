@@ -21,7 +21,7 @@ import (
 
 const (
 	// slowDisk is how long the disk may take to write one incident before that is reported.
-	slowDisk = 10 * time.Second
+	slowDisk = int64(10 * time.Second)
 	// maxFile is much larger than the largest incident.
 	maxFile    = 1 << 20
 	fileSuffix = ".json"
@@ -29,13 +29,14 @@ const (
 
 // store keeps each incident in a file. If the disk fails, only the files are lost.
 type store struct {
-	dir string // empty: no files
-	log *slog.Logger
+	dir  string // empty: no files
+	log  *slog.Logger
+	boot func() int64 // CLOCK_BOOTTIME ns
 
 	wake    *sync.Cond
 	mu      sync.Mutex
-	waiting []saving  // oldest first
-	writing time.Time // when the write that is under way began
+	waiting []saving // oldest first
+	writing int64    // when the write that is under way began; 0: none is
 	stopped bool
 	fault   string
 }
@@ -45,8 +46,8 @@ type saving struct {
 	oldest uint64 // incidents before it are removed
 }
 
-func newStore(dir string, log *slog.Logger) *store {
-	s := &store{dir: dir, log: log}
+func newStore(dir string, log *slog.Logger, boot func() int64) *store {
+	s := &store{dir: dir, log: log, boot: boot}
 	s.wake = sync.NewCond(&s.mu)
 	return s
 }
@@ -79,7 +80,7 @@ func (s *store) next() (saving, bool) {
 	}
 	sv := s.waiting[0]
 	s.waiting = slices.Delete(s.waiting, 0, 1)
-	s.writing = time.Now()
+	s.writing = max(s.boot(), 1)
 	return sv, true
 }
 
@@ -106,10 +107,10 @@ func (s *store) save(in *incident, oldest uint64) {
 	s.wake.Signal()
 }
 
-var errTooSlow = fmt.Errorf("the disk is too slow: one incident takes longer than %v", slowDisk)
+var errTooSlow = fmt.Errorf("the disk is too slow: one incident takes longer than %v", time.Duration(slowDisk))
 
 // slow reports whether the write that is under way takes too long. The caller holds mu.
-func (s *store) slow() bool { return !s.writing.IsZero() && time.Since(s.writing) > slowDisk }
+func (s *store) slow() bool { return s.writing != 0 && s.boot()-s.writing > slowDisk }
 
 // unsaved returns why incidents are not on disk, or "".
 func (s *store) unsaved() string {
@@ -125,7 +126,7 @@ func (s *store) unsaved() string {
 func (s *store) wrote(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.writing = time.Time{}
+	s.writing = 0
 	if err != nil {
 		s.note(err)
 		return
