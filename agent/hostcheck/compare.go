@@ -79,6 +79,18 @@ func (f *Facts) carrier(link netio.Link, g config.Group) Carrier {
 	}
 }
 
+// Unfit returns why no group can run on a link, whatever its state, and what to do; "" if one can.
+func Unfit(name string, link *netio.Link) string {
+	switch {
+	case link.MasterName != "":
+		return fmt.Sprintf("interface %s is a port of the %s %s, which takes its frames; configure interface = %q instead",
+			name, link.MasterKind, link.MasterName, link.MasterName)
+	case !link.Ethernet:
+		return fmt.Sprintf("interface %s is not an Ethernet interface; CARP needs one", name)
+	}
+	return link.Unfit
+}
+
 // Compare compares a config with the host. Problems that make the config unusable are refused;
 // all others are warnings, since the host may change before vipd uses it. Interfaces that do not
 // exist yet are skipped.
@@ -92,6 +104,10 @@ func Compare(cfg *config.Config, f *Facts) (refused, warnings []config.Problem) 
 		warn := func(format string, args ...any) {
 			warnings = append(warnings,
 				config.Problem{File: cfg.Source, Line: g.Line, Key: g.Name(), Message: fmt.Sprintf(format, args...)})
+		}
+		if why := Unfit(g.Interface, &link); why != "" {
+			warn("%s", why)
+			continue
 		}
 		if found := f.Addresses.Ordinary(link, g.Addresses, f.linkAt); len(found) > 0 {
 			warn("%s", OrdinaryDetail(found))

@@ -23,9 +23,9 @@ const (
 func links() []netio.Link {
 	return []netio.Link{
 		{Index: 1, Name: "lo", Table: main},
-		{Index: 2, Name: "e0", AltNames: []string{"lan", "enp0s31f6-the-long-name"}, Table: main},
-		{Index: 3, Name: "e1", VRF: red, Table: table},
-		{Index: 4, Name: "mv0", Table: main},
+		{Index: 2, Name: "e0", AltNames: []string{"lan", "enp0s31f6-the-long-name"}, Table: main, Ethernet: true},
+		{Index: 3, Name: "e1", VRF: red, Table: table, Ethernet: true},
+		{Index: 4, Name: "mv0", Table: main, Ethernet: true},
 		{Index: red, Name: "red", VRF: red, Table: table},
 	}
 }
@@ -294,6 +294,35 @@ func TestComparePeers(t *testing.T) {
 			if !strings.Contains(got[i], want) {
 				t.Errorf("peers %s: warning %q, want %q", c.peers, got[i], want)
 			}
+		}
+	}
+}
+
+// A config names interfaces on which no group can run before the daemon finds out.
+func TestUnfitInterfacesAreNamed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		link netio.Link
+		want string // "" for none
+	}{
+		{netio.Link{Ethernet: true}, ""},
+		{
+			netio.Link{Ethernet: true, MasterName: "br0", MasterKind: "bridge"},
+			`f:7: p0@1: interface p0 is a port of the bridge br0, which takes its frames; configure interface = "br0" instead`,
+		},
+		{netio.Link{}, "f:7: p0@1: interface p0 is not an Ethernet interface; CARP needs one"},
+		{netio.Link{Ethernet: true, Unfit: "p0 cannot"}, "f:7: p0@1: p0 cannot"},
+	} {
+		c.link.Index, c.link.Name = 9, "p0"
+		cfg := &config.Config{Source: "f", Groups: []config.Group{
+			{Line: 7, Interface: "p0", VHID: 1, Addresses: prefixes("192.0.2.100/24")},
+		}}
+		_, warnings := hostcheck.Compare(cfg, &hostcheck.Facts{
+			Links:     []netio.Link{c.link},
+			Addresses: hostcheck.NewTable([]netio.Address{addr(9, "192.0.2.11/24")}),
+		})
+		if got := strings.Join(config.Strings(warnings), "\n"); got != c.want {
+			t.Errorf("got %q, want %q", got, c.want)
 		}
 	}
 }

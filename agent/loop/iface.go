@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"vipd/agent/election"
+	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
 	"vipd/agent/wire"
 	"vipd/loader"
@@ -119,17 +120,14 @@ func (p *iface) refresh() {
 
 // unfit returns why a link cannot carry groups.
 func unfit(name string, link *netio.Link) trouble {
+	why := hostcheck.Unfit(name, link)
 	switch {
-	case link.MasterName != "":
-		return trouble{fault: election.ReasonInterfaceEnslaved, detail: fmt.Sprintf(
-			"interface %s is a port of the %s %s, which takes its frames; configure interface = %q instead",
-			name, link.MasterKind, link.MasterName, link.MasterName)}
-	case !link.Ethernet:
-		return attachFailed(fmt.Errorf("interface %s is not an Ethernet interface; CARP needs one", name))
-	case link.Unfit != "":
-		return attachFailed(errors.New(link.Unfit))
-	default:
+	case why == "":
 		return trouble{}
+	case link.MasterName != "":
+		return trouble{fault: election.ReasonInterfaceEnslaved, detail: why}
+	default:
+		return attachFailed(errors.New(why))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/control/api"
 	"vipd/agent/election"
+	"vipd/agent/netio"
 	"vipd/agent/operator"
 )
 
@@ -104,6 +105,19 @@ func TestPlan(t *testing.T) {
 				c.Groups = append(c.Groups, testGroup("eth9", 1, "192.0.2.9/24"))
 			},
 			[]string{"add eth9@1[] none : waits in INIT: interface eth9 does not exist on this host"},
+		},
+		{
+			"added on a bridge port", 0, func(b *bench) {
+				b.master()
+				port := netio.Link{Index: 18, Name: "eth8", Up: true, Ethernet: true}
+				port.MasterName, port.MasterKind = "br0", "bridge"
+				b.links["eth8"] = port
+			},
+			func(c *config.Config) { c.Groups = append(c.Groups, testGroup("eth8", 1, "192.0.2.9/24")) },
+			[]string{
+				"reach eth0@1[MASTER] may_move 192.0.2.100/24: advertises 1/240",
+				"add eth8@1[] none : waits in INIT: interface eth8 is a port of the bridge br0",
+			},
 		},
 		{
 			"worse, master", 0, master,

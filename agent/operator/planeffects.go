@@ -87,7 +87,7 @@ func (p *planner) add(cfg config.Group) api.PlanChange {
 		return v.PlanChange
 	}
 	if why := p.unusable(cfg.Interface); why != "" {
-		text := "waits in INIT: interface " + why
+		text := "waits in INIT: " + why
 		if by := p.next.Carp.IfdownDemotion; by > 0 {
 			text += fmt.Sprintf("; until then it demotes this node by %d (%s%s)", by, api.DemotionLinkPrefix, cfg.Interface)
 		}
@@ -184,14 +184,17 @@ func interfaces(c *config.Config) map[string]bool {
 	return out
 }
 
-// unusable returns the name of an interface and why no group can run on it, or "".
+// unusable returns why no group can run on an interface now, or "".
 func (p *planner) unusable(ifname string) string {
 	link, err := p.link(ifname)
-	switch {
-	case err != nil:
-		return ifname + " does not exist on this host"
-	case !link.Up:
-		return ifname + " is not up or has no carrier"
+	if err != nil {
+		return fmt.Sprintf("interface %s does not exist on this host", ifname)
+	}
+	if why := hostcheck.Unfit(ifname, &link); why != "" {
+		return why
+	}
+	if !link.Up {
+		return fmt.Sprintf("interface %s is not up or has no carrier", ifname)
 	}
 	return ""
 }
