@@ -15,6 +15,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"vipd/agent/control/api"
 	"vipd/tests/lab"
 )
 
@@ -215,30 +216,52 @@ func (f *fastBench) stress(lasting time.Duration) (sum float64) {
 	each := lasting / time.Duration(len(rungs))
 	fmt.Printf(" under stress, %v of each kind, two hogs per CPU and kind:\n", each.Round(time.Second))
 	t := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  hogs\ttransitions\tgoal\tresult\tloop over 1 ms late\tover 5 ms")
+	fmt.Fprintln(t, "  hogs\ttransitions\tgoal\tresult\tloop over 1 ms late\tover 5 ms\t"+
+		"a processor stood still, longest\tover 5 ms")
+	var all []move
 	for _, rung := range rungs {
-		moves, lag := f.rung(strings.Fields(rung), each)
-		fmt.Fprintf(t, "  %s\t%.0f\t%s\t%.0f\t%.0f times\n", rung, moves, verdict(moves, fastMoves, ""), lag[0], lag[1])
-		sum += moves
+		r := f.rung(strings.Fields(rung), each)
+		fmt.Fprintf(t, "  %s\t%.0f\t%s\t%.0f\t%.0f times\t%.1f ms\t%d times\n", rung, r.count,
+			verdict(r.count, fastMoves, ""), r.late[0], r.late[1], r.longest.Seconds()*1000, r.stills)
+		sum += r.count
+		all = append(all, r.moves...)
 	}
 	fmt.Fprintf(t, "  all rungs\t%.0f\t%s\t\t\n", sum, verdict(sum, fastMoves, ""))
 	f.flush(t)
+	for _, m := range all {
+		fmt.Printf("  %s on %s: %s to %s, %s, %.1f ms late; a processor had stood still for %.1f ms\n",
+			m.Time.Format("15:04:05.000"), m.node, m.From, m.To, m.Reason, m.LagSeconds*1000, m.stood.Seconds()*1000)
+	}
 	f.a.WaitAnswering(group, patience) // also after a transition: it is the better one
 	return sum
 }
 
-// rung returns the transitions of both nodes, and how often an election loop woke up more than 1 and 5 ms late.
-func (f *fastBench) rung(kinds []string, lasting time.Duration) (moves float64, late [2]float64) {
+// move is a transition under stress.
+type move struct {
+	api.Transition
+	node  string
+	stood time.Duration // how long a processor stood still in stillBefore
+}
+
+// stillBefore is how long before a transition a processor that stood still may have caused it.
+const stillBefore = 100 * time.Millisecond
+
+// stressFigures are those of one rung.
+type stressFigures struct {
+	count   float64       // transitions of both nodes
+	moves   []move        // the newest of them
+	late    [2]float64    // how often an election loop woke up more than 1 and 5 ms late
+	longest time.Duration // that a processor stood still
+	stills  int           // how often one did for more than 5 ms
+}
+
+func (f *fastBench) rung(kinds []string, lasting time.Duration) (r stressFigures) {
 	f.Helper()
-	count := func(sign float64) {
-		for _, n := range []*lab.Node{f.a, f.b} {
-			moves += sign * transitions(n)
-			lag := lagCounts(n.Metrics())
-			late[0] += sign * (lag["+Inf"] - lag["0.001"])
-			late[1] += sign * (lag["+Inf"] - lag["0.005"])
-		}
+	began, processors, before := time.Now(), f.WatchProcessors(), f.lags()
+	nodes := []*lab.Node{f.a, f.b}
+	for _, n := range nodes {
+		r.count -= transitions(n)
 	}
-	count(-1)
 	hogs, err := startHogs(f.client, kinds, lasting)
 	if err != nil {
 		f.Fatalf("start the hogs: %v", err)
@@ -253,6 +276,22 @@ func (f *fastBench) rung(kinds []string, lasting time.Duration) (moves float64, 
 			f.Errorf("%s did not load the machine: %s", h.Name, out)
 		}
 	}
-	count(1)
-	return moves, late
+	ended, after := time.Now(), f.lags()
+	for i, bound := range [...]string{"0.001", "0.005"} {
+		r.late[i] = after["+Inf"] - before["+Inf"] - after[bound] + before[bound]
+	}
+	r.longest, r.stills = processors.Longest(began, ended), processors.Count(began, ended, 5*time.Millisecond)
+	for _, n := range nodes {
+		r.count += transitions(n)
+		for _, t := range history(f, n) {
+			if t.Time.After(began) {
+				r.moves = append(r.moves, move{t, n.Name, processors.Longest(t.Time.Add(-stillBefore), t.Time)})
+			}
+		}
+	}
+	slices.SortFunc(r.moves, func(x, y move) int { return x.Time.Compare(y.Time) })
+	if err := processors.Close(); err != nil {
+		f.Errorf("%v", err)
+	}
+	return r
 }

@@ -33,11 +33,11 @@ func readLines(t *testing.T, path string) []string {
 	return strings.Split(strings.TrimSpace(string(data)), "\n")
 }
 
-func history(t *testing.T, n *lab.Node) []api.Transition {
+func history(t lab.TB, n *lab.Node) []api.Transition {
 	t.Helper()
 	var h api.History
 	if err := json.Unmarshal([]byte(n.MustCTL("history", "-o", "json")), &h); err != nil {
-		t.Fatal(err)
+		t.Fatalf("history of %s: %v", n.Name, err)
 	}
 	return h.Transitions
 }

@@ -93,6 +93,18 @@ func (p *Processors) Longest(from, to time.Time) (longest time.Duration) {
 	return longest
 }
 
+// Count returns how often a processor stood still for longer than a bound, of what ended in that time.
+func (p *Processors) Count(from, to time.Time, bound time.Duration) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.stood {
+		if s.took > bound && !s.until.Before(from) && !s.until.After(to) {
+			n++
+		}
+	}
+	return n
+}
+
 // Close ends the threads, and returns why the processors could not be watched.
 func (p *Processors) Close() error {
 	close(p.stop)
