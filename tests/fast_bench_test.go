@@ -125,7 +125,7 @@ type outage struct {
 // failover kills the MASTER at any moment between two of its advertisements.
 func (f *fastBench) failover(c contender) outage {
 	f.Helper()
-	pinger := f.client.Ping(c.address(), f.spacing)
+	pinger := f.client.PingPromptly(c.address(), f.spacing)
 	pinger.AwaitAnswer(time.Now(), patience)
 	old, successor := f.portA.Sniff(), f.portB.Sniff()
 	defer old.Close()

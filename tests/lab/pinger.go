@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,14 +24,18 @@ type Pinger struct {
 	target  netip.Addr
 	zone    uint32 // of a link-local target: the index of its interface
 	spacing time.Duration
+	prompt  bool
 	id      uint16
 	fd      int
 
-	mu       sync.Mutex
-	sent     []time.Time
-	answered []time.Time // zero while there is no answer
-	doubles  int
-	err      error
+	// One entry per request, in nanoseconds of the wall clock, allocated before the first: no thread waits for another.
+	sent     []int64
+	answered []atomic.Int64 // 0 while there is no answer
+	count    atomic.Int64   // of the requests
+	doubles  atomic.Int64
+
+	mu  sync.Mutex
+	err error
 
 	quiet chan struct{} // closed: send no more
 	stop  chan struct{} // closed: receive no more
@@ -49,14 +54,28 @@ const (
 // with the lab.
 func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
 	h.lab.Helper()
+	return h.ping(target, spacing, false)
+}
+
+// PingPromptly is Ping by a thread with a higher priority than that of the daemons: a client on a machine of its own
+// does not wait for theirs.
+func (h *Host) PingPromptly(target netip.Addr, spacing time.Duration) *Pinger {
+	h.lab.Helper()
+	return h.ping(target, spacing, true)
+}
+
+func (h *Host) ping(target netip.Addr, spacing time.Duration, prompt bool) *Pinger {
+	h.lab.Helper()
 	domain, proto := unix.AF_INET, unix.IPPROTO_ICMP
 	if target.Is6() {
 		domain, proto = unix.AF_INET6, unix.IPPROTO_ICMPV6
 	}
 	fd, err := h.socketIn(domain, unix.SOCK_RAW, proto)
 	h.lab.check(err, "ping from %s", h.Name)
+	most := int(pingLimit / spacing)
 	p := &Pinger{
-		host: h, target: target, spacing: spacing, id: uint16(os.Getpid()) ^ uint16(fd), fd: fd,
+		host: h, target: target, spacing: spacing, prompt: prompt, id: uint16(os.Getpid()) ^ uint16(fd), fd: fd,
+		sent: make([]int64, most), answered: make([]atomic.Int64, most),
 		quiet: make(chan struct{}), stop: make(chan struct{}),
 	}
 	if zone := target.Zone(); zone != "" {
@@ -69,25 +88,33 @@ func (h *Host) Ping(target netip.Addr, spacing time.Duration) *Pinger {
 }
 
 func (p *Pinger) send() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	runtime.LockOSThread() // never unlocked: the thread ends with its priority
+	sleep := time.Sleep
+	if p.prompt {
+		// It keeps its P, as that of BareSender does.
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+		defer func() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - 1) }()
+		if err := takeRealtime(unitPriority + 1); err != nil {
+			p.fail(err)
+			return
+		}
+		sleep = func(d time.Duration) { sleepUntil(readClock(unix.CLOCK_MONOTONIC) + int64(d)) }
+	}
 	var to unix.Sockaddr
 	if p.target.Is6() {
 		to = &unix.SockaddrInet6{Addr: p.target.As16(), ZoneId: p.zone}
 	} else {
 		to = &unix.SockaddrInet4{Addr: p.target.As4()}
 	}
-	start := time.Now()
-	for next := start; time.Since(start) < pingLimit; {
+	next := time.Now()
+	for seq := range p.sent {
 		select {
 		case <-p.quiet:
 			return
 		default:
 		}
-		p.mu.Lock()
-		seq := len(p.sent)
-		p.sent, p.answered = append(p.sent, time.Now().Round(0)), append(p.answered, time.Time{})
-		p.mu.Unlock()
+		p.sent[seq] = time.Now().UnixNano()
+		p.count.Store(int64(seq) + 1)
 		err := unix.Sendto(p.fd, p.echo(uint32(seq)), 0, to)
 		// What the stack cannot send (no neighbour, buffers full while it is asked for) is a lost ping, not an error.
 		if err != nil && !errors.Is(err, unix.EHOSTUNREACH) && !errors.Is(err, unix.ENETUNREACH) &&
@@ -99,7 +126,7 @@ func (p *Pinger) send() {
 		if next = next.Add(p.spacing); time.Until(next) < -p.spacing {
 			next = time.Now() // we were not run in time: no burst to make up for it
 		}
-		time.Sleep(time.Until(next))
+		sleep(time.Until(next))
 	}
 }
 
@@ -153,15 +180,9 @@ func (p *Pinger) take(b []byte, from unix.Sockaddr, at time.Time) {
 	if len(b) < 12 || b[0] != reply || binary.BigEndian.Uint16(b[4:]) != p.id {
 		return
 	}
-	seq := int(binary.BigEndian.Uint32(b[8:]))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch {
-	case seq >= len(p.answered):
-	case p.answered[seq].IsZero():
-		p.answered[seq] = at
-	default:
-		p.doubles++
+	seq := int64(binary.BigEndian.Uint32(b[8:]))
+	if seq < p.count.Load() && !p.answered[seq].CompareAndSwap(0, at.UnixNano()) {
+		p.doubles.Add(1)
 	}
 }
 
@@ -187,15 +208,14 @@ func (p *Pinger) AwaitAnswer(since time.Time, timeout time.Duration) time.Time {
 	p.host.lab.Helper()
 	var at time.Time
 	p.host.lab.Eventually(timeout, 2*time.Millisecond, func() (bool, string) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		first := len(p.sent)
-		for first > 0 && p.sent[first-1].After(since) {
+		count := p.count.Load()
+		first := count
+		for first > 0 && p.sent[first-1] > since.UnixNano() {
 			first--
 		}
-		for _, a := range p.answered[first:] {
-			if !a.IsZero() {
-				at = a
+		for i := first; i < count; i++ {
+			if a := p.answered[i].Load(); a != 0 {
+				at = time.Unix(0, a)
 				return true, ""
 			}
 		}
@@ -225,28 +245,31 @@ func (p *Pinger) Stop() PingReport {
 	p.host.lab.Helper()
 	p.end()
 	p.host.lab.check(p.err, "pinger on %s", p.host.Name)
-	first := slices.IndexFunc(p.answered, func(a time.Time) bool { return !a.IsZero() })
-	if first < 0 {
-		p.host.lab.Fatalf("%s got no answer from %v to %d pings", p.host.Name, p.target, len(p.sent))
+	count := int(p.count.Load())
+	first := 0
+	for first < count && p.answered[first].Load() == 0 {
+		first++
 	}
-	sent, answered := p.sent[first:], p.answered[first:]
-	r := PingReport{Sent: len(sent), Doubles: p.doubles}
-	var answers []time.Time
-	for i, a := range answered {
-		if i > 0 {
-			r.Stall = max(r.Stall, sent[i].Sub(sent[i-1]))
+	if first == count {
+		p.host.lab.Fatalf("%s got no answer from %v to %d pings", p.host.Name, p.target, count)
+	}
+	r := PingReport{Sent: count - first, Doubles: int(p.doubles.Load())}
+	var answers []int64
+	for i := first; i < count; i++ {
+		if i > first {
+			r.Stall = max(r.Stall, time.Duration(p.sent[i]-p.sent[i-1]))
 		}
-		if a.IsZero() {
+		if a := p.answered[i].Load(); a == 0 {
 			r.Lost++
 		} else {
 			answers = append(answers, a)
 		}
 	}
-	slices.SortFunc(answers, time.Time.Compare)
-	answers = append(answers, sent[len(sent)-1])
+	slices.Sort(answers)
+	answers = append(answers, p.sent[count-1])
 	for i := 1; i < len(answers); i++ {
-		if gap := answers[i].Sub(answers[i-1]); gap > r.Gap {
-			r.Gap, r.From = gap, answers[i-1]
+		if gap := time.Duration(answers[i] - answers[i-1]); gap > r.Gap {
+			r.Gap, r.From = gap, time.Unix(0, answers[i-1])
 		}
 	}
 	return r
