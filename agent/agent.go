@@ -266,7 +266,7 @@ func (a *Agent) loaderOptions() loader.Options {
 	need := a.opts.Config.Size()
 	return loader.Options{
 		Dir: a.opts.Config.Node.BPFDir, Log: a.log, ForceClsact: a.opts.ForceClsact,
-		Groups: need.Groups, VIPs: need.Addresses,
+		Groups: need.Groups, VIPs: need.Addresses, Aside: ordinary.Aside,
 	}
 }
 

@@ -44,7 +44,18 @@ func TestExchange(t *testing.T) {
 	a.die()
 
 	a.o.Defer = true
+	refuse, aside := error(nil), 0
+	a.o.Aside = func(work func() error) error {
+		aside++
+		if refuse != nil {
+			return refuse
+		}
+		return work()
+	}
 	a.open()
+	if aside != 0 {
+		t.Errorf("%d loads before the exchange", aside)
+	}
 	xdp, egress := a.programOf("xdp"), a.programOf("egress")
 	if !a.d.Pending() || !a.d.Inherited(index) || a.d.Inherited(index+1000) {
 		t.Errorf("pending %v, inherited %v and %v", a.d.Pending(), a.d.Inherited(index), a.d.Inherited(index+1000))
@@ -79,10 +90,15 @@ func TestExchange(t *testing.T) {
 	)
 	answered("a new role under the old programs", "192.0.2.50")
 
+	refuse = errors.New("no thread")
+	if err := a.d.Exchange(); !errors.Is(err, refuse) || aside != 1 || !a.d.Pending() || a.programOf("xdp") != xdp {
+		t.Errorf("refused: %v after %d loads, pending %v", err, aside, a.d.Pending())
+	}
+	refuse = nil
 	if err := a.d.Exchange(); err != nil {
 		t.Fatal(err)
 	}
-	if a.d.Pending() || a.programOf("xdp") == xdp || a.programOf("egress") == egress {
+	if aside < 2 || a.d.Pending() || a.programOf("xdp") == xdp || a.programOf("egress") == egress {
 		t.Error("the programs were not exchanged")
 	}
 	answered("under the new programs", "192.0.2.1")

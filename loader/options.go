@@ -46,6 +46,9 @@ type Options struct {
 	SlotRest time.Duration
 	// SingleBuffer loads programs as on a kernel before 5.18, for tests.
 	SingleBuffer bool
+	// Aside runs what keeps a processor busy for long, where it does not delay others: the verifier. It returns the error
+	// of work, or why that was not run. Default: on the calling thread.
+	Aside func(work func() error) error
 }
 
 func (o Options) withDefaults() Options {
@@ -70,7 +73,7 @@ func (o Options) withDefaults() Options {
 func (o Options) set() object.Options {
 	return object.Options{
 		Log: o.Log, MaxGroups: o.MaxGroups, MaxVIPs: o.MaxVIPs, Groups: o.Groups, VIPs: o.VIPs,
-		SingleBuffer: o.SingleBuffer,
+		SingleBuffer: o.SingleBuffer, Aside: o.Aside,
 	}
 }
 

@@ -87,7 +87,7 @@ func (f beatVIPD) back() {
 	f.counts()
 }
 
-// believes restarts the backup if it doubts the beats, since it forgets its doubt with that, and reports whether it did.
+// believes restarts the backup if it doubts the beats: it forgets its doubt with that. It reports whether it did so.
 func (f beatVIPD) believes() (restarted bool) {
 	f.Eventually(patience, 0, func() (bool, string) {
 		if f.b.Group(group).BeatDistrust == nil {

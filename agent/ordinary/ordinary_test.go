@@ -222,6 +222,33 @@ func TestThreadLeavesRealTime(t *testing.T) {
 	<-done
 }
 
+// A task runs at ordinary priority, and its caller keeps its own.
+func TestAsideLeavesRealTime(t *testing.T) {
+	needs.Root(t)
+	failure := errors.New("the task failed")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // never unlocked: no other goroutine gets the priority
+		attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+		if err := unix.SchedSetAttr(0, attr, 0); err != nil || !RealTime() {
+			t.Errorf("cannot set real-time priority: %v", err)
+		}
+		ran := false
+		err := Aside(func() error {
+			ran = true
+			if RealTime() {
+				t.Error("the task has real-time priority")
+			}
+			return failure
+		})
+		if !ran || !errors.Is(err, failure) || !RealTime() {
+			t.Errorf("ran %v: %v; real-time afterwards %v", ran, err, RealTime())
+		}
+	}()
+	<-done
+}
+
 // Without a gate nothing changes.
 func TestNilGateIsOpen(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ordinary serves HTTP clients on threads of ordinary priority, within a share of one core.
+// Package ordinary runs what can wait on threads of ordinary priority: it serves HTTP clients, within a share of one
+// core, and does single tasks.
 //
-// Under the systemd unit the whole process has real-time priority (docs/decisions/agent.md). A thread
-// that serves a connection leaves real-time priority and ends with the connection. A [Gate] limits how
-// many of them run at once and their total processor time.
+// Under the systemd unit the whole process has real-time priority (docs/decisions/agent.md). A thread that serves a
+// connection leaves real-time priority and ends with the connection. A [Gate] limits how many of them run at once and
+// their total processor time. [Aside] runs a task that is not limited.
 package ordinary
 
 import (
@@ -53,6 +54,24 @@ func (t *Thread) own() error {
 // A gate limits what the thread uses, so others lose nothing.
 const urgent = -20
 
+// Aside runs work on a thread of ordinary priority and waits for it. It returns the error of work, or why that was not
+// run. Call it once at a time: [Reserve] provides for one such thread.
+func Aside(work func() error) error {
+	if !RealTime() {
+		return work()
+	}
+	ended := make(chan error, 1)
+	go func() {
+		var t Thread
+		if err := t.own(); err != nil {
+			ended <- err
+			return
+		}
+		ended <- work()
+	}()
+	return <-ended
+}
+
 // LeaveRealTime gives the calling thread ordinary priority. The caller has locked its goroutine to it.
 func LeaveRealTime() error {
 	if !RealTime() {
@@ -77,7 +96,8 @@ func RealTime() bool {
 // the kernel does not schedule keeps its P, and the election loop must not wait for it.
 func Reserve() {
 	if RealTime() {
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + gates*slots)
+		const aside = 1
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + gates*slots + aside)
 	}
 }
 

@@ -29,6 +29,8 @@ type Options struct {
 	Groups, VIPs int
 	// SingleBuffer loads programs as on a kernel before 5.18, for tests.
 	SingleBuffer bool
+	// Aside is as in the Options of package loader; nil: on the calling thread.
+	Aside func(work func() error) error
 }
 
 // Set is the collection in the kernel: the maps, and the programs that work on them. Only one goroutine at a time may

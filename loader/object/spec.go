@@ -71,9 +71,19 @@ func (o Options) logSingleBuffer() {
 	}
 }
 
+// aside runs what takes long.
+func (o Options) aside(work func() error) error {
+	if o.Aside == nil {
+		return work()
+	}
+	return o.Aside(work)
+}
+
 // load loads a collection on existing maps. The verifier's output only goes to the log: it is long.
 func (o Options) load(to any, s *ebpf.CollectionSpec, there map[string]*ebpf.Map) error {
-	err := s.LoadAndAssign(to, &ebpf.CollectionOptions{MapReplacements: there})
+	err := o.aside(func() error {
+		return s.LoadAndAssign(to, &ebpf.CollectionOptions{MapReplacements: there})
+	})
 	if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 		o.Log.Debug("verifier log", "log", fmt.Sprintf("%+v", ve))
 	}
