@@ -10,7 +10,8 @@ import (
 // group has the entries of one group and the source of its samples.
 type group struct {
 	name, ifname string
-	plane        Plane // nil while the group is not in the data plane
+	plane        Plane  // nil while the group is not in the data plane
+	slot         uint32 // its last one there
 	state        string
 
 	adverts    ring

@@ -150,12 +150,16 @@ func (r *Recorder) tick(src Source) {
 	if err == nil {
 		r.lost = lost
 	}
+	before := len(r.groups)
 	bound := map[string]int{} // the index of the last noteBind, by group
 	for i := range notes {
 		if n := &notes[i]; n.what == noteBind {
 			r.bind(n)
 			bound[n.group] = i
 		}
+	}
+	if len(r.groups) != before {
+		r.resize()
 	}
 	fresh := map[*group][]entry{} // entries of groups with captures
 	for i := range samples {
@@ -204,11 +208,10 @@ func (r *Recorder) bind(n *note) {
 	if g == nil {
 		g = &group{name: n.group, pace: bucket{burst: 6, refill: int64(10 * time.Second)}}
 		r.groups[n.group] = g
-		r.resize()
 	} else {
 		r.unbind(g)
 	}
-	g.ifname, g.plane, g.state = n.ifname, n.plane, n.state
+	g.ifname, g.plane, g.state, g.slot = n.ifname, n.plane, n.state, n.slot
 	r.bySlot[n.slot] = g
 	if len(g.captures) > 0 {
 		r.setCapture(g, true)
@@ -219,10 +222,8 @@ func (r *Recorder) bind(n *note) {
 func (r *Recorder) unbind(g *group) {
 	g.missedBefore = g.missed()
 	g.plane = nil
-	for slot, other := range r.bySlot {
-		if other == g {
-			delete(r.bySlot, slot)
-		}
+	if r.bySlot[g.slot] == g {
+		delete(r.bySlot, g.slot)
 	}
 }
 
