@@ -31,6 +31,7 @@ func (m *Metrics) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Vary", "Accept-Encoding") // for what stands between, and keeps answers
 	if err := page.send(w, !acceptsGzip(r.Header.Get("Accept-Encoding"))); err != nil {
 		m.log.Debug("client closed the connection during a scrape", "err", err)
 	}

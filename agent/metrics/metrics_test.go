@@ -268,6 +268,9 @@ func TestGzip(t *testing.T) {
 		if ct := w.Header().Get("Content-Type"); ct != "text/plain; version=0.0.4; charset=utf-8" {
 			t.Errorf("content type %q", ct)
 		}
+		if vary := w.Header().Get("Vary"); vary != "Accept-Encoding" {
+			t.Errorf("Vary: %q", vary)
+		}
 		if got := w.Header().Get("Content-Encoding") == "gzip"; got != want {
 			t.Errorf("%q: compressed %v, want %v", header, got, want)
 		}
