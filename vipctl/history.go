@@ -49,7 +49,7 @@ func (p *program) history(c *cli.Context, args []string) error {
 	return printAnswer(p, c, raw, "the history", func(h *api.History) {
 		p.printf("%s", p.historyView(h))
 		if h.Damaged > 0 {
-			p.warn("%d damaged lines of earlier runs were skipped", h.Damaged)
+			p.warn("damaged lines of earlier runs that were skipped: %d", h.Damaged)
 		}
 		if h.Unsaved != "" {
 			p.warn("the history is not on disk and is lost when vipd exits: %s", h.Unsaved)

@@ -87,7 +87,7 @@ func TestHistory(t *testing.T) {
 	}
 	n.history.Damaged, n.history.Unsaved = 2, "no space left on device"
 	if code, _, errs := show(); code != ExitOK ||
-		errs != "vipctl: 2 damaged lines of earlier runs were skipped\n"+
+		errs != "vipctl: damaged lines of earlier runs that were skipped: 2\n"+
 			"vipctl: the history is not on disk and is lost when vipd exits: no space left on device\n" {
 		t.Errorf("exit %d, %q", code, errs)
 	}

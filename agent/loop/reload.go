@@ -17,7 +17,7 @@ import (
 func errNoGroups(running int, source string) error {
 	return api.Errorf(
 		api.CodeNoGroups,
-		"%s has no [[vip]], and a reload would give up all %d groups; the running config stays. "+
+		"%s has no [[vip]], and a reload would give up all groups (%d); the running config stays. "+
 			"If that is what you want: `vipctl reload --force`",
 		source,
 		running,
