@@ -118,8 +118,8 @@ bench-xdp: ## measure the cost of each packet path in XDP against empty programs
 fuzz-frames: ## run ten million random frames through the programs and their Go twin and compare; needs root, half an hour
 	VIPD_FRAMES=10000000 $(GO) test $(EXEC) ./loader/model -run '^TestRandomFrames$$' -count=1 -v -timeout 0
 
-bench-flood: build ## send forged adverts as fast as the kernel can, VIPD_FLOOD=30s of each kind, native and generic; needs root, four minutes
-	VIPD_BIN=$(CURDIR)/bin VIPD_FLOOD=$(or $(VIPD_FLOOD),30s) $(GO) test $(EXEC) ./tests -run '^TestFloodOf' -count=1 -v
+bench-flood: build ## send forged adverts as fast as the kernel can, VIPD_FLOOD=30s of each kind, native, tc and generic; needs root, seven minutes
+	VIPD_BIN=$(CURDIR)/bin VIPD_FLOOD=$(or $(VIPD_FLOOD),30s) $(GO) test $(EXEC) ./tests -run '^TestFloodOf' -count=1 -v -timeout 2h
 
 bench-scale: build ## compare vipd with keepalived at 1,020 groups, and measure 4,080 and 16,384 (VIPD_SCALE=255,1020); needs root, five minutes
 	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 20m
