@@ -134,5 +134,5 @@ func (p *program) groupError(c *cli.Context, name string, err error) error {
 		return fmt.Errorf("there is no group %s: no virtual IPs are configured; "+
 			"add a [[vip]] to vipd.toml and run `vipctl reload`", name)
 	}
-	return fmt.Errorf("there is no group %s; there are %s", name, strings.Join(groupNames(&st), ", "))
+	return fmt.Errorf("there is no group %s; there are %s", name, someOf(groupNames(&st)))
 }

@@ -3,8 +3,6 @@
 package vipctl
 
 import (
-	"strings"
-
 	"github.com/urfave/cli/v2"
 
 	"vipd/agent/control/api"
@@ -57,7 +55,7 @@ func (p *program) peerForget(c *cli.Context, args []string) error {
 		return p.json(done)
 	}
 	p.printf("forgot %s in %s: its advertisements are believed without a trailer again\n",
-		f.Address, strings.Join(done.Groups, ", "))
+		f.Address, someOf(done.Groups))
 	if done.Message != "" {
 		p.printf("%s\n", done.Message)
 	}

@@ -36,21 +36,22 @@ func (p *program) reload(c *cli.Context, _ []string) error {
 		return p.json(r)
 	}
 	var parts []string
-	add := func(what string, names []string) {
+	add := func(what string, list func([]string) string, names []string) {
 		if len(names) > 0 {
-			parts = append(parts, what+" "+strings.Join(names, ", "))
+			parts = append(parts, what+" "+list(names))
 		}
 	}
-	add("added", r.Added)
-	add("removed", r.Removed)
-	add("changed", r.Changed)
-	add("in force", r.Global)
+	all := func(keys []string) string { return strings.Join(keys, ", ") }
+	add("added", someOf, r.Added)
+	add("removed", someOf, r.Removed)
+	add("changed", someOf, r.Changed)
+	add("in force", all, r.Global)
 	if parts == nil {
 		parts = []string{"nothing changed"}
 	}
 	p.printf("reloaded: %s\n", strings.Join(parts, "; "))
 	if len(r.NeedRestart) > 0 {
-		p.printf("takes effect only after a restart of vipd: %s\n", strings.Join(r.NeedRestart, ", "))
+		p.printf("takes effect only after a restart of vipd: %s\n", all(r.NeedRestart))
 	}
 	for _, w := range r.Warnings {
 		p.warn("warning: %s", w)

@@ -101,7 +101,7 @@ func (p *program) notes(st *api.Status, wide bool) []string {
 		note("%s: it asks the other nodes to take over, also after a reboot, until `vipctl maintenance leave`.",
 			p.paint(yellow, "This node is in MAINTENANCE"))
 		if still := mastersOf(st); len(still) > 0 && st.Enabled {
-			note("  Still MASTER here: %s.", strings.Join(still, ", "))
+			note("  Still MASTER here: %s.", someOf(still))
 		}
 	}
 	now := p.env.Now()
@@ -196,5 +196,5 @@ func doctorHint(groups []api.Group) string {
 	if parts == nil {
 		return ""
 	}
-	return "Something is wrong with " + strings.Join(parts, ", ") + ": run `vipctl doctor`."
+	return "Something is wrong with " + someOf(parts) + ": run `vipctl doctor`."
 }

@@ -15,6 +15,7 @@ import (
 
 	"vipd/agent/control/api"
 	"vipd/agent/doctor"
+	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
 	"vipd/agent/wire"
 )
@@ -100,16 +101,9 @@ func firstIPv4(own []netip.Prefix) netip.Addr {
 
 // unfit returns why no group can run on the interface now, or why nothing would be heard.
 func unfit(link *netio.Link) string {
-	switch {
-	case !link.Ethernet:
-		return fmt.Sprintf("%s is not an Ethernet interface; CARP needs one", link.Name)
-	case link.MasterName != "":
-		return fmt.Sprintf("%s is a port of the %s %s; use %s instead",
-			link.Name, link.MasterKind, link.MasterName, link.MasterName)
-	case link.Unfit != "":
-		return link.Unfit
-	case !link.Up:
-		return fmt.Sprintf("%s has no link or is down; check the cable, or `ip link set %s up`", link.Name, link.Name)
+	why := hostcheck.Unfit(link.Name, link)
+	if why == "" && !link.Up {
+		why = fmt.Sprintf("%s has no link or is down; check the cable, or `ip link set %s up`", link.Name, link.Name)
 	}
-	return ""
+	return why
 }
