@@ -223,6 +223,8 @@ func manyVIPs(t *testing.T) *Harness {
 	return newHarnessOn(t, d, append(vips, "192.0.2.1")...)
 }
 
+// nsPerFrame runs a program on a frame n times. It may count a few frames more: a run that a signal interrupts, as those
+// of Go's scheduler do, begins anew.
 func nsPerFrame(t testing.TB, p *ebpf.Program, frame []byte, n int) float64 {
 	t.Helper()
 	_, d, err := p.Benchmark(frame, n, nil)
@@ -245,7 +247,7 @@ func (h *Harness) nsAdvert(s tables.GroupSpec, frame []byte) float64 {
 	h.Run(frame) // the rest is of class 1
 	before := h.counters()
 	ns := nsPerFrame(h.T, h.Plane.Objects.VipdXdp, frame, batch)
-	if got := since(before, h.counters()); got["received"] != batch || got["events_lost"] != 0 {
+	if got := since(before, h.counters()); got["received"] < batch || got["events_lost"] != 0 {
 		h.T.Fatalf("counted %v", got)
 	}
 	h.drain()
@@ -311,7 +313,7 @@ func (h *Harness) nsReplayed(frame []byte, reason string) float64 {
 	h.spend()
 	before := h.counters()
 	ns := nsPerFrame(h.T, h.Plane.Objects.VipdXdp, frame, times)
-	if got := since(before, h.counters()); got[reason] != times {
+	if got := since(before, h.counters()); got[reason] < times || len(got) != 1 {
 		h.T.Fatalf("counted %v", got)
 	}
 	h.drain()
