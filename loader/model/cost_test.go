@@ -223,8 +223,8 @@ func manyVIPs(t *testing.T) *Harness {
 	return newHarnessOn(t, d, append(vips, "192.0.2.1")...)
 }
 
-// nsPerFrame runs a program on a frame n times. It may count a few frames more: a run that a signal interrupts, as those
-// of Go's scheduler do, begins anew.
+// nsPerFrame runs a program on a frame n times. It may count a few frames more: a run that a signal interrupts begins
+// anew, and Go's scheduler sends signals.
 func nsPerFrame(t testing.TB, p *ebpf.Program, frame []byte, n int) float64 {
 	t.Helper()
 	_, d, err := p.Benchmark(frame, n, nil)
