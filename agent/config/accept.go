@@ -42,10 +42,7 @@ func (g Group) Contexts() []Context {
 }
 
 func digests(out []Context, name string, password Secret, set []netip.Prefix, digest string) []Context {
-	all := make([]netip.Addr, 0, len(set))
-	for _, p := range set {
-		all = append(all, p.Addr())
-	}
+	all := addrs(set)
 	first := Context{name, password, all}
 	if !slices.ContainsFunc(all, isLinkLocal6) {
 		return append(out, first)

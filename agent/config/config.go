@@ -177,6 +177,17 @@ const (
 // Name is interface@vhid, for example eth0@1.
 func (g Group) Name() string { return GroupName(g.Interface, g.VHID) }
 
+// Addrs returns the addresses without their prefix lengths, in a list of its own.
+func (g Group) Addrs() []netip.Addr { return addrs(g.Addresses) }
+
+func addrs(set []netip.Prefix) []netip.Addr {
+	out := make([]netip.Addr, 0, len(set))
+	for _, p := range set {
+		out = append(out, p.Addr())
+	}
+	return out
+}
+
 // mostAddresses is how many VIPs of a group are addresses of the host. Each of them costs the kernel a renewal, an
 // event and a place in lists that it searches: 10,000 IPv6 addresses took it 25 s of CPU time, local routes to them
 // half a second.

@@ -89,7 +89,7 @@ func (a *adoption) adoptLocal(g *group, at home, vips []netip.Addr) {
 		a.local[at] = there
 	}
 	if len(there) > 0 {
-		gone, kept := split(vips, setOf(addrsOf(g.cfg)))
+		gone, kept := split(vips, setOf(g.cfg.Addrs()))
 		g.adoptLocal(at, there, gone, kept)
 	}
 }

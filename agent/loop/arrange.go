@@ -70,14 +70,14 @@ func (l *Loop) makeWay(next *config.Config, changed []config.GroupChange) {
 		return owned && vhid != by.cfg.VHID
 	}
 	for _, g := range slices.Clone(l.groups.order) {
-		anyWanted := slices.ContainsFunc(addrsOf(g.cfg), func(addr netip.Addr) bool { return wanted(g, addr) })
+		anyWanted := slices.ContainsFunc(g.cfg.Addrs(), func(addr netip.Addr) bool { return wanted(g, addr) })
 		if g.lifecycle.removed && anyWanted {
 			l.dropGroup(g)
 		}
 	}
 	for _, c := range changed {
 		g := l.groups.byName[c.New.Name()]
-		gone, kept := split(addrsOf(&c.Old), setOf(addrsOf(&c.New)))
+		gone, kept := split(c.Old.Addrs(), setOf(c.New.Addrs()))
 		g.dropVIPs(gone, kept)
 		if slices.ContainsFunc(gone, func(addr netip.Addr) bool { return wanted(g, addr) }) {
 			g.vacate(gone)

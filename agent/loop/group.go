@@ -104,14 +104,6 @@ func put[K comparable, V any](m *map[K]V, key K, value V) {
 	(*m)[key] = value
 }
 
-func addrsOf(cfg *config.Group) []netip.Addr {
-	out := make([]netip.Addr, 0, len(cfg.Addresses))
-	for _, p := range cfg.Addresses {
-		out = append(out, p.Addr())
-	}
-	return out
-}
-
 func (g *group) planeSpec() loader.GroupSpec {
 	ttl := loader.TTLStrict
 	if len(g.cfg.Peers) > 0 && g.cfg.PeerTTL != config.PeerTTLStrict {
@@ -121,7 +113,7 @@ func (g *group) planeSpec() loader.GroupSpec {
 		IfIndex:        g.iface.link.Index,
 		VHID:           g.cfg.VHID,
 		NICMAC:         g.iface.link.MAC,
-		VIPs:           addrsOf(g.cfg),
+		VIPs:           g.cfg.Addrs(),
 		Contexts:       g.signing.contexts,
 		Router:         g.iface.forwards,
 		TTL:            ttl,

@@ -31,7 +31,7 @@ func (b *bench) hellosOf(groups []*group) []loader.HelloEvent {
 	var out []loader.HelloEvent
 	for _, g := range groups {
 		h := fw2()
-		h.VHID, h.Addresses, h.Complete = g.cfg.VHID, addrsOf(g.cfg), true
+		h.VHID, h.Addresses, h.Complete = g.cfg.VHID, g.cfg.Addrs(), true
 		h.Demotions = []string{"link:eth1"}
 		payload, err := h.AppendBinary(nil)
 		if err != nil {

@@ -38,7 +38,7 @@ const (
 func (g *group) planLocal() {
 	g.onHost.local.wanted = nil
 	if g.cfg.ByRoutes() {
-		g.onHost.local.wanted = covering(addrsOf(g.cfg))
+		g.onHost.local.wanted = covering(g.cfg.Addrs())
 	}
 }
 
@@ -293,7 +293,7 @@ func (g *group) listen() {
 	var vips []netip.Addr
 	for _, other := range g.env.groups.on(g.iface) {
 		if other.entry.listens {
-			vips = append(vips, addrsOf(other.cfg)...)
+			vips = append(vips, other.cfg.Addrs()...)
 		}
 	}
 	g.env.solicited.Want(g.iface.link.Index, vips)

@@ -22,22 +22,14 @@ type Constant struct {
 
 // ConstantOf returns the Constant of a group. key is the fingerprint of the password that it signs with.
 func ConstantOf(cfg *config.Group, key uint32) Constant {
-	c := Constant{addresses: addressesOf(cfg)}
+	c := Constant{addresses: cfg.Addrs()}
 	c.Key, c.List = key, wire.ListFingerprint(c.addresses)
 	return c
 }
 
-func addressesOf(cfg *config.Group) []netip.Addr {
-	out := make([]netip.Addr, len(cfg.Addresses))
-	for i, p := range cfg.Addresses {
-		out[i] = p.Addr()
-	}
-	return out
-}
-
 // Self returns what this node says of itself in a group, without the number.
 func Self(n *view.Node, g *view.Group) wire.Hello {
-	c := Constant{g.Fingerprints, addressesOf(g.Config)}
+	c := Constant{g.Fingerprints, g.Config.Addrs()}
 	return c.Self(n, g.Config, &g.Machine, g.Preempt)
 }
 
