@@ -18,7 +18,7 @@ import (
 // refuses it.
 func (o *Operator) readKernel(views []*view.Edition, now election.Instant) []*loader.Reading {
 	all := func(view.Plane) *loader.Reading { return nil }
-	// Without any there is no wait for interfaces that are just being attached.
+	// Without any it does not wait for interfaces that are just being attached.
 	if slices.ContainsFunc(views, func(v *view.Edition) bool { return v.Plane != nil }) {
 		read, err := o.opts.Plane.Readings(int64(now))
 		if err == nil {

@@ -402,8 +402,8 @@ func TestStoreFails(t *testing.T) {
 	}
 }
 
-// TestStoreTakesManyIncidentsAtOnce: groups that change at once are no sign of a slow disk, and every incident that is
-// kept is saved.
+// TestStoreTakesManyIncidentsAtOnce: groups that change at once do not look like a slow disk, and each incident that
+// is kept is saved.
 func TestStoreTakesManyIncidentsAtOnce(t *testing.T) {
 	for _, kept := range []int{64, 5} {
 		dir := filepath.Join(t.TempDir(), "incidents")

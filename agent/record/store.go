@@ -92,7 +92,7 @@ func (s *store) stop() {
 }
 
 // save never blocks. Many groups may change at once, so any number of incidents may wait for the disk; those
-// before oldest are no longer kept, so no more wait than are in memory anyway.
+// before oldest are not kept any more, so at most those wait that are in memory anyway.
 func (s *store) save(in *incident, oldest uint64) {
 	if s.dir == "" {
 		return

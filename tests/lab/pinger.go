@@ -30,7 +30,7 @@ type Pinger struct {
 
 	// One entry per request, in nanoseconds of the wall clock, allocated before the first: no thread waits for another.
 	sent     []int64
-	answered []atomic.Int64 // 0 while there is no answer
+	answered []atomic.Int64 // 0: not answered yet
 	count    atomic.Int64   // of the requests
 	doubles  atomic.Int64
 
