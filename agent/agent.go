@@ -231,7 +231,6 @@ func (a *Agent) wire(p parts) {
 		Actions:        web.Actions(),
 		Log:            a.log,
 	})
-	ordinary.Reserve()
 	commands := a.opts.Programs.Runner
 	a.checks = checks.New(checks.Options{
 		Log: a.log, Now: a.clock.TimeOfDay, Verdicts: loop.Verdicts(p.before.Memory), Commands: commands,
@@ -266,7 +265,7 @@ func (a *Agent) loaderOptions() loader.Options {
 	need := a.opts.Config.Size()
 	return loader.Options{
 		Dir: a.opts.Config.Node.BPFDir, Log: a.log, ForceClsact: a.opts.ForceClsact,
-		Groups: need.Groups, VIPs: need.Addresses, Aside: ordinary.Aside,
+		Groups: need.Groups, VIPs: need.Addresses, Aside: aside,
 	}
 }
 
@@ -370,4 +369,9 @@ func (a *Agent) recordOptions() record.Options {
 		o.Dir = filepath.Join(cfg.Node.StateDir, "incidents")
 	}
 	return o
+}
+
+// aside runs a task of the loader at ordinary priority.
+func aside(work func() error) error {
+	return ordinary.Aside(context.Background(), func(context.Context) error { return work() })
 }

@@ -33,8 +33,8 @@ var mayImport = map[string][]string{
 	},
 	"operator": {
 		"checks", "clock", "config", "conflict", "control/api", "doctor", "election", "events", "hostcheck",
-		"loader", "metrics", "netio", "peers", "programs", "record", "state", "state/keep", "state/proven", "view",
-		"wire",
+		"loader", "metrics", "netio", "ordinary", "peers", "programs", "record", "state", "state/keep", "state/proven",
+		"view", "wire",
 	},
 }
 

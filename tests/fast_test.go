@@ -54,22 +54,22 @@ func TestFastFailover(t *testing.T) {
 }
 
 // A MASTER that was killed and started again has its addresses back at once, under the programs that it left, and then
-// loads its own. On one CPU, which the kernel's verifier has for longer than a lease, it keeps them.
+// loads its own. On a host with one CPU, which the kernel's verifier has for longer than a lease, it keeps them.
 func TestFastMasterLoadsItsProgramsWithoutAPause(t *testing.T) {
 	const master, backup = 8, 26 // 31 ms, a lease of 93 ms, and 102 ms
 	p := newPair(t, fast(master), fast(backup))
-	asShipped(t, p.a, p.b)
-	p.startNaturally()
 	cpus, err := lab.CPUs()
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.a.Replace(started(t, bin(t), fmt.Sprintf("taskset -c %d chrt -r 55", cpus[0])))
+	asShipped(t, p.b)
+	p.startNaturally()
 	for round := range 3 {
 		p.a.Kill9()
 		p.b.WaitAnswering(group, patience)
 		before := len(history(t, p.b))
 		a := p.a.Launch()
-		a.Pin(cpus[0])
 		p.b.WaitState(group, lab.Backup, patience)
 		p.a.WaitAnswering(group, patience) // it serves clients when its programs are loaded
 		if !strings.Contains(a.Output(), "programs exchanged") {

@@ -140,8 +140,14 @@ func (p *pair) start() {
 // packaging/vipd.service.
 func realTime(t testing.TB, built string) string {
 	t.Helper()
+	return started(t, built, "chrt -r 55")
+}
+
+// started returns a directory with the programs of the directory built, whose vipd is started by a command.
+func started(t testing.TB, built, by string) string {
+	t.Helper()
 	dir := t.TempDir()
-	executable.Script(t, filepath.Join(dir, "vipd"), "exec chrt -r 55 "+filepath.Join(built, "vipd")+` "$@"`)
+	executable.Script(t, filepath.Join(dir, "vipd"), "exec "+by+" "+filepath.Join(built, "vipd")+` "$@"`)
 	if err := os.Symlink(filepath.Join(built, "vipctl"), filepath.Join(dir, "vipctl")); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package checks
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,7 +32,7 @@ const (
 // is kept hides a server that accepts no new ones, and follows no redirect, since the target is what is checked.
 //
 // The client of net/http works in goroutines of its own, which would have the real-time priority of the daemon. Here
-// the calling goroutine does the work, on a thread of ordinary priority.
+// one goroutine does the work, on a thread of ordinary priority.
 func httpProbe(c config.Check, gate *ordinary.Gate) Probe {
 	dialer := &net.Dialer{KeepAlive: -1}
 	return func(ctx context.Context) error {
@@ -49,30 +50,22 @@ func httpProbe(c config.Check, gate *ordinary.Gate) Probe {
 		}
 		stop := context.AfterFunc(ctx, cut)
 		defer stop()
-		turn := turns{ctx: ctx, thread: gate.NewThread(), patience: c.Timeout / 2}
-		if err := turn.take(); err != nil {
-			return err
-		}
-		defer turn.thread.Done()
-		var conn net.Conn = &politeConn{dialed, turn}
-		if u.Scheme == "https" {
-			if conn, err = secure(conn, u.Hostname(), &c.HTTP); err != nil {
-				return bare(err)
+		refused := gate.Do(ctx, c.Timeout/2, func(ctx context.Context) {
+			var conn net.Conn = &politeConn{dialed, ctx}
+			if u.Scheme == "https" {
+				if conn, err = secure(ctx, conn, u.Hostname(), &c.HTTP); err != nil {
+					err = bare(err)
+					return
+				}
 			}
-		}
-		return ask(conn, cut, u, &c.HTTP)
+			err = ask(conn, cut, u, &c.HTTP)
+		})
+		return cmp.Or(turnless(refused), err)
 	}
 }
 
-// turns are the turns of a probe at the processor.
-type turns struct {
-	ctx      context.Context
-	thread   *ordinary.Thread
-	patience time.Duration
-}
-
-func (t *turns) take() error {
-	err := t.thread.Turn(t.ctx, t.patience)
+// turnless is the error of a probe that got no turn at the processor.
+func turnless(err error) error {
 	if errors.Is(err, ordinary.ErrBusy) {
 		return errors.New("vipd has no processor time left for it; configure fewer http checks or longer intervals")
 	}
@@ -82,27 +75,28 @@ func (t *turns) take() error {
 // politeConn gives up its turn while it waits for the network, so that a server that hangs delays no other check.
 type politeConn struct {
 	net.Conn
-	turns turns
+	ctx context.Context // of the turn
 }
 
 // Read implements net.Conn.
-func (c *politeConn) Read(b []byte) (int, error) {
-	c.turns.thread.Done()
-	n, err := c.Conn.Read(b)
-	if turnErr := c.turns.take(); err == nil {
-		err = turnErr
-	}
-	return n, err
+func (c *politeConn) Read(b []byte) (n int, err error) {
+	turn := ordinary.Outside(c.ctx, func() { n, err = c.Conn.Read(b) })
+	return n, cmp.Or(err, turnless(turn))
 }
 
 // secure makes the TLS handshake. The file of CAs is read for each run: the service that it belongs to may replace it.
-func secure(conn net.Conn, host string, h *config.HTTPCheck) (net.Conn, error) {
+func secure(ctx context.Context, conn net.Conn, host string, h *config.HTTPCheck) (net.Conn, error) {
 	host, _, _ = strings.Cut(host, "%") // of a link-local address
 	settings := &tls.Config{
 		ServerName: host, InsecureSkipVerify: h.Insecure, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
 	}
 	if h.CAFile != "" {
-		pool, err := config.ReadCAs(h.CAFile)
+		var data []byte
+		var err error
+		if busy := ordinary.Outside(ctx, func() { data, err = config.ReadCAFile(h.CAFile) }); busy != nil {
+			return nil, turnless(busy)
+		}
+		pool, err := config.CAs(data, err)
 		if err != nil {
 			return nil, fmt.Errorf("ca_file %w", err)
 		}

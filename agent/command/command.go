@@ -71,26 +71,6 @@ func (e *ExitError) Error() string {
 	return "signal: " + e.Signal.String()
 }
 
-// Run runs a program. It returns nil if the program ended with status 0, an [*ExitError] if it ended
-// otherwise or was killed because ctx ended, and a [*NotStartedError] if it did not start.
-func Run(ctx context.Context, spec Spec) error {
-	if !ordinary.RealTime() {
-		return run(ctx, spec)
-	}
-	// A child inherits the scheduling policy of the thread that forks it. This thread leaves
-	// real-time priority and ends with its goroutine, which never unlocks it.
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		if err := ordinary.LeaveRealTime(); err != nil {
-			done <- &NotStartedError{err}
-			return
-		}
-		done <- run(ctx, spec)
-	}()
-	return <-done
-}
-
 // KeepFiles sets close-on-exec for every open file except the first three. Go sets it for the files
 // that it opens; this is for files that the process inherited itself.
 func KeepFiles() error {
@@ -118,7 +98,9 @@ func keepEach() error {
 	return nil
 }
 
-func run(ctx context.Context, spec Spec) error {
+// Run runs a program. It returns nil if the program ended with status 0, an [*ExitError] if it ended
+// otherwise or was killed because ctx ended, and a [*NotStartedError] if it did not start.
+func Run(ctx context.Context, spec Spec) error {
 	var exited atomic.Bool
 	cmd := exec.CommandContext(ctx, spec.Argv[0], spec.Argv[1:]...)
 	cmd.Dir = cmp.Or(spec.Dir, "/")
@@ -134,7 +116,7 @@ func run(ctx context.Context, spec Spec) error {
 		}
 		return unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		return &NotStartedError{startFault(err)}
 	}
 	// The program is not reaped until its group is killed, so that the kernel cannot reuse its
@@ -145,6 +127,25 @@ func run(ctx context.Context, spec Spec) error {
 		return errors.Join(fmt.Errorf("cannot kill the processes that it left: %w", err), cmd.Wait())
 	}
 	return ending(cmd, cmd.Wait())
+}
+
+// start starts a program without real-time priority. A child inherits the scheduling policy of the thread that forks;
+// this one ends with its goroutine, which never unlocks it. It is not [ordinary.Aside], which would keep other work
+// waiting for a file system that hangs.
+func start(cmd *exec.Cmd) error {
+	if !ordinary.RealTime() {
+		return cmd.Start()
+	}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := ordinary.LeaveRealTime(); err != nil {
+			started <- err
+			return
+		}
+		started <- cmd.Start()
+	}()
+	return <-started
 }
 
 // ending returns the result of a program that was waited for.

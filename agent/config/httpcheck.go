@@ -102,7 +102,7 @@ func decodeHTTPCheck(s *section, c *Check, hasType bool) {
 		s.problem("insecure", "is set together with ca_file; keep one of the two")
 	case hasFile && checkPath(s, "ca_file", c.HTTP.CAFile):
 		// Not a problem: the service that is checked may create it later, and may replace it at any time.
-		if _, err := ReadCAs(c.HTTP.CAFile); err != nil {
+		if _, err := CAs(ReadCAFile(c.HTTP.CAFile)); err != nil {
 			s.warn("ca_file", "%s %v; the check fails until it is a file of certificates in PEM", c.HTTP.CAFile, err)
 		}
 	}
@@ -111,9 +111,14 @@ func decodeHTTPCheck(s *section, c *Check, hasType bool) {
 // maxCAFile is several times the size of a host's own list of CAs.
 const maxCAFile = 2 << 20
 
-// ReadCAs reads a file of certificates. Its errors do not have the path.
-func ReadCAs(path string) (*x509.CertPool, error) {
+// ReadCAFile reads a file of certificates, for CAs. Its errors do not have the path.
+func ReadCAFile(path string) ([]byte, error) {
 	data, _, err := readFile(path, maxCAFile)
+	return data, err
+}
+
+// CAs returns the certificates of a file, or the error of reading it.
+func CAs(data []byte, err error) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,8 @@
 package control
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -111,11 +113,8 @@ func (s *Server) mayStream(w http.ResponseWriter, r *http.Request) bool {
 
 // stream begins an answer of lines.
 func (s *Server) stream(w http.ResponseWriter, r *http.Request) *eventWriter {
-	thread := ordinary.Of(r.Context())
-	thread.Done() // each batch of lines waits for its own turn
 	out := &eventWriter{
-		w: w, control: http.NewResponseController(w), thread: thread, ctx: r.Context(),
-		patience: s.patience,
+		w: w, control: http.NewResponseController(w), gate: s.opts.Gate, ctx: r.Context(), patience: s.patience,
 	}
 	// The read deadline was for the request and would end the stream.
 	if err := out.control.SetReadDeadline(time.Time{}); err != nil {
@@ -125,39 +124,42 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) *eventWriter {
 	return out
 }
 
-// batchBytes is the most that is encoded in one turn.
-const batchBytes = 1 << 16
+// batchLines is how many lines are encoded in one turn at most.
+const batchLines = 100
 
 type eventWriter struct {
 	w        http.ResponseWriter
 	control  *http.ResponseController
-	thread   *ordinary.Thread // nil if the stream is not charged
-	ctx      context.Context  // of the request
-	batch    []byte
+	gate     *ordinary.Gate  // nil if the stream is not charged
+	ctx      context.Context // of the request
+	batch    []any
 	patience time.Duration
 }
 
 // write adds one line; flush sends it and those before. Lines that come together are encoded in one turn, which ends
 // before anything is sent, so that a client that reads slowly blocks no other.
 func (e *eventWriter) write(ev any, flush bool) error {
-	if err := e.thread.Turn(e.ctx, eventTimeout); err != nil {
-		return err
-	}
-	line, err := json.Marshal(ev)
-	e.batch = append(append(e.batch, line...), '\n')
-	if err == nil && !flush && len(e.batch) < batchBytes {
+	e.batch = append(e.batch, ev)
+	if !flush && len(e.batch) < batchLines {
 		return nil
 	}
-	e.thread.Done()
-	if err != nil {
+	var lines bytes.Buffer
+	var err error
+	encode := func(context.Context) {
+		to := json.NewEncoder(&lines)
+		for _, ev := range e.batch {
+			err = cmp.Or(err, to.Encode(ev))
+		}
+	}
+	if err := cmp.Or(e.gate.Do(e.ctx, eventTimeout, encode), err); err != nil {
 		return err
 	}
+	clear(e.batch)
+	e.batch = e.batch[:0]
 	if err := e.control.SetWriteDeadline(time.Now().Add(e.patience)); err != nil {
 		return err
 	}
-	_, err = e.w.Write(e.batch)
-	e.batch = e.batch[:0]
-	if err != nil {
+	if _, err := lines.WriteTo(e.w); err != nil {
 		return err
 	}
 	return e.control.Flush()

@@ -7,6 +7,9 @@ import (
 	"net"
 	"net/http"
 	"slices"
+
+	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
 // If all connections are taken, a new one of a user who may write replaces the one whose request the
@@ -91,7 +94,14 @@ func (s *Server) awaitBody(w http.ResponseWriter, r *http.Request, limit int64) 
 	if r.ContentLength != 0 {
 		arrived = s.listener.await(c)
 	}
-	body, err := readBody(w, r, limit)
+	var body []byte
+	var err error
+	read := func() { body, err = readBody(w, r, limit) }
+	if r.ContentLength == 0 {
+		read()
+	} else if busy := ordinary.Outside(r.Context(), read); busy != nil {
+		err = api.Errorf(api.CodeBusy, "not served: %v", busy)
+	}
 	if !arrived() {
 		panic(http.ErrAbortHandler)
 	}

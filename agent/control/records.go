@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
-	"vipd/agent/ordinary"
 )
 
 // incident answers with one incident. Only users who may change vipd receive frames: the digest of an
@@ -52,8 +51,7 @@ func (s *Server) capture(w http.ResponseWriter, r *http.Request) {
 	s.log.Info("capture", "group", group, "uid", caller.UID, "pid", caller.PID)
 	out := s.stream(w, r)
 	// Only root may capture, and the data plane limits it. If it waited for turns, most frames would be lost.
-	defer ordinary.Of(r.Context()).Forgive()
-	out.thread = nil
+	out.gate = nil
 	err = out.write(api.CaptureLine{Begin: &first}, true)
 	for err == nil {
 		select {

@@ -25,6 +25,8 @@ type route struct {
 	del  endpoint // DELETE
 	// patient is true if the backend limits the time, by what the protocol needs.
 	patient bool
+	// waits is true if a read waits for more than its turn.
+	waits bool
 	// body is a POST that reads its request body.
 	body func(ctx context.Context, r *http.Request, request []byte) (any, error)
 	// then is called when the answer to a verb that succeeded was sent.
@@ -86,7 +88,7 @@ func (s *Server) routes() []route {
 		}},
 		{path: "/v1/peers", get: func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Peers(ctx) }},
 		{path: "/v1/history", get: s.history, query: []string{"group", "n"}},
-		{path: "/v1/doctor", get: s.doctor, query: []string{"seconds"}},
+		{path: "/v1/doctor", get: s.doctor, query: []string{"seconds"}, waits: true},
 		{
 			path: "/v1/records",
 			get:  func(ctx context.Context, _ *http.Request) (any, error) { return s.backend.Incidents(ctx) },
@@ -131,6 +133,19 @@ func (s *Server) streams() []stream {
 		{"/v1/events", s.events},
 		{"/v1/groups/{name}/capture", s.capture},
 	}
+}
+
+// waiting returns the paths of the reads that wait for more than their turn.
+func (s *Server) waiting() (paths []string) {
+	for _, rt := range s.routes() {
+		if rt.waits {
+			paths = append(paths, rt.path)
+		}
+	}
+	for _, st := range s.streams() {
+		paths = append(paths, st.path)
+	}
+	return paths
 }
 
 func (s *Server) status(ctx context.Context, _ *http.Request) (any, error) {

@@ -90,7 +90,6 @@ func New(b Backend, opts Options) *Server {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(opts.Log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			ctx = ordinary.With(ctx, opts.Gate.NewThread())
 			if pc, ok := c.(*peerConn); ok {
 				return withConn(ctx, pc)
 			}

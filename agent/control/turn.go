@@ -7,28 +7,30 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
-	"vipd/agent/ordinary"
 )
 
 // turnWait is how long a read waits for its turn.
 const turnWait = 10 * time.Second
 
-// inTurn serves each request on an ordinary thread, and reads within the share of the gate. Commands and the doctor,
-// which runs at most once at a time, do not wait for a turn.
+// inTurn serves reads, and refusals of commands, within the share of the gate. Commands wait for the election; the
+// doctor and streams, which are limited in number, take turns for what they do.
 func (s *Server) inTurn(next http.Handler) http.Handler {
+	waiting := http.NewServeMux()
+	for _, path := range s.waiting() {
+		waiting.Handle(path, next)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if reads && r.URL.Path != "/v1/doctor" {
-			ordinary.Serve(w, r, turnWait, next, func(w http.ResponseWriter, err error) {
-				s.refuse(w, r, api.Errorf(api.CodeBusy, "not served: %v", err))
-			})
+		if !reads && callerOf(r.Context()).mayWrite() {
+			next.ServeHTTP(w, r)
 			return
 		}
-		thread := ordinary.Of(r.Context())
-		if err := thread.Exempt(); err != nil {
-			s.log.Warn("a command runs at real-time priority", "err", err)
+		serve := s.opts.Gate.Serve
+		if _, path := waiting.Handler(r); reads && path != "" {
+			serve = s.opts.Gate.Admit
 		}
-		defer thread.Forgive()
-		next.ServeHTTP(w, r)
+		serve(w, r, turnWait, next, func(w http.ResponseWriter, err error) {
+			s.refuse(w, r, api.Errorf(api.CodeBusy, "not served: %v", err))
+		})
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 
+	"vipd/agent/ordinary"
 	"vipd/agent/wire"
 )
 
@@ -100,9 +101,9 @@ type trial struct {
 	spent bool
 }
 
-// yieldEvery is how many digests are computed before other goroutines may run: the election uses
-// the same processor.
-const yieldEvery = 64
+// yieldEvery is how many digests are computed, in some milliseconds, before others may run that wait for the same
+// processor, and garbage may be collected.
+const yieldEvery = 4096
 
 func (t *trial) fits(a attempt) bool {
 	if t.tries == MaxTries || t.ctx.Err() != nil {
@@ -111,7 +112,7 @@ func (t *trial) fits(a attempt) bool {
 	}
 	t.tries++
 	if t.tries%yieldEvery == 0 {
-		runtime.Gosched()
+		_ = ordinary.Outside(t.ctx, runtime.Gosched) // no gate limits it
 	}
 	prefix := wire.DigestPrefix(t.q.Advert.VHID, a.list, a.ll)
 	return a.key.Digest(prefix, t.q.Advert.Counter) == t.q.Advert.Digest

@@ -16,6 +16,7 @@ import (
 	"vipd/agent/election"
 	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
+	"vipd/agent/ordinary"
 	"vipd/agent/view"
 )
 
@@ -55,7 +56,13 @@ func (o *Operator) Doctor(ctx context.Context, seconds int) (api.Doctor, error) 
 	if err := ctx.Err(); err != nil {
 		return api.Doctor{}, err
 	}
-	return doctor.Diagnose(e.facts(ctx, o.clock.Now().Sub(started))), nil
+	watched := o.clock.Now().Sub(started)
+	var result api.Doctor
+	err = ordinary.Aside(ctx, func(ctx context.Context) error {
+		result = doctor.Diagnose(e.facts(ctx, watched))
+		return nil
+	})
+	return result, err
 }
 
 // watchTime returns a time in which every master advertises.

@@ -28,10 +28,8 @@ const (
 	floor = 400 * time.Microsecond
 	// maxDebt limits how long other requests wait because of one request's use.
 	maxDebt = 2 * time.Second
-	// slots is how many threads of a gate run at once.
+	// slots is how many turns of a gate there are at once.
 	slots = 1
-	// gates is the number of gates in a process.
-	gates = 3
 )
 
 // ErrBusy means that a request got no turn in time.
@@ -136,13 +134,6 @@ func (g *Gate) Accepted() {
 	rest := g.ready - g.now() - acceptDebt
 	g.mu.Unlock()
 	time.Sleep(rest)
-}
-
-// charge adds used processor time.
-func (g *Gate) charge(used time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.owe(used)
 }
 
 func (g *Gate) owe(used time.Duration) {

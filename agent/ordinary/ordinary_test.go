@@ -5,13 +5,15 @@ package ordinary
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,104 +130,10 @@ func TestBurstIsServedAtOnce(t *testing.T) {
 	})
 }
 
-// Each connection's thread has real-time priority until its first request.
-func TestRequestsAreServedByOrdinaryThreads(t *testing.T) {
-	needs.Root(t)
-	g := NewGate(0.2)
-	slow := make(chan struct{})
-	var served atomic.Int32
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !Of(r.Context()).locked {
-			runtime.LockOSThread()
-			attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
-			if err := unix.SchedSetAttr(0, attr, 0); err != nil || !RealTime() {
-				t.Errorf("cannot set real-time priority: %v", err)
-			}
-		}
-		Serve(w, r, time.Second, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			served.Add(1)
-			if attr, err := unix.SchedGetAttr(0, 0); err != nil || attr.Policy != unix.SCHED_NORMAL {
-				t.Errorf("policy of a request: %v, %v", attr, err)
-			}
-			if r.URL.Path == "/slow" {
-				_, _ = io.WriteString(w, "begun") // which ends the turn
-				<-slow
-			}
-		}), func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusServiceUnavailable) })
-	}))
-	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
-		return With(ctx, g.NewThread())
-	}
-	s.Start()
-	defer s.Close()
-	var waiting sync.WaitGroup
-	for range slots {
-		waiting.Go(func() { get(t, s, "/slow") })
-	}
-	for range 3 { // while slow clients hold their connections
-		if code := get(t, s, "/"); code != http.StatusOK {
-			t.Errorf("status %d", code)
-		}
-	}
-	close(slow)
-	waiting.Wait()
-	if served.Load() != 3+slots {
-		t.Errorf("%d requests were served", served.Load())
-	}
-}
-
-func get(t *testing.T, s *httptest.Server, path string) int {
+// realTime runs f on a thread of real-time priority.
+func realTime(t *testing.T, f func()) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	resp, err := s.Client().Do(r)
-	if err != nil {
-		t.Error(err)
-		return 0
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode
-}
-
-// A thread leaves real-time priority and charges its processor time.
-func TestThreadLeavesRealTime(t *testing.T) {
 	needs.Root(t)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1}
-		if err := unix.SchedSetAttr(0, attr, 0); err != nil || !RealTime() {
-			t.Errorf("cannot set real-time priority: %v", err)
-		}
-		thread := NewGate(0.2).NewThread()
-		if err := thread.Turn(t.Context(), time.Second); err != nil || RealTime() {
-			t.Errorf("still real-time: %v", err)
-		}
-		// The system call returns 20 - nice.
-		if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err != nil || raw != 20-urgent {
-			t.Errorf("nice %d, %v, want %d", 20-raw, err, urgent)
-		}
-		before := thread.gate.ready
-		// The runtime may have used the thread before.
-		for until := threadTime() + 20*time.Millisecond; threadTime() < until; {
-		}
-		thread.Done()
-		if owed := thread.gate.ready - before; owed < 50*time.Millisecond {
-			t.Errorf("20 ms of the processor cost a rest of %v", owed)
-		}
-	}()
-	<-done
-}
-
-// A task runs at ordinary priority, and its caller keeps its own.
-func TestAsideLeavesRealTime(t *testing.T) {
-	needs.Root(t)
-	failure := errors.New("the task failed")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -233,33 +141,345 @@ func TestAsideLeavesRealTime(t *testing.T) {
 		attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
 		if err := unix.SchedSetAttr(0, attr, 0); err != nil || !RealTime() {
 			t.Errorf("cannot set real-time priority: %v", err)
+			return
 		}
+		f()
+		if !RealTime() {
+			t.Error("the caller lost its priority")
+		}
+	}()
+	<-done
+}
+
+// spend uses processor time of the calling thread. The runtime may have used the thread before.
+func spend(d time.Duration) {
+	for until := threadTime() + d; threadTime() < until; {
+	}
+}
+
+// Work leaves real-time priority, is urgent among ordinary threads, and costs the time of its thread.
+func TestWorkLeavesRealTime(t *testing.T) {
+	realTime(t, func() {
+		g := NewGate(0.2)
+		before, ran := g.ready, false
+		if err := g.Do(t.Context(), time.Second, func(context.Context) {
+			ran = true
+			// The system call returns 20 - nice.
+			if raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0); RealTime() || err != nil || raw != 20-urgent {
+				t.Errorf("real-time %v, nice %d, %v, want %d", RealTime(), 20-raw, err, urgent)
+			}
+			spend(20 * time.Millisecond)
+		}); !ran || err != nil {
+			t.Errorf("ran %v: %v", ran, err)
+		}
+		if owed := g.ready - before; owed < 50*time.Millisecond {
+			t.Errorf("20 ms of the processor cost a rest of %v", owed)
+		}
+	})
+}
+
+// A task without a gate runs at ordinary priority as well, and its error is the caller's.
+func TestAsideLeavesRealTime(t *testing.T) {
+	realTime(t, func() {
+		failure := errors.New("the task failed")
 		ran := false
-		err := Aside(func() error {
+		err := Aside(t.Context(), func(context.Context) error {
 			ran = true
 			if RealTime() {
 				t.Error("the task has real-time priority")
 			}
 			return failure
 		})
-		if !ran || !errors.Is(err, failure) || !RealTime() {
-			t.Errorf("ran %v: %v; real-time afterwards %v", ran, err, RealTime())
+		if !ran || !errors.Is(err, failure) {
+			t.Errorf("ran %v: %v", ran, err)
 		}
-	}()
-	<-done
+	})
 }
 
-// Without a gate nothing changes.
+// No garbage is collected while work runs at ordinary priority, however much of it there is, but while it waits and
+// afterwards.
+func TestNoCollectionDuringOrdinaryWork(t *testing.T) {
+	litter := func() (collections uint32) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 400 {
+			litterbox = make([]byte, 1<<20)
+		}
+		litterbox = nil
+		runtime.ReadMemStats(&after)
+		return after.NumGC - before.NumGC
+	}
+	if litter() == 0 {
+		t.Fatal("this much is not collected at all: the test proves nothing")
+	}
+	realTime(t, func() {
+		var during, outside, again uint32
+		if err := Aside(t.Context(), func(ctx context.Context) error {
+			during = litter()
+			err := Outside(ctx, func() { outside = litter() })
+			again = litter()
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+		if during != 0 || again != 0 || outside == 0 {
+			t.Errorf("%d and %d collections in the work, %d while it waited", during, again, outside)
+		}
+		if litter() == 0 {
+			t.Error("nothing is collected afterwards")
+		}
+	})
+}
+
+// Waiting is outside the turn: others get it, and the time of the work counts before and after.
+func TestOutsideEndsTheTurn(t *testing.T) {
+	for _, with := range []struct {
+		name string
+		run  func(t *testing.T, f func())
+	}{{"real-time", realTime}, {"ordinary", func(_ *testing.T, f func()) { f() }}} {
+		t.Run(with.name, func(t *testing.T) {
+			with.run(t, func() {
+				g := NewGate(0.5)
+				before, others := g.ready, false
+				err := g.Do(t.Context(), time.Second, func(ctx context.Context) {
+					spend(5 * time.Millisecond)
+					if err := Outside(ctx, func() {
+						if err := g.Do(t.Context(), time.Second, func(context.Context) { others = true }); err != nil {
+							t.Errorf("the turn is not free: %v", err)
+						}
+					}); err != nil {
+						t.Error(err)
+					}
+					spend(5 * time.Millisecond)
+				})
+				if err != nil || !others {
+					t.Errorf("others %v, %v", others, err)
+				}
+				if owed := g.ready - before; owed < 15*time.Millisecond || owed > 60*time.Millisecond {
+					t.Errorf("10 ms cost a rest of %v", owed)
+				}
+			})
+		})
+	}
+}
+
+// Work that gets no turn again after it waited ends without one, and takes none from others.
+func TestOutsideWithoutAnotherTurn(t *testing.T) {
+	realTime(t, func() {
+		g := NewGate(0.5)
+		ctx, cancel := context.WithCancel(t.Context())
+		var again error
+		if err := g.Do(ctx, time.Second, func(ctx context.Context) {
+			again = Outside(ctx, func() {
+				if err := g.enter(t.Context(), time.Second); err != nil { // the only one
+					t.Error(err)
+				}
+				cancel()
+			})
+		}); err != nil || !errors.Is(again, context.Canceled) {
+			t.Errorf("%v, again %v", err, again)
+		}
+		if g.running != 1 {
+			t.Errorf("%d turns are taken, want that of the other", g.running)
+		}
+	})
+}
+
+// A panic of the work is one of its caller, with the place where it happened, and holds nothing back from others.
+func TestPanicOfTheWork(t *testing.T) {
+	realTime(t, func() {
+		g := NewGate(0.5)
+		for _, thrown := range []any{"a bug", http.ErrAbortHandler} {
+			func() {
+				defer func() {
+					p := recover()
+					if thrown == any(http.ErrAbortHandler) {
+						if p != thrown {
+							t.Errorf("%v instead of net/http's own", p)
+						}
+						return
+					}
+					if text := fmt.Sprint(p); !strings.Contains(text, "a bug") || !strings.Contains(text, "ordinary_test.go") {
+						t.Errorf("panic: %v", p)
+					}
+				}()
+				_ = g.Do(t.Context(), time.Second, func(context.Context) { panic(thrown) })
+				t.Error("no panic")
+			}()
+		}
+		if err := g.Do(t.Context(), time.Second, func(context.Context) {}); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// On one processor, work that makes garbage does not hold up a thread of real-time priority that makes some, too: the
+// collector would wait for a thread that cannot run beside it.
+func TestGarbageDoesNotHoldUpTheElection(t *testing.T) {
+	realTime(t, func() {
+		var one, all unix.CPUSet
+		if err := unix.SchedGetaffinity(0, &all); err != nil {
+			t.Error(err)
+			return
+		}
+		for cpu := 0; ; cpu++ {
+			if all.IsSet(cpu) {
+				one.Set(cpu)
+				break
+			}
+		}
+		pinAll(t, &one)
+		defer pinAll(t, &all)
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1)) // as the runtime sets it on a host with one processor
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		var clients sync.WaitGroup
+		clients.Go(func() {
+			runtime.LockOSThread()
+			attr := &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_RR, Priority: 1}
+			if err := unix.SchedSetAttr(0, attr, 0); err != nil {
+				t.Error(err)
+			}
+			for ctx.Err() == nil {
+				_ = (*Gate)(nil).Do(ctx, time.Second, func(context.Context) {
+					for range 2000 {
+						litterbox = append(litterbox[:0:0], make([]byte, 4<<10)...)
+					}
+				})
+			}
+		})
+		var longest time.Duration
+		for ctx.Err() == nil {
+			began := time.Now()
+			another = make([]byte, 16<<10)
+			time.Sleep(time.Millisecond)
+			longest = max(longest, time.Since(began))
+		}
+		clients.Wait()
+		if longest > 300*time.Millisecond {
+			t.Errorf("stood still for %v", longest)
+		}
+		if n := runtime.GOMAXPROCS(0); n != 1 {
+			t.Errorf("%d threads may run Go code at once afterwards, want 1", n)
+		}
+		t.Logf("longest round of a millisecond: %v", longest)
+	})
+}
+
+var litterbox, another []byte // on the heap
+
+// A handler's answer is sent after its turn, so that slow clients hold none, with its status, header and body.
+func TestServeSendsTheAnswerAfterTheTurn(t *testing.T) {
+	g := NewGate(0.9)
+	slow := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.Serve(slowly{w, r, slow}, r, time.Second, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Of", r.URL.Path)
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = io.WriteString(w, "one ")
+			_, _ = io.WriteString(w, "two")
+		}), func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusServiceUnavailable) })
+	}))
+	defer s.Close()
+	check := func(path string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+path, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		of := resp.Header.Get("X-Of")
+		if err != nil || resp.StatusCode != http.StatusTeapot || string(body) != "one two" || of != path {
+			t.Errorf("%s: %d %q %v, %v", path, resp.StatusCode, body, resp.Header, err)
+		}
+	}
+	var waiting sync.WaitGroup
+	for range 2 * slots {
+		waiting.Go(func() { check("/slow") })
+	}
+	for range 3 {
+		check("/")
+	}
+	close(slow)
+	waiting.Wait()
+}
+
+// slowly is a client that does not read the answer to /slow for a while.
+type slowly struct {
+	http.ResponseWriter
+	r    *http.Request
+	slow chan struct{}
+}
+
+func (s slowly) Write(b []byte) (int, error) {
+	if s.r.URL.Path == "/slow" {
+		<-s.slow
+	}
+	return s.ResponseWriter.Write(b)
+}
+
+// A handler that writes nothing answers as net/http does, and a request without a turn is told so.
+func TestServeWithoutABodyOrATurn(t *testing.T) {
+	t.Parallel()
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	refuse := func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusServiceUnavailable) }
+	w := httptest.NewRecorder()
+	NewGate(0.5).Serve(w, r, time.Second, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), refuse)
+	if w.Code != http.StatusOK || w.Body.Len() != 0 {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+	g := NewGate(0.5)
+	if err := g.enter(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	w = httptest.NewRecorder()
+	g.Serve(w, r, time.Millisecond, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		t.Error("served without a turn")
+	}), refuse)
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), ErrBusy.Error()) {
+		t.Errorf("%d %q", w.Code, w.Body)
+	}
+}
+
+// Without a gate there is always a turn, and outside of any work waiting is only that.
 func TestNilGateIsOpen(t *testing.T) {
 	t.Parallel()
 	var g *Gate
-	thread := g.NewThread()
-	if err := thread.Turn(t.Context(), 0); err != nil || thread.locked {
-		t.Error(err, thread)
+	ran, waited := false, false
+	err := g.Do(t.Context(), 0, func(ctx context.Context) {
+		ran = true
+		if err := Outside(ctx, func() { waited = true }); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil || !ran || !waited {
+		t.Errorf("ran %v, waited %v, %v", ran, waited, err)
 	}
-	thread.Done()
-	thread.chargeRest()
-	if err := Of(t.Context()).Turn(t.Context(), 0); err != nil {
+	if err := Outside(t.Context(), func() { waited = false }); err != nil || waited {
+		t.Errorf("waited %v, %v", !waited, err)
+	}
+}
+
+// pinAll has every thread of the process run on these processors.
+func pinAll(t *testing.T, on *unix.CPUSet) {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	if err != nil {
 		t.Error(err)
+	}
+	for _, e := range tasks {
+		id, err := strconv.Atoi(e.Name())
+		if err != nil {
+			t.Error(err)
+		}
+		if err := unix.SchedSetaffinity(id, on); err != nil && !errors.Is(err, unix.ESRCH) {
+			t.Error(err)
+		}
 	}
 }

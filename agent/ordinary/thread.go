@@ -1,75 +1,207 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ordinary runs what can wait on threads of ordinary priority: it serves HTTP clients, within a share of one
-// core, and does single tasks.
+// Package ordinary runs what can wait at ordinary priority: it serves HTTP clients, within a share of one core, and
+// does single tasks.
 //
-// Under the systemd unit the whole process has real-time priority (docs/decisions/agent.md). A thread that serves a
-// connection leaves real-time priority and ends with the connection. A [Gate] limits how many of them run at once and
-// their total processor time. [Aside] runs a task that is not limited.
+// Under the systemd unit the whole process has real-time priority (docs/decisions/agent.md). Work runs on a thread that
+// leaves it and ends with the work. A [Gate] limits how much of it runs; [Aside] runs a task that is not limited.
+//
+// No garbage is collected meanwhile, and one thread at a time runs such work; see garbage.go.
 package ordinary
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"runtime"
+	"runtime/debug"
+	"strconv"
+	"sync"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Thread is the OS thread of one goroutine, which serves one connection or one task. Only that
-// goroutine may use it.
-type Thread struct {
-	gate    *Gate
-	locked  bool
-	charged time.Duration // processor time of the thread that was charged
-	inside  bool
+// urgent is the nice value of an ordinary thread. What it holds of the runtime, the election loop waits for. A gate
+// limits what the thread uses, so others lose nothing.
+const urgent = -20
+
+// apart is held by the one who has work done at ordinary priority.
+var apart sync.Mutex
+
+// thread is the OS thread of work at ordinary priority.
+type thread struct {
+	turn turn
+	id   int
+	ask  chan func() // what the caller is to do for the work; closed when that has ended; nil if the caller does the work
+	back chan error  // the caller has done it
+
+	began   time.Duration // processor time of the thread at the begin of its turn
+	used    time.Duration // within the turn
+	err     error         // why the work did not run
+	failure any           // what it panicked with
 }
 
-// own binds the calling goroutine to a thread of ordinary priority. The thread is never unlocked, so
-// that the runtime ends it with the goroutine and creates no other thread from it (runtime.newm).
-func (t *Thread) own() error {
-	if t.locked {
+// turn is one at a gate. Without a gate there is always one.
+type turn struct {
+	ctx      context.Context
+	gate     *Gate
+	patience time.Duration
+	taken    bool
+}
+
+func (t *turn) take() error {
+	if t.gate == nil {
 		return nil
 	}
-	runtime.LockOSThread()
-	t.locked = true
-	t.charged = threadTime()
-	if !RealTime() {
-		return nil
+	err := t.gate.enter(t.ctx, t.patience)
+	t.taken = err == nil
+	return err
+}
+
+func (t *turn) end(used time.Duration) {
+	if t.taken {
+		t.gate.done(used)
 	}
-	if err := LeaveRealTime(); err != nil {
+	t.taken = false
+}
+
+type threadKey struct{}
+
+// Aside runs work on a thread of ordinary priority and waits for it. It returns the error of work, or why that was not
+// run. A panic of the work is one of the caller.
+func Aside(ctx context.Context, work func(context.Context) error) error {
+	var g *Gate
+	var err error
+	return cmp.Or(g.Do(ctx, 0, func(ctx context.Context) { err = work(ctx) }), err)
+}
+
+// Do waits for a turn, at most for patience, runs work on a thread of ordinary priority, and waits for it. It returns
+// why the work was not run: [ErrBusy], or the error of ctx. A panic of the work is one of the caller. A nil gate has a
+// turn for everyone at once. Work must not call Do, and must wait for others in [Outside].
+func (g *Gate) Do(ctx context.Context, patience time.Duration, work func(context.Context)) error {
+	t := &thread{turn: turn{ctx: ctx, gate: g, patience: patience}}
+	ctx = context.WithValue(ctx, threadKey{}, t)
+	if err := t.turn.take(); err != nil {
 		return err
+	}
+	if RealTime() {
+		t.run(func() { work(ctx) })
+	} else {
+		t.runHere(func() { work(ctx) })
+	}
+	t.turn.end(t.used)
+	if t.failure != nil {
+		panic(t.failure)
+	}
+	return t.err
+}
+
+// Outside waits for something. Within the work of [Gate.Do], to which ctx was passed, it ends the turn before, and
+// takes another one afterwards; it returns why there is none. The work should end then. The function must not panic.
+func Outside(ctx context.Context, wait func()) error {
+	t, within := ctx.Value(threadKey{}).(*thread)
+	if !within {
+		wait()
+		return nil
+	}
+	t.used += threadTime() - t.began
+	var err error
+	if t.ask == nil {
+		err = t.leave(wait)
+	} else {
+		t.ask <- wait
+		err = <-t.back
+	}
+	t.used, t.began = 0, threadTime()
+	return err
+}
+
+func (t *thread) leave(wait func()) error {
+	t.turn.end(t.used)
+	wait()
+	return t.turn.take()
+}
+
+// runHere runs work on the calling thread, which has ordinary priority.
+func (t *thread) runHere(work func()) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	t.do(work)
+}
+
+// run runs work on a new thread, and does what that asks for.
+func (t *thread) run(work func()) {
+	apart.Lock()
+	defer apart.Unlock()
+	garbage.keep()
+	t.ask, t.back = make(chan func()), make(chan error)
+	go t.own(work)
+	for wait := range t.ask {
+		t.settle(asleep)
+		garbage.collect()
+		apart.Unlock()
+		err := t.leave(wait)
+		apart.Lock()
+		garbage.keep()
+		t.back <- err
+	}
+	t.settle(ended)
+	garbage.collect()
+}
+
+// own makes the calling goroutine's thread one of ordinary priority. The goroutine is never unlocked from it, so that
+// the runtime ends it with the goroutine and creates no other thread from it (runtime.newm).
+func (t *thread) own(work func()) {
+	defer close(t.ask)
+	runtime.LockOSThread()
+	t.id = unix.Gettid()
+	if t.err = LeaveRealTime(); t.err != nil {
+		return
 	}
 	// Without CAP_SYS_NICE, or LimitNICE= of the unit, it fails and the thread waits longer.
 	_ = unix.Setpriority(unix.PRIO_PROCESS, 0, urgent)
-	return nil
+	t.do(work)
 }
 
-// urgent is the nice value of such a thread. The garbage collector stops every goroutine for a moment. Its
-// threads have real-time priority and spin until all have stopped: with ten busy programs beside vipd they
-// used up to 24 % of a core while a thread with nice 0 waited for its time slice, and 6 % with this value.
-// A gate limits what the thread uses, so others lose nothing.
-const urgent = -20
+// do does the work and notes how it ended.
+func (t *thread) do(work func()) {
+	t.began = threadTime()
+	defer func() {
+		t.used += threadTime() - t.began
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			t.failure = p
+		default:
+			t.failure = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
+		}
+	}()
+	work()
+}
 
-// Aside runs work on a thread of ordinary priority and waits for it. It returns the error of work, or why that was not
-// run. Call it once at a time: [Reserve] provides for one such thread.
-func Aside(work func() error) error {
-	if !RealTime() {
-		return work()
-	}
-	ended := make(chan error, 1)
-	go func() {
-		var t Thread
-		if err := t.own(); err != nil {
-			ended <- err
+// settle waits until the thread is as it should be, so that the collector need not stop it: it has told the caller
+// something just before, and may not have got the processor since.
+func (t *thread) settle(done func(stat []byte) bool) {
+	path := "/proc/self/task/" + strconv.Itoa(t.id) + "/stat"
+	for wait := 20 * time.Microsecond; ; wait = min(2*wait, time.Millisecond) {
+		if stat, _ := os.ReadFile(path); done(stat) { // it cannot be read if the thread has ended
 			return
 		}
-		ended <- work()
-	}()
-	return <-ended
+		time.Sleep(wait)
+	}
+}
+
+func ended(stat []byte) bool { return len(stat) == 0 }
+
+// asleep reports whether a thread sleeps, by its state, which follows the name in parentheses (proc_pid_stat(5)).
+func asleep(stat []byte) bool {
+	_, state, _ := bytes.Cut(stat, []byte(") "))
+	return ended(stat) || bytes.HasPrefix(state, []byte("S"))
 }
 
 // LeaveRealTime gives the calling thread ordinary priority. The caller has locked its goroutine to it.
@@ -92,15 +224,6 @@ func RealTime() bool {
 	return e == 0 && policy&^unix.SCHED_RESET_ON_FORK != unix.SCHED_NORMAL
 }
 
-// Reserve raises GOMAXPROCS by the number of ordinary threads that run at once: an ordinary thread that
-// the kernel does not schedule keeps its P, and the election loop must not wait for it.
-func Reserve() {
-	if RealTime() {
-		const aside = 1
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + gates*slots + aside)
-	}
-}
-
 // threadTime returns the processor time of the calling thread.
 func threadTime() time.Duration {
 	var at unix.Timespec
@@ -109,106 +232,3 @@ func threadTime() time.Duration {
 	}
 	return time.Duration(at.Nano())
 }
-
-type threadKey struct{}
-
-// NewThread returns a thread for the goroutine that will use it.
-func (g *Gate) NewThread() *Thread { return &Thread{gate: g} }
-
-// With returns a context with a thread, for [http.Server.ConnContext].
-func With(ctx context.Context, t *Thread) context.Context {
-	return context.WithValue(ctx, threadKey{}, t)
-}
-
-// Of returns the thread of a request, or nil.
-func Of(ctx context.Context) *Thread {
-	t, _ := ctx.Value(threadKey{}).(*Thread)
-	return t
-}
-
-// Turn gives the calling goroutine's thread ordinary priority and waits for its turn, at most for
-// patience. Done must follow. A nil thread does not wait.
-func (t *Thread) Turn(ctx context.Context, patience time.Duration) error {
-	if t == nil || t.gate == nil || t.inside {
-		return nil
-	}
-	if err := t.own(); err != nil {
-		return err
-	}
-	if err := t.gate.enter(ctx, patience); err != nil {
-		t.gate.charge(t.used())
-		return err
-	}
-	t.inside = true
-	return nil
-}
-
-// Done ends a turn. The next turn is charged for what the thread does until then.
-func (t *Thread) Done() {
-	if t == nil || !t.inside {
-		return
-	}
-	t.inside = false
-	used := t.used()
-	t.gate.done(used)
-}
-
-// chargeRest charges what the thread did outside its turns.
-func (t *Thread) chargeRest() {
-	if t != nil && t.locked && !t.inside {
-		t.gate.charge(t.used())
-	}
-}
-
-// Exempt gives the calling goroutine's thread ordinary priority without a turn, for a command of the
-// operator, whose processor time is not charged. Forgive must follow.
-func (t *Thread) Exempt() error {
-	if t == nil || t.gate == nil {
-		return nil
-	}
-	return t.own()
-}
-
-// Forgive discards the time that was not charged yet.
-func (t *Thread) Forgive() {
-	if t != nil && t.locked {
-		t.used()
-	}
-}
-
-func (t *Thread) used() time.Duration {
-	was := t.charged
-	t.charged = threadTime()
-	return t.charged - was
-}
-
-// Serve runs a handler in a turn of the request's thread. The turn ends with the first byte of the answer, so
-// that a slow client does not delay others, or with the handler. busy answers a request without a turn.
-func Serve(
-	w http.ResponseWriter, r *http.Request, patience time.Duration,
-	next http.Handler, busy func(http.ResponseWriter, error),
-) {
-	t := Of(r.Context())
-	if err := t.Turn(r.Context(), patience); err != nil {
-		busy(w, err)
-		return
-	}
-	defer t.chargeRest()
-	defer t.Done()
-	next.ServeHTTP(&writer{ResponseWriter: w, thread: t}, r)
-}
-
-// writer ends the turn before the first write: a slow client must not hold it.
-type writer struct {
-	http.ResponseWriter
-	thread *Thread
-}
-
-// Write implements http.ResponseWriter.
-func (w *writer) Write(b []byte) (int, error) {
-	w.thread.Done()
-	return w.ResponseWriter.Write(b)
-}
-
-// Unwrap supports [http.ResponseController].
-func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
 // Names of the controls.
@@ -194,7 +195,7 @@ func (s *Server) confirmPage(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, refusedControls, http.StatusForbidden, readOnly)
 		return
 	}
-	s.nodes.look(r.Context()) // may take seconds: not while others wait for their turn
+	s.nodes.look(r.Context()) // may take seconds: not while others wait to render
 	done, ok := s.turn(w, r)
 	if !ok {
 		return
@@ -255,9 +256,14 @@ func (s *Server) parse(w http.ResponseWriter, r *http.Request) bool {
 	if c, ok := connOf(r); ok && s.opts.Callers != nil {
 		arrived = s.opts.Callers.Await(c)
 	}
-	err := r.ParseForm()
+	var err error
+	turn := ordinary.Outside(r.Context(), func() { err = r.ParseForm() })
 	if !arrived() {
 		panic(http.ErrAbortHandler) // which ends the connection
+	}
+	if turn != nil {
+		s.busy(w)
+		return false
 	}
 	if err == nil {
 		return true
@@ -286,7 +292,9 @@ func (s *Server) do(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.log.Debug("cannot set deadlines on the connection", "err", err)
 	}
-	said, known, err := s.act(ctx, action, name, force)
+	var said string
+	var known bool
+	_ = ordinary.Outside(r.Context(), func() { said, known, err = s.act(ctx, action, name, force) }) // it is done
 	if !known {
 		s.plain(w, http.StatusNotFound, "There is no such control.")
 		return

@@ -3,15 +3,19 @@
 package web
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"vipd/agent/ordinary"
 )
 
 func parseAddr(t *testing.T, s string) netip.Addr {
@@ -101,20 +105,39 @@ func TestLivePagesAreBounded(t *testing.T) {
 	}
 }
 
-// A control runs outside the gate, and the pages that are read after it inside: each takes the same way through the
-// handlers as the first one.
-func TestControlsDoNotChangeTheHandlersOfPages(t *testing.T) {
+// Whatever is asked for waits for a turn: a page, a control, and a live page before its first message.
+func TestEveryRequestWaitsForATurn(t *testing.T) {
 	t.Parallel()
-	s := New(newNode(1), Options{})
-	depth := map[string][]int{}
-	h := s.inTurn(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		depth[r.Method] = append(depth[r.Method], runtime.Callers(0, make([]uintptr, 100)))
-	}))
-	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPost, http.MethodGet} {
-		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), method, "/", nil))
+	gate := ordinary.NewGate(0.5)
+	s := New(newNode(1), Options{Gate: gate, Refused: func(string) {}, Log: slog.New(slog.DiscardHandler)})
+	served := 0
+	h := s.inTurn(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
+	ask := func(method, path string) int {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, method, path, nil))
+		return w.Code
 	}
-	get, post := depth[http.MethodGet], depth[http.MethodPost]
-	if len(get) != 2 || len(post) != 2 || get[0] != get[1] || post[0] != post[1] || get[0] >= post[0] {
-		t.Errorf("call depth of the pages %v, of the controls %v", get, post)
+	requests := [][2]string{{http.MethodGet, "/"}, {http.MethodPost, "/do"}, {http.MethodGet, eventsPath}}
+	held, free := make(chan struct{}), make(chan struct{})
+	var holder sync.WaitGroup
+	holder.Go(func() {
+		if err := gate.Do(t.Context(), time.Second, func(context.Context) { close(held); <-free }); err != nil {
+			t.Error(err)
+		}
+	})
+	<-held
+	for _, r := range requests {
+		if code := ask(r[0], r[1]); code != http.StatusServiceUnavailable || served != 0 {
+			t.Errorf("%s %s without a turn: %d, %d handlers ran", r[0], r[1], code, served)
+		}
+	}
+	close(free)
+	holder.Wait()
+	for i, r := range requests {
+		if code := ask(r[0], r[1]); code != http.StatusOK || served != i+1 {
+			t.Errorf("%s %s: %d, %d handlers ran", r[0], r[1], code, served)
+		}
 	}
 }

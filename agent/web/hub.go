@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -51,7 +52,7 @@ type snapshot struct {
 type hub struct {
 	backend Backend
 	alive   func() error
-	thread  *ordinary.Thread // of run
+	gate    *ordinary.Gate // for readings that no request asked for
 	log     *slog.Logger
 
 	snap    atomic.Pointer[snapshot]
@@ -66,9 +67,9 @@ type hub struct {
 	come    chan struct{}              // notified of each new viewer
 }
 
-func newHub(b Backend, alive func() error, thread *ordinary.Thread, log *slog.Logger) *hub {
+func newHub(b Backend, alive func() error, gate *ordinary.Gate, log *slog.Logger) *hub {
 	return &hub{
-		backend: b, alive: alive, thread: thread, log: log, memory: newMemory(),
+		backend: b, alive: alive, gate: gate, log: log, memory: newMemory(),
 		viewers: map[chan struct{}]struct{}{}, come: make(chan struct{}, 1),
 	}
 }
@@ -104,12 +105,8 @@ func (h *hub) tryRead(ctx context.Context) (err error) {
 			err = fmt.Errorf("bug in the status page: %v\n%s", p, debug.Stack())
 		}
 	}()
-	if err := h.thread.Turn(ctx, readWait); err != nil {
-		return err
-	}
-	defer h.thread.Done()
-	_, err = h.read(ctx)
-	return err
+	refused := h.gate.Do(ctx, readWait, func(ctx context.Context) { _, err = h.read(ctx) })
+	return cmp.Or(refused, err)
 }
 
 // rest waits until the next reading is due, which one for a request puts off; none is while the hub is idle. It returns

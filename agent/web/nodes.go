@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
+	"vipd/agent/ordinary"
 )
 
 const (
@@ -132,10 +133,12 @@ func (n *nodes) look(ctx context.Context) []other {
 	if running == nil || last != nil && age < nodeStale {
 		return last
 	}
-	select {
-	case <-running:
-	case <-ctx.Done():
-	}
+	_ = ordinary.Outside(ctx, func() { // the answer is worth a page without a turn
+		select {
+		case <-running:
+		case <-ctx.Done():
+		}
+	})
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.last

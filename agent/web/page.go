@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
-	"vipd/agent/ordinary"
 )
 
 const (
@@ -240,13 +239,7 @@ func (d *pageData) Region(id string) template.HTML {
 // livePage answers with a page that server-sent events keep up to date.
 func (s *Server) livePage(kind string, w http.ResponseWriter, r *http.Request) {
 	if kind == kindNodes {
-		thread := ordinary.Of(r.Context())
-		thread.Done() // asking the nodes may take seconds
-		s.nodes.look(r.Context())
-		if err := thread.Turn(r.Context(), pageWait); err != nil {
-			s.busy(w)
-			return
-		}
+		s.nodes.look(r.Context()) // may take seconds: not while others wait to render
 	}
 	snap, done, ok := s.turnToRead(w, r)
 	if !ok {

@@ -4,6 +4,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"vipd/agent/control/api"
-	"vipd/agent/ordinary"
 )
 
 const (
@@ -121,14 +121,12 @@ func (l *live) write(ctx context.Context, w http.ResponseWriter, out *http.Respo
 	return out.Flush()
 }
 
-// body renders the next message in a turn of the connection's thread.
-func (l *live) body(ctx context.Context) ([]byte, error) {
-	thread := ordinary.Of(ctx)
-	if err := thread.Turn(ctx, streamTimeout); err != nil {
-		return nil, err
-	}
-	defer thread.Done()
-	return json.Marshal(l.message(ctx))
+// body renders the next message in a turn.
+func (l *live) body(ctx context.Context) (body []byte, err error) {
+	refused := l.s.opts.Gate.Do(ctx, streamTimeout, func(ctx context.Context) {
+		body, err = json.Marshal(l.message(ctx))
+	})
+	return body, cmp.Or(refused, err)
 }
 
 func (l *live) message(ctx context.Context) message {

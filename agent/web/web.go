@@ -20,6 +20,9 @@ import (
 	"vipd/agent/ordinary"
 )
 
+// eventsPath is where the messages of a live page come from.
+const eventsPath = "/events"
+
 // Backend is the part of the agent that the page uses. Its methods are those of the control API
 // with the same names, so that one implementation serves both.
 type Backend interface {
@@ -137,7 +140,7 @@ func New(b Backend, opts Options) *Server {
 		opts:     opts,
 		backend:  b,
 		log:      opts.Log,
-		hub:      newHub(b, opts.Alive, opts.Gate.NewThread(), opts.Log),
+		hub:      newHub(b, opts.Alive, opts.Gate, opts.Log),
 		nodes:    newNodes(opts.Nodes),
 		sessions: newSessions(),
 		logins:   newLimiter(),
@@ -155,10 +158,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler: s.inTurn(s.Handler()), ReadHeaderTimeout: headerTimeout, ReadTimeout: bodyTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return ordinary.With(withConn(ctx, c), s.opts.Gate.NewThread())
-		},
+		ErrorLog:    slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext: withConn,
 	}
 	if s.opts.Callers != nil {
 		srv.ConnState = func(c net.Conn, state http.ConnState) { s.opts.Callers.Follow(accepted(c), state) }
@@ -199,7 +200,7 @@ func (s *Server) Handler() http.Handler {
 	page("GET /incident", s.incident)
 	page("GET /nodes", s.nodesPage)
 	page("GET /widget", s.widgetPage)
-	page("GET /events", s.events)
+	page("GET "+eventsPath, s.events)
 	page("GET /api/status", s.apiStatus)
 	page("GET /assets/{name}", s.assets.serve)
 	page("GET /login", s.loginPage)
@@ -211,26 +212,17 @@ func (s *Server) Handler() http.Handler {
 	return mux
 }
 
-// inTurn serves each request on an ordinary thread, within the share of the gate.
+// inTurn serves each request within the share of the gate. A live page takes a turn for each message.
 func (s *Server) inTurn(next http.Handler) http.Handler {
-	control := outside(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		page := next
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			page = control // it may wait for other nodes for seconds
+		serve := s.opts.Gate.Serve
+		if r.URL.Path == eventsPath {
+			serve = s.opts.Gate.Admit
 		}
-		ordinary.Serve(w, r, pageWait, page, func(w http.ResponseWriter, err error) {
+		serve(w, r, pageWait, next, func(w http.ResponseWriter, err error) {
 			s.log.Debug("HTTP request refused", "err", err)
 			s.busy(w)
 		})
-	})
-}
-
-// outside runs a handler after its turn has ended, so that its waiting does not delay other requests.
-func outside(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ordinary.Of(r.Context()).Done()
-		next.ServeHTTP(w, r)
 	})
 }
 
