@@ -42,7 +42,8 @@ func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Acti
 	m.master = master{
 		permit: permit{recorded: from.Priority, lease: from.Lease, sendUntil: from.SendUntil, judged: at},
 		sends: sends{
-			stated: from.Priority, lastSent: min(from.LastSent, at), nextSend: at, behind: m.cfg.Stagger,
+			stated: from.Priority, told: from.Priority.Interval(),
+			lastSent: min(from.LastSent, at), nextSend: at, behind: m.cfg.Stagger,
 		},
 		adopted: true,
 	}

@@ -14,7 +14,8 @@ type backup struct {
 	extended  bool          // again is set
 	again     Instant       // when a postponed decision is due
 	tie       time.Duration // added to every wait after a contest of equals
-	grace     time.Duration // added to the first wait after giving up without a successor
+	grace     time.Duration // added to the wait after giving up without a successor, or after failed claims
+	retry     time.Duration // the wait after the last claim that failed; 0 = none has since an advert was heard
 	said      Priority      // priority that the sender of the last goodbye stated before it
 	saidKnown bool          // said is valid
 }
@@ -26,6 +27,34 @@ func (m *Machine) await(from Instant, tie time.Duration) {
 	if m.known {
 		m.noteRhythm(m.heard)
 	}
+	m.rearm()
+}
+
+// awaitAgain continues BACKUP after a claim of which nothing was sent. No peer has noticed it, so what was heard before
+// is still evidence, and the node waits for the same master again. It doubles the wait with each further claim that
+// fails, up to that of a node that has heard no master: a node whose sends always fail must not add and remove its
+// addresses all the time.
+func (m *Machine) awaitAgain() {
+	b := &m.backup
+	b.base, b.pending, b.extended = m.now, false, false
+	down := m.downTime()
+	b.retry = max(down, min(2*b.retry, max(m.ordinaryDown(), downRatio*unknownInterval)))
+	b.grace = b.retry - down
+	m.rearm()
+}
+
+// awaitOthers begins BACKUP after a lease that this node could not renew. The last master was this node itself, and
+// peers that heard it take over within the down time of its last advert. So BACKUP counts in the interval and beat of
+// that advert, unless another master was heard that may be alive.
+func (m *Machine) awaitOthers(last *sends) {
+	m.await(m.now, 0)
+	heardNow := m.inRhythm
+	m.inRhythm = true
+	if m.known && m.now < m.heard.At.Add(m.downTime()) {
+		m.inRhythm = heardNow
+		return
+	}
+	m.rhythm, m.heardBeat = last.told, last.toldBeat
 	m.rearm()
 }
 
@@ -53,7 +82,7 @@ func (m *Machine) evidence(a Advert, before *Advert) {
 	}
 	// A withheld advert comes late, and needs no decision unless something has changed meanwhile.
 	b.pending = !a.Withheld || m.verdict(a) != 0
-	b.extended, b.grace, m.extensions = false, 0, 0
+	b.extended, b.grace, b.retry, m.extensions = false, 0, 0, 0
 	if m.verdict(a) == 0 {
 		b.worse = 0
 	} else if b.worse == 0 {
@@ -179,8 +208,8 @@ func (m *Machine) blind(yes bool) {
 // Withheld advert, before anything else that happened later, and before a deadline. It answers anew after each event.
 func (m *Machine) Settled(a Advert) bool {
 	b := &m.backup
-	return m.state == Backup && !b.pending && !b.extended && b.tie == 0 && m.inRhythm && !m.heard.Goodbye() &&
-		a.At >= b.from && !a.Goodbye() &&
+	return m.state == Backup && !b.pending && !b.extended && b.tie == 0 && b.grace == 0 && m.inRhythm &&
+		!m.heard.Goodbye() && a.At >= b.from && !a.Goodbye() &&
 		!m.watches() &&
 		b.due == m.downAt() && // else the next advert shortens the wait, after a change of the configuration
 		m.judge(a, HoldNone) == 0 // a hold may end without an event

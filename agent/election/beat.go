@@ -13,7 +13,8 @@ import (
 //
 // A BACKUP counts in the beat of the newest advert, whatever its own configuration: three beats, then its rank, as in
 // fast mode with the beat in place of a second. The rules of fast.go for slower masters that were heard and for late
-// decisions apply. If it has heard no master, or one that states no beat, the ordinary rules apply.
+// decisions apply. If it has heard no master, or one that states no beat, the ordinary rules apply. A node that could
+// not send counts as before, or as its last advert said; see awaitAgain and awaitOthers.
 //
 // A MASTER states no beat while it hands over or leaves, so that it can answer for longer than three beats after its
 // goodbye, nor while it is impaired, nor when it has just started. Nor does a BACKUP count in beats then.
@@ -81,7 +82,7 @@ func (m *Machine) returns() bool { return m.now.Sub(max(m.late, m.master.lastSen
 // counted returns the unit in which a BACKUP counts: the beat, or a longer one while beats are in doubt; 0 = it counts
 // in intervals.
 func (m *Machine) counted() time.Duration {
-	if m.state != Backup || !m.inRhythm || m.heardBeat == 0 || m.starting(m.heard.At) {
+	if m.state != Backup || !m.inRhythm || m.heardBeat == 0 || m.starting(max(m.heard.At, m.backup.from)) {
 		return 0
 	}
 	unit := max(m.heardBeat, m.doubt.unit)
@@ -111,7 +112,7 @@ type doubt struct {
 
 // giveUp follows a takeover after silence.
 func (m *Machine) giveUp() {
-	if m.counted() == 0 {
+	if m.counted() == 0 || m.heard.At < m.backup.from { // it counts in its own beat; see awaitOthers
 		return
 	}
 	lost := missed{last: m.heard.At, down: m.heard.At.Add(m.ordinaryDown())}

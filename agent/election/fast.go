@@ -16,7 +16,8 @@ import (
 //     waits. Backups with the same advskew differ by up to half a step, hashed from node and master; if that is too
 //     close, the tie rule separates them.
 //   - While no master was heard, it may be slower than this node (demoted, or with advbase 1): the assumed interval is
-//     one second, or the last one heard if that is longer.
+//     one second, or the last one heard if that is longer. A node that could not send counts as before, or as its last
+//     advert said; see awaitAgain and awaitOthers.
 //   - A decision that was not watched is postponed by one such interval.
 //
 // Why there is one owner (I1): a master's lease ends dead_ratio <= 3 of its last stated intervals after its last send,

@@ -49,7 +49,7 @@ const (
 
 // failures prevents a node whose adverts cannot be sent from claiming again, with addresses and hooks, at every
 // advert of a worse master: for an interval, and twice as long after each failure, until a send succeeds. Takeovers
-// after silence or a goodbye do not wait.
+// after silence or a goodbye do not wait for that; see awaitAgain.
 type failures struct {
 	until Instant
 	wait  time.Duration

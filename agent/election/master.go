@@ -43,6 +43,8 @@ type sends struct {
 	failing  bool          // the last send failed
 	partial  int           // consecutive renewals of which only a part was sent, at most maxPartial
 	lastSent Instant       // T0 of the last successful send
+	told     time.Duration // interval that it stated, without the beat
+	toldBeat time.Duration // beat that it stated
 	nextSend Instant
 	behind   time.Duration // how much sooner than usual the next adverts are to leave, all together
 }
@@ -262,7 +264,7 @@ func (m *Machine) renew(t0 Instant, out []Action) []Action {
 		m.phase = phaseOwning
 	}
 	s.failing, s.blind, s.deposes = false, false, false
-	s.lastSent = t0
+	s.lastSent, s.told, s.toldBeat = t0, s.stated.Interval(), s.beat
 	s.old.sentLonger(t0)
 	s.lease = leaseFrom(t0, m.cfg.span(s.old.limit(s.unit)))
 	// In fast mode the lease may have become shorter than the claim.

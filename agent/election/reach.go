@@ -75,6 +75,7 @@ func (m *Machine) partialSend(ev Sent, out []Action) ([]Action, bool) {
 		// until the addresses are removed.
 		out = append(out, SetRole{State: Backup, Generation: m.generation})
 		out = append(out, SendAdvert{Priority: GoodbyePriority(), Goodbye: true})
+		s.lastSent = ev.T0 // see sendFailed
 		return m.stepDown(ReasonSendFailed, nil, m.now, 0, out), true
 	case m.phase == phaseClaiming:
 		s.partial = maxPartial

@@ -75,15 +75,29 @@ func (m *Machine) stepDown(reason Reason, cause *Advert, due Instant, tie time.D
 	if cause != nil {
 		from = cause.At
 	}
-	given := m.handover
+	given, term := m.handover, m.master
 	out = append(out, SetRole{State: Backup, Generation: m.generation}, RemoveVIPs{})
 	out = m.enter(Backup, reason, cause, due, out)
-	m.await(from, tie)
 	if reason == ReasonSendFailed {
-		m.noteSendFailed()
+		m.sendFailed(&term)
+		return out
 	}
-	if given.byOperator() && reason != ReasonSendFailed {
+	m.await(from, tie)
+	if given.byOperator() {
 		m.holdFor(cause)
 	}
 	return out
+}
+
+// sendFailed begins BACKUP, or continues it, after a term as MASTER that ended because adverts could not be sent.
+func (m *Machine) sendFailed(term *master) {
+	switch {
+	case term.lease > 0:
+		m.awaitOthers(&term.sends)
+	case term.lastSent == 0:
+		m.awaitAgain()
+	default: // a part of a claim was sent, and may have deposed an owner
+		m.await(m.now, 0)
+	}
+	m.noteSendFailed()
 }
