@@ -141,6 +141,7 @@ func (p *police) passes(now time.Duration) bool {
 // beatLog is what the invariants need to judge takeovers that beats decided.
 type beatLog struct {
 	started election.Instant // the machine
+	owned   election.Instant // end of its last lease, if it could not renew that
 	got     [2]int           // number of the last send of each family's last sender that arrived
 	gaveUp  *member          // the master that was given up, because its beats were missing
 	heard   lastHeard        // of it, at that time
@@ -171,7 +172,7 @@ func (m *member) inBeats(due election.Instant) bool {
 	if m.cfg.AdvBase == 0 {
 		ordinary = m.ordinary(k.record.Advert)
 	}
-	return k.known && k.record.Beat > 0 && due.Sub(k.record.At) < ordinary
+	return k.known && k.record.Beat > 0 && due.Sub(k.record.At) < ordinary && k.record.At > m.owned
 }
 
 // ordinary returns the shortest master-down time of a master that sent a, without a beat.
@@ -195,7 +196,7 @@ func (m *member) sender(a election.Advert) *member {
 func (w *World) silenced(m *member, t election.Transition) {
 	due := t.At.Add(-t.Lag)
 	k, heard := &m.kernel, m.machine.View().Master
-	if heard.Beat > 0 { // fast mode may count in beats for longer than inBeats knows
+	if heard.Beat > 0 && heard.At > m.owned { // fast mode may count in beats for longer than inBeats knows
 		m.gaveUp, m.down, m.back, m.excused = m.sender(heard), m.ordinary(heard), 0, !m.inBeats(due)
 		m.heard = lastHeard{heard.Src, heard.At, w.now - t.At.Sub(heard.At)}
 		if m.gaveUp == nil || m.gaveUp == m {
@@ -216,6 +217,9 @@ func (w *World) silenced(m *member, t election.Transition) {
 	// Of a master that goes on, two adverts in a row are lost at least.
 	family := election.FamilyOf(k.record.Src) - election.IPv4
 	lost := o.nth-m.got[family] == 1 && o.sentAt+w.net.flight < w.now
+	if m.unsent.count > 0 && m.unsent.heard == heard.At {
+		lost = false // since its last claim failed, another node may have become MASTER, which states no beat
+	}
 	since := max(o.host.troubled, o.host.clock.when(o.machine.View().Since, 0)) // of its term
 	if w.answering(o) && lost && w.well(o) && since+4*m.unit(k.record.Beat) < w.now {
 		w.fail(m, "doubt", "takes over from %s, of which it missed one advert", o.host.name)
@@ -233,6 +237,7 @@ func (w *World) inOrder(m, o *member) {
 		v := x.machine.View()
 		r := &x.kernel.record
 		if x == m || x == o || !w.well(x) || w.speechless(x.host) || x.host.beatless ||
+			x.host.ringCap < ringSize || // its machine may not know yet what the master states
 			v.State != election.Backup || v.Extensions > 0 ||
 			r.counter != k.record.counter || r.Src != k.record.Src || v.Hold != election.HoldNone || v.Distrusted.IsValid() ||
 			x.healthy+echo(m.cfg) > w.now || v.Waiting != election.WaitMasterDown && v.Waiting != election.WaitExtension {

@@ -35,6 +35,12 @@ func (w *World) decided(m *member, t election.Transition) {
 		w.fence(m)
 		w.silenced(m, t)
 	}
+	switch {
+	case t.To == election.Master:
+		m.unsent.silence = t.Cause == nil
+	case t.Reason == election.ReasonSendFailed:
+		w.retried(m, t, v)
+	}
 	if t.Cause != nil {
 		w.checkMoved(m, t.Cause.At, fmt.Sprintf("%v -> %v %v", t.From, t.To, t.Reason))
 	}

@@ -34,6 +34,8 @@
 //     makes a takeover in beats.
 //   - wait: a BACKUP waits for a beat no longer than such pauses explain.
 //   - order: of two backups that heard the same last beat, the better one claims first.
+//   - retry: a node whose claim could not be sent claims again after no longer than the silence has lasted, and few
+//     times; one that could not renew its lease waits no longer than its peers.
 //   - rate: the number of adverts per second is limited in every situation.
 //   - forgery: under the address of a vipd node, no advert of an attacker is accepted, except an unaltered one that
 //     its receiver has not accepted before. That is not older than the tolerance, and moves nothing if the receiver

@@ -45,6 +45,7 @@ const (
 	faultTape                // an attacker plays what it recorded, at the speed of then
 	faultBeat                // reload with another beat
 	faultPolice              // a switch limits the frames to a host
+	faultClaim               // claims cannot be sent
 	faultKinds
 )
 
@@ -58,7 +59,8 @@ func (k faultKind) String() string {
 	return [...]string{
 		"loss", "delay", "shuffle", "double", "cut", "partition", "link", "crash", "kill", "pause", "freeze",
 		"suspend", "starve", "ring", "send", "stall", "skew", "base", "secret", "demote", "storm", "release",
-		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "tape", "beat", "police", "?",
+		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "tape", "beat", "police",
+		"claim", "?",
 	}[min(k, faultKinds)]
 }
 
@@ -78,7 +80,7 @@ func (k faultKind) gentle() bool {
 	switch k {
 	case faultShuffle, faultDouble, faultCrash, faultKill, faultPause, faultStarve, faultRing, faultSend,
 		faultStall, faultSkew, faultDemote, faultStorm, faultRelease, faultGarbage, faultHairpin, faultRotate,
-		faultSource, faultRefuse, faultBeat:
+		faultSource, faultRefuse, faultBeat, faultClaim:
 		return true
 	default:
 		return false

@@ -44,6 +44,7 @@ type member struct {
 	agentMember
 	evidence
 	beatLog
+	unsent unsent
 	forgeries
 	sendLog
 	wakeLog
@@ -91,13 +92,14 @@ type evidence struct {
 
 // sendLog is what the invariants need to judge adverts.
 type sendLog struct {
-	nth      int           // number of its last send
-	sentAt   time.Duration // last successful send
-	lastSent [2]lastSent   // its adverts, by family
-	goodbyes [2]lastSent   // and the goodbyes since then
-	went     [2]bool       // the last send succeeded, by family
-	second   time.Duration // adverts per second: the second
-	inSecond int           // and how many
+	nth      int             // number of its last send
+	stated   election.Advert // by the last one that was sent: priority and beat
+	sentAt   time.Duration   // last successful send
+	lastSent [2]lastSent     // its adverts, by family
+	goodbyes [2]lastSent     // and the goodbyes since then
+	went     [2]bool         // the last send succeeded, by family
+	second   time.Duration   // adverts per second: the second
+	inSecond int             // and how many
 }
 
 // wakeLog detects a machine that is woken repeatedly at one moment.
@@ -180,7 +182,8 @@ type hostFaults struct {
 	police   *police // limits what reaches it; nil: nothing does
 	beatless bool    // its vipd is of a version that does not know beats
 	failing  int     // faults that make sends fail
-	stalling int     // faults that make a send hang
+	claims   claimFault
+	stalling int // faults that make a send hang
 	thawed   time.Duration
 	troubled time.Duration // last change of what may make it late
 }
@@ -257,6 +260,7 @@ func (w *World) startAgent(h *host) {
 		m.errors, m.reach = election.SendErrors{}, election.Reach{}
 		m.wanted = true // a reboot, and in this model a restart, clears the disable switch
 		m.beatLog = beatLog{started: h.clock.local(w.now)}
+		m.unsent, m.stated = unsent{}, election.Advert{}
 		m.stamp, m.lastHeard, m.heardSeq, m.late = 0, 0, 0, 0
 		m.lastAgain = 0
 		m.inSecond = 0 // a new process has a burst of its own

@@ -260,6 +260,7 @@ func (w *World) round() {
 	w.strikeHalves(end)
 	w.strikeTapes(end)
 	w.strikeBeats(end)
+	w.strikeClaims(end)
 	w.run(end)
 	w.heal()
 	// The longest case: one or two ties of equals, each a down time and half an interval, the extension of a late

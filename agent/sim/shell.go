@@ -128,6 +128,9 @@ func (w *World) tick(m *member, now, due election.Instant) {
 	case m.cfg.AdvBase == 0 && k.known:
 		patience = min(patience, k.record.Priority.Interval())
 	}
+	if m.owned > 0 && (!k.known || k.record.At <= m.owned) {
+		patience = min(patience, m.stated.Interval()) // it may count in its own interval or beat
+	}
 	if state == election.Backup && moved == m.transition && late > patience {
 		m.late++
 	}
@@ -388,6 +391,10 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 	out.tried = true
 	passed, before := true, m.kernel.claimed
 	due, sent := 0, 0
+	fails := h.claims.fail && m.machine.View().Claiming && h.claims.fails(w.now)
+	if fails {
+		w.unwell(h)
+	}
 	if !act.Goodbye {
 		m.nth++
 	}
@@ -400,7 +407,7 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 		frame := w.sign(m, act, h.addrs[f])
 		passes := m.kernel.advertise(h.clock.local(w.now), act.Goodbye)
 		passed = passed && passes
-		if !passes || !h.link || h.failing > 0 || h.halves[f].refused > 0 {
+		if !passes || !h.link || h.failing > 0 || fails || h.halves[f].refused > 0 {
 			continue
 		}
 		sent++
@@ -410,6 +417,7 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 			m.newer(frame.Advert.Counter, w.now)
 			m.lastSent[f] = lastSent{h.addrs[f], frame.Advert.Counter}
 			m.goodbyes = [2]lastSent{}
+			m.stated = election.Advert{Priority: act.Priority, Beat: act.Beat}
 		} else {
 			m.goodbyes[f] = lastSent{h.addrs[f], frame.Advert.Counter}
 		}

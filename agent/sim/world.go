@@ -40,7 +40,7 @@ type World struct {
 
 // streams are the sources of randomness.
 type streams struct {
-	latencies, losses, faults, clocks, attacks, halves, tapes, numbers, beats *stream
+	latencies, losses, faults, clocks, attacks, halves, tapes, numbers, beats, claims *stream
 }
 
 // findings are the results so far.
@@ -68,6 +68,7 @@ type Stats struct {
 
 	Ordered  int // comparisons of two backups of one master
 	InBeats  int // takeovers after silence that was counted in beats
+	Unsent   int // claims after silence that could not be sent
 	Faults   int
 	ByKind   [64]int       // faults
 	Overlaps int           // pairs of owners
@@ -116,6 +117,7 @@ func (s *Stats) Add(o Stats) {
 	s.Adopted += o.Adopted
 	s.AdoptedMaster += o.AdoptedMaster
 	s.InBeats += o.InBeats
+	s.Unsent += o.Unsent
 	s.Ordered += o.Ordered
 	s.Faults += o.Faults
 	for i, n := range o.ByKind {
@@ -138,6 +140,7 @@ func newWorld(s Scenario, tracing bool) *World {
 	w.tapes = newStream(s.Seed, "tapes")
 	w.numbers = newStream(s.Seed, "numbers")
 	w.beats = newStream(s.Seed, "beats")
+	w.claims = newStream(s.Seed, "claims")
 	config := newStream(s.Seed, "config")
 
 	longest := time.Duration(0)
