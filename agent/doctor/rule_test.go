@@ -210,8 +210,12 @@ func faulty() map[string]struct {
 		doctor.CodeTTLChanged:  {master, rose("bad_ttl"), []string{"TTL", "router"}, nil},
 		doctor.CodeReplay:      {master, rose("replay"), []string{"heard before"}, nil},
 		doctor.CodeBadTrailer:  {master, rose("bad_trailer"), []string{"without a trailer"}, nil},
-		doctor.CodeFlood:       {master, rose("rate_limited"), []string{"More adverts"}, nil},
-		doctor.CodeDamaged:     {master, rose("bad_checksum"), []string{"damaged"}, nil},
+		doctor.CodeFlood: {
+			master, func(_ *doctor.Facts, g *doctor.Group) { g.Rise["rate_limited"] = 10000 },
+			[]string{"More adverts"},
+			[]change{rose("rate_limited")},
+		},
+		doctor.CodeDamaged: {master, rose("bad_checksum"), []string{"damaged"}, nil},
 		doctor.CodeAddressConflict: {master, func(_ *doctor.Facts, g *doctor.Group) {
 			g.Answers = []doctor.Answer{{Address: vip, MAC: peerMAC}}
 		}, []string{"02:00:00:00:00:0c"}, []change{

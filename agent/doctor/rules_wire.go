@@ -402,10 +402,10 @@ func flood(f *Facts, g *Group) outcome {
 	for reason := range g.Rise {
 		all += f.rose(g, reason)
 	}
-	unread := f.rose(g, refusedLimited)
-	if unread == 0 && !tooMany(g, all) {
+	if !tooMany(g, all) {
 		return outcome{}
 	}
+	unread := f.rose(g, refusedLimited) // few are no flood: a second hello within 100 ms is one
 	perSecond := float64(all) / max(g.RiseTime.Seconds(), 0.001)
 	seen := []string{fmt.Sprintf("%s refused in %s, %.0f per second", adverts(all), span(g.RiseTime), perSecond)}
 	if unread > 0 {
