@@ -285,32 +285,38 @@ func TestOutsideWithoutAnotherTurn(t *testing.T) {
 	})
 }
 
-// A panic of the work is one of its caller, with the place where it happened, and holds nothing back from others.
+// A panic of the work, or of what it waits for, is one of its caller, with the place where it happened, and holds
+// nothing back from others.
 func TestPanicOfTheWork(t *testing.T) {
-	realTime(t, func() {
+	panics := func() {
 		g := NewGate(0.5)
 		for _, thrown := range []any{"a bug", http.ErrAbortHandler} {
-			func() {
-				defer func() {
-					p := recover()
-					if thrown == any(http.ErrAbortHandler) {
-						if p != thrown {
-							t.Errorf("%v instead of net/http's own", p)
-						}
-						return
-					}
-					if text := fmt.Sprint(p); !strings.Contains(text, "a bug") || !strings.Contains(text, "ordinary_test.go") {
-						t.Errorf("panic: %v", p)
-					}
-				}()
-				_ = g.Do(t.Context(), time.Second, func(context.Context) { panic(thrown) })
-				t.Error("no panic")
-			}()
+			throw := func() { panic(thrown) }
+			for name, work := range map[string]func(context.Context){
+				"work": func(context.Context) { throw() }, "outside": func(ctx context.Context) { _ = Outside(ctx, throw) },
+			} {
+				p := caught(func() { _ = g.Do(t.Context(), time.Second, work) })
+				text := fmt.Sprint(p)
+				switch {
+				case p == thrown && p == any(http.ErrAbortHandler):
+				case p == any(http.ErrAbortHandler), !strings.Contains(text, fmt.Sprint(thrown)),
+					!strings.Contains(text, "ordinary_test.go"):
+					t.Errorf("%s: panic %v instead of %v", name, p, thrown)
+				}
+			}
 		}
 		if err := g.Do(t.Context(), time.Second, func(context.Context) {}); err != nil {
 			t.Errorf("afterwards: %v", err)
 		}
-	})
+	}
+	panics()
+	realTime(t, panics)
+}
+
+func caught(f func()) (p any) {
+	defer func() { p = recover() }()
+	f()
+	return nil
 }
 
 // On one processor, work that makes garbage does not hold up a thread of real-time priority that makes some, too: the

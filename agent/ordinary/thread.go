@@ -102,7 +102,7 @@ func (g *Gate) Do(ctx context.Context, patience time.Duration, work func(context
 }
 
 // Outside waits for something. Within the work of [Gate.Do], to which ctx was passed, it ends the turn before, and
-// takes another one afterwards; it returns why there is none. The work should end then. The function must not panic.
+// takes another one afterwards; it returns why there is none. The work should end then.
 func Outside(ctx context.Context, wait func()) error {
 	t, within := ctx.Value(threadKey{}).(*thread)
 	if !within {
@@ -118,12 +118,17 @@ func Outside(ctx context.Context, wait func()) error {
 		err = <-t.back
 	}
 	t.used, t.began = 0, threadTime()
+	if p := t.failure; p != nil {
+		t.failure = nil
+		panic(p)
+	}
 	return err
 }
 
+// leave waits outside the turn. A panic is one of the work.
 func (t *thread) leave(wait func()) error {
 	t.turn.end(t.used)
-	wait()
+	t.catch(wait)
 	return t.turn.take()
 }
 
@@ -171,8 +176,13 @@ func (t *thread) own(work func()) {
 // do does the work and notes how it ended.
 func (t *thread) do(work func()) {
 	t.began = threadTime()
+	defer func() { t.used += threadTime() - t.began }()
+	t.catch(work)
+}
+
+// catch runs f and keeps its panic, with the place where it happened.
+func (t *thread) catch(f func()) {
 	defer func() {
-		t.used += threadTime() - t.began
 		switch p := recover(); p {
 		case nil:
 		case http.ErrAbortHandler:
@@ -181,7 +191,7 @@ func (t *thread) do(work func()) {
 			t.failure = fmt.Sprintf("%v\n\n%s", p, debug.Stack())
 		}
 	}()
-	work()
+	f()
 }
 
 // settle waits until the thread is as it should be, so that the collector need not stop it: it has told the caller
