@@ -145,13 +145,13 @@ func (e *eventWriter) write(ev any, flush bool) error {
 	}
 	var lines bytes.Buffer
 	var err error
-	encode := func(context.Context) {
+	refused := e.gate.Do(e.ctx, eventTimeout, func(context.Context) {
 		to := json.NewEncoder(&lines)
 		for _, ev := range e.batch {
 			err = cmp.Or(err, to.Encode(ev))
 		}
-	}
-	if err := cmp.Or(e.gate.Do(e.ctx, eventTimeout, encode), err); err != nil {
+	})
+	if err := cmp.Or(refused, err); err != nil {
 		return err
 	}
 	clear(e.batch)

@@ -405,7 +405,7 @@ func flood(f *Facts, g *Group) outcome {
 	if !tooMany(g, all) {
 		return outcome{}
 	}
-	unread := f.rose(g, refusedLimited) // few are no flood: a second hello within 100 ms is one
+	unread := f.rose(g, refusedLimited) // also a hello less than 100 ms after the one before
 	perSecond := float64(all) / max(g.RiseTime.Seconds(), 0.001)
 	seen := []string{fmt.Sprintf("%s refused in %s, %.0f per second", adverts(all), span(g.RiseTime), perSecond)}
 	if unread > 0 {

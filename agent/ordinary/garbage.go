@@ -17,7 +17,7 @@ import (
 // So Go code runs on as many threads at once as there are processors (GOMAXPROCS). While an ordinary thread runs, there
 // may be one more, since that is not always given a processor, and no garbage is collected or swept.
 
-// garbage is that of the process. Whoever holds apart may use it.
+// garbage is that of the process. Only the holder of apart may use it.
 var garbage = newCollection()
 
 type collection struct {

@@ -430,7 +430,7 @@ func (s slowly) Write(b []byte) (int, error) {
 	return s.ResponseWriter.Write(b)
 }
 
-// A handler that writes nothing answers as net/http does, and a request without a turn is told so.
+// A handler that writes nothing answers as net/http does, and a request without a turn is refused as busy.
 func TestServeWithoutABodyOrATurn(t *testing.T) {
 	t.Parallel()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)

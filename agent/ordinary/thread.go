@@ -30,7 +30,7 @@ import (
 // limits what the thread uses, so others lose nothing.
 const urgent = -20
 
-// apart is held by the one who has work done at ordinary priority.
+// apart is held while work runs at ordinary priority.
 var apart sync.Mutex
 
 // thread is the OS thread of work at ordinary priority.
@@ -77,7 +77,8 @@ type threadKey struct{}
 func Aside(ctx context.Context, work func(context.Context) error) error {
 	var g *Gate
 	var err error
-	return cmp.Or(g.Do(ctx, 0, func(ctx context.Context) { err = work(ctx) }), err)
+	refused := g.Do(ctx, 0, func(ctx context.Context) { err = work(ctx) })
+	return cmp.Or(refused, err)
 }
 
 // Do waits for a turn, at most for patience, runs work on a thread of ordinary priority, and waits for it. It returns

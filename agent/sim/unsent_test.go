@@ -50,54 +50,55 @@ func ownerAgain(w *World, m *member, most, step time.Duration) time.Duration {
 	return w.now
 }
 
-// A BACKUP whose sends fail while the MASTER dies takes over when twice that time is over, at most.
-func TestClaimThatCannotBeSent(t *testing.T) {
-	t.Parallel()
+// ownedAgain checks in all modes that a node answers soon after sends fail for some time. The function makes them fail,
+// and returns the node, when that began, and how long there may be no owner since then.
+func ownedAgain(
+	t *testing.T, fail func(w *World, down, fails time.Duration) (m *member, began, limit time.Duration),
+) {
+	t.Helper()
 	for _, beat := range quickModes {
 		for seed := range uint64(10) {
 			for _, fails := range []time.Duration{1, 2, 10, 100} {
 				w, down := quick(t, seed+1, beat)
-				owner, heir := w.hosts[0].members[0], w.hosts[1].members[0]
 				fails *= down
-				w.run(w.now + w.clocks.between(0, down))
-				w.crash(owner.host)
-				died := w.now
-				sendsFail(w, heir.host, fails)
-				most := died + down + min(2*fails+down/4, fails+4*time.Second)
-				if at := ownerAgain(w, heir, most, down/400); at >= most || w.violation != nil {
-					t.Errorf("beat %v, seed %d, sends fail for %v: more than %v without an owner; %v\n%s", beat, w.Seed, fails,
-						at-died, w.violation, w.traces())
-				}
-			}
-		}
-	}
-}
-
-// An owner whose sends fail for longer than its lease lasts is owner again when twice that time is over, at most, if no
-// other node takes over.
-func TestOwnerWhoseSendsFail(t *testing.T) {
-	t.Parallel()
-	for _, beat := range quickModes {
-		for seed := range uint64(10) {
-			for _, fails := range []time.Duration{1, 2, 10, 100} {
-				w, down := quick(t, seed+1, beat)
-				owner := w.hosts[0].members[0]
-				fails *= down
-				w.crash(w.hosts[1])
-				w.run(w.now + time.Second + w.clocks.between(0, down))
-				began := w.now
-				sendsFail(w, owner.host, fails)
-				for w.answering(owner) && w.now < began+fails {
-					w.run(w.now + down/400)
-				}
-				most := began + 2*down + min(2*fails, fails+4*time.Second)
-				if at := ownerAgain(w, owner, most, down/400); at >= most || w.violation != nil {
+				m, began, limit := fail(w, down, fails)
+				if at := ownerAgain(w, m, began+limit, down/400); at >= began+limit || w.violation != nil {
 					t.Errorf("beat %v, seed %d, sends fail for %v: more than %v without an owner; %v\n%s", beat, w.Seed, fails,
 						at-began, w.violation, w.traces())
 				}
 			}
 		}
 	}
+}
+
+// A BACKUP whose sends fail while the MASTER dies takes over when twice that time is over, at most.
+func TestClaimThatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	ownedAgain(t, func(w *World, down, fails time.Duration) (*member, time.Duration, time.Duration) {
+		owner, heir := w.hosts[0].members[0], w.hosts[1].members[0]
+		w.run(w.now + w.clocks.between(0, down))
+		w.crash(owner.host)
+		died := w.now
+		sendsFail(w, heir.host, fails)
+		return heir, died, down + min(2*fails+down/4, fails+4*time.Second)
+	})
+}
+
+// An owner whose sends fail for longer than its lease lasts is owner again when twice that time is over, at most, if no
+// other node takes over.
+func TestOwnerWhoseSendsFail(t *testing.T) {
+	t.Parallel()
+	ownedAgain(t, func(w *World, down, fails time.Duration) (*member, time.Duration, time.Duration) {
+		owner := w.hosts[0].members[0]
+		w.crash(w.hosts[1])
+		w.run(w.now + time.Second + w.clocks.between(0, down))
+		began := w.now
+		sendsFail(w, owner.host, fails)
+		for w.answering(owner) && w.now < began+fails {
+			w.run(w.now + down/400)
+		}
+		return owner, began, 2*down + min(2*fails, fails+4*time.Second)
+	})
 }
 
 // If another node can take over from an owner whose sends fail, it does, within its down time.

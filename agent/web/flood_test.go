@@ -105,7 +105,7 @@ func TestLivePagesAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever is asked for waits for a turn: a page, a control, and a live page before its first message.
+// Every request waits for a turn: a page, a control, and a live page before its first message.
 func TestEveryRequestWaitsForATurn(t *testing.T) {
 	t.Parallel()
 	gate := ordinary.NewGate(0.5)
