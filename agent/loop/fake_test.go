@@ -128,6 +128,7 @@ type earlier struct {
 	peers     *proven.Store
 	config    []config.Check // checks of the config now
 	inherited map[int]bool   // interfaces whose programs are still those of that one
+	ended     int64          // when it did, on the clock of the bench; 0: startTime
 }
 
 // looseDir is a directory in which a writer that nobody waits for may still be at work when the test ends.
@@ -148,7 +149,7 @@ func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 	cfg.Groups, cfg.Checks = groups, was.config
 	b := &bench{
 		t:           t,
-		now:         startTime,
+		now:         cmp.Or(was.ended, startTime),
 		planes:      map[string]*fakeGroup{},
 		wake:        make(chan struct{}, 1),
 		links:       map[string]netio.Link{},

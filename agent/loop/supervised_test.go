@@ -82,10 +82,11 @@ func TestWatchdogStopsWithTheLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer notify.Close() //nolint:errcheck // only its descriptor matters
-	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	// It has seen no other time than that of the real clock.
+	b := newBenchAfter(t, earlier{ended: netio.BootNow()}, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.drain()
 	b.supervision.notify = notify
 	b.boot = netio.BootNow
-	b.now = netio.BootNow()
 
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -97,7 +98,7 @@ func TestWatchdogStopsWithTheLoop(t *testing.T) {
 	if first[0] != sdnotify.Ready {
 		t.Errorf("the first word is %q", first)
 	}
-	sd.until(sdnotify.Status("eth0@1 MASTER")) // the bench's machine began long ago
+	sd.until(sdnotify.Status("eth0@1 MASTER"))
 	last := time.Now()
 	for range 5 {
 		sd.until(sdnotify.Alive)
