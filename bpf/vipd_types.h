@@ -168,7 +168,7 @@ struct role {
 	__u8 src[MAX_OWN_SOURCES][16];
 	struct sent sent[MAX_SENT];
 	__u64 own_number; /* no advert from our addresses with this number or a lower one is new */
-	__u64 own_sent;	  /* the last number that we sent for the group; 0: none */
+	__u64 own_sent;	  /* the number of our last advert for the group that left; 0: none */
 	__u64 settled[2]; /* IPv4, IPv6: time of the advert whose repetitions are withheld (repeat.h); 0: none */
 	__u64 no_room_at;   /* like seen.no_room_at, of peers that the agent could not bring back */
 	__u64 forgotten_at; /* what seen.no_room_at says of the time up to then does not count */

@@ -84,6 +84,7 @@ type bench struct {
 	calls      []int                          // frames of each call that sent adverts
 	asked      int                            // for neighbours
 	recorded   func(plane string)             // called with each advert that the kernel is to recognise
+	confirmed  func(number uint64)            // called with each that has left
 	sending    func([]netio.Frame)            // called before a call sends
 	earlier
 	wake chan struct{}
@@ -507,6 +508,12 @@ func (g *fakeGroup) RecordSent(uint64, [20]byte, loader.Priority) {
 	g.b.note("record sent %s", g.name)
 	if g.b.recorded != nil {
 		g.b.recorded(g.name)
+	}
+}
+
+func (g *fakeGroup) ConfirmSent(number uint64) {
+	if g.b.confirmed != nil {
+		g.b.confirmed(number)
 	}
 }
 

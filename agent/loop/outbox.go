@@ -33,11 +33,12 @@ type outbox struct {
 	waiting []*group    // for their outcome
 }
 
-// addressee is whose advert a frame is, and to which address it goes.
+// addressee is whose advert a frame is, with which number, and to which address it goes.
 type addressee struct {
-	g     *group
-	dst   netip.Addr
-	hello bool // the frame is one, and no machine waits for its outcome
+	g      *group
+	dst    netip.Addr
+	number uint64
+	hello  bool // the frame is one, and no machine waits for its outcome
 }
 
 // outgoing is an advert between its first frame and the moment when the machine hears how it went.
@@ -99,6 +100,7 @@ func (e *env) post() {
 			continue
 		}
 		out.sent++
+		to.g.entry.plane.ConfirmSent(to.number)
 		to.g.shown.CountSent()
 	}
 	clear(o.frames)
@@ -143,7 +145,7 @@ func (g *group) write(i int, t reach.Target, act *election.SendAdvert) error {
 	g.entry.plane.RecordSent(advert.Counter, advert.Digest, loader.Priority(act.Priority))
 	o := &g.env.outbox
 	o.frames = append(o.frames, netio.Frame{IfIndex: g.iface.link.Index, Data: l.frame})
-	o.to = append(o.to, addressee{g: g, dst: t.Dst})
+	o.to = append(o.to, addressee{g: g, dst: t.Dst, number: advert.Counter})
 	return nil
 }
 

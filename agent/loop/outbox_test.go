@@ -128,15 +128,20 @@ func TestSliceOfAdverts(t *testing.T) {
 	}
 }
 
-// TestRefusedFrame: the group whose frame is refused hears it, and no other one does.
+// TestRefusedFrame: the group whose frame is refused hears it, and no other one does. Its number is spent, but does not
+// count against others.
 func TestRefusedFrame(t *testing.T) {
 	b := dualMasters(t, 3)
 	const vhid = 2
+	var left, confirmed []uint64
+	b.confirmed = func(number uint64) { confirmed = append(confirmed, number) }
 	b.Loop.sendAll = func(frames []netio.Frame) {
 		b.sendAll(frames)
 		for i := range frames {
 			if a := parse(t, frames[i]); a.Advert.VHID == vhid && a.Src.Is6() {
 				frames[i].Err = errRefused
+			} else {
+				left = append(left, a.Advert.Counter)
 			}
 		}
 	}
@@ -157,6 +162,9 @@ func TestRefusedFrame(t *testing.T) {
 		if refused := g.speaking.refused; (failed > 0) != strings.Contains(refused, wire.MulticastV6.String()) {
 			t.Errorf("%s: refused %q", g.name, refused)
 		}
+	}
+	if len(left) != 5 || !slices.Equal(left, confirmed) {
+		t.Errorf("the kernel knows that %v left, want %v", confirmed, left)
 	}
 }
 

@@ -68,6 +68,7 @@ type PlaneGroup interface {
 	SetRole(role loader.Role)
 	SetSentPriority(p loader.Priority)
 	RecordSent(counter uint64, digest [20]byte, p loader.Priority)
+	ConfirmSent(counter uint64)
 	SetSources(own []netip.Addr) error
 	SetSequence(number uint64)
 	PutPeer(p loader.Peer) error

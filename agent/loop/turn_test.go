@@ -24,6 +24,7 @@ type quietGroup struct{ *fakeGroup }
 func (g quietGroup) SetRole(r loader.Role)                      { g.role = r }
 func (quietGroup) SetSentPriority(loader.Priority)              {}
 func (quietGroup) RecordSent(uint64, [20]byte, loader.Priority) {}
+func (quietGroup) ConfirmSent(uint64)                           {}
 
 // BenchmarkTurn measures what the loop does with an advert of one group in fast mode: that a MASTER sends, or that a
 // BACKUP finds in what the kernel withheld when it would be due. System calls and waiting are not in it.

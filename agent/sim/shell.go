@@ -411,6 +411,9 @@ func (w *World) sendAt(m *member, act election.SendAdvert) (out outcome) {
 			continue
 		}
 		sent++
+		if w.Trailers != TrailersOff {
+			m.kernel.highest = max(m.kernel.highest, frame.Advert.Counter)
+		}
 		m.went[f] = true
 		if !act.Goodbye {
 			m.sentAt = w.now
@@ -459,7 +462,6 @@ func (w *World) sign(m *member, act election.SendAdvert, src netip.Addr) wire.Ad
 		}
 		m.counter = h.draw(h.clock.local(w.now))
 		m.kernel.ownNumber = m.counter
-		m.kernel.highest = max(m.kernel.highest, m.counter)
 	}
 	digest := secret.key.Digest(secret.prefix, m.counter)
 	out := build(m.group.vhid, src, p, m.counter, digest)

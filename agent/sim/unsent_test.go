@@ -148,3 +148,29 @@ func TestClaimsThatNeverCanBeSent(t *testing.T) {
 		}
 	}
 }
+
+// A node whose clock is ahead, and whose claims nobody heard, hears the owner when that one can send again.
+func TestOwnerIsHeardAfterAClaimThatNobodyHeard(t *testing.T) {
+	t.Parallel()
+	for _, beat := range quickModes {
+		for seed := range uint64(10) {
+			w, down := quick(t, seed+1, beat)
+			owner, heir := w.hosts[0].members[0], w.hosts[1].members[0]
+			heir.host.raise(heir.host.last+10_000_000, heir.host.clock.local(w.now))
+			w.run(w.now + w.clocks.between(0, down))
+			before := heir.transition
+			sendsFail(w, owner.host, 4*down)
+			sendsFail(w, heir.host, 8*down)
+			w.run(w.now + 4*down)
+			if heir.transition == before {
+				t.Fatalf("beat %v, seed %d: the heir made no claim", beat, w.Seed)
+			}
+			w.run(w.now + 4*down)
+			before = heir.transition
+			w.run(w.now + 10*time.Second)
+			if n := heir.transition - before; n > 0 || !w.answering(owner) || w.violation != nil {
+				t.Errorf("beat %v, seed %d: %d transitions of the heir; %v\n%s", beat, w.Seed, n, w.violation, w.traces())
+			}
+		}
+	}
+}

@@ -227,7 +227,11 @@ func (s *randomWorld) sends(g *twinGroup, kernel *tables.Group) string {
 	kernel.RecordSent(sent.counter, sent.digest, sent.Priority)
 	g.own = append(g.own, sent)
 	g.own = g.own[max(0, len(g.own)-8):]
-	g.number, g.sentNow = sent.counter, sent.counter
+	g.number = sent.counter
+	if s.IntN(4) != 0 {
+		kernel.ConfirmSent(sent.counter)
+		g.sentNow = sent.counter
+	}
 	return fmt.Sprintf("records %x %v", sent.counter, sent.Priority)
 }
 

@@ -291,6 +291,7 @@ func TestUnknownSource(t *testing.T) {
 		return Packet{Src: src, Payload: provenAdvert(number, src, p).bytes()}.Bytes()
 	}
 	none, fourth := netip.IPv4Unspecified(), netip.MustParseAddr("192.0.2.4")
+	fifth := netip.MustParseAddr("192.0.2.5")
 	if err := h.Group.SetSources([]netip.Addr{ownAddr, none}); err != nil { // a node without an address
 		t.Fatal(err)
 	}
@@ -305,6 +306,8 @@ func TestUnknownSource(t *testing.T) {
 	h.Expect("no address, above it", of(none, first+2), wellHeard)
 	h.Expect("and that again", of(none, first+2), replayed)
 	h.Group.RecordSent(2*first, [20]byte{}, p)
+	h.Expect("far below what we could not send", of(fifth, first+3), wellHeard)
+	h.Group.ConfirmSent(2 * first)
 	h.Expect("far below what we sent", of(fourth, 2*first-crossing), replayed)
 	h.Expect("no address, below what we sent", of(none, 2*first), replayed)
 	h.Expect("a known one, far below what we sent", of(PeerAddr, 2*first-crossing), replayed)

@@ -128,8 +128,15 @@ func (g *Group) RecordSent(counter uint64, digest [20]byte, p Priority) {
 	}
 	atomic.StoreUint32(&s.Prio, p.word())
 	atomic.StoreUint64(&s.Counter, counter)
-	atomic.StoreUint64(&roles.at(g.slot).OwnSent, counter)
 	g.SetSequence(counter)
+}
+
+// ConfirmSent records that an advert left, by its number: those of nodes that were not heard before have to be above
+// it. One that the kernel did not take was heard by nobody, so others go on below it.
+func (g *Group) ConfirmSent(counter uint64) {
+	roles := g.t.roles
+	atomic.StoreUint64(&roles.at(g.slot).OwnSent, counter)
+	runtime.KeepAlive(roles)
 }
 
 // SetSequence records the number of this node's newest advert. Adverts from its own addresses up to that number are
