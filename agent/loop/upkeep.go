@@ -109,7 +109,8 @@ func (p *iface) noteLost(did loader.Repaired) bool {
 	for _, hook := range did.Lost {
 		d.lost[hook]++
 	}
-	p.deafen()
+	n, _ := p.env.plane.Attended(p.link.Index)
+	p.deafen(n)
 	now := p.env.clock.Now()
 	if d.lostAt == 0 || now.Sub(d.lostAt) >= lostAgain {
 		d.lostAt = now
@@ -164,20 +165,18 @@ func (l *Loop) attend(g *group) {
 		g.hearing.deaf = l.clock.Now()
 		return
 	}
-	if _, ok := l.plane.Attended(p.link.Index); !ok {
+	n, ok := l.plane.Attended(p.link.Index)
+	if !ok {
 		did, err := l.plane.Repair(p.link.Index)
 		l.noteRepair(repair{p.link.Index, did, err})
+		n, _ = l.plane.Attended(p.link.Index)
 	}
-	p.deafen()
+	p.deafen(n)
 }
 
-// deafen notes for the groups of an interface that the programs were not attached for a while.
-func (p *iface) deafen() {
-	if !p.opened || p.inherited {
-		return
-	}
-	n, _ := p.env.plane.Attended(p.link.Index)
-	if n == p.interrupted {
+// deafen notes for the groups of an interface how often the programs were not attached for a while.
+func (p *iface) deafen(n uint64) {
+	if !p.opened || p.inherited || n == p.interrupted {
 		return
 	}
 	p.interrupted = n

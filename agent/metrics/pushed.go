@@ -12,14 +12,16 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// pushed holds the series of one metric that is updated when something happens, in the order in
-// which they are written. See [page] for why they are not in the library's registry.
+// pushed holds the series of one metric that is updated when something happens. See [page] for why they are not in the
+// library's registry.
 type pushed[T any] struct {
 	fresh func() T // a series that nothing was counted for
 
-	mu     sync.Mutex
-	byKey  map[string]*series[T]
-	sorted []*series[T]
+	mu      sync.Mutex
+	byKey   map[string]*series[T]
+	list    []*series[T]
+	changes uint64 // of the list; each adds to its end, or removes
+	sorted  uint64 // the number of changes after which it was sorted
 }
 
 type series[T any] struct {
@@ -32,8 +34,8 @@ func newPushed[T any](fresh func() T) *pushed[T] {
 	return &pushed[T]{fresh: fresh, byKey: map[string]*series[T]{}}
 }
 
-// at returns the value with these labels, which are made by label and in the order of their
-// names. It adds the series if there is none.
+// at returns the value with these labels, which are made by label and in the order of their names. It adds the series
+// if there is none.
 func (p *pushed[T]) at(group string, labels ...string) T {
 	key := strings.Join(labels, ",")
 	p.mu.Lock()
@@ -43,10 +45,8 @@ func (p *pushed[T]) at(group string, labels ...string) T {
 	}
 	s := &series[T]{group: group, labels: labels, value: p.fresh()}
 	p.byKey[key] = s
-	i, _ := slices.BinarySearchFunc(p.sorted, labels, func(s *series[T], labels []string) int {
-		return slices.Compare(s.labels, labels)
-	})
-	p.sorted = slices.Insert(p.sorted, i, s)
+	p.list = append(p.list, s)
+	p.changes++
 	return s.value
 }
 
@@ -54,19 +54,31 @@ func (p *pushed[T]) at(group string, labels ...string) T {
 func (p *pushed[T]) forget(group string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.sorted = slices.DeleteFunc(p.sorted, func(s *series[T]) bool {
+	p.list = slices.DeleteFunc(p.list, func(s *series[T]) bool {
 		if s.group == group {
 			delete(p.byKey, strings.Join(s.labels, ","))
 		}
 		return s.group == group
 	})
+	p.changes++
 }
 
-// all returns the series. A slow client that they are written to holds up no update.
+// all returns the series in the order in which they are written. Neither sorting nor a slow client holds up an update:
+// a takeover of thousands of groups adds as many series.
 func (p *pushed[T]) all() []*series[T] {
 	p.mu.Lock()
+	out, changes, sorted := slices.Clone(p.list), p.changes, p.sorted
+	p.mu.Unlock()
+	if sorted == changes {
+		return out
+	}
+	slices.SortFunc(out, func(a, b *series[T]) int { return slices.Compare(a.labels, b.labels) })
+	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Clone(p.sorted)
+	if p.changes == changes {
+		p.list, p.sorted = slices.Clone(out), changes
+	}
+	return out
 }
 
 func newCount() *atomic.Uint64 { return new(atomic.Uint64) }

@@ -125,7 +125,7 @@ func (h *Hooks) Attended(ifindex int) (interrupted uint64, ok bool) {
 	if a == nil {
 		return 0, false
 	}
-	return a.interrupted, !slices.ContainsFunc(h.lost(a, ifindex), receives)
+	return a.interrupted, len(h.lostIngress(a, ifindex)) == 0
 }
 
 func receives(hook string) bool { return hook != HookEgress }
@@ -219,6 +219,16 @@ func (l look) inOrder(a *attachment) bool {
 
 // lost lists the hooks from which a program of ours is missing.
 func (h *Hooks) lost(a *attachment, ifindex int) []string {
+	lost := h.lostIngress(a, ifindex)
+	if a.tcx != nil && !sitsOn(a.tcx, ifindex) ||
+		a.Egress == EgressClsact && !h.hasFilter(ifindex, netlink.HANDLE_MIN_EGRESS) {
+		lost = append(lost, HookEgress)
+	}
+	return lost
+}
+
+// lostIngress lists those of them that receive.
+func (h *Hooks) lostIngress(a *attachment, ifindex int) []string {
 	var lost []string
 	xdp, at := a.xdp, ifindex
 	if p := h.attached[a.vlan.parent]; p != nil {
@@ -229,10 +239,6 @@ func (h *Hooks) lost(a *attachment, ifindex int) []string {
 	}
 	if a.in != nil && !sitsOn(a.in, ifindex) || a.filter && !h.hasFilter(ifindex, netlink.HANDLE_MIN_INGRESS) {
 		lost = append(lost, HookIngress)
-	}
-	if a.tcx != nil && !sitsOn(a.tcx, ifindex) ||
-		a.Egress == EgressClsact && !h.hasFilter(ifindex, netlink.HANDLE_MIN_EGRESS) {
-		lost = append(lost, HookEgress)
 	}
 	return lost
 }
