@@ -47,6 +47,9 @@ type Tick struct {
 	// Blind means that since the previous Tick the data plane refused adverts of this group unread,
 	// because their budget was used up: silence is not evidence then.
 	Blind bool
+	// Watched is for how long until now the loop has looked for adverts at least every LongestBlink, on behalf of all
+	// groups: a decision that is late because others came first was watched all the while. 0 if that is not known.
+	Watched time.Duration
 }
 
 // Sending means that the last SendAdvert is about to be carried out, that all actions before it are done,

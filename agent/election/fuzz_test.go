@@ -98,7 +98,7 @@ func (s *script) event(m *election.Machine, now election.Instant) election.Event
 	case 13:
 		return nil
 	case 14:
-		return election.Tick{Blind: true}
+		return election.Tick{Blind: true, Watched: time.Minute}
 	case 15:
 		flags := s.byte()
 		if flags&12 == 12 {

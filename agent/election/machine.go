@@ -35,10 +35,11 @@ type condition struct {
 
 // restraints are what delays or prevents a takeover.
 type restraints struct {
-	started    Instant // Config.PreemptDelay counts from here
-	watched    Instant // when the group last left INIT
-	blindUntil Instant // until then silence is not evidence
-	awaiting   Instant // waits for verdicts of checks until then; see AwaitChecks
+	started    Instant       // Config.PreemptDelay counts from here
+	watched    Instant       // when the group last left INIT
+	sight      time.Duration // Tick.Watched of the last one
+	blindUntil Instant       // until then silence is not evidence
+	awaiting   Instant       // waits for verdicts of checks until then; see AwaitChecks
 	delay      claimDelay
 	hold       hold
 	failures   failures
@@ -87,6 +88,7 @@ func (m *Machine) Step(at Instant, ev Event, out []Action) []Action {
 		return m.yielded(ev.Generation, out)
 	case Tick:
 		m.blind(ev.Blind)
+		m.sight = ev.Watched
 		return m.tick(out)
 	case Sending:
 		return m.sending(out)

@@ -24,6 +24,9 @@ const (
 	announceGap     = 100 * time.Millisecond
 )
 
+// LongestBlink is for how long the loop may not look for adverts and still have watched the clock: see Tick.Watched.
+const LongestBlink = minLateness / 2
+
 // MaxSlice bounds Machine.Slice.
 const MaxSlice = 10 * time.Millisecond
 
@@ -102,9 +105,10 @@ func (c Config) Lease() time.Duration {
 }
 
 // tooLate reports whether the agent missed the due time by more than it may (I3). A decision on silence depends on the
-// interval in which that is counted.
+// interval in which that is counted. The time in which the loop was at work for other groups does not count, except
+// where LongestBlink may be a part of that interval.
 func (m *Machine) tooLate(due Instant, silence bool) bool {
-	interval := m.cfg.interval()
+	late, interval := m.now.Sub(due), m.cfg.interval()
 	limit := max(minLateness, interval/4)
 	if m.cfg.AdvBase == 0 {
 		limit = min(interval, m.assumed())
@@ -114,8 +118,10 @@ func (m *Machine) tooLate(due Instant, silence bool) bool {
 		limit = m.beat()
 	case silence && beat > 0: // which may be a longer unit, while beats are in doubt
 		limit = min(beat, max(limit, m.heardBeat))
+	case m.cfg.AdvBase > 0:
+		late -= m.sight
 	}
-	return m.now.Sub(due) > limit
+	return late > limit
 }
 
 // tieDelay returns the additional wait of a node that yielded to an equal one: up to half an interval, hashed

@@ -304,7 +304,13 @@ func event(t *testing.T, at election.Instant, name string, args []string) electi
 	t.Helper()
 	switch name {
 	case "tick":
-		return election.Tick{Blind: slices.Contains(args, "blind")}
+		tick := election.Tick{Blind: slices.Contains(args, "blind")}
+		for _, arg := range args {
+			if d, is := strings.CutPrefix(arg, "watched="); is {
+				tick.Watched = time.Duration(instant(t, d))
+			}
+		}
+		return tick
 	case "yield":
 		return election.HandOver{Force: slices.Contains(args, "force"), Wait: slices.Contains(args, "wait")}
 	case "stay":
