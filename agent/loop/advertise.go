@@ -84,16 +84,20 @@ func (g *group) announce() {
 		a.next = 0
 	}
 	a.left = len(g.cfg.Addresses)
-	g.goOnAnnouncing(announceFirst)
+	if g.env.outbox.behind {
+		g.goOnAnnouncing(0)
+	} else {
+		g.goOnAnnouncing(announceFirst)
+	}
 }
 
-// goOnAnnouncing announces a part of what is left.
-func (g *group) goOnAnnouncing(most int) {
+// goOnAnnouncing announces a part of what is left, and returns how many addresses that was.
+func (g *group) goOnAnnouncing(most int) (n int) {
 	a := &g.speaking.announcing
 	if g.machine.State() != election.Master {
 		a.left = 0
 	}
-	for ; a.left > 0 && most > 0; most-- {
+	for ; a.left > 0 && n < most; n++ {
 		a.next %= len(g.cfg.Addresses) // a reload may have shortened the list
 		g.announceAddress(g.cfg.Addresses[a.next].Addr())
 		a.next++
@@ -102,8 +106,10 @@ func (g *group) goOnAnnouncing(most int) {
 	if a.left > 0 {
 		g.env.groups.wait(g)
 	}
+	return n
 }
 
+// announceAddress puts an announcement into the outbox, which is emptied before the round ends.
 func (g *group) announceAddress(addr netip.Addr) {
 	if g.iface == nil || g.iface.sender == nil {
 		return
@@ -114,7 +120,9 @@ func (g *group) announceAddress(addr netip.Addr) {
 	} else {
 		frame = wire.GratuitousARP(g.cfg.VHID, addr)
 	}
-	if err := g.iface.sender.Send(frame); err != nil {
-		g.env.log.Warn("announcement not sent", "group", g.name, "address", addr, "err", err)
+	o := &g.env.outbox
+	o.put(addressee{g: g, addr: addr, what: messageAnnouncement}, g.iface.link.Index, frame)
+	if len(o.frames) >= batchSize {
+		g.env.post()
 	}
 }

@@ -146,6 +146,7 @@ func (g *group) change(cfg *config.Group) {
 	g.step(election.Reconfigure{Config: e.electionConfig(cfg)})
 	if g.machine.State() == election.Master {
 		g.announce()
+		g.env.post()
 	}
 	g.publish()
 }

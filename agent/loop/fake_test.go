@@ -82,6 +82,7 @@ type bench struct {
 	during     func()                         // what happens meanwhile
 	removed    func()                         // called after each removal of an address or local route
 	calls      []int                          // frames of each call that sent adverts
+	placed     []int                          // addresses and MACs of each call that put some on the host
 	asked      int                            // for neighbours
 	recorded   func(plane string)             // called with each advert that the kernel is to recognise
 	confirmed  func(number uint64)            // called with each that has left
@@ -619,24 +620,35 @@ func (h fakeHost) AllAddresses() ([]netio.Address, error) {
 	return out, h.b.unlisted
 }
 
-func (h fakeHost) SetVIP(ifindex int, ip netip.Addr, _ string, add bool) error {
+func (h fakeHost) Place(what []netio.Placing) {
+	h.b.placed = append(h.b.placed, len(what))
+	for i := range what {
+		what[i].Err = h.place(&what[i])
+	}
+}
+
+func (h fakeHost) place(p *netio.Placing) error {
+	if !p.Addr.IsValid() {
+		h.b.note("add virtual mac")
+		return nil
+	}
 	for _, a := range h.b.foreign {
-		if add && a.IfIndex == ifindex && a.InWay(ip) {
+		if p.Add && a.IfIndex == p.IfIndex && a.InWay(p.Addr) {
 			return netio.ErrForeign
 		}
 	}
 	if h.b.refused != nil {
 		return h.b.refused
 	}
-	h.b.vips[fakeRoute{ifindex, netip.PrefixFrom(ip, ip.BitLen())}] = true
+	h.b.vips[fakeRoute{p.IfIndex, netip.PrefixFrom(p.Addr, p.Addr.BitLen())}] = true
 	h.b.now += int64(h.b.slow)
 	if h.b.during != nil {
 		h.b.during()
 	}
-	if add {
-		h.b.note("add %s to %d", ip, ifindex)
+	if p.Add {
+		h.b.note("add %s to %d", p.Addr, p.IfIndex)
 	} else {
-		h.b.note("renew %s on %d", ip, ifindex)
+		h.b.note("renew %s on %d", p.Addr, p.IfIndex)
 	}
 	return nil
 }
@@ -738,38 +750,47 @@ func (h fakeHost) Neighbour(_ int, peer netip.Addr) ([6]byte, error) {
 	return [6]byte{2}, h.b.away[peer]
 }
 
-func (h fakeHost) AddMAC(int, [6]byte) error { h.b.note("add virtual mac"); return nil }
-
 func (h fakeHost) DelMAC(int, [6]byte) error { h.b.note("del virtual mac"); return nil }
 
 type fakeSender struct{ b *bench }
 
-func (s fakeSender) Send(frame []byte) error {
+// take is what becomes of a frame that is sent.
+func (b *bench) take(frame []byte) error {
 	if f, err := wire.ParseAdvertFrame(frame); err == nil {
-		s.b.note("advert %d/%d from %s", f.Advert.AdvBase, f.Advert.AdvSkew, f.Src)
-		if f.Src.Is6() && s.b.sendErr6 != nil {
-			return s.b.sendErr6
+		b.note("advert %d/%d from %s", f.Advert.AdvBase, f.Advert.AdvSkew, f.Src)
+		if f.Src.Is6() && b.sendErr6 != nil {
+			return b.sendErr6
 		}
-		return s.b.sendErr
+		return b.sendErr
 	}
 	if f, err := wire.ParseHelloFrame(frame); err == nil {
-		s.b.reports = append(s.b.reports, f)
-		return s.b.sendErr
+		b.reports = append(b.reports, f)
+		return b.sendErr
 	}
-	s.b.note("gratuitous arp")
+	b.note("gratuitous arp")
 	return nil
 }
 
 // sendAll is netio.Sender.SendAll.
 func (b *bench) sendAll(frames []netio.Frame) {
-	b.calls = append(b.calls, len(frames))
-	if b.sending != nil {
-		b.sending(frames)
+	adverts := framesOf(frames, func(f []byte) error { _, err := wire.ParseAdvertFrame(f); return err })
+	hellos := framesOf(frames, func(f []byte) error { _, err := wire.ParseHelloFrame(f); return err })
+	if n := len(adverts) + len(hellos); n > 0 {
+		b.calls = append(b.calls, n)
+	}
+	if b.sending != nil && len(adverts) > 0 {
+		b.sending(adverts)
 	}
 	for i := range frames {
-		frames[i].Err = fakeSender{b}.Send(frames[i].Data)
+		frames[i].Err = b.take(frames[i].Data)
 	}
 }
+
+// framesOf returns those that can be parsed.
+func framesOf(frames []netio.Frame, parse func([]byte) error) []netio.Frame {
+	return slices.DeleteFunc(slices.Clone(frames), func(f netio.Frame) bool { return parse(f.Data) != nil })
+}
+
 func (fakeSender) Join(netip.Addr) error { return nil }
 func (fakeSender) Close() error          { return nil }
 

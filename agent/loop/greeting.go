@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"vipd/agent/election"
-	"vipd/agent/netio"
 	"vipd/agent/peers"
 	"vipd/agent/view"
 	"vipd/agent/wire"
@@ -164,13 +163,12 @@ func (g *group) writeHello(n *view.Node, src, dst netip.Addr, mac [6]byte, answe
 		g.env.log.Debug("hello not made", "group", g.name, "err", fmt.Errorf("to %s: %w", dst, err))
 		return
 	}
-	o.frames = append(o.frames, netio.Frame{IfIndex: link.Index, Data: o.hellos[before:]})
-	o.to = append(o.to, addressee{g: g, dst: dst, hello: true})
+	o.put(addressee{g: g, addr: dst, what: messageHello}, link.Index, o.hellos[before:])
 }
 
 // noteHelloSent notes how a hello went. The next one is sent as if it had arrived: nothing depends on it.
 func (e *env) noteHelloSent(to *addressee, err error) {
 	if err != nil {
-		e.log.Debug("hello not sent", "group", to.g.name, "to", to.dst, "err", err)
+		e.log.Debug("hello not sent", "group", to.g.name, "to", to.addr, "err", err)
 	}
 }

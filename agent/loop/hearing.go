@@ -183,9 +183,9 @@ func (g *group) heardMeanwhile(v *election.View) (news election.Event, yielded b
 	return news, seen.YieldedGeneration >= v.Generation
 }
 
-// tick lets the machine decide.
-func (g *group) tick() {
+// tick lets the machine decide. The loop has looked for adverts for so long without a pause.
+func (g *group) tick(watched time.Duration) {
 	h := &g.hearing
-	g.step(election.Tick{Blind: h.blind || h.deaf > 0})
+	g.step(election.Tick{Blind: h.blind || h.deaf > 0, Watched: watched})
 	h.blind, h.deaf = false, 0
 }

@@ -17,11 +17,24 @@ const (
 	lagsKept  = 256
 )
 
-// rounds watches how long the loop is busy without looking at the ring.
+// rounds watches how long the loop is busy without looking at the ring, and for how long it has looked often enough.
 type rounds struct {
 	limit    time.Duration // a quarter of the shortest lease; 0 without groups
 	logged   election.Instant
 	unlogged int // slow rounds since then
+	sight    sight
+}
+
+// sight is since when the loop has looked for adverts without a pause.
+type sight struct{ since, last election.Instant }
+
+// look notes that it looks now, and returns for how long it has. It looks before each group decides.
+func (s *sight) look(now election.Instant) time.Duration {
+	if now.Sub(s.last) > election.LongestBlink {
+		s.since = now
+	}
+	s.last = now
+	return now.Sub(s.since)
 }
 
 // slowAgain bounds the log.

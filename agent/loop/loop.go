@@ -85,6 +85,7 @@ func (l *Loop) Run(ctx context.Context, links *netio.Watcher) (left bool) {
 			}
 		}
 		l.look(began)
+		l.rounds.sight.look(began)
 		l.catchUp()
 		l.tick()
 		now = l.clock.Now()
@@ -176,9 +177,11 @@ func (l *Loop) readRing() {
 func (l *Loop) tick() {
 	now := l.clock.Now()
 	l.lookAround(now)
+	l.outbox.behind = false
 	l.together(func() { l.tickDue(now) })
 	l.groups.keepHost(now)
 	l.defend(now)
+	l.post() // announcements of both
 	l.greet(now)
 	l.settleLedger()
 	l.expireDemotions(now)
@@ -203,7 +206,7 @@ func (l *Loop) tickDue(now election.Instant) {
 		l.attend(g)
 		// What the group before did may have taken a while, and this one's master has spoken.
 		if l.readRing(); g.due(now) {
-			g.tick()
+			g.tick(l.rounds.sight.look(l.clock.Now()))
 		}
 	}
 }

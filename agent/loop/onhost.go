@@ -15,6 +15,7 @@ import (
 
 // onHost is what of a group is on the host.
 type onHost struct {
+	filter    bool // the virtual MAC may be in the NIC's filter
 	addresses map[netip.Addr]placed
 	routes    map[netip.Addr]netip.Prefix // connected routes of ours, by the address that they serve
 	local     localRoutes
@@ -36,7 +37,8 @@ type placed struct {
 // placing is one pass over the group's addresses that puts them on the host.
 type placing struct {
 	active bool
-	next   int // in the list of addresses
+	filter bool // the virtual MAC is to be added to the NIC's filter
+	next   int  // in the list of addresses
 	errs   []error
 }
 
@@ -61,45 +63,141 @@ const renewEvery = netio.VIPLife / 3
 // putVIPs begins to put the group's addresses on the host and the virtual MAC into the NIC's filter. What exceeds the
 // budget comes with later rounds of the loop; what fails is logged and tried again with the next advert.
 func (g *group) putVIPs() {
+	g.beginPlacing()
+	g.env.place(claimBudget, g)
+}
+
+func (g *group) beginPlacing() {
 	if g.iface == nil || !g.iface.opened {
 		return
 	}
 	on := &g.onHost
-	g.env.groups.wait(g)
-	on.placing, on.lapsed, on.local.leaving = placing{active: true}, false, nil
-	if len(on.addresses) == 0 {
-		err := g.env.host.AddMAC(g.iface.link.Index, wire.VirtualMAC(g.cfg.VHID))
-		on.placing.errs = append(on.placing.errs, err)
-	}
-	g.goOnPlacing(claimBudget)
+	on.placing = placing{active: true, filter: len(on.addresses) == 0}
+	on.lapsed, on.local.leaving = false, nil
 }
 
-// goOnPlacing puts addresses on the host until all are there or the budget is spent.
-func (g *group) goOnPlacing(limit budget) {
+// place goes on putting addresses of groups on the host, those of the first ones first, until all are there or the
+// budget is spent. Virtual MACs have no budget: without them a NIC may drop what the data plane would answer.
+func (e *env) place(limit budget, groups ...*group) {
+	began := e.clock.Now()
+	for done := 0; ; {
+		most := min(limit.part(done, e.clock.Now().Sub(began)), limit.addresses-done)
+		var out toHost
+		for _, g := range groups {
+			g.nextVIPs(&out, most)
+		}
+		if len(out.items) == 0 {
+			break
+		}
+		out.deliver(e)
+		done += out.addresses
+	}
+	for _, g := range groups {
+		if g.donePart(limit); g.onHost.placing.active {
+			e.groups.wait(g)
+		}
+	}
+}
+
+// firstPart is how many addresses are put on the host before it is known how long one takes.
+const firstPart = 8
+
+// part returns how many addresses fit into the rest of the time, if those before took so long.
+func (b budget) part(done int, took time.Duration) int {
+	switch {
+	case took >= b.time:
+		return 0
+	case done == 0:
+		return firstPart
+	default:
+		return max(1, int(time.Duration(done)*(b.time-took)/max(took, 1)))
+	}
+}
+
+// toHost is what goes to the host by one call.
+type toHost struct {
+	items     []netio.Placing
+	of        []hostItem
+	addresses int // among the items
+}
+
+// hostItem is whose an item is, and which address, none if it is the virtual MAC.
+type hostItem struct {
+	g   *group
+	vip netip.Prefix
+}
+
+func (t *toHost) addVIP(g *group, vip netip.Prefix) {
+	_, has := g.onHost.addresses[vip.Addr()]
+	link := &g.iface.link
+	t.items = append(t.items, netio.Placing{
+		IfIndex: link.Index, Addr: vip.Addr(), Label: netio.Label(link.Name, g.cfg.VHID), Add: !has,
+	})
+	t.of = append(t.of, hostItem{g, vip})
+	t.addresses++
+}
+
+// deliver puts the items on the host and notes what became of them.
+func (t *toHost) deliver(e *env) {
+	e.host.Place(t.items)
+	now := e.clock.Now()
+	for i, of := range t.of {
+		g, err := of.g, t.items[i].Err
+		switch on := &g.onHost; {
+		case err != nil && on.placing.active:
+			on.placing.errs = append(on.placing.errs, err)
+		case err != nil:
+			g.noteHostFault(err) // and tried again with the next advert
+			put(&on.addresses, of.vip.Addr(), placed{Prefix: of.vip})
+		case of.vip.IsValid():
+			put(&on.addresses, of.vip.Addr(), placed{of.vip, now})
+			e.groups.renewals.add(renewal{g, of.vip.Addr()}, now)
+		}
+	}
+}
+
+// nextVIPs adds what the group puts on the host next, until there are as many addresses as that.
+func (g *group) nextVIPs(out *toHost, most int) {
+	p := &g.onHost.placing
 	if g.iface == nil || !g.iface.opened {
-		g.onHost.placing = placing{}
+		*p = placing{}
+	}
+	if !p.active {
 		return
 	}
-	e, p := g.env, &g.onHost.placing
-	started, first := e.clock.Now(), p.next
-	if g.cfg.ByRoutes() {
+	if p.filter {
+		p.filter, g.onHost.filter = false, true
+		out.items = append(out.items, netio.Placing{IfIndex: g.iface.link.Index, MAC: wire.VirtualMAC(g.cfg.VHID)})
+		out.of = append(out.of, hostItem{g: g})
+	}
+	for now := g.env.clock.Now(); !g.cfg.ByRoutes() && p.next < len(g.cfg.Addresses) && out.addresses < most; p.next++ {
+		vip := g.cfg.Addresses[p.next]
+		was, has := g.onHost.addresses[vip.Addr()]
+		if fresh := has && was.at > 0 && now.Sub(was.at) < renewEvery; !fresh && g.mayPut(vip) {
+			out.addVIP(g, vip)
+		}
+	}
+}
+
+// mayPut reports whether the address is not the host's own. If it is, the group is on its way to INIT.
+func (g *group) mayPut(vip netip.Prefix) bool {
+	_, has := g.onHost.addresses[vip.Addr()]
+	return !g.env.addresses.InWay(g.iface.link.Index, vip.Addr()) && (has || g.fault != election.ReasonOwnAddress)
+}
+
+// donePart ends a part of a pass over the group's addresses: routes follow the addresses that they serve.
+func (g *group) donePart(limit budget) {
+	p := &g.onHost.placing
+	switch {
+	case !p.active:
+		return
+	case g.cfg.ByRoutes():
 		g.goOnRouting(limit)
 		return
 	}
 	var routed []netip.Prefix
-	for ; p.next < len(g.cfg.Addresses); p.next++ {
-		now := e.clock.Now()
-		if p.next-first >= limit.addresses || now.Sub(started) > limit.time {
-			break
-		}
-		vip := g.cfg.Addresses[p.next]
-		was, has := g.onHost.addresses[vip.Addr()]
-		there := has && was.at > 0 && now.Sub(was.at) < renewEvery
-		if !there {
-			var err error
-			there, err = g.putVIP(vip)
-			p.errs = append(p.errs, err)
-		}
+	for _, vip := range g.cfg.Addresses[:p.next] {
+		_, there := g.onHost.addresses[vip.Addr()]
 		if _, has := g.onHost.routes[vip.Addr()]; there && !has && g.needsRoute(vip) {
 			routed = append(routed, vip)
 		}
@@ -142,22 +240,6 @@ func (g *group) donePlacing() {
 	}
 }
 
-// putVIP puts an address on the host or renews it there. It does neither if the address is the host's own.
-func (g *group) putVIP(vip netip.Prefix) (done bool, err error) {
-	e, link, addr := g.env, g.iface.link, vip.Addr()
-	_, has := g.onHost.addresses[addr]
-	if e.addresses.InWay(link.Index, addr) || !has && g.fault == election.ReasonOwnAddress {
-		return false, nil // the group is on its way to INIT
-	}
-	if err := e.host.SetVIP(link.Index, addr, netio.Label(link.Name, g.cfg.VHID), !has); err != nil {
-		return false, err
-	}
-	now := e.clock.Now()
-	put(&g.onHost.addresses, addr, placed{vip, now})
-	e.groups.renewals.add(renewal{g, addr}, now)
-	return true, nil
-}
-
 // needsRoute reports whether the address is in a prefix that is not on link.
 func (g *group) needsRoute(vip netip.Prefix) bool {
 	return !vip.IsSingleIP() && !netio.OnLink(vip, g.iface.own)
@@ -177,8 +259,8 @@ type renewal struct {
 	addr netip.Addr
 }
 
-// renew renews the address, if the group still has it since then.
-func (r renewal) renew(since, now election.Instant) {
+// renew has the address renewed with others, if the group still has it since then.
+func (r renewal) renew(since, now election.Instant, out *toHost) {
 	g := r.g
 	was, has := g.onHost.addresses[r.addr]
 	if !has || was.at != since || g.iface == nil || !g.iface.opened || g.cfg.ByRoutes() {
@@ -188,9 +270,8 @@ func (r renewal) renew(since, now election.Instant) {
 		g.onHost.lapsed = true
 		return
 	}
-	if _, err := g.putVIP(was.Prefix); err != nil {
-		g.noteHostFault(err) // and tried again with the next advert
-		put(&g.onHost.addresses, r.addr, placed{Prefix: was.Prefix})
+	if g.mayPut(was.Prefix) {
+		out.addVIP(g, was.Prefix)
 	}
 }
 
@@ -203,25 +284,46 @@ func (g *group) owns(now election.Instant) bool {
 // keepHost does a bounded part of what is due on the host: addresses of a claim that are still to be added, addresses
 // to be renewed, and routes to be looked at.
 func (s *groupSet) keepHost(now election.Instant) {
-	if len(s.placing) > 0 {
-		g := s.placing[0]
-		s.placing, g.onHost.waits = s.placing[1:], false
-		switch {
-		case g.onHost.placing.active:
-			g.goOnPlacing(turnBudget)
-		case g.sheds():
-			g.goOnShedding(turnBudget)
+	s.goOn()
+	if due := s.renewals.turn(now); len(due) > 0 {
+		var out toHost
+		for _, r := range due {
+			r.what.renew(r.added, now, &out)
 		}
-		if g.onHost.placing.active || g.sheds() {
-			s.wait(g)
-		}
-		g.goOnAnnouncing(announceTurn)
-	}
-	for _, r := range s.renewals.turn(now) {
-		r.what.renew(r.added, now)
+		out.deliver(due[0].what.g.env)
 	}
 	for _, r := range s.routed.turn(now) {
 		r.what.keepRoutes(now)
+	}
+}
+
+// turnGroups is how many groups a turn is for, at most.
+const turnGroups = 32
+
+// goOn does a part of what groups wait for, the first ones first. They wait for as long as claims are late.
+func (s *groupSet) goOn() {
+	groups := s.placing[:min(len(s.placing), turnGroups)]
+	if len(groups) == 0 || groups[0].env.outbox.behind {
+		return
+	}
+	s.placing = s.placing[len(groups):]
+	var placing []*group
+	for _, g := range groups {
+		if g.onHost.waits = false; g.onHost.placing.active {
+			placing = append(placing, g)
+		}
+	}
+	groups[0].env.place(turnBudget, placing...)
+	shed, announce := false, announceTurn
+	for _, g := range groups {
+		if !shed && !g.onHost.placing.active && g.sheds() {
+			g.goOnShedding(turnBudget)
+			shed = true
+		}
+		if g.sheds() {
+			s.wait(g)
+		}
+		announce -= g.goOnAnnouncing(announce)
 	}
 }
 
@@ -264,10 +366,12 @@ func (g *group) noteHostFault(err error) {
 
 // takeVIPs removes the group's addresses, routes and virtual MAC from the host.
 func (g *group) takeVIPs() {
-	g.onHost.placing, g.onHost.lapsed = placing{}, false
-	if g.iface == nil || len(g.onHost.addresses) == 0 && len(g.onHost.local.there) == 0 {
+	on := &g.onHost
+	on.placing, on.lapsed = placing{}, false
+	if g.iface == nil || !on.filter && len(on.addresses) == 0 && len(on.local.there) == 0 {
 		return
 	}
+	on.filter = false
 	e, ifindex := g.env, g.iface.link.Index
 	errs := []error{e.host.DelMAC(ifindex, wire.VirtualMAC(g.cfg.VHID))}
 	had := g.onHost.addresses

@@ -21,25 +21,38 @@ const (
 	// maxInFlight is how many adverts of one group may be on their way: the data plane recognises as many of ours when
 	// they loop back (loader.Group.RecordSent).
 	maxInFlight = 8
+	// maxClaims is how many groups claim together. Each waits for what the kernel needs for the addresses of all.
+	maxClaims = 16
 )
 
-// outbox holds adverts of several groups that leave by one call. Their machines hear how that went before they hear of
+// outbox holds what several groups send by one call. Their machines hear how their adverts went before they hear of
 // anything else.
 type outbox struct {
-	open    bool // adverts may wait for those of other groups
+	open    bool     // adverts and claims may wait for those of other groups
+	claims  []*group // whose addresses come first
+	behind  bool     // a claim of this round was late: others come before what is left to do for those that were sent
 	frames  []netio.Frame
 	to      []addressee // of the frames
 	hellos  []byte      // among the frames; adverts have letters
 	waiting []*group    // for their outcome
 }
 
-// addressee is whose advert a frame is, with which number, and to which address it goes.
+// addressee is whose frame one is, and to which address it goes, or whose address it announces.
 type addressee struct {
 	g      *group
-	dst    netip.Addr
-	number uint64
-	hello  bool // the frame is one, and no machine waits for its outcome
+	addr   netip.Addr
+	what   message
+	number uint64 // of an advert
 }
+
+// message is what a frame is. A machine waits for the outcome of adverts only.
+type message uint8
+
+const (
+	messageAdvert message = iota
+	messageHello
+	messageAnnouncement
+)
 
 // outgoing is an advert between its first frame and the moment when the machine hears how it went.
 type outgoing struct {
@@ -66,8 +79,42 @@ func (e *env) together(step func()) {
 	e.flush()
 }
 
+// claim has a group wait until its addresses are on the host, and then go on with its advert, together with others that
+// claim. A regular advert waits for none of them: see advertise.
+func (e *env) claim(g *group) {
+	o := &e.outbox
+	if due := &g.appointment; due.no > 0 && e.clock.Now().Sub(due.at) > claimBudget.time {
+		o.behind = true
+	}
+	g.beginPlacing()
+	g.speaking.out.waits = true
+	if o.claims = append(o.claims, g); !o.open || len(o.claims) >= maxClaims {
+		e.flush()
+	}
+}
+
+// beginClaims puts the addresses of all claims on the host and their adverts into the outbox.
+func (e *env) beginClaims() {
+	o := &e.outbox
+	groups := o.claims
+	if o.claims = nil; len(groups) == 0 {
+		return
+	}
+	was, limit := o.open, claimBudget
+	if o.open = true; o.behind {
+		limit.addresses = 0
+	}
+	e.place(limit, groups...)
+	for _, g := range groups {
+		g.speaking.out.waits = false
+		g.proceed()
+	}
+	o.open = was
+}
+
 // flush sends what waits, and has each group go on with what comes after its advert.
 func (e *env) flush() {
+	e.beginClaims()
 	e.post()
 	o := &e.outbox
 	groups := o.waiting
@@ -79,6 +126,7 @@ func (e *env) flush() {
 		clear(groups)
 		o.waiting = groups[:0]
 	}
+	e.post() // announcements
 }
 
 // post sends the frames that wait.
@@ -89,28 +137,37 @@ func (e *env) post() {
 	}
 	e.sendAll(o.frames)
 	for i := range o.frames {
-		to := &o.to[i]
-		if to.hello {
-			e.noteHelloSent(to, o.frames[i].Err)
-			continue
+		to, err := &o.to[i], o.frames[i].Err
+		switch {
+		case to.what == messageHello:
+			e.noteHelloSent(to, err)
+		case to.what == messageAnnouncement:
+			if err != nil {
+				e.log.Warn("announcement not sent", "group", to.g.name, "address", to.addr, "err", err)
+			}
+		case err != nil:
+			out := &to.g.speaking.out
+			out.errs = append(out.errs, fmt.Errorf("advert to %s: %w", to.addr, err))
+		default:
+			to.g.speaking.out.sent++
+			to.g.entry.plane.ConfirmSent(to.number)
+			to.g.shown.CountSent()
 		}
-		out := &to.g.speaking.out
-		if err := o.frames[i].Err; err != nil {
-			out.errs = append(out.errs, fmt.Errorf("advert to %s: %w", to.dst, err))
-			continue
-		}
-		out.sent++
-		to.g.entry.plane.ConfirmSent(to.number)
-		to.g.shown.CountSent()
 	}
 	clear(o.frames)
 	clear(o.to)
 	o.frames, o.to, o.hellos = o.frames[:0], o.to[:0], o.hellos[:0]
 }
 
+// put puts a frame into the outbox.
+func (o *outbox) put(to addressee, ifindex int, frame []byte) {
+	o.frames = append(o.frames, netio.Frame{IfIndex: ifindex, Data: frame})
+	o.to = append(o.to, to)
+}
+
 // send puts one advert per family and peer into the outbox. Where they go is known before the first of them is sent
-// (I8). A claim leaves at once, as does what nothing else is due with.
-func (g *group) send(act election.SendAdvert, claims bool) {
+// (I8). What nothing else is due with leaves at once.
+func (g *group) send(act election.SendAdvert) {
 	o, out := &g.env.outbox, &g.speaking.out
 	// Before the first send: the lease must not outlive what peers heard.
 	*out = outgoing{waits: true, act: act, t0: g.env.clock.Now(), errs: out.errs[:0]}
@@ -123,7 +180,7 @@ func (g *group) send(act election.SendAdvert, claims bool) {
 			out.errs = append(out.errs, fmt.Errorf("advert to %s: %w", t.Dst, err))
 		}
 	}
-	if claims || !o.open || len(o.frames) >= batchSize {
+	if !o.open || len(o.frames) >= batchSize {
 		g.env.flush()
 	}
 }
@@ -143,9 +200,8 @@ func (g *group) write(i int, t reach.Target, act *election.SendAdvert) error {
 	}
 	// Recorded before it leaves: the loop check must know it when it comes back.
 	g.entry.plane.RecordSent(advert.Counter, advert.Digest, loader.Priority(act.Priority))
-	o := &g.env.outbox
-	o.frames = append(o.frames, netio.Frame{IfIndex: g.iface.link.Index, Data: l.frame})
-	o.to = append(o.to, addressee{g: g, dst: t.Dst, number: advert.Counter})
+	to := addressee{g: g, addr: t.Dst, number: advert.Counter}
+	g.env.outbox.put(to, g.iface.link.Index, l.frame)
 	return nil
 }
 

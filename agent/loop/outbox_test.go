@@ -128,6 +128,146 @@ func TestSliceOfAdverts(t *testing.T) {
 	}
 }
 
+// TestClaimsGoTogether: groups that claim at the same time put their addresses on the host by a few calls, and then
+// send their adverts by one. One that the kernel refuses keeps no other from its turn.
+func TestClaimsGoTogether(t *testing.T) {
+	const n, refused = 3 * maxClaims, 7
+	groups := make([]config.Group, n)
+	for i := range groups {
+		groups[i] = testGroup("eth0", uint8(i+1), fmt.Sprintf("198.51.100.%d/32", i+1))
+	}
+	b := newBench(t, groups...)
+	ifindex := b.group("eth0@1").iface.link.Index
+	b.calls, b.placed = nil, nil
+	b.sending = func(frames []netio.Frame) {
+		for _, f := range frames {
+			vhid := parse(t, f).Advert.VHID
+			if !b.hostHas(ifindex, netip.AddrFrom4([4]byte{198, 51, 100, vhid})) {
+				t.Errorf("vhid %d claims before the host has its address", vhid)
+			}
+		}
+	}
+	b.Loop.sendAll = func(frames []netio.Frame) {
+		b.sendAll(frames)
+		for i := range frames {
+			if a, err := wire.ParseAdvertFrame(frames[i].Data); err == nil && a.Advert.VHID == refused {
+				frames[i].Err = errRefused
+			}
+		}
+	}
+	b.pass(3 * time.Second)
+	if !slices.Equal(b.calls, []int{maxClaims, maxClaims, maxClaims}) || len(b.placed) > 2*n/maxClaims {
+		t.Errorf("adverts left in calls of %v, addresses went to the host in calls of %v", b.calls, b.placed)
+	}
+	for _, g := range b.groups.order {
+		want := election.Master
+		if g.cfg.VHID == refused {
+			want = election.Backup
+		}
+		if got := g.machine.State(); got != want || g.speaking.out.waits {
+			t.Errorf("%s is %s, want %s; it waits: %v", g.name, got, want, g.speaking.out.waits)
+		}
+	}
+	if b.hostHas(ifindex, netip.AddrFrom4([4]byte{198, 51, 100, refused})) {
+		t.Error("the group whose claim was refused has its address on the host")
+	}
+	if n := len(b.outbox.frames) + len(b.outbox.claims); n > 0 || b.outbox.open {
+		t.Errorf("%d wait at the end of the round", n)
+	}
+}
+
+// TestLateClaimsLeaveFirst: while claims are late, none waits for the addresses of others. The NICs' filters know the
+// virtual MACs, and the addresses and announcements follow.
+func TestLateClaimsLeaveFirst(t *testing.T) {
+	const n = 4 * maxClaims
+	groups := make([]config.Group, n)
+	for i := range groups {
+		groups[i] = testGroup("eth0", uint8(i+1), fmt.Sprintf("198.51.100.%d/32", i+1))
+	}
+	b := newBench(t, groups...)
+	b.slow = 3 * time.Millisecond // each: the first ones take all that claims have
+	b.pass(3 * time.Second)
+	log := b.drain()
+	if sent := len(adverts(slices.Clone(log))); sent != n {
+		t.Errorf("%d claims, want %d", sent, n)
+	}
+	count := func(what string) int { return strings.Count(strings.Join(log, "\n"), what) }
+	if added, macs := count("add 198.51.100."), count("add virtual mac"); added == 0 || added > maxClaims || macs != n {
+		t.Errorf("%d addresses were added in the round of the claims, and %d virtual MACs", added, macs)
+	}
+	for rounds := 0; b.groups.hostDue(b.clock.Now()) == b.clock.Now(); rounds++ {
+		if rounds > n {
+			t.Fatal("the host is never complete")
+		}
+		before := b.now
+		b.pass(0)
+		if took := time.Duration(b.now - before); took > 2*turnBudget.time+b.slow*firstPart {
+			t.Errorf("a round took %v", took)
+		}
+	}
+	log = append(log, b.drain()...)
+	for _, g := range b.groups.order {
+		b.expectComplete(g.name)
+	}
+	if arps := count("gratuitous arp"); arps < n {
+		t.Errorf("%d announcements, want %d", arps, n)
+	}
+}
+
+// TestLateClaimThatYields: a group that hears a better master before its addresses come has nothing left on the host.
+func TestLateClaimThatYields(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.pass(3*time.Second + 2*claimBudget.time)
+	log := b.drain()
+	if !slices.Contains(log, "add virtual mac") || slices.ContainsFunc(log, func(s string) bool {
+		return strings.HasPrefix(s, "add 192.0.2.100")
+	}) {
+		t.Fatalf("the claim was not late:\n%s", strings.Join(log, "\n"))
+	}
+	better := b.advert("eth0@1", 0)
+	better.AdvBase, better.AdvSkew = 0, 1
+	b.ring = append(b.ring, better)
+	b.pass(0)
+	b.expectState("eth0@1", election.Backup, election.ReasonBetterAdvert)
+	if log := b.drain(); !slices.Contains(log, "del virtual mac") || len(b.vips) > 0 {
+		t.Errorf("on the host: %v\n%s", b.vips, strings.Join(log, "\n"))
+	}
+	b.pass(0)
+	if len(b.vips) > 0 {
+		t.Errorf("addresses came later: %v", b.vips)
+	}
+}
+
+// TestAdvertWaitsForNoClaim: a regular advert leaves after the claims before it, not with them.
+func TestAdvertWaitsForNoClaim(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"), testGroup("eth0", 2, "192.0.2.101/24"))
+	b.master()
+	owner, heir := b.group("eth0@2"), b.group("eth0@1")
+	heir.step(election.Down{Reason: election.ReasonLinkDown})
+	heir.step(election.Up{Reason: election.ReasonLinkUp})
+	b.pass(time.Second)
+	b.pass(time.Second)
+	var sent [][]uint8
+	b.sending = func(frames []netio.Frame) {
+		var vhids []uint8
+		for _, f := range frames {
+			vhids = append(vhids, parse(t, f).Advert.VHID)
+		}
+		sent = append(sent, vhids)
+	}
+	b.together(func() {
+		b.now += second // both are due
+		heir.tick(0)
+		if len(sent) > 0 || !heir.speaking.out.waits {
+			t.Errorf("the claim does not wait: %v left", sent)
+		}
+		owner.tick(0)
+	})
+	if len(sent) != 2 || !slices.Equal(sent[0], []uint8{1}) {
+		t.Errorf("adverts left in calls of %v, want the claim of 1 alone at first", sent)
+	}
+}
+
 // TestRefusedFrame: the group whose frame is refused hears it, and no other one does. Its number is spent, but does not
 // count against others.
 func TestRefusedFrame(t *testing.T) {
@@ -138,9 +278,12 @@ func TestRefusedFrame(t *testing.T) {
 	b.Loop.sendAll = func(frames []netio.Frame) {
 		b.sendAll(frames)
 		for i := range frames {
-			if a := parse(t, frames[i]); a.Advert.VHID == vhid && a.Src.Is6() {
+			a, err := wire.ParseAdvertFrame(frames[i].Data)
+			switch {
+			case err != nil: // an announcement
+			case a.Advert.VHID == vhid && a.Src.Is6():
 				frames[i].Err = errRefused
-			} else {
+			default:
 				left = append(left, a.Advert.Counter)
 			}
 		}

@@ -7,10 +7,10 @@ import (
 	"vipd/loader"
 )
 
-// step gives an event to the group's machine and carries out what it decides, until nothing is left to do, or until an
-// advert waits for others to leave with (outbox.go). This and hearOutcome are where the machine hears of anything; what
-// carries out an action returns what came of it as events. Adverts that the kernel withheld until now come before
-// anything but an advert, which may be older: see hear.
+// step gives an event to the group's machine and carries out what it decides, until nothing is left to do, or until a
+// claim or an advert waits for others to go with (outbox.go). This and hearOutcome are where the machine hears of
+// anything; what carries out an action returns what came of it as events. Adverts that the kernel withheld until now
+// come before anything but an advert, which may be older: see hear.
 func (g *group) step(ev election.Event) {
 	for g.speaking.out.waits {
 		g.env.flush()
@@ -31,10 +31,15 @@ func (g *group) proceed() {
 	for g.done < len(g.queue) {
 		act := g.queue[g.done]
 		g.done++
-		if advert, is := act.(election.SendAdvert); !is {
-			g.carryOut(act)
-		} else if g.advertise(advert) {
+		switch advert, is := act.(election.SendAdvert); {
+		case is && g.advertise(advert):
 			return // hearOutcome goes on
+		case is:
+		case act == (election.AddVIPs{}) && g.machine.View().Claiming:
+			g.env.claim(g)
+			return // beginClaims goes on
+		default:
+			g.carryOut(act)
 		}
 	}
 	at, waits := g.machine.Deadline()
@@ -59,6 +64,9 @@ func (g *group) advertise(act election.SendAdvert) (begun bool) {
 		notSent()
 		return false
 	}
+	if len(g.env.outbox.claims) > 0 {
+		g.env.flush() // they leave before what is not one
+	}
 	before := g.machine.View() // BACKUP takes back a claim
 	news, yielded := g.heardMeanwhile(&before)
 	if news != nil {
@@ -80,7 +88,7 @@ func (g *group) advertise(act election.SendAdvert) (begun bool) {
 	for _, role := range g.machine.Step(g.env.clock.Now(), election.Sending{}, nil) {
 		g.carryOut(role) // in force before the first frame leaves
 	}
-	g.send(act, before.Claiming)
+	g.send(act)
 	return true
 }
 

@@ -92,7 +92,7 @@ type PlaneGroup interface {
 type Host interface {
 	AllLinks() ([]netio.Link, error)
 	AllAddresses() ([]netio.Address, error)
-	SetVIP(ifindex int, ip netip.Addr, label string, add bool) error
+	Place(what []netio.Placing)
 	DelVIP(ifindex int, ip netip.Addr) error
 	AddConnectedRoute(ifindex, table int, vip netip.Prefix) (added bool, err error)
 	DelConnectedRoute(ifindex, table int, vip netip.Prefix) error
@@ -102,7 +102,6 @@ type Host interface {
 	Local(ifindex, table int) ([]netip.Prefix, error)
 	DelLeftLocal(ifindex int, left func(netip.Prefix) bool) error
 	Neighbour(ifindex int, peer netip.Addr) ([6]byte, error)
-	AddMAC(ifindex int, mac [6]byte) error
 	DelMAC(ifindex int, mac [6]byte) error
 }
 
@@ -112,9 +111,8 @@ type Solicited interface {
 	Run(ctx context.Context)
 }
 
-// Sender is netio.Outlet. Adverts leave by netio.Sender.SendAll.
+// Sender is netio.Outlet. Frames leave by netio.Sender.SendAll.
 type Sender interface {
-	Send(frame []byte) error
 	Join(group netip.Addr) error
 	Close() error
 }

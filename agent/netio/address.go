@@ -39,7 +39,7 @@ type Address struct {
 	Ours bool
 }
 
-// ours reports whether SetVIP added the address. Scope, flags and lifetimes must match: an address that
+// ours reports whether Place added the address. Scope, flags and lifetimes must match: an address that
 // an operator made permanent or that another program took over is no longer vipd's.
 func ours(p netip.Prefix, scope, flags, preferred, valid int) bool {
 	if !p.IsSingleIP() || flags&unix.IFA_F_PERMANENT != 0 || time.Duration(valid)*time.Second > VIPLife {
@@ -50,46 +50,6 @@ func ours(p netip.Prefix, scope, flags, preferred, valid int) bool {
 	}
 	const made = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
 	return preferred == 0 && flags&made == made
-}
-
-// SetVIP adds the virtual address to the interface or renews it. It is a /32 or /128, so that it does not
-// replace addresses of the host, and has scope host, so that the kernel does not use it as a source
-// address by default. It expires after VIPLife. Old tools (SIOCGIFADDR, ifconfig) show label, see [Label].
-//
-// add means that vipd has not added it yet: if the address is there and not vipd's, SetVIP changes nothing
-// and returns [ErrForeign].
-func (h *Host) SetVIP(ifindex int, ip netip.Addr, label string, add bool) error {
-	a := &netlink.Addr{
-		IPNet:    hostNet(ip),
-		Scope:    unix.RT_SCOPE_HOST,
-		ValidLft: int(VIPLife / time.Second),
-	}
-	if ip.Is4() {
-		a.PreferedLft = a.ValidLft
-		a.Label = label
-	} else {
-		// Deprecated from the start: usable, but not chosen as a source. No DAD: the other node has the
-		// same address.
-		a.Scope = unix.RT_SCOPE_UNIVERSE
-		a.Flags = unix.IFA_F_NODAD | unix.IFA_F_NOPREFIXROUTE
-	}
-	if add {
-		err := h.nl.AddrAdd(linkRef(ifindex), a)
-		switch {
-		case errors.Is(err, unix.EEXIST):
-			if err := h.isOurs(ifindex, ip); err != nil {
-				return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
-			}
-		case err != nil:
-			return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
-		default:
-			return nil
-		}
-	}
-	if err := h.nl.AddrReplace(linkRef(ifindex), a); err != nil {
-		return fmt.Errorf("add %s to interface %d: %w", ip, ifindex, err)
-	}
-	return nil
 }
 
 // AllAddresses returns the addresses of all interfaces of the host, in the kernel's order, by one dump.

@@ -179,9 +179,7 @@ func TestAllAddresses(t *testing.T) {
 		}
 	}
 	for _, ip := range []string{"192.0.2.100", "2001:db8::100"} {
-		if err := h.SetVIP(eth0.Index, netip.MustParseAddr(ip), "eth0:carp1", true); err != nil {
-			t.Fatal(err)
-		}
+		place(t, h, Placing{IfIndex: eth0.Index, Addr: netip.MustParseAddr(ip), Label: "eth0:carp1", Add: true})
 	}
 	all, err := h.AllAddresses()
 	if err != nil {
@@ -269,9 +267,7 @@ func TestOwnRenewalGivesNoHint(t *testing.T) {
 	} {
 		vip := netip.MustParseAddr(c.vip)
 		for _, add := range []bool{true, false, false} {
-			if err := h.SetVIP(eth0.Index, vip, "eth0:carp1", add); err != nil {
-				t.Fatal(err)
-			}
+			place(t, h, Placing{IfIndex: eth0.Index, Addr: vip, Label: "eth0:carp1", Add: add})
 		}
 		if hinted() {
 			t.Errorf("a hint after renewals of %s", vip)

@@ -50,7 +50,7 @@ type Host struct {
 	nl  *netlink.Handle
 	own map[int]*nl.SocketHandle // see request
 
-	batch  *batchSocket             // to change local routes
+	batch  *batchSocket             // to change addresses, filters and local routes
 	strict map[int]*nl.SocketHandle // to list them
 }
 

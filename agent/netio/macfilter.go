@@ -10,17 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AddMAC adds a unicast address to the interface's receive filter, as `bridge fdb add ADDRESS dev IF
-// self` does. Without it, a NIC that is not promiscuous drops frames to a virtual MAC before XDP sees
-// them. It is not an error if the address is there already.
-func (h *Host) AddMAC(ifindex int, mac [6]byte) error {
-	err := h.nl.NeighAppend(filterEntry(ifindex, mac))
-	if err == nil || errors.Is(err, unix.EEXIST) || h.needsNone(ifindex, err) {
-		return nil
-	}
-	return fmt.Errorf("add %x to the receive filter of interface %d: %w", mac, ifindex, err)
-}
-
 // DelMAC removes an address from the receive filter. It is not an error if the address is not there.
 func (h *Host) DelMAC(ifindex int, mac [6]byte) error {
 	err := h.nl.NeighDel(filterEntry(ifindex, mac))

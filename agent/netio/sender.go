@@ -23,11 +23,10 @@ type Sender struct {
 	batch  batch         // reused by SendAll
 }
 
-// Outlet is one interface of a [Sender].
+// Outlet holds the memberships of one interface of a [Sender].
 type Outlet struct {
 	s       *Sender
 	ifindex int
-	to      unix.SockaddrLinklayer
 	groups  []netip.Addr
 }
 
@@ -66,7 +65,7 @@ func NewSender() (*Sender, error) {
 
 // On returns the outlet for an interface.
 func (s *Sender) On(ifindex int) *Outlet {
-	return &Outlet{s: s, ifindex: ifindex, to: unix.SockaddrLinklayer{Ifindex: ifindex}}
+	return &Outlet{s: s, ifindex: ifindex}
 }
 
 // Close ends all memberships and releases the sockets.
@@ -77,15 +76,6 @@ func (s *Sender) Close() error {
 	}
 	s.joined = nil
 	return errors.Join(errs...)
-}
-
-// Send passes one frame to the kernel. A refusal by the egress fence is an error (ENOBUFS), like a full
-// queue.
-func (o *Outlet) Send(frame []byte) error {
-	if err := unix.Sendto(o.s.raw, frame, 0, &o.to); err != nil {
-		return sendError(o.ifindex, err)
-	}
-	return nil
 }
 
 // sendError says what the kernel's error means for a frame.

@@ -118,7 +118,7 @@ func (w *Watcher) hint(links bool) {
 	}
 }
 
-// ownRenewal reports whether the event is the echo of SetVIP's renewal, which comes every second and
+// ownRenewal reports whether the event is the echo of Place's renewal, which comes every second and
 // changes nothing. The removal or change of a VIP is a different event.
 func ownRenewal(u netlink.AddrUpdate) bool {
 	p, ok := prefixOfAddr(&u.LinkAddress)
