@@ -127,7 +127,7 @@ bench-scale: build ## compare vipd with keepalived at 1,020 groups, and measure 
 bench-vips: build ## measure the takeover of a group of 10,000 IPv6 VIPs, and its CPU time (VIPD_VIPS=2000); needs root, a minute
 	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkManyVIPs$$' -benchtime 1x -timeout 20m
 
-bench-fast: build ## measure fast mode beside keepalived, then VIPD_FAST_BEAT=1ms,2ms,5ms,10ms: CPU, VIPD_FAST_KILLS=20 failovers, VIPD_FAST_STRESS=30m beside hogs; needs root, seven minutes
+bench-fast: build ## measure fast mode beside keepalived, then VIPD_FAST_BEAT=1ms,2ms,5ms,10ms: CPU, VIPD_FAST_KILLS=20 failovers; with VIPD_FAST_STRESS=30m only transitions beside hogs; needs root, seven minutes
 	VIPD_BIN=$(CURDIR)/bin $(GO) test $(EXEC) ./tests -run '^$$' -bench '^BenchmarkFast$$' -benchtime 1x -timeout 4h
 
 man: ## write packaging/man from the commands' help and the reference config

@@ -116,7 +116,6 @@ type beatFigures struct {
 	gaps  [2][]gap      // after kill -9 and after the loss of the link
 	anew  int           // how often the BACKUP was restarted before a crash, since it doubted
 	stall time.Duration // the pinger's own
-	moves float64       // transitions beside hogs; negative: not counted
 }
 
 // gap is what a crash cost a client.
@@ -136,7 +135,7 @@ var (
 )
 
 // beats measures each beat, and prints what was found.
-func (f *fastBench) beats(beats []time.Duration, stress time.Duration) {
+func (f *fastBench) beats(beats []time.Duration) {
 	f.Helper()
 	f.spacing = beatSpacing
 	for _, n := range []*lab.Node{f.b, f.a} {
@@ -144,14 +143,14 @@ func (f *fastBench) beats(beats []time.Duration, stress time.Duration) {
 	}
 	all := make([]beatFigures, 0, len(beats))
 	for _, beat := range beats {
-		all = append(all, f.beatOf(beat, stress))
+		all = append(all, f.beatOf(beat))
 	}
-	f.printBeats(all, stress)
+	f.printBeats(all)
 }
 
-func (f *fastBench) beatOf(beat, stress time.Duration) beatFigures {
+func (f *fastBench) beatOf(beat time.Duration) beatFigures {
 	f.Helper()
-	r := beatFigures{beat: beat, moves: -1, bare: f.clientPort.BareSender(strangeAdvert(), beat, fastOver)}
+	r := beatFigures{beat: beat, bare: f.clientPort.BareSender(strangeAdvert(), beat, fastOver)}
 	vipd := beatVIPD{fastVIPD: fastVIPD{f.pair}, beat: beat}
 	master, backup := vipd.start()
 	before := f.lags()
@@ -162,10 +161,6 @@ func (f *fastBench) beatOf(beat, stress time.Duration) beatFigures {
 		r.late[i] = 1000 * (wakeups - after[bound] + before[bound]) / wakeups
 	}
 	f.crash(&vipd, &r)
-	if stress > 0 {
-		fmt.Printf("\n  a beat of %v", beat)
-		r.moves = f.stress(stress)
-	}
 	vipd.end()
 	return r
 }
@@ -232,7 +227,7 @@ func late(r lab.BareReport, bound time.Duration) float64 {
 	return 1000 * float64(n) / float64(len(r.Late))
 }
 
-func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
+func (f *fastBench) printBeats(all []beatFigures) {
 	f.Helper()
 	fmt.Printf("\nbeat: advbase 1, advskew 0 on MASTER and 100 on BACKUP, one VIP, real-time priority of the unit\n"+
 		"bare thread: one of that priority that sleeps and sends such a frame, with nothing else running, is the least that "+
@@ -253,14 +248,6 @@ func (f *fastBench) printBeats(all []beatFigures, stress time.Duration) {
 		fmt.Printf("\n  The first of these beats that costs at most %d %% of a core is %v.\n", beatCPU, all[holds].beat)
 	} else {
 		fmt.Printf("\n  None of these beats costs at most %d %% of a core here.\n", beatCPU)
-	}
-	if stress > 0 {
-		still := slices.IndexFunc(all, func(r beatFigures) bool { return r.moves == 0 })
-		if still >= 0 {
-			fmt.Printf("  The first without transitions in %v of stress is %v.\n", stress, all[still].beat)
-		} else {
-			fmt.Printf("  None is without transitions in %v of stress.\n", stress)
-		}
 	}
 }
 

@@ -15,39 +15,37 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"vipd/agent/control/api"
 	"vipd/tests/lab"
 )
 
 const (
 	// Size of BenchmarkFast, and the variables that change it.
 	fastKills, fastKillsVar = "20", "VIPD_FAST_KILLS"
-	fastStressVar           = "VIPD_FAST_STRESS" // how long under stress, as Go writes durations; not by default
 
 	fastMaster, fastBackup = 1, 2 // advskew
 	fastOver               = 15 * time.Second
 	fastSpacing            = time.Millisecond // of the client's pings
 
-	// The goals: percent of a core on each node, milliseconds of each gap, and transitions under stress.
-	fastCPU, fastGap, fastMoves = 2, 15, 0
+	// The goals: percent of a core on each node, and milliseconds of each gap.
+	fastCPU, fastGap = 2, 15
 )
 
-// BenchmarkFast measures fast mode with the scheduling of packaging/vipd.service: CPU time, the gap that a client sees
-// after kill -9 of the MASTER, and the transitions that hogs cause. It measures keepalived with its shortest interval,
-// 10 ms, on the same links before, so that ratios can be compared between machines. Then come beats, beside a thread
-// that only sleeps and sends, and also after the loss of the MASTER's link.
+// BenchmarkFast measures fast mode with the scheduling of packaging/vipd.service: CPU time, and the gap that a client
+// sees after kill -9 of the MASTER. It measures keepalived with its shortest interval, 10 ms, on the same links before,
+// so that ratios can be compared between machines. Then come beats, beside a thread that only sleeps and sends, and
+// also after the loss of the MASTER's link. Or it counts the transitions that hogs cause, and nothing else: see
+// stressBench.
 //
 // No figure has a bound; the benchmark fails if no node takes over or two nodes own the VIP.
 func BenchmarkFast(b *testing.B) {
 	require(b, needNetNS, needBPF, needKeepalived)
 	kills := positiveNumber(b, fastKillsVar, cmp.Or(os.Getenv(fastKillsVar), fastKills))
 	beats := beatsToMeasure(b)
-	var stress time.Duration
-	if text := os.Getenv(fastStressVar); text != "" {
-		var err error
-		if stress, err = time.ParseDuration(text); err != nil || stress < 0 {
-			b.Fatalf("%s: %q is not a duration; write it like 30m", fastStressVar, text)
+	if stress := stressTime(b); stress > 0 {
+		for b.Loop() {
+			newStressBench(b, beats).run(stress)
 		}
+		return
 	}
 	for b.Loop() {
 		f := &fastBench{pair: newPair(b, fast(fastMaster), fast(fastBackup)), kills: kills, spacing: fastSpacing}
@@ -56,12 +54,8 @@ func BenchmarkFast(b *testing.B) {
 		ours := f.measure(fastVIPD{f.pair})
 		bare := f.clientPort.BareSender(strangeAdvert(), fastMaster*time.Second/256, fastOver)
 		f.print(ours, theirs, bare)
-		if stress > 0 {
-			fmt.Print("\n  fast mode")
-			f.stress(stress)
-		}
 		if len(beats) > 0 {
-			f.beats(beats, stress)
+			f.beats(beats)
 		}
 	}
 }
@@ -207,91 +201,4 @@ func verdict(figure, goal float64, unit string) string {
 // quantile returns the smallest of the ascending figures that is not below this share of them.
 func quantile(ascending []float64, share float64) float64 {
 	return ascending[int(math.Ceil(share*float64(len(ascending))))-1]
-}
-
-// stress counts transitions beside hogs: of each kind, then of all together. It returns the sum.
-func (f *fastBench) stress(lasting time.Duration) (sum float64) {
-	f.Helper()
-	rungs := append(slices.Clone(hogKinds), strings.Join(hogKinds, " "))
-	each := lasting / time.Duration(len(rungs))
-	fmt.Printf(" under stress, %v of each kind, two hogs per CPU and kind:\n", each.Round(time.Second))
-	t := tabwriter.NewWriter(os.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "  hogs\ttransitions\tgoal\tresult\tloop over 1 ms late\tover 5 ms\t"+
-		"a processor stood still, longest\tover 5 ms")
-	var all []move
-	for _, rung := range rungs {
-		r := f.rung(strings.Fields(rung), each)
-		fmt.Fprintf(t, "  %s\t%.0f\t%s\t%.0f\t%.0f times\t%.1f ms\t%d times\n", rung, r.count,
-			verdict(r.count, fastMoves, ""), r.late[0], r.late[1], r.longest.Seconds()*1000, r.stills)
-		sum += r.count
-		all = append(all, r.moves...)
-	}
-	fmt.Fprintf(t, "  all rungs\t%.0f\t%s\t\t\n", sum, verdict(sum, fastMoves, ""))
-	f.flush(t)
-	for _, m := range all {
-		fmt.Printf("  %s on %s: %s to %s, %s, %.1f ms late; a processor had stood still for %.1f ms\n",
-			m.Time.Format("15:04:05.000"), m.node, m.From, m.To, m.Reason, m.LagSeconds*1000, m.stood.Seconds()*1000)
-	}
-	f.a.WaitAnswering(group, patience) // also after a transition: it is the better one
-	return sum
-}
-
-// move is a transition under stress.
-type move struct {
-	api.Transition
-	node  string
-	stood time.Duration // how long a processor stood still in stillBefore
-}
-
-// stillBefore is how long before a transition a processor that stood still may have caused it.
-const stillBefore = 100 * time.Millisecond
-
-// stressFigures are those of one rung.
-type stressFigures struct {
-	count   float64       // transitions of both nodes
-	moves   []move        // the newest of them
-	late    [2]float64    // how often an election loop woke up more than 1 and 5 ms late
-	longest time.Duration // that a processor stood still
-	stills  int           // how often one did for more than 5 ms
-}
-
-func (f *fastBench) rung(kinds []string, lasting time.Duration) (r stressFigures) {
-	f.Helper()
-	began, processors, before := time.Now(), f.WatchProcessors(), f.lags()
-	nodes := []*lab.Node{f.a, f.b}
-	for _, n := range nodes {
-		r.count -= transitions(n)
-	}
-	hogs, err := startHogs(f.client, kinds, lasting)
-	if err != nil {
-		f.Fatalf("start the hogs: %v", err)
-	}
-	for end := time.Now().Add(lasting); time.Now().Before(end); {
-		f.oneOwner(vip)
-		time.Sleep(min(time.Second, time.Until(end)))
-	}
-	for _, h := range hogs {
-		h.Kill9()
-		if out := h.Output(); out != "" {
-			f.Errorf("%s did not load the machine: %s", h.Name, out)
-		}
-	}
-	ended, after := time.Now(), f.lags()
-	for i, bound := range [...]string{"0.001", "0.005"} {
-		r.late[i] = after["+Inf"] - before["+Inf"] - after[bound] + before[bound]
-	}
-	r.longest, r.stills = processors.Longest(began, ended), processors.Count(began, ended, 5*time.Millisecond)
-	for _, n := range nodes {
-		r.count += transitions(n)
-		for _, t := range history(f, n) {
-			if t.Time.After(began) {
-				r.moves = append(r.moves, move{t, n.Name, processors.Longest(t.Time.Add(-stillBefore), t.Time)})
-			}
-		}
-	}
-	slices.SortFunc(r.moves, func(x, y move) int { return x.Time.Compare(y.Time) })
-	if err := processors.Close(); err != nil {
-		f.Errorf("%v", err)
-	}
-	return r
 }
