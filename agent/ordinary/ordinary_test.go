@@ -23,6 +23,33 @@ import (
 	"vipd/tests/needs"
 )
 
+// The main goroutine keeps the main thread until TestMain.
+func init() { runtime.LockOSThread() }
+
+// mainsWork is the thread of work that begins on the main one, and whether that one has the priority of such work then.
+var (
+	mainsWork int
+	mainsNice bool
+)
+
+func TestMain(m *testing.M) {
+	t := &thread{has: make(chan struct{}), ask: make(chan func())}
+	t.own(func() { mainsWork = unix.Gettid() })
+	<-t.ask
+	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	mainsNice = err != nil || raw == 20-urgent
+	runtime.UnlockOSThread()
+	os.Exit(m.Run())
+}
+
+// The runtime never ends the main thread, so that it would keep the priority of the work, and nobody would see the end.
+func TestWorkHasNotTheMainThread(t *testing.T) {
+	if mainsWork == 0 || mainsWork == unix.Getpid() || mainsNice {
+		t.Errorf("the work ran on thread %d of process %d; the main thread has its priority: %v", mainsWork, unix.Getpid(),
+			mainsNice)
+	}
+}
+
 // Eight greedy clients together get the share, and run one after the other.
 func TestClientsGetTheirShareOneAtATime(t *testing.T) {
 	t.Parallel()

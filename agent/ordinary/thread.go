@@ -37,8 +37,9 @@ var apart sync.Mutex
 type thread struct {
 	turn turn
 	id   int
-	ask  chan func() // what the caller is to do for the work; closed when that has ended; nil if the caller does the work
-	back chan error  // the caller has done it
+	has  chan struct{} // closed when the work has its thread
+	ask  chan func()   // what the caller is to do for the work; closed at the end of that; nil if the caller does the work
+	back chan error    // the caller has done it
 
 	began   time.Duration // processor time of the thread at the begin of its turn
 	used    time.Duration // within the turn
@@ -145,7 +146,7 @@ func (t *thread) run(work func()) {
 	apart.Lock()
 	defer apart.Unlock()
 	garbage.keep()
-	t.ask, t.back = make(chan func()), make(chan error)
+	t.has, t.ask, t.back = make(chan struct{}), make(chan func()), make(chan error)
 	go t.own(work)
 	for wait := range t.ask {
 		t.settle(asleep)
@@ -163,9 +164,17 @@ func (t *thread) run(work func()) {
 // own makes the calling goroutine's thread one of ordinary priority. The goroutine is never unlocked from it, so that
 // the runtime ends it with the goroutine and creates no other thread from it (runtime.newm).
 func (t *thread) own(work func()) {
-	defer close(t.ask)
 	runtime.LockOSThread()
 	t.id = unix.Gettid()
+	if t.id == unix.Getpid() {
+		// The runtime never ends the main thread. While it is locked, the work gets another one.
+		go t.own(work)
+		<-t.has
+		runtime.UnlockOSThread()
+		return
+	}
+	defer close(t.ask)
+	close(t.has)
 	if t.err = LeaveRealTime(); t.err != nil {
 		return
 	}
