@@ -30,9 +30,11 @@ func (u used) minus(was used) used { return used{u.realTime - was.realTime, u.or
 
 func (u used) total() time.Duration { return u.realTime + u.ordinary }
 
-// threadsOf reads schedstat (in ns) and the policy of every thread.
-func threadsOf(t *testing.T, pid int) (u used) {
+// threadsOf reads schedstat (in ns) and the policy of every thread. The threads of ordinary priority are those of work
+// that has ended, too: they are what real-time threads have not used.
+func threadsOf(t *testing.T, p *lab.Proc) (u used) {
 	t.Helper()
+	pid := p.PID()
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil || len(tasks) == 0 {
 		t.Fatalf("no threads of %d: %v", pid, err)
@@ -52,12 +54,11 @@ func threadsOf(t *testing.T, pid int) (u used) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if attr.Policy == unix.SCHED_NORMAL {
-			u.ordinary += time.Duration(ns)
-		} else {
+		if attr.Policy != unix.SCHED_NORMAL {
 			u.realTime += time.Duration(ns)
 		}
 	}
+	u.ordinary = p.CPU() - u.realTime
 	return u
 }
 
@@ -128,10 +129,10 @@ func TestClientsTakeAQuarterOfACore(t *testing.T) {
 	const span = 10 * time.Second
 	// The hogs have what they use of the time that nothing else on this machine takes meanwhile.
 	measure := func() (vipd used, hogs float64, took time.Duration) {
-		began, before, hogged, strange := time.Now(), threadsOf(t, n.Proc().PID()), hogTime(), machineTime(t)
+		began, before, hogged, strange := time.Now(), threadsOf(t, n.Proc()), hogTime(), machineTime(t)
 		mine := ownTime(t)
 		time.Sleep(span) // what is measured is what happens in that time
-		vipd, had := threadsOf(t, n.Proc().PID()).minus(before), hogTime()-hogged
+		vipd, had := threadsOf(t, n.Proc()).minus(before), hogTime()-hogged
 		now := machineTime(t)
 		strangers := now.busy - strange.busy - had - vipd.total() - (ownTime(t) - mine)
 		return vipd, had.Seconds() / (now.all - strange.all - max(0, strangers)).Seconds(), time.Since(began)
@@ -184,9 +185,8 @@ func TestClientsTakeAQuarterOfACore(t *testing.T) {
 	if http > 0.25 {
 		t.Errorf("clients cost %.1f%% of a core, want a quarter at most", 100*http)
 	}
-	// The garbage collector has real-time priority, and spins while an ordinary thread that it is to stop waits for a
-	// CPU: 6 of 15 % on a quiet machine, 12 of 20 % beside 30 busy programs. A quarter of a core in all holds even then.
-	if realTime > 0.8*http {
+	// Garbage is collected at real-time priority, between the requests.
+	if realTime > 0.5*http {
 		t.Errorf("%.1f%% of a core at real-time priority for clients, of %.1f%%", 100*realTime, 100*http)
 	}
 	// Three quarters on a machine that does nothing else.

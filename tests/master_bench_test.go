@@ -43,9 +43,9 @@ func benchmarkMaster(b *testing.B, bin string) {
 	waitAll(n, l, "answers", patience, func(g lab.GroupStatus) bool { return g.State == lab.Master })
 	time.Sleep(3 * time.Second) // three announcements follow each claim
 	for b.Loop() {
-		used, began := cpuTime(b, n.Proc().PID()), time.Now()
+		used, began := n.Proc().CPU(), time.Now()
 		time.Sleep(watched)
-		used, took := cpuTime(b, n.Proc().PID())-used, time.Since(began)
+		used, took := n.Proc().CPU()-used, time.Since(began)
 		b.ReportMetric(100*used.Seconds()/took.Seconds(), "%core")
 		b.ReportMetric(float64(used.Microseconds())/took.Seconds()/groups, "us/advert")
 	}

@@ -5,8 +5,6 @@ package tests
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -51,7 +49,7 @@ func benchmarkScrape(b *testing.B, perGroup int) {
 		is := len(backup.FindAllString(n.Metrics(), -1))
 		return is == len(config.Groups), fmt.Sprintf("%d of %d groups are BACKUP", is, len(config.Groups))
 	})
-	size, before := 0, cpuTime(b, n.Proc().PID())
+	size, before := 0, n.Proc().CPU()
 	for b.Loop() {
 		code, body := n.Get("/metrics")
 		if code != http.StatusOK || strings.Count(body, "\nvipd_arp_requests_total{") != vips {
@@ -60,27 +58,7 @@ func benchmarkScrape(b *testing.B, perGroup int) {
 		size = len(body)
 	}
 	// On a machine that has other things to do, this is the figure to compare.
-	b.ReportMetric(float64((cpuTime(b, n.Proc().PID())-before).Microseconds())/1000/float64(b.N), "daemon-cpu-ms/op")
+	b.ReportMetric(float64((n.Proc().CPU()-before).Microseconds())/1000/float64(b.N), "daemon-cpu-ms/op")
 	b.ReportMetric(float64(size)/1e6, "MB")
 	n.Kill9()
-}
-
-// cpuTime returns what all threads of a process have run.
-func cpuTime(b *testing.B, pid int) time.Duration {
-	b.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err != nil || len(files) == 0 {
-		b.Fatalf("no threads of %d: %v", pid, err)
-	}
-	var sum time.Duration
-	for _, f := range files {
-		var ran, waited, slices int64
-		if data, err := os.ReadFile(f); err == nil { // or the thread has ended
-			if _, err := fmt.Sscan(string(data), &ran, &waited, &slices); err != nil {
-				b.Fatal(err)
-			}
-		}
-		sum += time.Duration(ran)
-	}
-	return sum
 }

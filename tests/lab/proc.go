@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -150,25 +149,6 @@ func (p *Proc) Running() bool {
 	default:
 		return true
 	}
-}
-
-// CPU returns how much processor time the process has taken, to within a tick of 10 ms.
-func (p *Proc) CPU() time.Duration {
-	p.lab.Helper()
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
-	p.lab.check(err, "processor time of %s", p.Name)
-	_, rest, _ := strings.Cut(string(stat), ") ") // the name may hold blanks
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		p.lab.Fatalf("processor time of %s: %s", p.Name, stat)
-	}
-	var ticks int64
-	for _, f := range fields[11:13] { // utime and stime, in ticks of USER_HZ, which is 100
-		n, err := strconv.ParseInt(f, 10, 64)
-		p.lab.check(err, "processor time of %s", p.Name)
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
 // Signal sends a signal to the process alone and returns the time just before.

@@ -32,6 +32,12 @@ func (p *Proc) CPUOfAll() time.Duration {
 	return sum
 }
 
+// CPU returns how much processor time the process has used, with threads that have ended and without children.
+func (p *Proc) CPU() time.Duration {
+	p.lab.Helper()
+	return p.cpuOf(p.PID())
+}
+
 // cpuOf reads the clock of a process, which is exact to the nanosecond; its ID is made as in MAKE_PROCESS_CPUCLOCK of
 // linux/posix-timers.h.
 func (p *Proc) cpuOf(pid int) time.Duration {
