@@ -146,10 +146,13 @@ func restartWithClsactMovesNothing(t *testing.T, mode string) {
 }
 
 // transitions returns how many transitions the node's present process has counted.
-func transitions(n *lab.Node) (sum float64) {
+func transitions(n *lab.Node) (sum float64) { return transitionsWith(n, "") }
+
+// transitionsWith returns how many of them have these labels.
+func transitionsWith(n *lab.Node, labels string) (sum float64) {
 	for line := range strings.Lines(n.Metrics()) {
-		if strings.HasPrefix(line, "vipd_transitions_total{") {
-			name, _, _ := strings.Cut(line, "} ")
+		name, _, _ := strings.Cut(line, "} ")
+		if strings.HasPrefix(name, "vipd_transitions_total{") && strings.Contains(name, labels) {
 			sum += metric(line, name+"}")
 		}
 	}

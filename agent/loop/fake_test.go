@@ -81,7 +81,7 @@ type bench struct {
 	slow       time.Duration                  // how long the host takes to add an address
 	during     func()                         // what happens meanwhile
 	removed    func()                         // called after each removal of an address or local route
-	calls      []int                          // frames of each call that sent adverts
+	calls      []int                          // adverts and hellos of each call that sent some
 	placed     []int                          // addresses and MACs of each call that put some on the host
 	asked      int                            // for neighbours
 	recorded   func(plane string)             // called with each advert that the kernel is to recognise
@@ -192,7 +192,7 @@ func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 		Clock: clock.Of(func() int64 { return b.boot() }, day),
 		Host:  fakeHost{b}, Plane: fakePlane{b}, Sequence: numbers,
 		Outlets: Outlets{
-			On:      func(int) (Sender, error) { return fakeSender{b}, nil },
+			On:      func(int) (Sender, error) { return fakeSender{}, nil },
 			SendAll: b.sendAll, Solicited: fakeHost{b},
 		},
 		Checks:  checks.New(checks.Options{Verdicts: Verdicts(was.kept)}),
@@ -752,8 +752,6 @@ func (h fakeHost) Neighbour(_ int, peer netip.Addr) ([6]byte, error) {
 
 func (h fakeHost) DelMAC(int, [6]byte) error { h.b.note("del virtual mac"); return nil }
 
-type fakeSender struct{ b *bench }
-
 // take is what becomes of a frame that is sent.
 func (b *bench) take(frame []byte) error {
 	if f, err := wire.ParseAdvertFrame(frame); err == nil {
@@ -790,6 +788,8 @@ func (b *bench) sendAll(frames []netio.Frame) {
 func framesOf(frames []netio.Frame, parse func([]byte) error) []netio.Frame {
 	return slices.DeleteFunc(slices.Clone(frames), func(f netio.Frame) bool { return parse(f.Data) != nil })
 }
+
+type fakeSender struct{}
 
 func (fakeSender) Join(netip.Addr) error { return nil }
 func (fakeSender) Close() error          { return nil }

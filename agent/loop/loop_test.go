@@ -215,7 +215,7 @@ func TestLateBehindOthers(t *testing.T) {
 		began := b.now
 		b.pass(3 * time.Second)
 		if took := time.Duration(b.now-began) - 3*time.Second; took < 300*time.Millisecond {
-			t.Errorf("%s: nobody was late: %v", c.name, took)
+			t.Errorf("%s: no group was late: %v", c.name, took)
 		}
 		masters := 0
 		for _, g := range b.groups.order {

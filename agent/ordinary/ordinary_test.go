@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The runtime never ends the main thread, so that it would keep the priority of the work, and nobody would see the end.
+// The runtime never ends the main thread: it would keep the priority of the work, and the caller would wait for ever.
 func TestWorkHasNotTheMainThread(t *testing.T) {
 	if mainsWork == 0 || mainsWork == unix.Getpid() || mainsNice {
 		t.Errorf("the work ran on thread %d of process %d; the main thread has its priority: %v", mainsWork, unix.Getpid(),

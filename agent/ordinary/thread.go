@@ -38,7 +38,7 @@ type thread struct {
 	turn turn
 	id   int
 	has  chan struct{} // closed when the work has its thread
-	ask  chan func()   // what the caller is to do for the work; closed at the end of that; nil if the caller does the work
+	ask  chan func()   // what the caller is to do for the work; closed when that ends; nil if the caller works itself
 	back chan error    // the caller has done it
 
 	began   time.Duration // processor time of the thread at the begin of its turn

@@ -132,7 +132,7 @@ func (g *Group) RecordSent(counter uint64, digest [20]byte, p Priority) {
 }
 
 // ConfirmSent records that an advert left, by its number: those of nodes that were not heard before have to be above
-// it. One that the kernel did not take was heard by nobody, so others go on below it.
+// it. No peer has heard one that the kernel refused, so others go on below it.
 func (g *Group) ConfirmSent(counter uint64) {
 	roles := g.t.roles
 	atomic.StoreUint64(&roles.at(g.slot).OwnSent, counter)
