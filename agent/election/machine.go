@@ -175,7 +175,10 @@ func (m *Machine) tick(out []Action) []Action {
 func (m *Machine) advert(a Advert, out []Action) []Action {
 	a.At = min(a.At, m.now) // the two clocks may be read in the wrong order
 	newest := !m.known || a.At >= m.heard.At
-	before := m.noteSpeaker(a)
+	var before *Advert
+	if last, known := m.noteSpeaker(a); known {
+		before = &last
+	}
 	if newest {
 		m.doubt.watch(a, m.heard)
 		m.heard, m.known = a, true

@@ -21,31 +21,30 @@ func (c Config) quiet(a Advert) Instant {
 	return a.At.Add(c.span(Config{AdvBase: a.AdvBase}.unit(a.Priority, a.Beat)))
 }
 
-// noteSpeaker stores a as the newest advert of its source and returns the previous one, or nil. If there is no
+// noteSpeaker stores a as the newest advert of its source and returns the previous one, if there is one. If there is no
 // room, it replaces the source that has been silent for longest. If all may be alive, it replaces the worst,
 // since a takeover waits for the better ones.
-func (m *Machine) noteSpeaker(a Advert) (last *Advert) {
-	var before *speaker
-	place := &m.speakers[0]
+func (m *Machine) noteSpeaker(a Advert) (last Advert, known bool) {
 	for i := range m.speakers {
 		s := &m.speakers[i]
-		if s.used && s.Src == a.Src {
-			before = s
+		if !s.used || s.Src != a.Src {
+			continue
 		}
-		if m.dispensable(s, place, a.At) {
+		if a.At < s.At {
+			return last, false
+		}
+		last, s.Advert = s.Advert, a
+		m.mergeFamilies(a, last)
+		return last, true
+	}
+	place := &m.speakers[0]
+	for i := range m.speakers {
+		if s := &m.speakers[i]; m.dispensable(s, place, a.At) {
 			place = s
 		}
 	}
-	if before != nil {
-		if a.At < before.At {
-			return nil
-		}
-		known := before.Advert
-		m.mergeFamilies(a, known)
-		place, last = before, &known
-	}
 	*place = speaker{Advert: a, used: true}
-	return last
+	return last, false
 }
 
 // dispensable reports whether to replace s rather than o.
