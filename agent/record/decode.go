@@ -139,7 +139,8 @@ func decodeCARP(b []byte) *carp {
 	c.counter = binary.BigEndian.Uint64(b[8:])
 	c.checksumRight = wire.Checksum(b[:wire.AdvertSize]) == 0
 	if t, ok := wire.ParseTrailer(b); ok {
-		c.trailer = &t
+		c.trailer = new(wire.Trailer) // only then
+		*c.trailer = t
 	}
 	c.isGoodbye = c.advBase == wire.GoodbyeValue && c.advSkew == wire.GoodbyeValue
 	return c

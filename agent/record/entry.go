@@ -3,6 +3,8 @@
 package record
 
 import (
+	"slices"
+
 	"vipd/agent/control/api"
 	"vipd/loader"
 )
@@ -39,12 +41,19 @@ type entry struct {
 	CauseAt int64 `json:"cause_at,omitempty"`
 }
 
+// entryOf returns the entry of a sample, whose Data it shares.
 func entryOf(s loader.Sample) entry {
 	return entry{
 		At: s.At, Lag: noLag, Kind: s.Kind, Reason: s.Reason, Out: s.Out,
 		Yielded: s.Yielded, Proven: s.Proven, OwnCounter: s.OwnCounter,
 		VLAN: s.VLAN, Length: s.Length, Data: s.Data,
 	}
+}
+
+// owned returns e with Data of its own.
+func (e entry) owned() entry {
+	e.Data = slices.Clone(e.Data)
+	return e
 }
 
 // shelf is the ring of a group that an entry belongs to.

@@ -30,7 +30,7 @@ func (f *fair) add(e entry) {
 	if len(f.entries) >= f.bound {
 		f.evict()
 	}
-	f.entries = append(f.entries, e)
+	f.entries = append(f.entries, e.owned())
 }
 
 // evict removes the oldest entry of the most frequent reason.

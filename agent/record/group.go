@@ -46,7 +46,7 @@ func (g *group) take(e entry) {
 		g.neighbours.add(e)
 	}
 	if g.open != nil && g.open.room() {
-		g.open.Entries = append(g.open.Entries, e)
+		g.open.Entries = append(g.open.Entries, e.owned())
 	}
 }
 

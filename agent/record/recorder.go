@@ -32,6 +32,7 @@ const (
 
 // Source is loader.Dataplane.
 type Source interface {
+	// DrainTap appends the samples since the last call. Their Data is good until the next one.
 	DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error)
 }
 
@@ -170,7 +171,7 @@ func (r *Recorder) tick(src Source) {
 		e := entryOf(samples[i])
 		g.take(e)
 		if len(g.captures) > 0 {
-			fresh[g] = append(fresh[g], e)
+			fresh[g] = append(fresh[g], e.owned())
 		}
 	}
 	for i := range notes {
@@ -267,19 +268,20 @@ func (r *Recorder) apply(g *group, n *note, fresh map[*group][]entry) {
 // already in the rings.
 func (r *Recorder) freeze(g *group, e *entry) {
 	now := r.opts.Boot()
-	before := g.before()
-	g.take(*e)
 	rate := &r.rates.others
 	if e.Transition.From == api.StateMaster || e.Transition.To == api.StateMaster {
 		rate = &r.rates.claims
 	}
 	if !g.pace.take(now) || !rate.take(now) {
+		g.take(*e)
 		r.skipped++
 		if in := g.open; in != nil {
 			in.until = min(max(in.until, e.At+after), in.At+atMost)
 		}
 		return
 	}
+	before := g.before()
+	g.take(*e)
 	if g.open != nil {
 		r.close(g)
 	}

@@ -3,10 +3,12 @@
 package record
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -25,6 +27,7 @@ type bench struct {
 	t       *testing.T
 	now     atomic.Int64
 	pending []loader.Sample
+	lent    [][]byte // Data of the samples of the last DrainTap
 	lost    uint64
 	slots   map[string]uint32
 	planes  map[string]*fakePlane
@@ -42,7 +45,17 @@ func (p *fakePlane) TapStats() (loader.TapStats, error) {
 }
 
 func (b *bench) DrainTap(dst []loader.Sample) ([]loader.Sample, uint64, error) {
-	dst = append(dst, b.pending...)
+	for _, data := range b.lent { // it was good until now
+		for i := range data {
+			data[i] = 0xff
+		}
+	}
+	b.lent = nil
+	for _, s := range b.pending {
+		s.Data = slices.Clone(s.Data)
+		b.lent = append(b.lent, s.Data)
+		dst = append(dst, s)
+	}
 	b.pending = nil
 	return dst, b.lost, nil
 }
@@ -171,6 +184,57 @@ func TestIncident(t *testing.T) {
 	}
 	if _, ok := b.Incident(3); ok {
 		t.Error("an incident that nobody began")
+	}
+}
+
+// TestFramesStayAsTheyCame: what an incident or a capture has of a frame is not overwritten by later ones, neither in the
+// buffer of the data plane nor in that of the ring.
+func TestFramesStayAsTheyCame(t *testing.T) {
+	b := newBench(t, Options{Memory: 2 * 16 * entryCost}, "eth0@1") // eight adverts
+	c, err := b.Capture("eth0@1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	advert := func(skew uint8) {
+		b.sample("eth0@1", loader.SampleAuthentic, "", advertFrame(skew))
+		b.step(0)
+	}
+	for skew := range uint8(12) {
+		advert(skew)
+	}
+	b.transition("eth0@1", api.StateMaster, api.StateBackup, "better_advert", 0)
+	b.step(0)
+	for skew := uint8(12); skew < 40; skew++ {
+		advert(skew)
+	}
+	c.Close()
+	skews := func(all []api.Record) (out []int) {
+		for i := range all {
+			if f := all[i].Frame; f != nil {
+				if !bytes.Equal(f, advertFrame(uint8(all[i].Advert.AdvSkew))) {
+					t.Errorf("frame %x of an advert with advskew %d", f, all[i].Advert.AdvSkew)
+				}
+				out = append(out, all[i].Advert.AdvSkew)
+			}
+		}
+		return out
+	}
+	var captured []api.Record
+	for line := range c.Lines() {
+		if line.Record != nil {
+			captured = append(captured, *line.Record)
+		}
+	}
+	in := b.incident(1)
+	for what, got := range map[string][]int{"incident": skews(in.Records), "capture": skews(captured)} {
+		for i := range got {
+			if got[i] != got[0]+i {
+				t.Fatalf("%s: advskews %v, want them to rise by one", what, got)
+			}
+		}
+		if want := map[string]int{"incident": 8 + 28, "capture": 40}[what]; len(got) != want {
+			t.Errorf("%s: %d frames, want %d: %v", what, len(got), want, got)
+		}
 	}
 }
 

@@ -2,7 +2,7 @@
 
 package record
 
-// ring keeps the newest entries, and grows up to its bound.
+// ring keeps the newest entries, with Data of their own, and grows up to its bound.
 type ring struct {
 	bound   int
 	entries []entry
@@ -17,19 +17,21 @@ func (r *ring) add(e entry) {
 		if n == cap(r.entries) { // no larger than the bound
 			r.entries = append(make([]entry, 0, min(max(4, 2*n), r.bound)), r.entries...)
 		}
-		r.entries = append(r.entries, e)
+		r.entries = append(r.entries, e.owned())
 		return
 	}
-	r.entries[r.next] = e
+	oldest := &r.entries[r.next]
+	e.Data = append(oldest.Data[:0], e.Data...)
+	*oldest = e
 	r.next = (r.next + 1) % r.bound
 }
 
-// newest returns at most n entries, oldest first.
+// newest returns copies of at most n entries, oldest first.
 func (r *ring) newest(n int) []entry {
 	n = min(n, len(r.entries))
 	out := make([]entry, 0, n)
 	for i := len(r.entries) - n; i < len(r.entries); i++ {
-		out = append(out, *r.at(i))
+		out = append(out, r.at(i).owned())
 	}
 	return out
 }

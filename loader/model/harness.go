@@ -5,6 +5,7 @@ package model
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -360,6 +361,9 @@ func (h *Harness) Samples() []tables.Sample {
 	got, _, err := h.Plane.DrainTap(nil)
 	if err != nil {
 		h.T.Fatal(err)
+	}
+	for i := range got {
+		got[i].Data = slices.Clone(got[i].Data)
 	}
 	return got
 }

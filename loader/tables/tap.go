@@ -95,6 +95,7 @@ type tap struct {
 	reader *ringbuf.Reader // nil once closed
 	number uint32
 	rec    ringbuf.Record
+	data   []byte // of the samples that the last call read
 }
 
 func openTap(maps *object.BPFMaps, epoch *ebpf.Variable) (*tap, error) {
@@ -136,7 +137,8 @@ func (t *tap) begin(epoch uint32) error {
 
 // DrainTap appends the samples since the last call to dst, in the order of their time, and begins the next epoch of the
 // budgets (bpf/tap.h): the first call opens the tap, and it shuts when the calls stop. lost is the number of samples
-// that found the ring full since Open. DrainTap never waits, and any goroutine may call it.
+// that found the ring full since Open. DrainTap never waits, and any goroutine may call it. The samples' Data is good
+// until the next call.
 func (t *Tables) DrainTap(dst []Sample) (_ []Sample, lost uint64, err error) { return t.tap.drain(dst) }
 
 func (t *tap) drain(dst []Sample) (_ []Sample, lost uint64, err error) {
@@ -146,6 +148,7 @@ func (t *tap) drain(dst []Sample) (_ []Sample, lost uint64, err error) {
 		return dst, 0, object.ErrClosed
 	}
 	first := len(dst)
+	t.data = t.data[:0]
 	// A flood may add faster than this loop reads: read what was there on entry.
 	for left := t.reader.AvailableBytes(); left > 0; left -= len(t.rec.RawSample) + ringHeader {
 		err := t.reader.ReadInto(&t.rec)
@@ -159,6 +162,9 @@ func (t *tap) drain(dst []Sample) (_ []Sample, lost uint64, err error) {
 		if err != nil {
 			return dst, 0, err
 		}
+		before := len(t.data)
+		t.data = append(t.data, s.Data...)
+		s.Data = t.data[before:len(t.data):len(t.data)]
 		dst = append(dst, s)
 	}
 	slices.SortStableFunc(dst[first:], func(a, b Sample) int { return cmp.Compare(a.At, b.At) })
@@ -178,6 +184,7 @@ func (t *tap) drain(dst []Sample) (_ []Sample, lost uint64, err error) {
 	return dst, lost, nil
 }
 
+// decodeSample returns the sample in b, where its Data stays.
 func decodeSample(b []byte) (Sample, error) {
 	var s object.BPFTapSample
 	if len(b) != int(unsafe.Sizeof(s)) {
@@ -190,7 +197,7 @@ func decodeSample(b []byte) (Sample, error) {
 		DemoteAware: s.Flags&eventDemoteAware != 0,
 		OwnCounter:  s.Flags&eventOwnCounter != 0,
 		Proven:      s.Flags&eventProven != 0,
-		Length:      int(s.Len), Data: slices.Clone(s.Data[:min(int(s.Caplen), MaxSampleBytes)]),
+		Length:      int(s.Len), Data: b[unsafe.Offsetof(s.Data):][:min(int(s.Caplen), MaxSampleBytes)],
 	}
 	if out.Kind == SampleRejected {
 		out.Reason = nameOf(rejectNames[:], s.Why)
