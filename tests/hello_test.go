@@ -4,6 +4,7 @@ package tests
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -116,6 +117,57 @@ func TestMasterNamesItsStandby(t *testing.T) {
 			}
 		})
 	}
+}
+
+// All groups of an interface have a standby, though each of them reports rarely, and none has one any more when that
+// node is dead.
+func TestManyGroupsReportInTurns(t *testing.T) {
+	t.Parallel()
+	const advskew, window = 10, 12 * time.Second
+	p := newPair(t, allGroups(0), allGroups(advskew))
+	for i, h := range []*lab.Host{p.a.Host, p.b.Host} {
+		h.AddAddress("eth0", fmt.Sprintf("198.18.255.%d/16", i+1))
+	}
+	p.a.Start()
+	p.b.Start()
+	waitAll(p.a, p.Lab, "answers", upTimeout, func(g lab.GroupStatus) bool {
+		return g.State == lab.Master && g.Dataplane.Answering
+	})
+	fromB := p.portB.Sniff()
+	waitAll(p.a, p.Lab, "has b as its standby", patience, hasStandbys("b"))
+	said := func() int { return len(hellosIn(fromB.Frames().FromHost())) }
+	p.Eventually(patience, 10*time.Millisecond, func() (bool, string) {
+		return said() >= 2*allVHIDs, "each group has reported, and again"
+	})
+
+	before, began := said(), time.Now()
+	for time.Since(began) < window {
+		for _, g := range p.a.Status().Groups {
+			if !hasStandbys("b")(g) {
+				t.Fatalf("%s has the standbys %+v, %v after all had b", g.Group, g.Standbys, time.Since(began))
+			}
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	// 16 in 3 s. Adverts that b hears late, on a loaded machine, do not make it report sooner.
+	n, want := said()-before, int(16*window/(3*time.Second))
+	t.Logf("%d groups sent %d hellos in %v", allVHIDs, n, window)
+	if n < want/2 || n > 2*want {
+		t.Errorf("%d hellos in %v, want about %d", n, window, want)
+	}
+
+	restarted := time.Now()
+	p.a.Kill9()
+	p.a.Start() // within its leases, so it goes on
+	waitAll(p.a, p.Lab, "is still MASTER", upTimeout, func(g lab.GroupStatus) bool { return g.State == lab.Master })
+	const all = 10 * time.Second // with the next hello of any group
+	waitAll(p.a, p.Lab, "has b as its standby again", all, hasStandbys("b"))
+	t.Logf("%v after a restart of a it knows all standbys again", time.Since(restarted).Round(100*time.Millisecond))
+	if n := transitions(p.b); n != allVHIDs {
+		t.Errorf("%v transitions of b, want only that to BACKUP of each group", n)
+	}
+	p.b.Kill9()
+	waitAll(p.a, p.Lab, "has no standby", patience, hasStandbys())
 }
 
 func values(m map[string]uint64) []uint64 {

@@ -88,7 +88,7 @@ func newGroup(e *env, cfg *config.Group) (*group, error) {
 	g := &group{
 		env: e, cfg: cfg, name: cfg.Name(),
 		shown:  view.NewPublisher(cfg.Name()),
-		others: others{greeting: greeting{phase: peers.Phase(e.cfg.Node.Name, cfg.Name())}},
+		others: others{greeting: greeting{phase: peers.PhaseOf(e.cfg.Node.Name, cfg.Name())}},
 	}
 	g.planLocal()
 	var err error

@@ -38,6 +38,7 @@ type owed struct {
 	g        *group
 	to       netip.Addr
 	mac      [6]byte
+	every    time.Duration // of the hello that is answered; [view.HelloPeriod] to strangers
 	stranger bool
 }
 
@@ -77,9 +78,9 @@ func (l *Loop) sendHellos(n *view.Node, now election.Instant) {
 	most = min(most, len(d.answers))
 	for _, a := range d.answers[:most] {
 		if a.stranger {
-			a.g.greetStranger(n, a.to, a.mac)
+			a.g.greetStranger(n, &a)
 		} else {
-			a.g.answer(n, a.to, a.mac)
+			a.g.answer(n, &a)
 		}
 	}
 	d.answers = append(d.answers[:0], d.answers[most:]...)
@@ -123,36 +124,42 @@ func (l *Loop) noteHellos(now election.Instant) {
 		if g == nil || g.entry.plane == nil || g.entry.plane.Slot() != ev.Slot {
 			continue // it was removed meanwhile
 		}
-		stranger := len(ev.Payload) == 0
-		if (stranger || g.hearHello(ev, now)) && len(d.answers) < maxAnswers {
-			d.answers = append(d.answers, owed{g, ev.Src, ev.SrcMAC, stranger})
-		}
-		if stranger {
+		a := owed{g: g, to: ev.Src, mac: ev.SrcMAC, every: view.HelloPeriod, stranger: len(ev.Payload) == 0}
+		owes := a.stranger
+		if a.stranger {
 			g.heed(ev.Src, ev.Number, true)
+		} else {
+			a.every, owes = g.hearHello(ev, now)
+		}
+		if owes && len(d.answers) < maxAnswers {
+			d.answers = append(d.answers, a)
 		}
 	}
 	clear(d.events)
 }
 
-// hearHello notes what a peer says, and reports whether it is to be answered. Readers get a new view only of what is
-// new: the time of the last hello they see in the old one.
-func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) bool {
-	gr := &g.greeting
-	p, news, err := gr.book.Note(ev.Src, ev.SrcMAC, election.Instant(ev.At), ev.Payload)
+// hearHello notes what a peer says. It returns how often the peer does so, and whether it is to be answered. Readers
+// get a new view only of what is new: the time of the last hello they see in the old one.
+func (g *group) hearHello(ev *loader.HelloEvent, now election.Instant) (every time.Duration, owes bool) {
+	gr, at := &g.greeting, election.Instant(ev.At)
+	p, news, err := gr.book.Note(ev.Src, ev.SrcMAC, at, ev.Payload, g.iface.voices.Of(ev.Src, at))
 	if errors.Is(err, peers.ErrFull) {
-		g.noteFull(election.Instant(ev.At), err)
-		return false
+		g.noteFull(at, err)
+		return 0, false
 	}
 	if err != nil {
 		g.env.log.Debug("hello not understood", "group", g.name, "err", err)
-		return false
+		return 0, false
+	}
+	if g.iface.voices.Restarted(ev.Src, p.Hello.Run) {
+		g.iface.reportAgain(ev.Src, now)
 	}
 	if news {
 		g.meet(ev.Src) // as the kernel does
 		g.env.metrics.Outdate()
 		g.publish()
 	}
-	return g.machine.State() == election.Master && !p.Hello.Answer && gr.book.Answer(ev.Src, now)
+	return p.Hello.Every, g.machine.State() == election.Master && !p.Hello.Answer && gr.book.Answer(ev.Src, now)
 }
 
 // noteFull notes that a peer cannot be listed. Such a peer gets no answer, and is none of the standbys.

@@ -12,7 +12,7 @@ import (
 	"vipd/agent/config"
 	"vipd/agent/election"
 	"vipd/agent/netio"
-	"vipd/agent/peers"
+	"vipd/agent/view"
 	"vipd/agent/wire"
 	"vipd/loader"
 )
@@ -47,7 +47,7 @@ func (b *bench) hellosOf(groups []*group) []loader.HelloEvent {
 
 // hearAll lets the loop hear a hello in each group, a period after the last ones.
 func (b *bench) hearAll(all []loader.HelloEvent) {
-	b.now += int64(peers.Period)
+	b.now += int64(view.HelloPeriod)
 	for i := range all {
 		all[i].At = b.now
 		binary.BigEndian.PutUint64(all[i].Payload[8:], uint64(b.now))
@@ -103,7 +103,7 @@ func BenchmarkHelloSaid(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			g.writeHello(n, src, to, wire.VirtualMAC(g.cfg.VHID), false)
+			g.writeHello(n, src, &owed{to: to, mac: wire.VirtualMAC(g.cfg.VHID)}, false)
 			said++
 		}
 		bn.post()
@@ -149,7 +149,8 @@ func TestHellosCostLittle(t *testing.T) {
 	}
 	say := func() {
 		for _, g := range b.groups.order[:batchSize] {
-			g.writeHello(node, netip.MustParseAddr("192.0.2.11"), to, wire.VirtualMAC(g.cfg.VHID), false)
+			a := owed{to: to, mac: wire.VirtualMAC(g.cfg.VHID), every: view.HelloPeriod}
+			g.writeHello(node, netip.MustParseAddr("192.0.2.11"), &a, false)
 		}
 		b.post()
 	}

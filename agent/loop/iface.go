@@ -11,6 +11,7 @@ import (
 	"vipd/agent/election"
 	"vipd/agent/hostcheck"
 	"vipd/agent/netio"
+	"vipd/agent/peers"
 	"vipd/agent/wire"
 	"vipd/loader"
 )
@@ -30,6 +31,8 @@ type iface struct {
 	serial    uint64         // rises when own changes
 	forwards  bool           // this host routes IPv6 there: neighbours learn it with every announcement
 	disturbed disturbed
+	voices    peers.Voices
+	reporting reporting
 }
 
 // attached is what the agent has on an interface.

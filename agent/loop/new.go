@@ -9,12 +9,14 @@ package loop
 
 import (
 	"log/slog"
+	"math"
 	"net/netip"
 	"time"
 
 	"vipd/agent/checks"
 	"vipd/agent/clock"
 	"vipd/agent/config"
+	"vipd/agent/election"
 	"vipd/agent/events"
 	"vipd/agent/hooks"
 	"vipd/agent/hostcheck"
@@ -83,6 +85,7 @@ func New(o Options) *Loop {
 			},
 			groups:   newGroupSet(),
 			hops:     hops{},
+			run:      runOf(o.Clock.Now()),
 			disabled: o.Before.Disabled,
 			stale:    stale{routes: make(chan struct{}, 1)},
 		},
@@ -106,6 +109,12 @@ func New(o Options) *Loop {
 	}
 	l.restore(o.Before.Memory)
 	return l
+}
+
+// runOf returns the [wire.Hello.Run] of a process that starts then: another one than that of the process before, unless
+// that started 255 s earlier, or a multiple of that.
+func runOf(start election.Instant) uint8 {
+	return uint8(1 + start/election.Instant(time.Second)%math.MaxUint8)
 }
 
 // Begin makes the groups of the config, in INIT or as an earlier vipd left them.

@@ -53,7 +53,7 @@ func manyGroups(n int) *Operator {
 		g.Fingerprints = peers.ConstantOf(cfg, 7).Fingerprints
 		h := peers.Self(node, g)
 		h.Node, h.State, h.TakesOverIn, h.AdvSkew, h.EffectiveAdvSkew = "fw2", wire.HelloBackup, 3*time.Second, 100, 100
-		g.HasPeer, g.Peers = true, []view.Peer{view.NewPeer(fw2, [6]byte{2}, now.Add(-time.Second), h)}
+		g.HasPeer, g.Peers = true, []view.Peer{view.NewPeer(fw2, [6]byte{2}, now.Add(-time.Second), h, &view.Voice{})}
 		g.Plane = &countedGroup{reading: loader.Reading{
 			Answering: true, VIPs: loader.Addresses{{Addr: p.Addr()}}, Stats: loader.GroupStats{Contexts: []uint64{0}},
 		}}

@@ -41,7 +41,7 @@ func pair() (*view.Node, *view.Group) {
 	h.Node, h.State, h.TakesOverIn = "fw2", wire.HelloBackup, 3390625*time.Microsecond
 	h.AdvSkew, h.EffectiveAdvSkew = 100, 100
 	g.HasPeer = true
-	g.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, testNow.Add(-time.Second), h)}
+	g.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, testNow.Add(-time.Second), h, &view.Voice{})}
 	return n, g
 }
 
@@ -163,7 +163,8 @@ func TestPeersListsEveryNodeHeard(t *testing.T) {
 	n, g := pair()
 	g.Peers[0].Hello.Preempt = false
 	second := *g
-	second.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, testNow.Add(-time.Minute), g.Peers[0].Hello)}
+	long := testNow.Add(-time.Minute)
+	second.Peers = []view.Peer{view.NewPeer(fw2, [6]byte{2}, long, g.Peers[0].Hello, &view.Voice{})}
 	cfg := *g.Config
 	cfg.VHID, second.Config = 2, &cfg
 	hears(&second, netip.MustParseAddr("192.0.2.99"))

@@ -37,19 +37,22 @@ type entry struct {
 	answered election.Instant // 0: never
 }
 
-// Note takes the hello that came from addr and mac at a time, and keeps nothing of payload. It returns what is known of
-// the peer now, and whether it says anything new. Readers of [Book.Peers] see the time of a hello that does not.
+// Note takes the hello that came from addr and mac at a time, and keeps nothing of payload. voice is that of addr. It
+// returns what is known of the peer now, and whether it says anything new. Readers of [Book.Peers] see the time of a
+// hello that does not.
 func (b *Book) Note(
-	addr netip.Addr, mac [6]byte, at election.Instant, payload []byte,
+	addr netip.Addr, mac [6]byte, at election.Instant, payload []byte, voice *view.Voice,
 ) (p view.Peer, news bool, err error) {
 	i, known := b.find(addr)
 	if known && at < b.entries[i].At() {
 		return b.entries[i].Peer, false, nil
 	}
-	if known && b.entries[i].MAC == mac && bytes.Equal(b.entries[i].body, body(payload)) {
+	if known {
 		e := &b.entries[i]
-		e.HeardAgain(at)
-		return e.Peer, false, nil
+		if e.MAC == mac && e.Voice() == voice && bytes.Equal(e.body, body(payload)) {
+			e.HeardAgain(at)
+			return e.Peer, false, nil
+		}
 	}
 	h, err := wire.ParseHello(payload)
 	if err != nil {
@@ -63,7 +66,7 @@ func (b *Book) Note(
 		b.entries = slices.Insert(b.entries, i, entry{})
 	}
 	e := &b.entries[i]
-	e.Peer, e.body = view.NewPeer(addr, mac, at, h), append(e.body[:0], body(payload)...)
+	e.Peer, e.body = view.NewPeer(addr, mac, at, h, voice), append(e.body[:0], body(payload)...)
 	b.shown = nil
 	b.setOldest()
 	return e.Peer, true, nil

@@ -49,11 +49,19 @@ func macOf(name string) (mac [6]byte) {
 
 func noteFrom(t *testing.T, b *Book, from string, mac [6]byte, at election.Instant, h wire.Hello) bool {
 	t.Helper()
-	p, news, err := b.Note(addr(from), mac, at, payload(t, h))
+	p, news, err := b.Note(addr(from), mac, at, payload(t, h), voiceOf(b, addr(from)))
 	if err != nil || p.Addr != addr(from) {
 		t.Fatal(p, err)
 	}
 	return news
+}
+
+// voiceOf returns the voice that the book knows, or a new one.
+func voiceOf(b *Book, from netip.Addr) *view.Voice {
+	if i, known := b.find(from); known {
+		return b.entries[i].Voice()
+	}
+	return &view.Voice{}
 }
 
 func standbyHello(name string) wire.Hello {
@@ -100,7 +108,8 @@ func TestBook(t *testing.T) {
 	if note(t, &b, "192.0.2.2", start.Add(2*second), h) || b.Peers()[0].Hello.Demotion != 240 {
 		t.Error("an older hello replaces a newer one")
 	}
-	if _, news, err := b.Note(addr("192.0.2.2"), macOf("fw2"), start.Add(5*second), []byte{0xf1, 1}); err == nil || news {
+	half, fw2 := []byte{0xf1, 1}, addr("192.0.2.2")
+	if _, news, err := b.Note(fw2, macOf("fw2"), start.Add(5*second), half, voiceOf(&b, fw2)); err == nil || news {
 		t.Error("half a hello is noted")
 	}
 }
@@ -211,8 +220,8 @@ func TestBookIsBounded(t *testing.T) {
 		note(t, &b, a.String(), start.Add(time.Duration(i)), standbyHello(fmt.Sprint(i)))
 		a = a.Next()
 	}
-	soon := start.Add(view.PeerFresh - 1)
-	if _, news, err := b.Note(a, macOf("late"), soon, payload(t, standbyHello("late"))); !errors.Is(err, ErrFull) || news {
+	soon, late := start.Add(view.PeerFresh-1), payload(t, standbyHello("late"))
+	if _, news, err := b.Note(a, macOf("late"), soon, late, &view.Voice{}); !errors.Is(err, ErrFull) || news {
 		t.Errorf("one more of %d that report: news %v, %v", maxPeers, news, err)
 	}
 	if list := b.Peers(); len(list) != maxPeers || list[0].Hello.Node != "0" || b.Answer(a, soon) {
@@ -242,25 +251,113 @@ func TestAnswersAreASecondApart(t *testing.T) {
 }
 
 func TestDue(t *testing.T) {
+	const third, minute = Phase(1<<32/3 + 1), 60 * second
 	for _, c := range []struct {
 		name      string
 		last, now time.Duration
 		changed   bool
-		phase     time.Duration
+		phase     Phase
+		period    time.Duration
 		want      time.Duration
 	}{
-		{"the first one", 0, 100 * second, false, second, 100 * second},
-		{"a change", 100 * second, 105 * second, true, 0, 105 * second},
-		{"a change too soon", 100 * second, 100*second + 1, true, 0, 101 * second},
-		{"regular, on time", 100 * second, 100 * second, false, second, 103 * second},
-		{"regular, after a delay", 100*second + 1, 100*second + 1, false, second, 103 * second},
-		{"regular, after a change", 101 * second, 101 * second, false, second, 103 * second},
-		{"regular, the phase is too near", 102*second + 1, 102*second + 1, false, second, 106 * second},
-		{"overdue", 100 * second, 200 * second, false, second, 103 * second},
+		{"the first one", 0, 100 * second, false, third, 3 * second, 100 * second},
+		{"a change", 100 * second, 105 * second, true, 0, 3 * second, 105 * second},
+		{"a change too soon", 100 * second, 100*second + 1, true, 0, 3 * second, 101 * second},
+		{"regular, on time", 100 * second, 100 * second, false, third, 3 * second, 103 * second},
+		{"regular, after a delay", 100*second + 1, 100*second + 1, false, third, 3 * second, 103 * second},
+		{"regular, after a change", 101 * second, 101 * second, false, third, 3 * second, 103 * second},
+		{"regular, the phase is too near", 102*second + 1, 102*second + 1, false, third, 3 * second, 106 * second},
+		{"overdue", 100 * second, 200 * second, false, third, 3 * second, 103 * second},
+		{"rare, on time", 20 * second, 20 * second, false, third, minute, 80 * second},
+		{"rare, from now on", 100 * second, 100 * second, false, third, minute, 140 * second},
+		{"rare, a change", 100 * second, 105 * second, true, third, minute, 105 * second},
 	} {
-		got := Due(election.Instant(c.last), election.Instant(c.now), c.changed, c.phase)
+		got := Due(election.Instant(c.last), election.Instant(c.now), c.changed, c.phase, c.period)
 		if got != election.Instant(c.want) {
 			t.Errorf("%s: due at %v, want %v", c.name, time.Duration(got), c.want)
+		}
+	}
+}
+
+// TestPeriod: however many groups of an interface report to a MASTER, no more than 16 do so in 3 s.
+func TestPeriod(t *testing.T) {
+	for groups, want := range map[int]time.Duration{
+		0: 3, 1: 3, 16: 3, 17: 6, 32: 6, 33: 12, 64: 12, 65: 24, 128: 24, 129: 48, 255: 48,
+	} {
+		if got := Period(groups); got != want*second {
+			t.Errorf("%d groups: every %v, want %v", groups, got, want*second)
+		}
+	}
+}
+
+// TestFreshBesideOtherGroups: a group that reports rarely counts for as long as it states, and while the node says
+// anything.
+func TestFreshBesideOtherGroups(t *testing.T) {
+	var voices Voices
+	var rare, often Book
+	from := addr("192.0.2.2")
+	say := func(b *Book, at election.Instant, every time.Duration) {
+		t.Helper()
+		h := standbyHello("fw2")
+		h.Every = every
+		if _, _, err := b.Note(from, macOf("fw2"), at, payload(t, h), voices.Of(from, at)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh := func(at time.Duration) bool { return len(Standbys(rare.Peers(), start.Add(at))) == 1 }
+	say(&rare, start, 48*second)
+	if !fresh(10*second-1) || fresh(10*second) {
+		t.Error("alone it has to count for 10 s")
+	}
+	for at := 3 * second; at <= 144*second; at += 3 * second {
+		if say(&often, start.Add(at), 3*second); !fresh(at) {
+			t.Fatalf("not fresh after %v, beside another group", at)
+		}
+	}
+	if !fresh(145*second-1) || fresh(145*second) {
+		t.Error("it has to count until it has missed three hellos")
+	}
+	say(&rare, start.Add(146*second), 48*second)
+	if !fresh(156*second-1) || fresh(156*second) {
+		t.Error("a node that says nothing any more has to count for 10 s")
+	}
+	// Its place was taken by others meanwhile, and it comes back: what readers have must follow the new voice.
+	back := start.Add(146*second + view.PeerKept + 1)
+	voices.Of(addr("192.0.2.3"), back)
+	say(&rare, back, 48*second)
+	if say(&often, back.Add(9*second), 3*second); len(Standbys(rare.Peers(), back.Add(18*second))) != 1 {
+		t.Error("after a long silence its voice is not heard")
+	}
+}
+
+// TestRestarted: another process of a node is known by its run, the first one is none, and a node that states none
+// never restarts.
+func TestRestarted(t *testing.T) {
+	var v Voices
+	a, b := addr("192.0.2.2"), addr("192.0.2.3")
+	if v.Restarted(a, 1) {
+		t.Error("a node that was never heard was started again")
+	}
+	v.Of(a, 1)
+	v.Of(b, 1)
+	for i, c := range []struct {
+		from netip.Addr
+		run  uint8
+		want bool
+	}{
+		{a, 0, false},
+		{a, 7, false},
+		{b, 9, false},
+		{a, 7, false},
+		{a, 0, false},
+		{a, 7, false},
+		{a, 8, true},
+		{a, 8, false},
+		{b, 9, false},
+		{a, 7, true},
+	} {
+		if got := v.Restarted(c.from, c.run); got != c.want {
+			t.Errorf("%d: run %d of %s: %v", i, c.run, c.from, got)
 		}
 	}
 }
@@ -268,13 +365,13 @@ func TestDue(t *testing.T) {
 // TestPhasesSpread: in each tenth of the period a tenth of the hellos, of many groups as of many nodes.
 func TestPhasesSpread(t *testing.T) {
 	const n = 4096
-	for name, phase := range map[string]func(i int) time.Duration{
-		"groups": func(i int) time.Duration { return Phase("fw1", fmt.Sprintf("eth0.%d@%d", i/255, i%255+1)) },
-		"nodes":  func(i int) time.Duration { return Phase(fmt.Sprintf("fw%d", i), "eth0@1") },
+	for name, phase := range map[string]func(i int) Phase{
+		"groups": func(i int) Phase { return PhaseOf("fw1", fmt.Sprintf("eth0.%d@%d", i/255, i%255+1)) },
+		"nodes":  func(i int) Phase { return PhaseOf(fmt.Sprintf("fw%d", i), "eth0@1") },
 	} {
 		var tenths [10]int
 		for i := range n {
-			tenths[phase(i)*10/Period]++
+			tenths[phase(i).of(48*second)*10/(48*second)]++
 		}
 		if low, high := slices.Min(tenths[:]), slices.Max(tenths[:]); low < n/13 || high > n/8 {
 			t.Errorf("%s: %v", name, tenths)

@@ -187,8 +187,8 @@ func TestIncident(t *testing.T) {
 	}
 }
 
-// TestFramesStayAsTheyCame: what an incident or a capture has of a frame is not overwritten by later ones, neither in the
-// buffer of the data plane nor in that of the ring.
+// TestFramesStayAsTheyCame: what an incident or a capture has of a frame is not overwritten by later ones, neither in
+// the buffer of the data plane nor in that of the ring.
 func TestFramesStayAsTheyCame(t *testing.T) {
 	b := newBench(t, Options{Memory: 2 * 16 * entryCost}, "eth0@1") // eight adverts
 	c, err := b.Capture("eth0@1")

@@ -38,6 +38,8 @@ const (
 	helloTag       = 16
 	helloTakesOver = 32
 	helloBeat      = 44
+	helloEvery     = 46
+	helloRun       = 47
 	helloTexts     = 48
 	helloMin       = 56 // four lengths and the zeros after them
 )
@@ -97,6 +99,11 @@ type Hello struct {
 	List        uint32 // fingerprint of the addresses, see ListFingerprint
 	Key         uint32 // fingerprint of the password, see TrailerKey.Fingerprint
 	Beat        uint16 // microseconds; 0: none
+	// Every is how often the node says hello to this peer in this group, unless something changes: whole seconds on the
+	// wire, at most 255; 0: it does not state it.
+	Every time.Duration
+	// Run differs from one process of a node to the next, but for one of 255; 0: it does not state it.
+	Run uint8
 
 	Node      string       // at most 64 bytes on the wire
 	Version   string       // of vipd, at most 63 bytes
@@ -131,6 +138,8 @@ func (h Hello) AppendBinary(b []byte) ([]byte, error) {
 	binary.BigEndian.PutUint32(p[helloTakesOver+4:], h.List)
 	binary.BigEndian.PutUint32(p[helloTakesOver+8:], h.Key)
 	binary.BigEndian.PutUint16(p[helloBeat:], h.Beat)
+	p[helloEvery] = uint8(min(max(h.Every, 0), math.MaxUint8*time.Second) / time.Second)
+	p[helloRun] = h.Run
 	b = appendText(b, h.Node)
 	b = appendText(b, h.Version)
 	b = appendText(b, strings.Join(h.Demotions, ","))
@@ -234,6 +243,7 @@ func (h *Hello) readNumbers(b []byte) {
 	h.List = binary.BigEndian.Uint32(b[helloTakesOver+4:])
 	h.Key = binary.BigEndian.Uint32(b[helloTakesOver+8:])
 	h.Beat = binary.BigEndian.Uint16(b[helloBeat:])
+	h.Every, h.Run = time.Duration(b[helloEvery])*time.Second, b[helloRun]
 }
 
 func (h *Hello) readTexts(b []byte) error {

@@ -30,7 +30,7 @@ func exampleHello(t testing.TB) Hello {
 	return Hello{
 		VHID: 7, Number: 1_764_000_000_000_000, State: HelloBackup, Maintenance: true, Preempt: true, Complete: true,
 		AdvBase: 1, AdvSkew: 100, EffectiveAdvBase: 1, EffectiveAdvSkew: 240, Demotion: 240,
-		TakesOverIn: 3900 * time.Millisecond, List: 0x01020304, Key: 0x05060708, Beat: 1000,
+		TakesOverIn: 3900 * time.Millisecond, List: 0x01020304, Key: 0x05060708, Beat: 1000, Every: 48 * time.Second, Run: 5,
 		Node: "fw2", Version: "0.2.0", Demotions: []string{"maintenance", "check:web"},
 		Addresses: addresses(t, "192.0.2.1", "2001:db8::1"),
 	}
@@ -49,8 +49,8 @@ func payload(t testing.TB, h Hello) []byte {
 func TestHelloBytes(t *testing.T) {
 	b := payload(t, exampleHello(t))
 	goldenKey(t).TrailerKey().SignHello(netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3"), b)
-	want := "f107006800000000" + "0006445941624000" + "f94f7815197ebaff" +
-		"0213016401f000f0" + "00000f3c01020304" + "0506070803e80000" +
+	want := "f107006800000000" + "0006445941624000" + "6aca81dbe31492fa" +
+		"0213016401f000f0" + "00000f3c01020304" + "0506070803e83005" +
 		"03667732" + "05302e322e30" + "156d61696e74656e616e63652c636865636b3a776562" +
 		"0204c000020110" + "20010db8000000000000000000000001" + "00"
 	if got := fmt.Sprintf("%x", b); got != want {
