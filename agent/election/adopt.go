@@ -20,7 +20,8 @@ type Adopted struct {
 // Adopt returns a Machine that continues from an earlier process. While the lease is valid and the kernel has
 // not yielded, it is MASTER with the same generation, and the role entry stays, so that answering is not
 // interrupted. The caller drains the ring and steps Tick, which sends at once. Otherwise the machine starts
-// as BACKUP, with actions appended to out. The next promotion has the next generation.
+// as BACKUP, with actions appended to out: the earlier process may have ended after it took its role back and before
+// it took the addresses off. The next promotion has the next generation.
 func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Action) {
 	m := New(cfg, at, from.Generation)
 	m.demotion = min(max(from.Demotion, -demotionLimit), demotionLimit)
@@ -29,10 +30,7 @@ func Adopt(cfg Config, at Instant, from Adopted, out []Action) (*Machine, []Acti
 	m.delay.on = from.State != Master
 	if from.State != Master || from.Yielded || at >= from.Lease {
 		m.await(at, 0)
-		out = append(out, SetRole{State: Backup, Generation: m.generation})
-		if from.State == Master {
-			out = append(out, RemoveVIPs{})
-		}
+		out = append(out, SetRole{State: Backup, Generation: m.generation}, RemoveVIPs{})
 		return m, m.enter(Backup, ReasonStartup, nil, at, out)
 	}
 	m.state, m.phase = Master, phaseOwning

@@ -52,22 +52,23 @@ func (a *adoption) begin(g *group) {
 		from.Generation = p.Role.Generation
 	}
 	g.machine, g.lifecycle.late = election.Adopt(e.electionConfig(g.cfg), e.clock.Now(), from, nil)
-	g.adoptAddresses(link.Index, p.VIPs)
+	g.adoptAddresses(link.Index, p.VIPs, from.State == election.Master)
 	a.adoptLocal(g, home{link.Index, link.Table}, p.VIPs)
 	g.lifecycle.adopted = true
 	e.log.Info("adopted", "group", g.name, "state", g.machine.State().String(), "generation", p.Role.Generation)
 }
 
 // adoptAddresses takes over the addresses of the earlier vipd's group. Those that the config no longer has are removed:
-// they are about to lose their fence.
-func (g *group) adoptAddresses(ifindex int, vips []netip.Addr) {
+// they are about to lose their fence. A group that was not MASTER has none, unless that vipd was killed while it took
+// them off.
+func (g *group) adoptAddresses(ifindex int, vips []netip.Addr, master bool) {
 	ours := make(map[netip.Addr]netip.Prefix, len(g.cfg.Addresses))
 	for _, p := range g.cfg.Addresses {
 		ours[p.Addr()] = p
 	}
 	for _, addr := range vips {
 		if p, is := ours[addr]; is {
-			if !g.cfg.ByRoutes() || g.env.addresses.Has(ifindex, addr) {
+			if master && !g.cfg.ByRoutes() || g.env.addresses.Has(ifindex, addr) {
 				put(&g.onHost.addresses, addr, placed{Prefix: p})
 			}
 			continue

@@ -4,6 +4,8 @@ package loop
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +69,36 @@ func TestAdoptionOfAYieldedRole(t *testing.T) {
 		t.Error("addresses left on the host")
 	}
 }
+
+// A vipd that was killed after it took its role back, and before it took all addresses off, leaves them on the host of
+// a BACKUP: the next one removes them, and nothing where none are.
+func TestAdoptionOfABackupWithAddresses(t *testing.T) {
+	for _, role := range []uint8{loader.RoleBackup, loader.RoleInit} {
+		for _, left := range []string{"addresses", "local routes", "nothing"} {
+			for _, number := range []int{250, 300} {
+				many := spaced(number)
+				p := pinnedMaster(0)
+				p.Role, p.VIPs = loader.Role{State: role, Generation: 7}, nil
+				for _, a := range many {
+					p.VIPs = append(p.VIPs, netip.MustParsePrefix(a).Addr())
+				}
+				was := earlier{pins: []loader.PinnedGroup{p}, taking: left != "nothing", routed: left == "local routes"}
+				b := newBenchAfter(t, was, testGroup("eth0", 1, many...))
+				b.rounds()
+				if n := len(b.vips) + len(b.local); n != 0 {
+					t.Errorf("role %d with %s of %d VIPs: %d are left on the host of a BACKUP", role, left, number, n)
+				}
+				b.expectState("eth0@1", election.Backup, election.ReasonStartup)
+				log := b.drain()
+				if i := slices.IndexFunc(log, isRemoval); left == "nothing" && i >= 0 {
+					t.Errorf("role %d, %d VIPs: %s", role, number, log[i])
+				}
+			}
+		}
+	}
+}
+
+func isRemoval(line string) bool { return strings.HasPrefix(line, "del ") }
 
 // An address that the new config has no more comes off before its fence goes.
 func TestAdoptionWithAnotherAddressList(t *testing.T) {

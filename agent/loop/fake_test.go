@@ -126,6 +126,7 @@ type earlier struct {
 	left      []loader.LeftVIP // addresses of groups that the config has no more
 	routes    []netip.Prefix
 	routed    bool // it had local routes, not addresses
+	taking    bool // it was killed while it took its addresses off
 	kept      keep.Memory
 	peers     *proven.Store
 	config    []config.Check // checks of the config now
@@ -179,10 +180,11 @@ func newBenchAfter(t testing.TB, was earlier, groups ...config.Group) *bench {
 	}
 	for _, p := range was.pins {
 		for _, addr := range p.VIPs {
+			there := p.Role.State == loader.RoleMaster || was.taking
 			switch {
-			case p.Role.State == loader.RoleMaster && was.routed:
+			case there && was.routed:
 				b.local[fakeRoute{p.IfIndex, netip.PrefixFrom(addr, addr.BitLen())}] = true
-			case p.Role.State == loader.RoleMaster:
+			case there:
 				b.vips[fakeRoute{p.IfIndex, netip.PrefixFrom(addr, addr.BitLen())}] = true
 			}
 		}
