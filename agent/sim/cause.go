@@ -78,11 +78,14 @@ func minDown(c election.Config) time.Duration {
 // uncaused returns what is missing for a transition, or "".
 func (w *World) uncaused(m *member, t election.Transition, v election.View) string {
 	k := &m.kernel
-	patience := patienceForLate(m.cfg)
-	if t.Cause == nil && m.inBeats(t.At.Add(-t.Lag)) {
+	patience, late := patienceForLate(m.cfg), t.Lag
+	switch {
+	case t.Cause == nil && m.inBeats(t.At.Add(-t.Lag)):
 		patience = min(max(patience, k.record.Beat), m.unit(k.record.Beat))
+	case m.cfg.AdvBase > 0:
+		late -= w.watched(m.host)
 	}
-	if t.To == election.Master && t.Lag > patience && m.late < maxLate {
+	if t.To == election.Master && late > patience && m.late < maxLate {
 		return "decided on a clock that was not watched"
 	}
 	stale := t.Cause != nil && t.Cause.At < k.record.At

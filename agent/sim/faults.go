@@ -46,6 +46,7 @@ const (
 	faultBeat                // reload with another beat
 	faultPolice              // a switch limits the frames to a host
 	faultClaim               // claims cannot be sent
+	faultBusy                // the agent decides late, and looks for adverts all the while
 	faultKinds
 )
 
@@ -60,7 +61,7 @@ func (k faultKind) String() string {
 		"loss", "delay", "shuffle", "double", "cut", "partition", "link", "crash", "kill", "pause", "freeze",
 		"suspend", "starve", "ring", "send", "stall", "skew", "base", "secret", "demote", "storm", "release",
 		"garbage", "hairpin", "replay", "forge", "rotate", "forget", "source", "refuse", "tape", "beat", "police",
-		"claim", "?",
+		"claim", "busy", "?",
 	}[min(k, faultKinds)]
 }
 
@@ -80,7 +81,7 @@ func (k faultKind) gentle() bool {
 	switch k {
 	case faultShuffle, faultDouble, faultCrash, faultKill, faultPause, faultStarve, faultRing, faultSend,
 		faultStall, faultSkew, faultDemote, faultStorm, faultRelease, faultGarbage, faultHairpin, faultRotate,
-		faultSource, faultRefuse, faultBeat, faultClaim:
+		faultSource, faultRefuse, faultBeat, faultClaim, faultBusy:
 		return true
 	default:
 		return false
@@ -262,7 +263,7 @@ func (w *World) beginHost(f *fault, h *host) {
 		}
 	case faultPause:
 		h.held++
-		f.end = func() { h.held--; w.unwell(h); w.revive(h) }
+		f.end = func() { h.held--; w.paused(h); w.unwell(h); w.revive(h) }
 	case faultFreeze:
 		w.freeze(h)
 		f.end = func() { w.thaw(h) }
@@ -271,7 +272,7 @@ func (w *World) beginHost(f *fault, h *host) {
 		f.end = func() { w.resume(h) }
 	case faultStarve:
 		h.starved++
-		f.end = func() { h.starved--; w.unwell(h); w.revive(h) }
+		f.end = func() { h.starved--; w.paused(h); w.unwell(h); w.revive(h) }
 	case faultRing:
 		h.ringCap = w.faults.below(tinyRingSize + 1)
 		f.end = func() { h.ringCap = ringSize }
@@ -337,6 +338,7 @@ func (w *World) resume(h *host) {
 		return
 	}
 	h.suspended = false
+	w.paused(h)
 	h.napUntil = w.now + w.faults.between(0, time.Second)
 	w.unwell(h)
 	for _, m := range h.members {

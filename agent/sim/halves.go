@@ -202,5 +202,5 @@ func (w *World) checkHalves(g *group) {
 // well reports whether a member can work, apart from its families.
 func (w *World) well(m *member) bool {
 	h := m.host
-	return h.running() && h.link && m.wanted && h.starved+h.failing+h.stalling == 0
+	return h.running() && h.link && m.wanted && h.starved+h.failing+h.stalling == 0 && h.busy.by == 0
 }

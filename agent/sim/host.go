@@ -157,7 +157,8 @@ type scheduling struct {
 	starved  int           // faults that increase lag
 	napUntil time.Duration // timers do not fire before: Go's timers stop during a suspend
 	turnDue  bool          // a run for the ring is queued
-	blocked  *stall        // the agent hangs between t0 and send
+	busy     busy
+	blocked  *stall // the agent hangs between t0 and send
 }
 
 // receiving holds adverts that the agent has not read.
@@ -247,7 +248,7 @@ func (w *World) boot(h *host) {
 // startAgent starts vipd, which adopts or removes the data plane of an earlier process.
 func (w *World) startAgent(h *host) {
 	h.agent, h.demotion, h.told, h.napUntil, h.began = true, 0, 0, 0, w.now
-
+	w.paused(h)
 	h.startNumbers(w.now)
 	highest := h.highest()
 	for _, m := range h.members {

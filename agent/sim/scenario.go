@@ -261,6 +261,7 @@ func (w *World) round() {
 	w.strikeTapes(end)
 	w.strikeBeats(end)
 	w.strikeClaims(end)
+	w.strikeBusy(end)
 	w.run(end)
 	w.heal()
 	// The longest case: one or two ties of equals, each a down time and half an interval, the extension of a late

@@ -30,7 +30,7 @@ func (w *World) wakeFor(m *member) time.Duration {
 	if !ok {
 		return never
 	}
-	return max(h.clock.when(due, 0), h.napUntil) + h.latency()
+	return max(h.clock.when(due, 0), h.napUntil) + h.latency() + w.behind(m)
 }
 
 // arm sets the alarm for m's deadline.
@@ -120,7 +120,7 @@ func (w *World) tick(m *member, now, due election.Instant) {
 	}
 	state, moved, sent := m.kernel.role.State, m.transition, m.nth
 	late := now.Sub(due)
-	w.step(m, election.Tick{})
+	w.step(m, election.Tick{Watched: w.watched(m.host)})
 	patience, k := patienceForLate(m.cfg), &m.kernel
 	switch {
 	case m.inBeats(due):
@@ -349,6 +349,7 @@ func (w *World) unblock(h *host) {
 		return
 	}
 	h.blocked = nil
+	w.paused(h)
 	w.unwell(h)
 	if s.anew {
 		w.send(s.m, s.act)

@@ -40,7 +40,7 @@ type World struct {
 
 // streams are the sources of randomness.
 type streams struct {
-	latencies, losses, faults, clocks, attacks, halves, tapes, numbers, beats, claims *stream
+	latencies, losses, faults, clocks, attacks, halves, tapes, numbers, beats, claims, busy *stream
 }
 
 // findings are the results so far.
@@ -141,6 +141,7 @@ func newWorld(s Scenario, tracing bool) *World {
 	w.numbers = newStream(s.Seed, "numbers")
 	w.beats = newStream(s.Seed, "beats")
 	w.claims = newStream(s.Seed, "claims")
+	w.busy = newStream(s.Seed, "busy")
 	config := newStream(s.Seed, "config")
 
 	longest := time.Duration(0)
