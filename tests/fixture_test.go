@@ -178,7 +178,3 @@ func assertUnmoved(t *testing.T, groups map[*lab.Node]lab.GroupStatus) {
 
 // hearsMaster is a condition of [lab.Node.WaitFor].
 func hearsMaster(g lab.GroupStatus) bool { return g.State == lab.Backup && g.Master != nil }
-
-// sameTime reports whether two statuses mean the same moment. The daemon counts on CLOCK_BOOTTIME and the distance of
-// that to the time of day may be adjusted between them; TestStatusOutputsAgree holds how steady it is.
-func sameTime(a, b time.Time) bool { return a.Sub(b).Abs() < 10*time.Millisecond }
