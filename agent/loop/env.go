@@ -29,7 +29,7 @@ type env struct {
 	outbox   outbox
 	hops     hops
 	ledger   ledger // the node's demotion
-	run      uint8  // tells this process from others of the node, in hellos
+	run      uint8  // distinguishes this process from others of the node, in hellos
 	disabled bool   // by the operator
 	stopping bool   // a graceful stop is under way
 	stale    stale

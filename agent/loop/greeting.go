@@ -19,7 +19,7 @@ import (
 type greeting struct {
 	report appointment // when the next hello to the MASTER is due
 	phase  peers.Phase
-	every  time.Duration    // from one to the next if nothing changes; 0 at first
+	every  time.Duration    // from one to the next if nothing changes
 	last   election.Instant // when the last one left; 0: none did
 	// answered is when this group last answered any peer: that one may be the MASTER now, and refuses a second hello
 	// within a second.
@@ -98,7 +98,7 @@ func (g *group) arrangeReport(v *election.View, now election.Instant) {
 
 func (g *group) reportDue(now election.Instant, changed bool) election.Instant {
 	gr := &g.greeting
-	return peers.Due(max(gr.last, gr.answered), now, changed, gr.phase, max(gr.every, view.HelloPeriod))
+	return peers.Due(max(gr.last, gr.answered), now, changed, gr.phase, gr.every)
 }
 
 // reporting is how many groups of an interface report to each MASTER.
@@ -133,7 +133,7 @@ func (p *iface) countReports(now election.Instant) {
 		gr := &g.greeting
 		if every := peers.Period(r.to[gr.said.to]); every < gr.every {
 			gr.every = every
-			p.env.groups.reports.put(&gr.report, g, g.reportDue(now, false))
+			p.env.groups.reports.put(&gr.report, g, min(gr.report.at, g.reportDue(now, false)))
 		}
 	}
 }

@@ -166,15 +166,15 @@ func TestManyGroupsReportRarely(t *testing.T) {
 	}
 	hear(20*time.Second, many, func(wire.HelloFrame) {}) // each reports at once, and then in its turn
 
-	count, silent := map[uint8]int{}, b.now
+	count, last := map[uint8]int{}, b.now
 	hear(24*time.Second, many, func(f wire.HelloFrame) {
 		if count[f.Hello.VHID]++; f.Hello.Every != 12*time.Second {
 			t.Errorf("hello %+v", f.Hello)
 		}
-		if silent = b.now - silent; time.Duration(silent) > view.HelloPeriod {
-			t.Errorf("no hello for %v", time.Duration(silent))
+		if gap := time.Duration(b.now - last); gap > view.HelloPeriod {
+			t.Errorf("no hello for %v", gap)
 		}
-		silent = b.now
+		last = b.now
 	})
 	for _, g := range groups {
 		if n := count[g.VHID]; n < 1 || n > 3 {
@@ -217,6 +217,24 @@ func TestManyGroupsReportRarely(t *testing.T) {
 	for vhid := uint8(1); vhid <= few; vhid++ {
 		if n := count[vhid]; n < 2 || n > 4 {
 			t.Errorf("vhid %d, one of few: %d hellos in 9 s", vhid, n)
+		}
+	}
+}
+
+// A count of the groups postpones no report that is due for a change.
+func TestCountPostponesNoReport(t *testing.T) {
+	b := newBench(t, testGroup("eth0", 1, "192.0.2.100/24"))
+	b.follow(5*time.Second, true)
+	g, now := b.group("eth0@1"), election.Instant(b.now)
+	gr := &g.greeting
+	for _, c := range []struct{ due, want election.Instant }{
+		{now.Add(time.Millisecond), now.Add(time.Millisecond)},
+		{now.Add(48 * time.Second), peers.Due(gr.last, now, false, gr.phase, view.HelloPeriod)},
+	} {
+		gr.every = 48 * time.Second
+		b.groups.reports.put(&gr.report, g, c.due)
+		if g.iface.countReports(now); gr.report.at != c.want || gr.every != view.HelloPeriod {
+			t.Errorf("due in %v instead of %v, every %v", gr.report.at.Sub(now), c.want.Sub(now), gr.every)
 		}
 	}
 }

@@ -87,8 +87,10 @@ type lifecycle struct {
 func newGroup(e *env, cfg *config.Group) (*group, error) {
 	g := &group{
 		env: e, cfg: cfg, name: cfg.Name(),
-		shown:  view.NewPublisher(cfg.Name()),
-		others: others{greeting: greeting{phase: peers.PhaseOf(e.cfg.Node.Name, cfg.Name())}},
+		shown: view.NewPublisher(cfg.Name()),
+		others: others{greeting: greeting{
+			phase: peers.PhaseOf(e.cfg.Node.Name, cfg.Name()), every: view.HelloPeriod,
+		}},
 	}
 	g.planLocal()
 	var err error
