@@ -185,14 +185,7 @@ func (w *World) strikeTapes(until time.Duration) {
 	if w.Faults&(1<<faultTape) == 0 {
 		return
 	}
-	next := w.now + w.tapes.between(0, 2*max(w.Pace, time.Second))
-	if next >= until {
-		return
-	}
-	w.at(next, func() {
-		w.beginTape()
-		w.strikeTapes(until)
-	})
+	w.recur(w.tapes, 2*max(w.Pace, time.Second), until, w.beginTape)
 }
 
 // beginTape plays the adverts of one node from some time on, at the speed of then or slower.

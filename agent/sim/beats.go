@@ -65,17 +65,12 @@ func (w *World) strikeBeats(until time.Duration) {
 	if w.Beat == 0 || w.Faults&beatFaults == 0 {
 		return
 	}
-	next := w.now + w.beats.between(0, 2*min(w.Pace, 50*w.Beat))
-	if next >= until {
-		return
-	}
-	w.at(next, func() {
+	w.recur(w.beats, 2*min(w.Pace, 50*w.Beat), until, func() {
 		k := faultBeat
 		if w.Faults&(1<<k) == 0 || w.Faults&(1<<faultPolice) != 0 && w.beats.chance(300) {
 			k = faultPolice
 		}
 		w.beginBeat(k)
-		w.strikeBeats(until)
 	})
 }
 

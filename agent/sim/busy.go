@@ -10,8 +10,8 @@ import (
 )
 
 // A loop that works for thousands of groups decides for each of them after others, and looks for adverts before each:
-// what it decides late was watched all the while (election.Tick). Where beats are counted that is no excuse for being
-// late, and nodes with thousands of groups have none.
+// it decides late, but has watched the clock (election.Tick). Where beats are counted, that does not excuse a late
+// decision, and nodes with thousands of groups have no beats.
 
 // busyFaults have their own stream, so that other runs do not change.
 const busyFaults = FaultSet(1 << faultBusy)
@@ -28,14 +28,7 @@ func (w *World) strikeBusy(until time.Duration) {
 	if w.Faults&busyFaults == 0 || w.Beat > 0 {
 		return
 	}
-	next := w.now + w.busy.between(0, 4*w.Pace)
-	if next >= until {
-		return
-	}
-	w.at(next, func() {
-		w.beginBusy()
-		w.strikeBusy(until)
-	})
+	w.recur(w.busy, 4*w.Pace, until, w.beginBusy)
 }
 
 // beginBusy makes a host decide late for a time.

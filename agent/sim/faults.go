@@ -101,13 +101,18 @@ func (w *World) strike(until time.Duration) {
 	if w.Faults&(1<<oldKinds-1) == 0 {
 		return
 	}
-	next := w.now + w.faults.between(0, 2*w.Pace)
+	w.recur(w.faults, 2*w.Pace, until, func() { w.begin(w.pickFault()) })
+}
+
+// recur does something again and again until the given time, each time after a pause that the stream draws.
+func (w *World) recur(s *stream, longest, until time.Duration, do func()) {
+	next := w.now + s.between(0, longest)
 	if next >= until {
 		return
 	}
 	w.at(next, func() {
-		w.begin(w.pickFault())
-		w.strike(until)
+		do()
+		w.recur(s, longest, until, do)
 	})
 }
 

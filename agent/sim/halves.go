@@ -26,17 +26,12 @@ func (w *World) strikeHalves(until time.Duration) {
 	if w.Faults&halfFaults == 0 {
 		return
 	}
-	next := w.now + w.halves.between(0, 2*max(w.Pace, time.Second))
-	if next >= until {
-		return
-	}
-	w.at(next, func() {
+	w.recur(w.halves, 2*max(w.Pace, time.Second), until, func() {
 		k := faultSource
 		if w.Faults&(1<<k) == 0 || w.Faults&(1<<faultRefuse) != 0 && w.halves.chance(500) {
 			k = faultRefuse
 		}
 		w.beginHalf(k)
-		w.strikeHalves(until)
 	})
 }
 

@@ -24,14 +24,7 @@ func (w *World) strikeClaims(until time.Duration) {
 	if w.Faults&claimFaults == 0 {
 		return
 	}
-	next := w.now + w.claims.between(0, w.Pace)
-	if next >= until {
-		return
-	}
-	w.at(next, func() {
-		w.beginClaim()
-		w.strikeClaims(until)
-	})
+	w.recur(w.claims, w.Pace, until, w.beginClaim)
 }
 
 // beginClaim makes the next claim of a host fail, and those that follow within some time.
