@@ -4,7 +4,6 @@ package tests
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
@@ -124,16 +123,9 @@ func TestMasterNamesItsStandby(t *testing.T) {
 func TestManyGroupsReportInTurns(t *testing.T) {
 	t.Parallel()
 	const advskew, window = 10, 12 * time.Second
-	p := newPair(t, allGroups(0), allGroups(advskew))
-	for i, h := range []*lab.Host{p.a.Host, p.b.Host} {
-		h.AddAddress("eth0", fmt.Sprintf("198.18.255.%d/16", i+1))
-	}
-	p.a.Start()
-	p.b.Start()
-	waitAll(p.a, p.Lab, "answers", upTimeout, func(g lab.GroupStatus) bool {
-		return g.State == lab.Master && g.Dataplane.Answering
-	})
+	p := newFullPair(t, advskew)
 	fromB := p.portB.Sniff()
+	p.startAll()
 	waitAll(p.a, p.Lab, "has b as its standby", patience, hasStandbys("b"))
 	said := func() int { return len(hellosIn(fromB.Frames().FromHost())) }
 	p.Eventually(patience, 10*time.Millisecond, func() (bool, string) {

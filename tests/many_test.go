@@ -64,21 +64,34 @@ func cpu(t *testing.T, p *lab.Proc) time.Duration {
 	return time.Duration(ticks) * 10 * time.Millisecond
 }
 
-// Two nodes with all 255 VHIDs on one interface: every group is advertised in its period, none starves, and when the
-// master is killed every one is taken over, none before its master-down time.
-func TestAllVHIDsOfAnInterfaceAdvertiseAndFailOver(t *testing.T) {
-	t.Parallel()
-	const advskew = 10
+// newFullPair returns two nodes that have all groups, and addresses in their network, as the client has.
+func newFullPair(t *testing.T, advskew int) *pair {
+	t.Helper()
 	p := newPair(t, allGroups(0), allGroups(advskew))
 	for i, h := range []*lab.Host{p.a.Host, p.b.Host, p.client} {
 		h.AddAddress("eth0", fmt.Sprintf("198.18.255.%d/16", i+1))
 	}
+	return p
+}
+
+// startAll starts both nodes, and waits until a answers for all groups and b hears it in each.
+func (p *pair) startAll() {
+	p.Helper()
 	p.a.Start()
 	p.b.Start()
 	waitAll(p.a, p.Lab, "answers", upTimeout, func(g lab.GroupStatus) bool {
 		return g.State == lab.Master && g.Dataplane.Answering
 	})
 	waitAll(p.b, p.Lab, "hears a", patience, hearsMaster)
+}
+
+// Two nodes with all 255 VHIDs on one interface: every group is advertised in its period, none starves, and when the
+// master is killed every one is taken over, none before its master-down time.
+func TestAllVHIDsOfAnInterfaceAdvertiseAndFailOver(t *testing.T) {
+	t.Parallel()
+	const advskew = 10
+	p := newFullPair(t, advskew)
+	p.startAll()
 
 	fromA, fromB := p.portA.Sniff(), p.portB.Sniff()
 	pinger := p.client.Ping(addressOf(255), pingSpacing) // measures how long the machine keeps a process waiting

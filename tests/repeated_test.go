@@ -50,16 +50,8 @@ func received(s lab.Status) (sum uint64) {
 func TestBackupSleepsWhileItsMastersLive(t *testing.T) {
 	t.Parallel()
 	const advskew = 10
-	p := newPair(t, allGroups(0), allGroups(advskew))
-	for i, h := range []*lab.Host{p.a.Host, p.b.Host} {
-		h.AddAddress("eth0", fmt.Sprintf("198.18.255.%d/16", i+1))
-	}
-	p.a.Start()
-	p.b.Start()
-	waitAll(p.a, p.Lab, "answers", upTimeout, func(g lab.GroupStatus) bool {
-		return g.State == lab.Master && g.Dataplane.Answering
-	})
-	waitAll(p.b, p.Lab, "hears a", patience, hearsMaster)
+	p := newFullPair(t, advskew)
+	p.startAll()
 	time.Sleep(2 * time.Second) // both have settled
 
 	before, slept := received(p.b.Status()), switches(t, p.b.Proc())

@@ -7,12 +7,12 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"vipd/agent/netio"
 )
 
 // sameTime reports whether two statuses mean the same moment. The daemon counts on CLOCK_BOOTTIME, and states it as the
-// time of day, which somebody may set between the two: by half a millisecond at a time, and 67 ms in all, on a machine
-// that its host had stopped. TestStatusOutputsAgree holds how steady it is otherwise.
+// time of day, which may be set between the two: by half a millisecond at a time, and 67 ms in all, in one run.
+// TestStatusOutputsAgree holds how steady it is otherwise.
 func sameTime(a, b time.Time) bool { return theDay.same(a, b, dayOffset()) }
 
 // theDay begins with the first test.
@@ -20,15 +20,12 @@ var theDay = newDay(dayOffset())
 
 // dayOffset returns how far the time of day is ahead of CLOCK_BOOTTIME.
 func dayOffset() time.Duration {
-	var boot unix.Timespec
 	best, offset := time.Hour, time.Duration(0)
 	for range 5 { // the machine may stand still between the two readings
 		began := time.Now()
-		if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot); err != nil {
-			panic(err)
-		}
+		boot := netio.BootNow()
 		if took := time.Since(began); took < best {
-			best, offset = took, time.Duration(began.UnixNano()-boot.Nano())
+			best, offset = took, time.Duration(began.UnixNano()-boot)
 		}
 	}
 	return offset
@@ -36,18 +33,18 @@ func dayOffset() time.Duration {
 
 // day is by how much the time of day was set.
 type day struct {
-	mu             sync.Mutex
-	least, longest time.Duration
+	mu          sync.Mutex
+	least, most time.Duration
 }
 
-func newDay(offset time.Duration) *day { return &day{least: offset, longest: offset} }
+func newDay(offset time.Duration) *day { return &day{least: offset, most: offset} }
 
 // same reports whether two times are the same, if the time of day is ahead by so much now.
 func (d *day) same(a, b time.Time, offset time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.least, d.longest = min(d.least, offset), max(d.longest, offset)
-	return a.Sub(b).Abs() < 10*time.Millisecond+d.longest-d.least
+	d.least, d.most = min(d.least, offset), max(d.most, offset)
+	return a.Sub(b).Abs() < 10*time.Millisecond+d.most-d.least
 }
 
 func TestSameTimeWhileTheDayIsSet(t *testing.T) {
